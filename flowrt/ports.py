@@ -1,0 +1,241 @@
+"""`Port` and `Stream`: the grammar of names.
+
+    path/operation#instance.name        import/parse#2.text
+
+Every part is optional. The last "/" ends the path, the last "." behind it starts the name of the port, the first "#"
+between them starts the instance. The segments of a path may carry instances too: `import#1/parse.text`.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from attrs import field, frozen
+
+from flowrt.errors import FlowBuildError
+
+PORTS_REMEMBERED = 4096  # parsed names, some 2 MB of them: a flow of ordinary size is parsed once
+TEXT_SHOWN = 200  # characters of an offending name that an error repeats; arbitrary
+
+
+def _checked(part: str) -> str:
+    if not isinstance(part, str):
+        kind = type(part).__qualname__
+        msg = f"a part of a port must be a str, not of type {kind}. Use Port.parse() for whole names."
+        raise FlowBuildError(msg)
+    return part
+
+
+@frozen(kw_only=True, repr=False)
+class Port:
+    """Name a place where messages enter or leave an operation, a flow or the flow's environment.
+
+    `Port.parse("import/parse#2.text")` makes one of a whole name; the constructor takes the parts, by keyword.
+    Two ports are equal if their names are, ignoring case and a leading "/".
+    A port keeps the spelling it was given, without the blanks around its parts.
+
+    Attributes:
+        path: the flow that holds the operation, seen from the root: `import`, `/import`, `import#1/lines`, or "".
+        operation: the operation's name, or "" for a port of the flow itself (`.in`, `import/.in`).
+        instance: which of several places of one operation in one flow, or "".
+        name: the port's own name, or "" for the default port.
+        fullname: the whole name; `Port.parse` makes an equal port of it.
+        key: the parts as they are compared.
+
+    Raises:
+        FlowBuildError: the parts given to the constructor do not make up the name of a port.
+    """
+
+    path: str = field(default="", eq=False, converter=_checked)
+    operation: str = field(default="", eq=False, converter=_checked)
+    instance: str = field(default="", eq=False, converter=_checked)
+    name: str = field(default="", eq=False, converter=_checked)
+    fullname: str = field(init=False, eq=False)
+    key: tuple[str, str, str, str] = field(init=False)
+
+    @fullname.default
+    def _join(self) -> str:
+        flow = self.path if self.path in ("", "/") else self.path + "/"
+        place = f"{self.operation}#{self.instance}" if self.instance else self.operation
+        # Without its "." the unnamed port of `a.b` would read as port b of `a`, and that of the environment as nothing.
+        dot = "." if self.name or "." in place or not (place or flow.strip("/")) else ""
+        return flow + place + dot + self.name
+
+    @key.default
+    def _fold(self) -> tuple[str, str, str, str]:
+        path = self.path.removeprefix("/")
+        return path.casefold(), self.operation.casefold(), self.instance.casefold(), self.name.casefold()
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse parts that read back as other parts: `operation="a/b"` would be operation b of flow a."""
+        if (self.path, self.operation, self.instance, self.name) != _split(self.fullname):
+            msg = (
+                f"the parts of a port make up {_quoted(self.fullname)}, which reads as another port's name. "
+                'Leave "/", "#", ".", "*" and blanks around them out of the parts, or give the name to Port.parse().'
+            )
+            raise FlowBuildError(msg)
+
+    @staticmethod
+    def parse(text: str | Port) -> Port:
+        r"""Make a port of a name; a port is returned as it is.
+
+        Blanks around the parts and "*" are ignored, "\" is read as "/".
+
+        Raises:
+            FlowBuildError: the name does not fit the grammar, or is no str.
+        """
+        if isinstance(text, Port):
+            return text
+        if not isinstance(text, str):
+            msg = (
+                f"a port is named by a str or a Port, not by a value of type {type(text).__qualname__}. "
+                'Write its name, such as "parse.text".'
+            )
+            raise FlowBuildError(msg)
+        return _parsed(text)
+
+    @property
+    def is_rooted(self) -> bool:
+        """Whether the name was given with a leading "/", which means the root flow from wherever it is written."""
+        return self.path.startswith("/")
+
+    @property
+    def has_operation(self) -> bool:
+        """Whether this is a port of an operation, not one of a flow or of the environment."""
+        return bool(self.operation)
+
+    @property
+    def segments(self) -> tuple[tuple[str, str], ...]:
+        """The (name, instance) of each flow on the path, outermost first."""
+        flows = self.path.removeprefix("/")
+        return tuple(_halves(flow, "#") for flow in flows.split("/")) if flows else ()
+
+    def __str__(self) -> str:
+        return self.fullname
+
+    def __repr__(self) -> str:
+        return f"Port.parse({self.fullname!r})"
+
+
+def _port(text: str | Port) -> Port:
+    return Port.parse(text)
+
+
+@frozen
+class Stream:
+    """Connect a port to a port: what leaves at `source` enters at `target`.
+
+    Attributes:
+        source: a `Port`, or the name of one.
+        target: likewise.
+        declared_at: where it was declared, for errors: `file:line`. Streams are equal without it.
+
+    Raises:
+        FlowBuildError: a name does not fit the grammar of ports.
+    """
+
+    source: Port = field(converter=_port)
+    target: Port = field(converter=_port)
+    declared_at: str = field(default="", eq=False)
+
+    def __str__(self) -> str:
+        return f"{self.source} → {self.target}"
+
+
+@functools.lru_cache(maxsize=PORTS_REMEMBERED)
+def _parsed(text: str) -> Port:
+    path, operation, instance, name = _split(text)
+    return Port(path=path, operation=operation, instance=instance, name=name)
+
+
+def _split(text: str) -> tuple[str, str, str, str]:
+    """Take a name apart into path, operation, instance and port name, in a few passes over it."""
+    plain = text.replace("*", "").replace("\\", "/").strip()
+    if not plain:
+        msg = (
+            f"{_quoted(text)} names no port. "
+            'Write an operation ("parse"), a port of one ("parse.text") or a port of the flow (".in").'
+        )
+        raise FlowBuildError(msg)
+    if plain == "/":
+        msg = (
+            f"{_quoted(text)} names no port, nor a flow. "
+            'Write "/parse" for an operation of the root flow, "/.in" for one of its ports.'
+        )
+        raise FlowBuildError(msg)
+    path, _, rest = plain.rpartition("/")
+    place, _, name = rest.rpartition(".") if "." in rest else (rest, "", "")
+    root = "/" if plain.startswith("/") else ""
+    # "/a" and "a" have no flow in their path; "//a" has one without a name.
+    flows = path.removeprefix("/").split("/") if path else []
+    split_flows = [_place(flow, text) for flow in flows]
+    if ("", "") in split_flows:
+        msg = (
+            f"{_quoted(text)} has an empty name in its path. "
+            'Write one "/" between two names, and none in front but to start from the root flow.'
+        )
+        raise FlowBuildError(msg)
+    operation, instance = _place(place, text)
+    name = name.strip()
+    path = root + "/".join(f"{flow}#{number}" if number else flow for flow, number in split_flows)
+    for part in (path, operation, instance, name):
+        _refuse_control_characters(part, text)
+    return path, operation, instance, name
+
+
+def _place(text: str, whole: str) -> tuple[str, str]:
+    """Take the name of an operation or flow and its instance apart."""
+    name, instance = _halves(text, "#")
+    if "#" in text and not instance:
+        msg = (
+            f'{_quoted(whole)} has a "#" without an instance behind it. '
+            'Write the instance ("parse#1") or leave out the "#".'
+        )
+        raise FlowBuildError(msg)
+    if instance and not name:
+        msg = (
+            f"{_quoted(whole)} has the instance {_quoted('#' + instance)} of nothing. "
+            f"Write the name before it: {_quoted('parse#' + instance)}."
+        )
+        raise FlowBuildError(msg)
+    if name in {".", ".."}:
+        msg = (
+            f'{_quoted(whole)} has "{name}" where a name belongs: names are no file names, "." and ".." lead nowhere. '
+            'Write the name of the flow, or "/" in front to start from the root flow.'
+        )
+        raise FlowBuildError(msg)
+    return name, instance
+
+
+def _halves(text: str, mark: str) -> tuple[str, str]:
+    before, _, after = text.partition(mark)
+    return before.strip(), after.strip()
+
+
+def _refuse_control_characters(part: str, whole: str) -> None:
+    if part.isprintable():
+        return
+    for character in part:
+        if _is_control(character):
+            msg = (
+                f"{_quoted(whole)} has the control character U+{ord(character):04X} in it. "
+                "Leave it out: names are shown in errors and written to flow files."
+            )
+            raise FlowBuildError(msg)
+
+
+def _is_control(character: str) -> bool:
+    """Say whether a character is of the Unicode categories Cc, Cs, Zl or Zp: those that break lines or encodings."""
+    return (
+        character < " "
+        or "\x7f" <= character <= "\x9f"
+        or character in "\u2028\u2029"
+        or "\ud800" <= character <= "\udfff"
+    )
+
+
+def _quoted(text: str) -> str:
+    shown = text if len(text) <= TEXT_SHOWN else text[:TEXT_SHOWN] + "…"
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return f'"{shown}"'
