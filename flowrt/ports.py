@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from flowrt.errors import FlowBuildError
 
-PORTS_REMEMBERED = 4096  # parsed names, some 2 MB of them: a flow of ordinary size is parsed once
+PORTS_REMEMBERED = 4096  # parsed names, some 3 MB of them: a flow of ordinary size is parsed once
 TEXT_SHOWN = 200  # characters of an offending name that an error repeats; arbitrary
 
 
