@@ -1,0 +1,153 @@
+"""Every example in the README and in docs/ runs, and prints what the page says.
+
+The ```python blocks of a page share one namespace and run in order, in a folder of their own that holds the samples.
+A ```text block right behind a block says what that prints. `<!-- not run -->` in front of a block skips it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+ROOT = Path(__file__).parents[1]
+PAGES = [page for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))) if page.is_file()]
+NOT_RUN = "<!-- not run -->"
+
+
+@frozen
+class Block:
+    language: str
+    line: int  # of its first line of text in the page
+    text: str
+    is_run: bool
+    is_output: bool  # nothing but blank lines between it and a python block
+
+
+def blocks(page: str) -> Iterator[Block]:
+    fence, language, indent, start = "", "", 0, 0
+    lines: list[str] = []
+    before, last = "", ""  # the last line that is not blank; the language of the block that ended there
+    for number, line in enumerate(page.splitlines(), 1):
+        stripped = line.strip()
+        if fence:
+            if stripped == fence:
+                text = "".join(one[indent:] + "\n" for one in lines)
+                yield Block(language, start, text, before != NOT_RUN, before == "```" and last == "python")
+                fence, before, last = "", "```", language if before != NOT_RUN else ""
+            else:
+                lines.append(line)
+        elif opened := re.match(r"(\s*)(`{3,}|~{3,})\s*(\w*)", line):
+            fence, language, indent, start = opened[2], opened[3], len(opened[1]), number + 1
+            lines = []
+        elif stripped:
+            before = stripped
+    assert not fence, f"the block that starts on line {start - 1} never ends"
+
+
+def run(page: str, name: str) -> None:
+    """Run a page; the line numbers of tracebacks are the page's."""
+    namespace: dict[str, object] = {"__name__": "__main__", "__file__": name}
+    printed, code_line = "", 0
+    for block in blocks(page):
+        if block.language == "python" and block.is_run:
+            code = compile("\n" * (block.line - 1) + block.text, name, "exec", dont_inherit=True)
+            output = io.StringIO()
+            with contextlib.redirect_stdout(output):
+                exec(code, namespace)
+            printed, code_line = output.getvalue(), block.line
+        elif block.language == "text" and block.is_output and block.is_run:
+            assert printed.rstrip() == block.text.rstrip(), (
+                f"{name}: printed by the block on line {code_line}"
+            )
+
+
+@pytest.fixture
+def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand where a reader stands who has the checkout: `samples` is near, what is written is written elsewhere."""
+    if (ROOT / "samples").is_dir():
+        (tmp_path / "samples").symlink_to(ROOT / "samples", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+@pytest.mark.usefixtures("_reader")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_example_runs_and_prints_what_the_page_says(page: Path) -> None:
+    run(page.read_text(encoding="utf-8"), str(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_inside_the_repository_leads_somewhere(page: Path) -> None:
+    prose = re.sub(r"(?ms)^\s*```.*?^\s*```", "", page.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose)
+
+    missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+
+    assert missing == []
+
+
+PAGE = """
+```python
+number = 6
+print(number * 7)
+```
+
+```text
+42
+```
+
+```text
+not the output of anything
+```
+
+<!-- not run -->
+```python
+raise SystemExit
+```
+
+```text
+not the output of anything either
+```
+
+1. in a list
+
+   ```python
+   for _ in range(2):
+       print(number)
+   ```
+   ```text
+   6
+   6
+   ```
+
+```sh
+exit 1
+```
+"""
+
+
+def test_a_page_is_run_block_by_block_in_one_namespace() -> None:
+    run(PAGE, "page.md")
+
+
+def test_a_page_that_prints_something_else_is_noticed() -> None:
+    with pytest.raises(AssertionError, match=r"page\.md: printed by the block on line 3"):
+        run(PAGE.replace("42", "43"), "page.md")
+
+
+def test_the_line_of_an_error_is_the_line_of_the_page() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        run(PAGE.replace("number * 7", "number / 0"), "page.md")
+
+    assert caught.traceback[-1].lineno == 3  # counted from 0
+
+
+def test_a_block_without_an_end_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="the block that starts on line 2 never ends"):
+        run("\n```python\n", "page.md")
