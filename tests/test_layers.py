@@ -32,7 +32,7 @@ def modules() -> set[str]:
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     command = "from importlinter.cli import lint_imports_command as lint; lint()"
-    arguments = [sys.executable, "-c", command, "--no-cache", "--no-logo"]
+    arguments = [sys.executable, "-c", command, "--no-cache"]
     return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
 
 
