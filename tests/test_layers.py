@@ -64,7 +64,7 @@ def test_every_module_is_a_layer() -> None:
 def test_every_module_that_must_be_pure_and_exists_is_held_to_it() -> None:
     sources = {source.removeprefix("flowrt.") for source in contract("pure")["source_modules"]}
 
-    assert sources == modules() & set(PURE)
+    assert sorted(sources) == sorted(modules() & set(PURE)), "correct source_modules in pyproject.toml"
 
 
 def test_every_module_that_must_be_pure_is_a_layer() -> None:
