@@ -1,0 +1,57 @@
+"""flowrt: a flow-based-programming runtime."""
+
+from flowrt.closing import CloseReport
+from flowrt.container import FlowOperationContainer
+from flowrt.errors import (
+    FlowBuildError,
+    FlowError,
+    FlowInternalError,
+    FlowOverloadError,
+    FlowStalledError,
+    FlowStoppedError,
+    FlowTimeoutError,
+    GatherIncompleteError,
+    OperationError,
+    OperationTimeoutError,
+    RunCancelledError,
+    WorkerLostError,
+)
+from flowrt.flow import Flow
+from flowrt.ledger import Ledger
+from flowrt.messages import Message
+from flowrt.operations import Emit, Operation
+from flowrt.ports import Port, Stream
+from flowrt.runs import Run
+from flowrt.runtime import FlowRuntime
+from flowrt.standard import Gather, Gathered, PopCausality, PushCausality, Scatter
+
+__all__ = [
+    "CloseReport",
+    "Emit",
+    "Flow",
+    "FlowBuildError",
+    "FlowError",
+    "FlowInternalError",
+    "FlowOperationContainer",
+    "FlowOverloadError",
+    "FlowRuntime",
+    "FlowStalledError",
+    "FlowStoppedError",
+    "FlowTimeoutError",
+    "Gather",
+    "GatherIncompleteError",
+    "Gathered",
+    "Ledger",
+    "Message",
+    "Operation",
+    "OperationError",
+    "OperationTimeoutError",
+    "PopCausality",
+    "Port",
+    "PushCausality",
+    "Run",
+    "RunCancelledError",
+    "Scatter",
+    "Stream",
+    "WorkerLostError",
+]

@@ -1,0 +1,167 @@
+"""Closing: sources stop, what is live drains; what does not come to an end is given up, by name."""
+
+from __future__ import annotations
+
+import atexit
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from flowrt.errors import FlowError, FlowStalledError, FlowStoppedError
+
+if TYPE_CHECKING:
+    from flowrt.driver import Driver
+
+GRACE = 1.0  # seconds that the engine and idle workers get to notice that they are given up; arbitrary
+EXIT_DRAIN = 5.0  # seconds at the interpreter's exit (RELIABILITY.md, M18)
+
+
+@frozen
+class CloseReport:
+    """What `close()` had to leave undone.
+
+    Attributes:
+        discarded: messages that were accepted and not worked off.
+        abandoned: threads that did not come back, with what they are doing; they hold their message until they do.
+    """
+
+    discarded: int = 0
+    abandoned: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything was worked off and every thread came back."""
+        return not (self.discarded or self.abandoned)
+
+    def __str__(self) -> str:
+        if self.clean:
+            return "closed; nothing was left"
+        parts = []
+        if self.discarded:
+            parts.append(f"{self.discarded} messages were discarded")
+        if self.abandoned:
+            parts.append(f"abandoned, since they did not return: {', '.join(self.abandoned)}")
+        return "closed; " + "; ".join(parts)
+
+
+class Closer:
+    """Brings one runtime to its end, once, for whoever asks first.
+
+    Guarded by: `_lock`, among those who close from outside.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._lock = driver.seams.lock()
+        self.report: CloseReport | None = None
+        self.begun = False
+
+    def begin(self) -> None:
+        """Any thread: have the engine stop its sources, and end when what is live has drained."""
+        self.begun = True
+        self._driver.post(self._begin)
+
+    def _begin(self) -> None:
+        driver = self._driver
+        if not driver.stopped:
+            driver.engine.sources.stop()
+            driver.engine.delay = 0.0
+            driver.when_idle(driver.finish)
+
+    def close(self, drain: float, deadline: float) -> CloseReport:
+        """Close from outside; return what had to be left."""
+        with self._lock:
+            if self.report is None:
+                try:
+                    self.report = self._close(drain, deadline)
+                except KeyboardInterrupt:
+                    self.report = self._give_up("it was interrupted while closing")
+                    raise
+            return self.report
+
+    def _close(self, drain: float, deadline: float) -> CloseReport:
+        driver, clock = self._driver, self._driver.seams.clock
+        self.begin()
+        end = clock.now() + deadline
+        try:
+            while not driver.stopped:
+                before, now = driver.progress, clock.now()
+                driver.wait_until(lambda: driver.stopped, max(min(drain, end - now), 0.0))
+                if not driver.stopped and (clock.now() >= end or driver.progress == before):
+                    return self._give_up(f"no call had returned for {drain} s" if clock.now() < end else f"{deadline} s had passed")
+        except FlowStalledError:
+            return self._give_up("nothing could go on")
+        return self._report(max(end - clock.now(), GRACE))
+
+    def _give_up(self, why: str) -> CloseReport:
+        driver = self._driver
+        text = f'runtime "{driver.name}" was closed before this was worked off: {why}.'
+        driver.post(self._abandon, text)
+        driver.wait_until(lambda: driver.stopped, GRACE)
+        if not driver.stopped:  # an operation on the engine's thread does not return: whoever waits is told from here
+            driver.stopped = True
+            for run in list(driver.engine.books.runs):
+                driver.engine.discarded += sum(scope.live + scope.held for scope in (run, *list(run.open_scopes)))
+                run.ended = True
+                run.handle.finished(FlowStoppedError(text))
+            for executor in driver.executors.all():
+                executor.stop()
+            driver.on_stop()
+            driver.wake_all()
+        return self._report(GRACE)
+
+    def _abandon(self, text: str) -> None:
+        if not self._driver.stopped:
+            self._driver.engine.abandon_all("the runtime was closed", FlowStoppedError(text))
+            self._driver.finish()
+
+    def _report(self, patience: float) -> CloseReport:
+        abandoned = self._driver.join(patience)
+        engine = self._driver.engine
+        return CloseReport(engine.discarded + engine.sources.stopped, abandoned)
+
+
+def raise_unseen(name: str, errors: list[BaseException], body: BaseException | None) -> None:
+    """Raise what nobody saw: itself, or several as a group; where the `with` body has raised, note it there."""
+    if not errors:
+        return
+    if body is not None:
+        for error in errors:
+            body.add_note(f'runtime "{name}" also had an error nobody saw: {type(error).__qualname__}: {error}')
+        return
+    if len(errors) == 1:
+        raise errors[0]
+    raise BaseExceptionGroup(f'runtime "{name}" had {len(errors)} errors nobody saw', errors)
+
+
+_open: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def drain_at_exit(runtime: Any) -> None:
+    """See to it that a runtime still open when the interpreter exits is drained."""
+    if not _open:
+        atexit.register(_drain_all)
+    _open.add(runtime)
+
+
+def closed_in_time(runtime: Any) -> None:
+    """Forget a runtime that was closed."""
+    _open.discard(runtime)
+
+
+def _drain_all() -> None:
+    close: Callable[..., CloseReport]
+    for runtime in list(_open):
+        try:
+            close = runtime.close
+            report = close(drain=EXIT_DRAIN, deadline=EXIT_DRAIN)
+        except (FlowError, BaseExceptionGroup) as error:
+            report = error  # type: ignore[assignment]
+        warnings.warn(
+            f'flow runtime "{runtime.name}" was still open when the interpreter exited ({report}). Use "with", or call close().',
+            ResourceWarning,
+            stacklevel=1,
+        )

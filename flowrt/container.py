@@ -1,0 +1,272 @@
+"""`FlowOperationContainer`: operations with their modes, as declarations."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Self
+
+from attrs import evolve, frozen
+
+from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.operations import (
+    ActionBody,
+    FunctionBody,
+    GeneratorBody,
+    OperationBody,
+    action_body,
+    function_body,
+    generator_body,
+)
+
+ModeKind = Literal["sync", "async", "parallel"]
+DEFAULT_WORKERS = 4  # the ancestor's fixed number (B180), here only a default
+WORKERS_LIMIT = 10_000  # arbitrary: nobody means more threads than that
+
+
+@frozen
+class Mode:
+    """Where an operation runs. `pool` None: threads of its own."""
+
+    kind: ModeKind = "sync"
+    workers: int = 1
+    pool: str | None = None
+    ordered: bool = False
+    by_key: str | Callable[[Any], Any] | None = None
+
+    def __str__(self) -> str:
+        return f"parallel({self.workers})" if self.kind == "parallel" else self.kind
+
+
+SYNC = Mode()
+
+
+@frozen(eq=False)
+class Declaration:
+    """An operation as it was declared: what performs it, its ports, its mode, and where it stands in the source."""
+
+    name: str
+    body: FunctionBody | ActionBody | GeneratorBody | OperationBody
+    in_ports: tuple[str, ...] | None
+    out_ports: tuple[str, ...] | None
+    declared_at: str
+    mode: Mode = SYNC
+    window: int = 0
+    operation: Any = None
+    factory: Callable[[], Any] | None = None
+
+    @property
+    def bracket(self) -> int:
+        """Return 1 for an operation that opens a scope, -1 for one that gathers it, else 0."""
+        return getattr(self.operation, "bracket", 0)
+
+
+def declared_at() -> str:
+    """Return file:line of the nearest caller outside flowrt."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "flowrt":
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+class FlowOperationContainer:
+    """Operations and where they run. Every method returns the container.
+
+    A mode applies to the operation added last, or selected: `container["count_words"].make_parallel(4)`. Names ignore case. One
+    container may serve several flows and runtimes; each takes the declarations as they are when they are added to it.
+    """
+
+    def __init__(self) -> None:
+        self._declarations: dict[str, Declaration] = {}
+        self._selected: str | None = None
+
+    def __iter__(self) -> Iterator[Declaration]:
+        return iter(self._declarations.values())
+
+    def __len__(self) -> int:
+        return len(self._declarations)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.strip().casefold() in self._declarations
+
+    def __getitem__(self, name: str) -> Self:
+        """Select an operation for the modes that follow; `FlowBuildError` if there is none of that name."""
+        if name not in self:
+            known = [declaration.name for declaration in self]
+            raise FlowBuildError(f'there is no operation "{name}" to select.{did_you_mean(str(name), known)}')
+        self._selected = name.strip().casefold()
+        return self
+
+    # -- adding
+
+    def add_func(self, name: str, f: Callable[..., Any]) -> Self:
+        """Add a function of the data, or of nothing; its return value leaves on the default port (also None, also a list)."""
+        return self._add(Declaration(name, function_body(name, f), None, ("",), declared_at()))
+
+    def add_action(self, name: str, f: Callable[..., Any], *, signal: bool = False) -> Self:
+        """Add an action: its return value is ignored; it emits by calling its continuations.
+
+        The first parameter is the data, further positional ones without a default are continuations. They may be called any
+        number of times, from any thread, until the call returns; a later call starts a run of its own. One continuation emits
+        on the default port, several on ports named after the parameters.
+
+        Args:
+            name: of the operation.
+            f: the action.
+            signal: without continuations, emit None when done.
+        """
+        body, ports = action_body(name, f, signal=signal)
+        return self._add(Declaration(name, body, None, ports, declared_at()))
+
+    def add_generator(self, name: str, f: Callable[..., Any], *, window: int = 1024) -> Self:
+        """Add a generator function: each yielded item is a message of its own, `Emit(port, item)` on a port of its own.
+
+        Args:
+            name: of the operation.
+            f: returns a generator, or any iterable, per input.
+            window: how many live descendants all its open generators may have together (messages); they are pulled as there is room.
+        """
+        if not isinstance(window, int) or isinstance(window, bool) or window < 1:
+            raise FlowBuildError(f'generator "{name}": window is {window!r}; it counts messages, so give an int of 1 or more.')
+        return self._add(Declaration(name, generator_body(name, f), None, None, declared_at(), window=window))
+
+    def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
+        """Add whatever fulfils the `Operation` contract, or a name and a factory that makes one instance per place.
+
+        Raises:
+            FlowBuildError: what the contract asks for is missing, or two operations have one name.
+        """
+        if factory is None:
+            _check_contract(operation, "the operation")
+            name = operation.name
+        else:
+            name, operation = operation, _made_by(operation, factory)
+        return self._add(
+            Declaration(
+                name,
+                OperationBody(),
+                operation.in_ports,
+                operation.out_ports,
+                declared_at(),
+                operation=operation,
+                factory=factory,
+            )
+        )
+
+    def _add(self, declaration: Declaration) -> Self:
+        name = declaration.name
+        _check_name(name)
+        key = name.strip().casefold()
+        earlier = self._declarations.get(key)
+        if earlier is not None:
+            raise FlowBuildError(
+                f'there are two operations "{name}": at {earlier.declared_at} and at {declaration.declared_at}. Names ignore case; '
+                "give one of them another name."
+            )
+        self._declarations[key] = evolve(declaration, name=name.strip())
+        self._selected = key
+        return self
+
+    # -- modes
+
+    def make_sync(self) -> Self:
+        """Run it on the engine's thread, one call at a time. This is where operations run unless told otherwise."""
+        return self._make(SYNC)
+
+    def make_async(self, pool: str | None = None) -> Self:
+        """Run it on a thread of its own, one call at a time, in order of arrival.
+
+        Args:
+            pool: operations that name the same pool share its thread.
+        """
+        return self._make(Mode("async", 1, _pool_name(pool)))
+
+    def make_parallel(
+        self,
+        workers: int = DEFAULT_WORKERS,
+        pool: str | None = None,
+        *,
+        ordered: bool = False,
+        by_key: str | Callable[[Any], Any] | None = None,
+    ) -> Self:
+        """Run it on several threads; results leave in order of completion.
+
+        Args:
+            workers: how many threads.
+            pool: operations that name the same pool, with the same number, share its threads.
+            ordered: restore the order of arrival.
+            by_key: keep the order, and one call at a time, per key: "port" for the in-port, or a function of the data (called on the
+                engine's thread).
+
+        Raises:
+            FlowBuildError: a number below 1, an operation that keeps state, or `ordered` and `by_key` together.
+        """
+        name = self._selected_declaration("make_parallel").name
+        if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= WORKERS_LIMIT:
+            raise FlowBuildError(
+                f'operation "{name}": make_parallel(workers={workers!r}) cannot run anything; give a number of threads from 1 to {WORKERS_LIMIT}.'
+            )
+        if ordered and by_key is not None:
+            raise FlowBuildError(
+                f'operation "{name}": ordered=True restores the order of all messages, by_key only of those with one key. Choose one.'
+            )
+        if by_key is not None and by_key != "port" and not callable(by_key):
+            raise FlowBuildError(f'operation "{name}": by_key is {by_key!r}; give "port", or a function of the data.')
+        return self._make(Mode("parallel", workers, _pool_name(pool), ordered, by_key))
+
+    def _selected_declaration(self, verb: str) -> Declaration:
+        if self._selected is None:
+            raise FlowBuildError(f"{verb}() has no operation to apply to. Add one first, or select one: container[name].{verb}().")
+        return self._declarations[self._selected]
+
+    def _make(self, mode: Mode) -> Self:
+        declaration = self._selected_declaration(f"make_{mode.kind}")
+        if mode.kind == "parallel" and declaration.operation is not None:
+            raise FlowBuildError(
+                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) keeps state, so only one thread at a time may enter it; '
+                "make_parallel is for functions, actions and generators. Leave it sync and make the operations around it parallel."
+            )
+        if mode.kind == "async" and hasattr(declaration.operation, "handle_many"):
+            raise FlowBuildError(
+                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) works with the engine\'s own books and runs on its '
+                "thread. Leave it sync and make the operations around it async."
+            )
+        self._declarations[declaration.name.casefold()] = evolve(declaration, mode=mode)
+        return self
+
+
+def _pool_name(pool: str | None) -> str | None:
+    if pool is None:
+        return None
+    if not isinstance(pool, str) or not pool.strip():
+        raise FlowBuildError(f"a pool is named by a text, got {pool!r}.")
+    return pool.strip()
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise FlowBuildError(f"an operation's name is a text, got {type(name).__name__}. The name comes first: add_func(name, function).")
+    if not name.strip() or any(mark in name for mark in "./\\#*,") or not name.isprintable():
+        raise FlowBuildError(
+            f"an operation cannot be named {name!r}: no stream could reach it. Names are not empty and hold none of . / \\ # * and comma."
+        )
+
+
+def _check_contract(operation: Any, what: str) -> None:
+    needed = ("name", "in_ports", "out_ports", "create", "handle", "drained", "cancelled")
+    lacking = [member for member in needed if not hasattr(operation, member)]
+    if isinstance(operation, type):
+        raise FlowBuildError(f"{what} is the class {operation.__name__} itself; pass an instance, or a name and the class as factory.")
+    if lacking:
+        raise FlowBuildError(
+            f"{what} ({type(operation).__name__}) lacks {', '.join(lacking)} of the Operation contract. Add plain callables with add_func or "
+            "add_action."
+        )
+
+
+def _made_by(name: Any, factory: Callable[[], Any]) -> Any:
+    if not callable(factory):
+        raise FlowBuildError(f'operation "{name}": the factory ({type(factory).__name__}) cannot be called.')
+    operation = factory()
+    _check_contract(operation, f'what the factory of "{name}" makes')
+    return operation

@@ -1,0 +1,124 @@
+"""The executor contract: where operations run. Outcomes come back as data, never as a raised exception."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowrt.operations import Group, Pull
+
+if TYPE_CHECKING:
+    from flowrt.container import Declaration
+    from flowrt.ledger import RunBooks
+    from flowrt.messages import Chunk
+    from flowrt.places import OperationPlace
+    from flowrt.sources import Source
+
+
+class Task(Group):
+    """A group of one place on its way through an executor and back.
+
+    `reported` and `log_read` say how far the engine has taken its results and its log into account; engine's thread only.
+    """
+
+    __slots__ = ("busy", "calls_ended", "chunk", "emitted", "key", "kept", "log_read", "nudged", "place", "reported", "sequence", "started", "worker")
+
+    def __init__(self, place: OperationPlace, chunk: Chunk, collect: Callable[[Group], None] | None = None) -> None:
+        super().__init__(chunk.data, collect)
+        self.place = place
+        self.chunk = chunk
+        self.sequence = 0
+        self.key: Any = None
+        self.started = 0.0
+        self.busy = 0.0
+        self.worker = 0
+        self.nudged = False
+        self.reported = 0
+        self.log_read = 0
+        self.emitted: dict[int, int] = {}
+        self.calls_ended: set[int] = set()
+        self.kept: set[int] = set()
+
+
+class PullTask(Pull):
+    """A pull of one source on its way through an executor and back."""
+
+    __slots__ = ("busy", "reported", "source", "started", "worker")
+
+    def __init__(self, source: Source, iterator: Iterator[Any], quota: int) -> None:
+        super().__init__(iterator, quota)
+        self.source = source
+        self.started = 0.0
+        self.busy = 0.0
+        self.worker = 0
+        self.reported = 0
+
+
+class Reports(Protocol):
+    """What an executor tells the engine. From another thread it says so through `post`."""
+
+    def collect(self, group: Group) -> None:
+        """Called by emissions; decides whether they must be fetched now. Any thread."""
+        ...
+
+    def report(self, task: Task, *, final: bool = True) -> None:
+        """Take into account what a task has brought forth so far; `final`: it is over. Engine's thread."""
+        ...
+
+    def report_pull(self, pull: PullTask, *, final: bool = True) -> None:
+        """Take the items a pull has brought so far. Engine's thread."""
+        ...
+
+    def give_back(self, chunk: Chunk) -> None:
+        """Take the rest of an inline chunk back, in front of its queue. Engine's thread."""
+        ...
+
+
+class Executor(Protocol):
+    """Where an operation runs. All methods are called on the engine's thread and (`join` aside) return at once."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being performed right now, elsewhere."""
+        ...
+
+    def thread_idents(self) -> list[int | None]:
+        """Return the idents of its threads."""
+        ...
+
+    def submit(self, place: OperationPlace, chunk: Chunk) -> None:
+        """Perform a chunk's messages, in groups; report each group once, in any order unless the mode keeps one."""
+        ...
+
+    def pull(self, pull: PullTask) -> None:
+        """Pull a source; report it once."""
+        ...
+
+    def locate(self, run: RunBooks) -> list[tuple[str, int]]:
+        """Say (place, messages) where messages of a run wait or are worked on. Once the run has ended they are not begun."""
+        ...
+
+    def collect(self) -> None:
+        """Report what groups in work have brought forth so far, and ask them to stop after the current message."""
+        ...
+
+    def stop(self) -> None:
+        """Start nothing any more, and let the workers go when they are done."""
+        ...
+
+    def join(self, seconds: float) -> tuple[str, ...]:
+        """Wait for the workers; return the names of those that did not come back, with what they are doing."""
+        ...
+
+
+class Executors(Protocol):
+    """Makes the executors of one runtime."""
+
+    def executor_for(self, declaration: Declaration) -> Executor:
+        """Return the executor of an operation; operations that name one pool share it."""
+        ...
+
+    def all(self) -> Sequence[Executor]:
+        """Return every executor made so far."""
+        ...
+

@@ -1,0 +1,301 @@
+"""Drives the engine: on a thread of its own, or (the sync schedule, the test kit) on whatever thread waits for something."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flowrt.engine import Engine, internal_error
+from flowrt.errors import FlowInternalError, FlowStalledError, FlowStoppedError
+from flowrt.inbox import Inbox, Seams, ThreadLike, Wakers
+
+if TYPE_CHECKING:
+    from flowrt.contract import Executors
+
+CALLS_PER_STEP = 1_000  # of the inbox between two turns, so that a flood of input cannot keep messages from moving
+FIRST_LOOK = 0.002  # seconds: by then groups in work are asked for what they have (DESIGN.md, section 5, "taking back")
+LOOKS_GROW = 4  # times longer until the next look, while nothing comes
+LONGEST_LOOK = 0.25  # seconds; arbitrary: bounds how long an emission of a call that then falls silent may wait
+
+
+class Driver:
+    """Owns the engine's thread, its inbox and the waiting for both.
+
+    Guarded by: `_owner`, the lock of whoever is the engine. `stopped` is set once, by the engine's thread or by who gives it up.
+    """
+
+    def __init__(self, name: str, seams: Seams, *, own_thread: bool) -> None:
+        self.name = name
+        self.seams = seams
+        self.inbox = Inbox(seams)
+        self.engine: Engine
+        self.executors: Executors
+        self.changed = Wakers(seams)  # a result, the end of a run, idleness, the end of everything
+        self.room = Wakers(seams)
+        self.stopped = False
+        self.fatal: BaseException | None = None
+        self.fatal_seen = False
+        self.steps = 0
+        self.on_stop: Callable[[], None] = lambda: None
+        self.has_room: Callable[[], bool] = lambda: True
+        self._own_thread = own_thread
+        self._owner = seams.lock()
+        self._owner_ident: int | None = None
+        self._thread: ThreadLike | None = None
+        self._look = FIRST_LOOK
+        self._idle_waiters: list[Callable[[], None]] = []
+        self._lock = seams.lock()
+
+    # -- posting
+
+    def start(self) -> None:
+        """Start the engine's thread, where it has one of its own."""
+        if self._own_thread and self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = self.seams.spawn(self._run, f"{self.name}/engine")
+
+    def post(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Have the engine make a call; any thread, also a signal handler."""
+        self.inbox.post(call, *arguments)
+        if not self._own_thread:
+            self.changed.wake()
+
+    def is_engine(self) -> bool:
+        """Say whether this thread is the engine."""
+        return threading.get_ident() == self._owner_ident
+
+    def inside(self) -> bool:
+        """Say whether this thread is the engine's, or a worker's."""
+        ident = threading.get_ident()
+        if ident == self._owner_ident:
+            return True
+        return any(ident in executor.thread_idents() for executor in self.executors.all())
+
+    # -- the loop
+
+    def _run(self) -> None:
+        with self._owner:
+            self._owner_ident = threading.get_ident()
+            try:
+                while not self.stopped:
+                    if not self.step():
+                        self._rest(None)
+            finally:
+                self._owner_ident = None
+
+    def step(self) -> bool:
+        """Make waiting calls and one turn; say whether there was anything to do. Engine's thread."""
+        try:
+            return self._step()
+        except FlowInternalError as error:
+            self.halt(error)
+        except (KeyboardInterrupt, SystemExit) as error:  # only where the engine has borrowed the caller's thread
+            self.halt(error)
+            raise
+        except BaseException as error:
+            internal = internal_error(error)
+            internal.__cause__ = error
+            self.halt(internal)
+        return False
+
+    def _step(self) -> bool:
+        worked = False
+        for _ in range(CALLS_PER_STEP):
+            if self.inbox.empty():
+                break
+            call = self.inbox.take()
+            if call is None:
+                break
+            call[0](*call[1])
+            worked = True
+            if self.stopped:
+                return False
+        engine = self.engine
+        if worked:
+            engine.settle()
+        if not engine.delay or self.seams.clock.now() >= engine.not_before:
+            worked = engine.turn() or worked
+        if engine.failures.fatal is not None:
+            self.halt(engine.failures.fatal)
+            return False
+        self.steps += worked
+        if self.room and self.has_room():
+            self.room.wake()
+        if not worked:
+            self._nothing_to_do()
+        return worked
+
+    def _nothing_to_do(self) -> None:
+        engine = self.engine
+        if engine.delay and self.seams.clock.now() < engine.not_before:
+            return
+        if not engine.books.runs:
+            waiters, self._idle_waiters = self._idle_waiters, []
+            for waiter in waiters:
+                waiter()
+        elif self.inbox.empty() and engine.stalled():
+            engine.fail_stalled()
+
+    def _rest(self, timeout: float | None) -> bool:
+        """Wait for a call, a worker's news or the time to go on; say whether anything may have changed."""
+        engine, now = self.engine, self.seams.clock.now()
+        waits = [] if timeout is None else [timeout]
+        if engine.delay and engine.not_before > now:
+            waits.append(engine.not_before - now)
+        if engine.under_way or engine.sources.pulls_under_way:
+            waits.append(self._look)
+        call = self.inbox.take(min(waits) if waits else None)
+        if call is not None:
+            self._look = FIRST_LOOK
+            self.inbox_again(call)
+            return True
+        if engine.under_way:
+            self._look = min(self._look * LOOKS_GROW, LONGEST_LOOK)
+            for executor in self.executors.all():
+                executor.collect()
+            engine.settle()
+        return False
+
+    def inbox_again(self, call: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
+        """Make a call that was waited for, before all that were posted later."""
+        try:
+            call[0](*call[1])
+            self.engine.settle()
+        except BaseException as error:
+            internal = internal_error(error)
+            internal.__cause__ = error
+            self.halt(internal)
+
+    def when_idle(self, waiter: Callable[[], None]) -> None:
+        """Engine's thread: call `waiter` as soon as nothing is left to do."""
+        self._idle_waiters.append(waiter)
+
+    def halt(self, error: BaseException) -> None:
+        """Engine's thread: stop at once, for a reason that whoever waits gets raised."""
+        if self.stopped:
+            return
+        self.fatal = self.fatal or error
+        try:
+            reason = FlowStoppedError(f'runtime "{self.name}" was stopped by {type(error).__qualname__}.')
+            reason.__cause__ = error
+            self.engine.abandon_all(f"the runtime was stopped by {type(error).__qualname__}", reason)
+        finally:
+            self.finish()
+
+    def finish(self) -> None:
+        """Engine's thread: end the loop, let the workers go, wake everybody."""
+        self.stopped = True
+        while (call := self.inbox.take()) is not None:  # posted while nobody had told yet: it is refused, not lost
+            call[0](*call[1])
+        for executor in self.executors.all():
+            executor.stop()
+        self.on_stop()
+        waiters, self._idle_waiters = self._idle_waiters, []
+        for waiter in waiters:
+            waiter()
+        self.wake_all()
+
+    def stopped_error(self) -> FlowStoppedError:
+        """Make the error of whoever came too late."""
+        error = FlowStoppedError(f'runtime "{self.name}" is closed. Send input, and wait for results, before it is; or make a new one.')
+        error.__cause__ = self.fatal
+        return error
+
+    def wake_all(self) -> None:
+        self.changed.wake()
+        self.room.wake()
+
+    # -- waiting
+
+    def wait_until(self, ready: Callable[[], bool], timeout: float | None, wakers: Wakers | None = None) -> bool:
+        """Wait until `ready()` or until everything has stopped; say whether it is ready. On a borrowed thread: by working."""
+        clock = self.seams.clock
+        deadline = None if timeout is None else clock.now() + timeout
+        if self._own_thread:
+            return self._wait(ready, deadline, wakers or self.changed)
+        while not ready():
+            if self.stopped:
+                return ready()
+            if deadline is not None and clock.now() >= deadline:
+                return ready()
+            if not self._work(ready, deadline):
+                self._wait(ready, clock.now() + LONGEST_LOOK, self.changed)  # somebody else is the engine just now
+        return True
+
+    def _wait(self, ready: Callable[[], bool], deadline: float | None, wakers: Wakers) -> bool:
+        while not ready():
+            event = wakers.enlist()
+            try:
+                if ready() or self.stopped:
+                    break
+                remaining = None if deadline is None else deadline - self.seams.clock.now()
+                if remaining is not None and remaining <= 0:
+                    break
+                event.wait(remaining)
+            finally:
+                wakers.leave(event)
+        return ready()
+
+    def _work(self, ready: Callable[[], bool], deadline: float | None) -> bool:
+        """Be the engine until `ready()`; say whether that was possible."""
+        if not self._owner.acquire(blocking=False):
+            return False
+        try:
+            self._owner_ident = threading.get_ident()
+            while not ready() and not self.stopped:
+                if not self.one_step():
+                    now = self.seams.clock.now()
+                    if deadline is not None and now >= deadline:
+                        break
+                    if ready():
+                        break
+                    if self.seams.simulation is not None:
+                        if deadline is None:
+                            raise FlowStalledError(
+                                f'runtime "{self.name}" has nothing left to do, and what is waited for has not come. Send what should lead '
+                                "to it, or give the wait a timeout."
+                            )
+                        return self._skip_to(deadline)
+                    self._rest(None if deadline is None else deadline - now)
+        finally:
+            self._owner_ident = None
+            self._owner.release()
+            self.changed.wake()  # another waiter may have to be the engine now
+        return True
+
+    def one_step(self) -> bool:
+        """One step of the engine, or of the simulation around it."""
+        simulation = self.seams.simulation
+        return self.step() if simulation is None else simulation.step(self.step)
+
+    def _skip_to(self, deadline: float) -> bool:
+        advance = getattr(self.seams.clock, "advance_to", None)
+        if advance is not None:
+            advance(deadline)
+        return True
+
+    def work_off(self, ready: Callable[[], bool]) -> None:
+        """On a borrowed thread: be the engine until `ready()`."""
+        self.wait_until(ready, None)
+
+    def join(self, seconds: float) -> tuple[str, ...]:
+        """Wait for the threads; return what those are doing that did not come back."""
+        clock = self.seams.clock
+        deadline = clock.now() + seconds
+        left: list[str] = []
+        if self._thread is not None and self._thread.ident != threading.get_ident():
+            self._thread.join(max(deadline - clock.now(), 0.0))
+            if self._thread.is_alive():
+                place = self.engine.in_work
+                doing = f'operation "{place.name}" on ' if place is not None else ""
+                left.append(f'{doing}thread "{self._thread.name}"')
+        for executor in self.executors.all():
+            left += executor.join(max(deadline - clock.now(), 0.0))
+        return tuple(left)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Return figures that change whenever a call has returned."""
+        return self.engine.turns, self.steps

@@ -1,0 +1,401 @@
+"""The engine's turn.
+
+    process()                                                                      results, subscribers, Run
+        │                                                                                    ▲
+        ▼                                                                                    │
+      inbox ──► engine: schedule ──► chunk ──► handler ──► executor ──► outcome ──► route ───┤
+        ▲          ▲                                          │                      │       │
+        │          │ when nothing is ready                    │ threads              ▼       ▼
+        │       sources (open iterators) ◄────────────────────┼──────────────── schedule   result port
+        └─────────────────────────────────────────────────────┘
+
+One thread at a time is the engine: it alone touches routes, books, sources and the state of operations. What comes from elsewhere is posted
+to the inbox as a call for it to make. A turn takes one chunk and performs it, or hands it over; or, when nothing is ready, pulls
+a source. This module knows no thread, no queue and no clock but the one it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowrt.contract import Executor, PullTask, Task
+from flowrt.errors import (
+    FlowError,
+    FlowInternalError,
+    FlowOverloadError,
+    FlowStalledError,
+    release_frames,
+)
+from flowrt.failures import Failures
+from flowrt.handover import Pace, Reorder, of_run
+from flowrt.ledger import Books, RunBooks
+from flowrt.messages import Chunk, Context, message_of
+from flowrt.meters import Meter
+from flowrt.outcomes import Outcomes
+from flowrt.routes import Routes
+from flowrt.sources import Sources
+from flowrt.traffic import Traffic
+
+if TYPE_CHECKING:
+    from flowrt.clock import Clock
+    from flowrt.flow import Definition
+    from flowrt.messages import Message
+    from flowrt.operations import Group
+    from flowrt.places import OperationPlace
+    from flowrt.ports import Port
+    from flowrt.schedules import Schedule
+
+ACTIVATED = "activated"  # where a ledger says that messages of an active operation came from
+
+
+class RunHandle(Protocol):
+    """What the engine tells whoever started a run."""
+
+    def failed(self, error: BaseException) -> None:
+        """Take an error that nobody else took; the run goes on."""
+        ...
+
+    books: RunBooks | None
+
+    def finished(self, reason: BaseException | None) -> None:
+        """The run has ended; `reason`: why before its time."""
+        ...
+
+
+class Host(Protocol):
+    """What the engine needs of the runtime around it. All is called on the engine's thread."""
+
+    def new_handle(self) -> RunHandle:
+        """Make a handle for a run that an operation started."""
+        ...
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Take results."""
+        ...
+
+    def executor_for(self, place: OperationPlace) -> Executor:
+        """Return where a place runs."""
+        ...
+
+    def fetch(self, task: Group, *, late: bool) -> None:
+        """Any thread: have the engine look at a task; `late`: something came after its call had ended."""
+        ...
+
+
+class Engine:
+    """Moves every message of one runtime.
+
+    Called on: the engine's thread, whichever that is at the moment; `collect` by any.
+    Invariants: `under_way` counts the messages handed to workers and not yet reported. Between two turns every scope that could
+    be closed is.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        schedule: Schedule,
+        clock: Clock,
+        host: Host,
+        *,
+        capacity: int,
+        max_live: int,
+        strict: bool,
+    ) -> None:
+        self._clock = clock
+        self._host = host
+        self._max_live = max_live
+        self.schedule = schedule
+        self.books = Books(capacity)
+        self.routes = Routes(definition, self._equip)
+        self.traffic = Traffic(self.routes, self.books, schedule, host.deliver, strict=strict)
+        self.failures = Failures(self.traffic, self._fail_run)
+        self.traffic.lost = self.failures.fail_lost
+        self.traffic.refused = self._refuse_unconnected
+        self.sources = Sources(self.traffic, self.failures, self._is_ordered)
+        self.outcomes = Outcomes(self.traffic, self.failures, self.sources, self._emit_late, self._overload, self._is_ordered)
+        self.under_way = 0
+        self.feeding = 0  # runs whose inputs are still coming
+        self.turns = 0
+        self.discarded = 0
+        self.delay = 0.0
+        self.not_before = 0.0
+        self._taps: list[Callable[[Message], None]] = []
+        self._some_ended = False
+        self._ordered = False
+        self.in_work: OperationPlace | None = None
+
+    # -- places
+
+    def _equip(self, place: OperationPlace) -> None:
+        place.pace, place.pulls, place.meter = Pace(), Pace(), Meter()
+        place.executor = self._host.executor_for(place)
+        place.handed_over = not getattr(place.executor, "inline", False)
+        place.batches = hasattr(place.operation, "handle_many")
+        if place.declaration.mode.ordered and place.handed_over:
+            place.reorder = Reorder()
+        if getattr(place.operation, "ordered", False):
+            self._ordered = True
+
+    def _is_ordered(self) -> bool:
+        return self._ordered
+
+    def change(self, definition: Definition) -> None:
+        """Go over to a changed flow."""
+        self.routes.swap(definition)
+        self._ordered = self._ordered or any(getattr(place.operation, "ordered", False) for place in self.routes.all_places())
+
+    # -- inputs
+
+    def start(self, handle: RunHandle) -> RunBooks:
+        """Open a run; it stays open until `end_input`."""
+        run = handle.books = self.books.open_run(handle)
+        self.books.hold_open(run)
+        self.feeding += 1
+        return run
+
+    def feed(self, run: RunBooks, port: Port, data: list[Any], first: int, correlation_id: object, priority: int) -> None:
+        """Take inputs of a run, the first of which is its input number `first`."""
+        if run.ended:
+            return
+        context = Context(run, correlation_id, priority)
+        self.books.accept(run, port.fullname, len(data))
+        route = self.routes.entry(port)
+        self.traffic.emit(
+            route, data, context, range(first, first + len(data)), self.traffic.trunk.root, outside=True
+        )
+        self._check_live(run, port.fullname)
+
+    def end_input(self, run: RunBooks) -> None:
+        """Let a run end when its inputs are worked off."""
+        self.feeding -= 1
+        if not run.ended:
+            self.books.let_go(run)
+
+    def take_input(
+        self, handle: RunHandle, port: Port, data: Any, correlation_id: object, priority: int
+    ) -> RunBooks:
+        """Open a run of one input."""
+        run = self.start(handle)
+        self.feed(run, port, [data], 0, correlation_id, priority)
+        self.end_input(run)
+        return run
+
+    def _emit_late(self, place: OperationPlace, context: Context, port: str, data: Any) -> None:
+        route = self.routes.out(place, port)
+        run = self.start(self._host.new_handle())
+        self.books.accept(run, route.port.fullname, 1)
+        late = Context(run, context.correlation_id, context.priority)
+        self.traffic.emit(route, [data], late, [0], self.traffic.trunk.root, outside=True)
+        self.end_input(run)
+
+    # -- the turn
+
+    def turn(self) -> bool:
+        """Do one step; say whether there was one to do."""
+        chunk = self.schedule.take()
+        if chunk is None:
+            quiet = not self.under_way and not self.sources.pulls_under_way
+            if not self.sources.count or not self.sources.advance(nothing_under_way=quiet):
+                return False
+        else:
+            self._step(chunk)
+        self.turns += 1
+        self.settle()
+        return True
+
+    def _step(self, chunk: Chunk) -> None:
+        limit = 1 if self._taps or self.delay else self.schedule.step
+        if len(chunk.data) > limit:
+            head = chunk.cut(limit)
+            self.schedule.put_back(chunk)
+            chunk = head
+        if self.delay:
+            self.not_before = self._clock.now() + self.delay
+        if not self._still_wanted(chunk):
+            return
+        place = chunk.handler.place
+        if place is None or place.executor is None:
+            raise AssertionError("unreachable: results are delivered at once, and places in use have executors")
+        if self._taps:
+            self._show(chunk)
+            if not self._still_wanted(chunk):
+                return
+        run = chunk.context_at(0).scope.run
+        self.in_work = place
+        if place.batches:
+            place.meter.calls += len(chunk.data)
+            started = self._clock.now()
+            self.outcomes.handle_batches(place, chunk)
+            place.meter.busy += self._clock.now() - started
+        else:
+            if place.handed_over:
+                self.under_way += len(chunk.data)
+            place.executor.submit(place, chunk)
+        self.in_work = None
+        self._check_live(run, place.name)
+
+    def _still_wanted(self, chunk: Chunk) -> bool:
+        """Leave out what belongs to runs that have ended; say whether anything is left."""
+        if not self._some_ended:
+            return True
+        context = chunk.context
+        if type(context) is not list:
+            return not context.scope.run.ended  # type: ignore[union-attr]
+        live = [index for index, each in enumerate(context) if not each.scope.run.ended]
+        if len(live) < len(context):
+            chunk.data = [chunk.data[index] for index in live]
+            chunk.positions = [chunk.positions[index] for index in live]
+            chunk.context = [context[index] for index in live]
+        return bool(live)
+
+    def settle(self) -> None:
+        """Close what can be closed, and let go of what failures kept alive."""
+        self.books.settle(self.outcomes.drain, self._done)
+        kept = self.failures.kept
+        if kept:
+            for error in kept:
+                release_frames(error)
+            kept.clear()
+
+    def _check_live(self, run: RunBooks, where: str) -> None:
+        if self.books.live > self._max_live and not run.ended:
+            self._overload(
+                run,
+                FlowOverloadError(
+                    f'"{where}" brought the runtime to more than max_live={self._max_live} live messages. Emit from a generator or a '
+                    "Scatter, which wait for room, instead of all at once; or raise max_live."
+                ),
+            )
+
+    def stalled(self) -> bool:
+        """Say whether messages are live and nothing can ever move again: nothing ready, nothing under way."""
+        return bool(self.books.runs) and not (self.under_way or self.sources.pulls_under_way or self.feeding)
+
+    # -- what executors report
+
+    def collect(self, group: Group) -> None:
+        """Any thread: called by emissions; a call that is over, or takes long, has the engine fetch them."""
+        if group.finished:
+            self._host.fetch(group, late=True)
+        elif isinstance(group, Task) and group.worker and not group.nudged and self._clock.now() - group.started > 0.001:
+            group.nudged = True
+            self._host.fetch(group, late=False)
+
+    def report(self, task: Task, *, final: bool = True) -> None:
+        place = task.place
+        if final:
+            task.finished = True
+            if place.handed_over:
+                self.under_way -= len(task.results)
+            place.meter.calls += len(task.results)
+            place.meter.busy += task.busy
+        task.nudged = False
+        if place.reorder is None:
+            self.outcomes.take(task, final=final)
+        elif final:
+            place.reorder.add(task.sequence, len(task.results), lambda: self.outcomes.take(task, final=True))
+
+    def fetch(self, task: Task) -> None:
+        """Take what a call has emitted so far, or after it had ended."""
+        task.nudged = False
+        if task.place.reorder is None or not task.results:
+            self.outcomes.take(task, final=False)
+
+    def report_pull(self, pull: PullTask, *, final: bool = True) -> None:
+        self.sources.take(pull, final=final)
+
+    def give_back(self, chunk: Chunk) -> None:
+        self.schedule.put_back(chunk)
+
+    # -- runs that end
+
+    def _done(self, run: RunBooks) -> None:
+        run.handle.finished(run.cut_short)
+
+    def _fail_run(self, run: RunBooks, error: BaseException) -> None:
+        run.handle.failed(error)
+
+    def _overload(self, run: RunBooks, error: FlowError) -> None:
+        if not run.ended:
+            run.handle.failed(error)
+            self.abandon(run, "the run was overloaded", None)
+
+    def _refuse_unconnected(self, error: FlowError, chunk: Chunk) -> None:
+        runs = {chunk.context_at(index).scope.run for index in range(len(chunk.data))}
+        for run in runs:
+            self._fail_run(run, error)
+
+    def abandon(self, run: RunBooks, why: str, reason: FlowError | None) -> int:
+        """End a run before its time; return how many messages had to be discarded."""
+        if run.ended:
+            return 0
+        self._some_ended = True
+        found = [(chunk.handler.port.fullname, of_run(run, chunk)) for chunk in self.schedule]
+        for executor in {id(place.executor): place.executor for place in self.routes.all_places()}.values():
+            if executor is not None:
+                found += executor.locate(run)
+        found += self.sources.drop(run)
+        discarded = self.books.abandon(run, found, why)
+        self.discarded += discarded
+        for place in self.routes.all_places():
+            if place.operation is not None:
+                try:
+                    place.operation.cancelled(place.state, run)
+                except BaseException as error:
+                    self.failures.contain(f'the end of a run in operation "{place.name}"', error)
+        run.handle.finished(reason)
+        return discarded
+
+    def abandon_all(self, why: str, reason: FlowError | None) -> int:
+        """End every run before its time."""
+        return sum(self.abandon(run, why, reason) for run in list(self.books.runs))
+
+    def fail_stalled(self) -> None:
+        """End what can never move, with an error that says where it is: a bug, or an operation that breaks its contract."""
+        for run in list(self.books.runs):
+            live = sum(scope.live for scope in (run, *run.open_scopes))
+            held = {place.name for scope in (run, *run.open_scopes) for place in scope.parts or ()}
+            run.handle.failed(
+                FlowStalledError(
+                    f"run {run.number} cannot go on: {live} messages are live and nothing is ready, under way or waiting for time"
+                    + (f"; {', '.join(sorted(held))} hold parts" if held else "")
+                    + ". This is a bug in flowrt, or in an operation that keeps messages without holding them."
+                )
+            )
+            self.abandon(run, "the run had stalled", None)
+
+    # -- taps
+
+    def add_tap(self, tap: Callable[[Message], None]) -> None:
+        """Show every message to `tap` as it is about to enter an in-port or leave as a result."""
+        self._taps.append(tap)
+        self.traffic.tap = self._show
+
+    def remove_tap(self, tap: Callable[[Message], None]) -> None:
+        """Show messages to `tap` no more."""
+        if tap in self._taps:
+            self._taps.remove(tap)
+        if not self._taps:
+            self.traffic.tap = None
+
+    def _show(self, chunk: Chunk) -> None:
+        route = chunk.trail.route
+        borders = route.borders.get(chunk.handler, ()) if route is not None else ()
+        for index in range(len(chunk.data)):
+            for port in (*borders, chunk.handler.port):
+                message = message_of(chunk, index)
+                message.port = port
+                for tap in list(self._taps):
+                    try:
+                        tap(message)
+                    except BaseException as error:
+                        self.failures.contain("on_message", error)
+
+
+def internal_error(error: BaseException) -> FlowInternalError:
+    """Say that flowrt itself is at fault."""
+    return FlowInternalError(
+        f"this is a bug in flowrt ({type(error).__qualname__} in its engine): the runtime was stopped, and nothing it still held was worked on. "
+        "Please report it with the traceback of its cause."
+    )

@@ -1,0 +1,159 @@
+"""The exceptions and their texts.
+
+Subclasses of `FlowError` say who must act. Every text names the thing, what was expected and what came, and what to
+do; none of them holds payload data.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from flowrt.messages import Message
+
+_SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
+KNOWN_NAMES_SHOWN = 10  # arbitrary: more than that nobody reads
+
+
+class FlowError(Exception):
+    """The root of everything flowrt raises."""
+
+
+class FlowBuildError(FlowError):
+    """The author of the flow must act, before it runs. One error lists all faults (`faults`, texts)."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        if len(self.faults) == 1:
+            return self.faults[0]
+        lines = [f"the flow has {len(self.faults)} faults:"]
+        lines += [f"  {number}. {fault}" for number, fault in enumerate(self.faults, 1)]
+        return "\n".join(lines)
+
+
+class OperationError(FlowError):
+    """The author of the operation must act. `__cause__` is what the operation raised.
+
+    Attributes:
+        operation: the full name of the place in the flow, e.g. `import/parse#1`.
+        message: the input it was working on; None where an operation failed without one.
+    """
+
+    def __init__(self, text: str, operation: str = "", message: Message | None = None) -> None:
+        super().__init__(text)
+        self.operation = operation
+        self.message = message
+
+
+class OperationTimeoutError(OperationError):
+    """A call took longer than its operation's policy allows."""
+
+
+class WorkerLostError(OperationError):
+    """The worker process died while it held this message."""
+
+
+class GatherIncompleteError(FlowError):
+    """A scattered list could not be gathered whole.
+
+    Attributes:
+        operation: the full name of the gather.
+        missing: (position in the scattered list, reason) of each missing item; the position is None where unknown.
+    """
+
+    def __init__(
+        self, text: str, operation: str = "", missing: tuple[tuple[object, str], ...] = (), message: Message | None = None
+    ) -> None:
+        super().__init__(text)
+        self.operation = operation
+        self.missing = missing
+        self.message = message
+
+
+class FlowTimeoutError(FlowError, TimeoutError):
+    """The caller waited as long as it asked for."""
+
+
+class FlowOverloadError(FlowError):
+    """A bound was reached; the operator of the flow must raise it, slow the input down or read the results."""
+
+
+class FlowStoppedError(FlowError):
+    """The caller came too late: the runtime is closed or closing.
+
+    Attributes:
+        report: what `close()` returned, where there is one.
+    """
+
+    def __init__(self, text: str, report: object = None) -> None:
+        super().__init__(text)
+        self.report = report
+
+
+class RunCancelledError(FlowError):
+    """Somebody cancelled the run that was waited for."""
+
+
+class FlowStalledError(FlowError):
+    """Nothing can move: the author of the flow must act. The text says who waits for whom."""
+
+
+class FlowInternalError(FlowError):
+    """A bug in flowrt: we must act."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Say which known name was probably meant, and which there are; starts with a blank, or is empty."""
+    names = sorted(set(known), key=str.casefold)
+    if not names:
+        return ""
+    folded = {candidate.casefold(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1)
+    hint = f' Did you mean "{folded[close[0]]}"?' if close else ""
+    shown = ", ".join(names[:KNOWN_NAMES_SHOWN])
+    more = f" and {len(names) - KNOWN_NAMES_SHOWN} more" if len(names) > KNOWN_NAMES_SHOWN else ""
+    return f"{hint} There are: {shown}{more}."
+
+
+def describe(error: BaseException) -> str:
+    """Name an exception by its type alone: its text may hold payload data, and it is chained as the cause anyway."""
+    return type(error).__qualname__
+
+
+def release_frames(error: BaseException) -> None:
+    """Clear the locals of flowrt's own finished frames that a kept exception would keep alive.
+
+    An exception holds its traceback, that the frame of the user's function, and that the frames that called it: ours,
+    with whole chunks in their locals. Frames still running are left alone, and so are the user's.
+    """
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        current = pending.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        pending += [current.__cause__, current.__context__]
+        trace = current.__traceback__
+        while trace is not None:
+            _clear_ours(trace.tb_frame)
+            trace = trace.tb_next
+
+
+def _clear_ours(frame: FrameType | None) -> None:
+    while frame is not None:
+        ours = str(frame.f_globals.get("__name__", "")).partition(".")[0] == "flowrt"
+        if ours and not frame.f_code.co_flags & _SUSPENDABLE:  # clearing a suspended generator would end it
+            try:
+                frame.clear()
+            except RuntimeError:  # still running: its locals are in use
+                pass
+        frame = frame.f_back

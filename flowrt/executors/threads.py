@@ -1,0 +1,245 @@
+"""Pools of threads: workers cut groups from a backlog behind one lock.
+
+    engine ── submit ──► backlog ── take ──► worker: perform ── post ──► inbox ──► engine: report
+                            ▲                   │
+                            └──── what a stopped group has not begun
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
+
+from flowrt.contract import Executor, PullTask, Reports, Task
+from flowrt.executors.inline import InlineExecutor
+from flowrt.executors.tasks import perform, prepare, rest_of
+from flowrt.handover import Backlog, Waiting, of_run
+from flowrt.messages import Chunk
+from flowrt.operations import Failure
+
+if TYPE_CHECKING:
+    import threading
+
+    from flowrt.container import Declaration
+    from flowrt.inbox import Seams, ThreadLike
+    from flowrt.ledger import RunBooks
+    from flowrt.places import OperationPlace
+
+Post = Callable[..., None]
+
+
+class ThreadPool:
+    """Workers of one operation, or of those that name one pool. Threads are started as there is work for them.
+
+    Guarded by `_lock`: the backlog, the pulls and the list of threads. `_current` has one writer per key, the worker.
+    Called on: the engine's thread, but for what the workers run.
+    """
+
+    def __init__(self, name: str, workers: int, seams: Seams, reports: Reports, post: Post, crash: Callable[[BaseException], None]) -> None:
+        self._name = name
+        self._workers = workers
+        self._seams = seams
+        self._clock = seams.clock
+        self._reports = reports
+        self._post = post
+        self._crash = crash
+        self._lock = seams.lock()
+        self._backlog = Backlog(workers)
+        self._pulls: deque[PullTask] = deque()
+        self._threads: list[ThreadLike] = []
+        self._idle: list[threading.Event] = []
+        self._current: dict[int, Task | PullTask] = {}
+        self._stopping = False
+
+    # -- engine's side
+
+    def submit(self, place: OperationPlace, chunk: Chunk) -> None:
+        for waiting in self._waiting(place, chunk):
+            with self._lock:
+                self._backlog.put(waiting)
+        self._wake()
+
+    def _waiting(self, place: OperationPlace, chunk: Chunk) -> list[Waiting]:
+        by_key = place.declaration.mode.by_key
+        if by_key is None:
+            sequence = 0
+            if place.reorder is not None:
+                sequence = place.reorder.handed
+                place.reorder.handed += len(chunk.data)
+            return [Waiting(place, chunk, sequence)]
+        if not callable(by_key):
+            return [Waiting(place, chunk, 0, (place, chunk.handler.in_port.casefold()))]
+        return self._by_key(place, chunk, by_key)
+
+    def _by_key(self, place: OperationPlace, chunk: Chunk, by_key: Callable[[Any], Any]) -> list[Waiting]:
+        found: list[Waiting] = []
+        while chunk.data:
+            head = chunk.cut(1)
+            try:
+                key: Hashable = (place, by_key(head.data[0]))
+                hash(key)
+            except BaseException as error:
+                refused = Task(place, head)
+                refused.results, refused.failed = [Failure(error)], True
+                self._reports.report(refused, final=True)
+                continue
+            if not (found and found[-1].key == key and found[-1].chunk.extend(head)):
+                found.append(Waiting(place, head, 0, key))
+        return found
+
+    def pull(self, pull: PullTask) -> None:
+        with self._lock:
+            self._pulls.append(pull)
+        self._wake()
+
+    def locate(self, run: RunBooks) -> list[tuple[str, int]]:
+        with self._lock:
+            found = [(waiting.place.name, of_run(run, waiting.chunk)) for waiting in self._backlog]
+        for task in list(self._current.values()):
+            if isinstance(task, Task):
+                begun = range(task.reported, len(task.data))
+                found.append((task.place.name, sum(task.chunk.context_at(i).scope.run is run for i in begun)))
+        return found
+
+    def collect(self) -> None:
+        for task in list(self._current.values()):
+            task.stop = True
+            if isinstance(task, Task):
+                self._reports.report(task, final=False)
+            else:
+                self._reports.report_pull(task, final=False)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a worker has something in work."""
+        return bool(self._current)
+
+    def stop(self) -> None:
+        self._stopping = True
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for event in idle:
+            event.set()
+
+    def join(self, seconds: float) -> tuple[str, ...]:
+        deadline = self._clock.now() + seconds
+        left = []
+        for number, thread in enumerate(self._threads, 1):
+            thread.join(max(deadline - self._clock.now(), 0.0))
+            if thread.is_alive():
+                left.append(self._describe(number, thread))
+        return tuple(left)
+
+    def _describe(self, number: int, thread: ThreadLike) -> str:
+        task = self._current.get(number)
+        if task is None:
+            return f'thread "{thread.name}"'
+        place = task.place if isinstance(task, Task) else task.source.place
+        return f'operation "{place.name}" on thread "{thread.name}"'
+
+    def thread_idents(self) -> list[int | None]:
+        """Return the idents of its threads."""
+        return [thread.ident for thread in list(self._threads)]
+
+    # -- workers' side
+
+    def _wake(self) -> None:
+        """Let one more worker look for work; each that finds some wakes the next while there is more."""
+        with self._lock:
+            if self._idle:
+                self._idle.pop().set()
+                return
+            if self._stopping or len(self._threads) >= self._workers:
+                return
+            number = len(self._threads) + 1
+            name = self._name if self._workers == 1 else f"{self._name}-{number}"
+            self._threads.append(self._seams.spawn(lambda: self._work(number), name))
+
+    def _take(self, event: threading.Event) -> Waiting | PullTask | None:
+        """Take work, or be known as idle: in one step, for a wake-up spent on a worker that has work already is lost."""
+        with self._lock:
+            taken: Waiting | PullTask | None = self._pulls.popleft() if self._pulls else self._backlog.take()
+            more = bool(self._pulls or self._backlog.size)
+            if taken is None and not self._stopping:
+                event.clear()
+                self._idle.append(event)
+        if taken is not None and more and self._workers > 1:
+            self._wake()
+        return taken
+
+    def _work(self, number: int) -> None:
+        event = self._seams.event()
+        try:
+            while True:
+                taken = self._take(event)
+                if isinstance(taken, Waiting):
+                    self._perform(taken, number)
+                elif taken is not None:
+                    self._perform_pull(taken, number)
+                elif self._stopping:
+                    return
+                else:
+                    event.wait()
+                taken = None  # an idle worker keeps no message alive
+        except BaseException as error:
+            self._crash(error)
+
+    def _perform(self, waiting: Waiting, number: int) -> None:
+        place, key = waiting.place, waiting.key
+        task = prepare(Task(place, waiting.chunk, self._reports.collect))
+        task.sequence, task.worker = waiting.sequence, number
+        task.started = self._clock.now()
+        self._current[number] = task
+        perform(task)
+        task.busy = self._clock.now() - task.started
+        done = len(task.results)
+        place.pace.took(done, task.busy)
+        rest = rest_of(task)
+        task.finished = True
+        del self._current[number]
+        if rest is not None:
+            with self._lock:
+                self._backlog.put_back(Waiting(place, rest, waiting.sequence + done, key))
+        self._post(self._reports.report, task)
+        if key is not None:
+            with self._lock:
+                self._backlog.release(key)
+
+    def _perform_pull(self, pull: PullTask, number: int) -> None:
+        pull.started, pull.worker = self._clock.now(), number
+        self._current[number] = pull
+        pull.perform()
+        pull.busy = self._clock.now() - pull.started
+        del self._current[number]
+        self._post(self._reports.report_pull, pull)
+
+
+class ThreadExecutors:
+    """The executors of one runtime: its engine's thread, and pools by name or by operation."""
+
+    def __init__(
+        self, name: str, seams: Seams, reports: Reports, post: Post, crash: Callable[[BaseException], None], *, parallelism: bool
+    ) -> None:
+        self._name = name
+        self._seams = seams
+        self._reports = reports
+        self._post = post
+        self._crash = crash
+        self._parallelism = parallelism
+        self._inline = InlineExecutor(reports, seams.clock)
+        self._pools: dict[object, ThreadPool] = {}
+
+    def executor_for(self, declaration: Declaration) -> Executor:
+        mode = declaration.mode
+        if mode.kind == "sync" or not self._parallelism:
+            return self._inline
+        key: object = mode.pool.casefold() if mode.pool is not None else declaration
+        pool = self._pools.get(key)
+        if pool is None:
+            name = f"{self._name}/{mode.pool or declaration.name}"
+            pool = self._pools[key] = ThreadPool(name, mode.workers, self._seams, self._reports, self._post, self._crash)
+        return pool
+
+    def all(self) -> list[ThreadPool]:
+        return list(self._pools.values())

@@ -1,0 +1,183 @@
+"""Who gets an error: the innermost causality, else the subscribers, else a gather that can do without, else the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flowrt.errors import FlowBuildError, FlowError, OperationError, describe
+from flowrt.messages import EXCEPTION_PRIORITY, Chunk, Context, Message, Trail, first_position
+from flowrt.traffic import Traffic
+
+if TYPE_CHECKING:
+    from flowrt.ledger import RunBooks, Scope
+    from flowrt.places import OperationPlace
+
+Subscriber = Callable[[Any], None]
+
+
+class Failures:
+    """Wraps what operations raise and brings it to exactly one place.
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(self, traffic: Traffic, fail_run: Callable[[RunBooks, BaseException], None]) -> None:
+        self._traffic = traffic
+        self._fail_run = fail_run
+        self.subscribers: list[Subscriber] = []
+        self.stray: list[BaseException] = []  # what subscribers raised and nobody subscribed to hear of
+        self.fatal: BaseException | None = None
+        self.kept: list[BaseException] = []  # their frames are released when the turn is over
+
+    def fail(
+        self,
+        place: OperationPlace,
+        message: Message | None,
+        context: Context,
+        position: Any,
+        trail: Trail,
+        raised: BaseException,
+        *,
+        by: str = "",
+        after: int = 0,
+    ) -> None:
+        """Fail one live message of a place: end it, and tell whoever is to know.
+
+        Args:
+            place: where.
+            message: what it was working on.
+            context: of the message.
+            position: of the message in its scope.
+            trail: the way it came.
+            raised: what the operation raised.
+            by: who did the work, for the note ("async", "parallel, worker 2").
+            after: how many messages the call had emitted.
+        """
+        if isinstance(raised, SystemExit | KeyboardInterrupt):
+            self.fatal = self.fatal or raised
+        error = operation_error(place, message, raised, after)
+        error.add_note(way_text(trail, context.scope, position, place.name + (f" ({by})" if by else "")))
+        self._traffic.fail_one(context, place.name, position, error)
+        self.kept.append(error)
+        self.tell(error, context)
+
+    def fail_owing(
+        self, place: OperationPlace, context: Context, position: Any, trail: Trail, raised: BaseException
+    ) -> None:
+        """Tell of an error that ends no message: the operation had kept it, or was to emit what it owes."""
+        if isinstance(raised, SystemExit | KeyboardInterrupt):
+            self.fatal = self.fatal or raised
+        error = operation_error(place, None, raised)
+        error.add_note(way_text(trail, context.scope, position, place.name))
+        self.kept.append(error)
+        self.tell(error, context)
+
+    def fail_list(self, place: OperationPlace, error: FlowError, scope: Scope) -> None:
+        """Tell of a list that stayed incomplete, in the context in which it was scattered."""
+        origin = scope.origin
+        if origin is None:
+            raise AssertionError("unreachable: only a scattered list is owed")
+        trail = scope.trail if scope.trail is not None else self._traffic.trunk.root
+        error.add_note(way_text(trail, origin.scope, scope.position, place.name))
+        self.kept.append(error)
+        self.tell(error, origin)
+
+    def fail_lost(self, error: FlowError, chunk: Chunk) -> None:
+        """Fail messages whose way on cannot be found."""
+        for index in range(len(chunk.data)):
+            context = chunk.context_at(index)
+            if not context.scope.run.ended:
+                self._traffic.fail_one(context, chunk.handler.port.fullname, chunk.positions[index], error)
+                self.tell(error, context)
+
+    def tell(self, error: FlowError, context: Context) -> None:
+        """Bring an error to the one place that is to get it."""
+        causality = context.causality
+        while causality is not None:
+            route = self._traffic.routes.out(causality.place, "exception")
+            if route.targets:
+                self._emit_error(error, causality.place, causality.context)
+                return
+            causality = causality.context.causality
+        if self.subscribers:
+            self.notify(error)
+        elif not _a_gather_copes(context.scope):
+            self._fail_run(context.scope.run, error)
+
+    def _emit_error(self, error: FlowError, place: OperationPlace, pushed: Context) -> None:
+        traffic = self._traffic
+        scope = pushed.scope
+        while scope.closed and scope.parent is not None:
+            scope = scope.parent
+        route = traffic.routes.out(place, "exception")
+        context = Context(scope, pushed.correlation_id, EXCEPTION_PRIORITY, pushed.causality)
+        traffic.books.born(scope, 1, route.port.fullname)
+        traffic.emit(route, [error], context, [0], traffic.trunk.root)
+
+    def notify(self, error: BaseException) -> None:
+        """Tell the subscribers of `on_exception`; what they raise themselves goes to `close()`."""
+        for subscriber in list(self.subscribers):
+            try:
+                subscriber(error)
+            except (SystemExit, KeyboardInterrupt) as raised:
+                self.fatal = self.fatal or raised
+            except BaseException as raised:
+                self.stray.append(_subscriber_error("on_exception", raised))
+
+    def contain(self, hook: str, raised: BaseException) -> None:
+        """Report what a subscriber of `hook` raised: to `on_exception`, else by `close()`."""
+        if isinstance(raised, SystemExit | KeyboardInterrupt):
+            self.fatal = self.fatal or raised
+            return
+        error = _subscriber_error(hook, raised)
+        self.kept.append(error)
+        if self.subscribers:
+            self.notify(error)
+        else:
+            self.stray.append(error)
+
+
+def operation_error(
+    place: OperationPlace, message: Message | None, raised: BaseException, after: int = 0
+) -> OperationError:
+    """Wrap what an operation raised."""
+    declaration = place.declaration
+    emitted = f" after it had emitted {after} message{'s' * (after != 1)}, which go on" if after else ""
+    told = f": {raised}" if isinstance(raised, FlowBuildError) else ""
+    error = OperationError(
+        f'operation "{place.name}" (declared at {declaration.declared_at}) raised {describe(raised)}{emitted}{told}', place.name, message
+    )
+    error.__cause__ = raised
+    return error
+
+
+def way_text(trail: Trail, scope: Scope, position: Any, end: str) -> str:
+    """Write the way of a message down: the out-ports it left, with its position in each scattered list, and where it ended."""
+    steps = []
+    home: Scope | None = scope.home
+    for route in reversed(trail.routes()):
+        text = route.port.fullname
+        if home is not None and home.stream is route:
+            text += f"[{first_position(position)}]"
+            position = home.position
+            home = home.parent.home if home.parent is not None else None
+        steps.append(text)
+    return " → ".join([*reversed(steps), end])
+
+
+def _subscriber_error(hook: str, raised: BaseException) -> FlowError:
+    error = FlowError(f"a subscriber of {hook} raised {describe(raised)}; the flow went on. Catch what it may raise inside it.")
+    error.__cause__ = raised
+    return error
+
+
+def _a_gather_copes(scope: Scope) -> bool:
+    home: Scope | None = scope.home
+    while home is not None:
+        if home.gathers:
+            return any(
+                getattr(place.operation, "on_missing", "fail") != "fail" for place in home.gathers if place not in home.answered
+            )
+        home = home.parent.home if home.parent is not None else None
+    return False

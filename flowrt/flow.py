@@ -1,0 +1,196 @@
+"""`Flow`: streams, operations and flows; and the immutable definition that is made of it when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+from attrs import Factory, define
+
+from flowrt.container import Declaration, FlowOperationContainer, declared_at
+from flowrt.errors import FlowBuildError
+from flowrt.ports import Port, Stream
+
+SourceKey = tuple[str, str, str]
+"""Operation, instance and port, casefolded; a flow's own port has no operation."""
+
+
+class Flow:
+    """Streams, the operations they connect, and nested flows. Every `add_` method returns the flow.
+
+    Names are relative to the flow: `Flow("lines").add_stream(".in", "split")`. A flow used in another one is addressed like an
+    operation: `lines.in`, `lines#1.in`. Names of operations and flows are looked up in the flow itself first, then in the flow
+    around it, up to the root; within one flow an operation wins over a flow of the same name. One flow may be added to
+    several others, and to itself.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name.strip()
+        self._streams: list[Stream] = []
+        self._operations: dict[str, Declaration] = {}
+        self._flows: dict[str, Flow] = {}
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        return tuple(self._streams)
+
+    @property
+    def operations(self) -> tuple[Declaration, ...]:
+        return tuple(self._operations.values())
+
+    @property
+    def flows(self) -> tuple[Flow, ...]:
+        return tuple(self._flows.values())
+
+    def add_stream(self, source: str | Port, target: str | Port) -> Self:
+        """Connect two ports. `FlowBuildError` if a name does not fit the grammar, or leads from a port to itself."""
+        stream = Stream(source, target, declared_at())
+        if stream.source.key == stream.target.key and not stream.source.operation:
+            raise FlowBuildError(
+                f'stream "{stream}" at {stream.declared_at} leads from a port of a flow to itself: its messages would never get '
+                "anywhere. Name the operation or the other port it should lead to."
+            )
+        self._streams.append(stream)
+        return self
+
+    def add_operations(self, operations: FlowOperationContainer) -> Self:
+        """Add all operations of a container, or (if a name is taken) none: `FlowBuildError`."""
+        declarations = list(operations)
+        faults = [fault for declaration in declarations if (fault := self._taken(declaration))]
+        if faults:
+            raise FlowBuildError(*faults)
+        self._operations.update({d.name.casefold(): d for d in declarations})
+        return self
+
+    def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
+        """Add one operation with state, as `FlowOperationContainer.add_operation` does."""
+        return self.add_operations(FlowOperationContainer().add_operation(operation, factory))
+
+    def add_flow(self, flow: Flow) -> Self:
+        """Add a flow to be used in this one by its name."""
+        if not isinstance(flow, Flow):
+            raise FlowBuildError(f"add_flow takes a Flow, got {type(flow).__name__}.")
+        if not flow.name:
+            raise FlowBuildError('a flow inside a flow needs a name to be used by: Flow("name").')
+        key = flow.name.casefold()
+        if self._flows.get(key, flow) is not flow:
+            raise FlowBuildError(f'there are two flows "{flow.name}" in one flow. Give one of them another name, or add its streams to the other.')
+        self._flows[key] = flow
+        return self
+
+    def _taken(self, declaration: Declaration) -> str | None:
+        earlier = self._operations.get(declaration.name.casefold())
+        if earlier is None:
+            return None
+        return (
+            f'there are two operations "{declaration.name}": at {earlier.declared_at} and at {declaration.declared_at}. Names ignore case; '
+            "give one of them another name."
+        )
+
+    # -- for the runtime, which changes flows in whole or not at all
+
+    def contents(self) -> tuple[list[Stream], dict[str, Declaration], dict[str, Flow]]:
+        """Return a copy of what the flow holds."""
+        return list(self._streams), dict(self._operations), dict(self._flows)
+
+    def reset(self, contents: tuple[list[Stream], dict[str, Declaration], dict[str, Flow]]) -> None:
+        """Go back to what `contents` returned earlier."""
+        streams, operations, flows = contents
+        self._streams, self._operations, self._flows = list(streams), dict(operations), dict(flows)
+
+
+@define(eq=False)
+class Definition:
+    """What a flow is made of, looked up by folded names.
+
+    Attributes:
+        outs: the streams that leave a port, in order of declaration; ports relative to this flow.
+        crossing: streams whose source lies in a flow below this one: (path, source) -> streams.
+        targets: the in-ports that streams of this flow lead to: (operation, instance, port).
+    """
+
+    name: str
+    operations: dict[str, Declaration] = Factory(dict)
+    flows: dict[str, Definition] = Factory(dict)
+    outs: dict[SourceKey, list[Stream]] = Factory(dict)
+    crossing: dict[tuple[tuple[tuple[str, str], ...], SourceKey], list[Stream]] = Factory(dict)
+    targets: set[SourceKey] = Factory(set)
+
+    def add(self, stream: Stream) -> None:
+        source, target = stream.source, stream.target
+        if source.path:
+            path = tuple((name.casefold(), instance.casefold()) for name, instance in source.segments)
+            self.crossing.setdefault((path, source_key(source)), []).append(stream)
+        else:
+            self.outs.setdefault(source_key(source), []).append(stream)
+        if not target.path:
+            self.targets.add(source_key(target))
+
+    def streams(self) -> Iterator[Stream]:
+        """Iterate over all streams of this flow, nested flows aside."""
+        for streams in self.outs.values():
+            yield from streams
+        for streams in self.crossing.values():
+            yield from streams
+
+
+def source_key(port: Port) -> SourceKey:
+    """Return a port without its path, as routes look it up."""
+    _, operation, instance, name = port.key
+    return operation, instance, name
+
+
+def define_flow(root: Flow) -> Definition:
+    """Make the definition of a root flow and of every flow in it; flows added to themselves are met again, not repeated."""
+    made: dict[int, Definition] = {}
+    pending: list[Flow] = []
+
+    def definition_of(flow: Flow) -> Definition:
+        known = made.get(id(flow))
+        if known is None:
+            known = made[id(flow)] = Definition(flow.name, {d.name.casefold(): d for d in flow.operations})
+            pending.append(flow)
+        return known
+
+    whole = definition_of(root)
+    while pending:
+        flow = pending.pop()
+        definition = made[id(flow)]
+        for nested in flow.flows:
+            definition.flows[nested.name.casefold()] = definition_of(nested)
+        for stream in flow.streams:
+            _place_stream(stream, definition, whole)
+    return whole
+
+
+def _place_stream(stream: Stream, definition: Definition, root: Definition) -> None:
+    """Put a stream into the flow it belongs to: that of both its ends if they share a path, else where it was written."""
+    source, target = stream.source, stream.target
+    if source.is_rooted and definition is not root:
+        target = target if target.is_rooted else _inside(definition.name, target)
+        definition = root
+    if definition is root:
+        source, target = _unrooted(source), _unrooted(target)
+    if source.path and source.key[0] == target.key[0]:
+        name = source.segments[-1][0]
+        owner = definition.flows.get(name.casefold())
+        if owner is None:
+            owner = definition.flows[name.casefold()] = Definition(name)
+        owner.add(Stream(_unplaced(source), _unplaced(target), stream.declared_at))
+    else:
+        definition.add(Stream(source, target, stream.declared_at))
+
+
+def _unrooted(port: Port) -> Port:
+    if not port.is_rooted:
+        return port
+    return Port(path=port.path.removeprefix("/"), operation=port.operation, instance=port.instance, name=port.name)
+
+
+def _unplaced(port: Port) -> Port:
+    return Port(operation=port.operation, instance=port.instance, name=port.name)
+
+
+def _inside(path: str, port: Port) -> Port:
+    inner = f"{path}/{port.path}" if port.path else path
+    return Port(path=inner, operation=port.operation, instance=port.instance, name=port.name)

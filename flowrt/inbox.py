@@ -1,0 +1,147 @@
+"""The one door into the engine; the real clock; the thread primitives, as seams that the test kit replaces."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import Factory, define, frozen
+
+from flowrt.errors import FlowError
+
+if TYPE_CHECKING:
+    from flowrt.clock import Clock
+    from flowrt.contract import Executors
+    from flowrt.schedules import Schedule
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+@frozen
+class MonotonicClock:
+    """`time.monotonic`: a changed system time disturbs nothing."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+
+class ThreadLike(Protocol):
+    """What the runtime asks of a thread it has started."""
+
+    name: str
+    ident: int | None
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+    def is_alive(self) -> bool: ...
+
+
+def spawn_thread(work: Callable[[], None], name: str) -> ThreadLike:
+    """Start a daemon thread: only such a one lets the interpreter exit, where the runtime drains it (RELIABILITY M18)."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise FlowError(
+            f'thread "{name}" cannot be started ({error}). The limit of threads of this process or user is reached (ulimit -u): use fewer '
+            "workers, or named pools that operations share."
+        ) from error
+    return thread
+
+
+class Simulation(Protocol):
+    """Decides what happens next when everything runs on one thread."""
+
+    def step(self, engine_step: Callable[[], bool]) -> bool:
+        """Let the engine or a worker do one thing; say whether there was one to do."""
+        ...
+
+
+@define
+class Seams:
+    """What the runtime is made of besides flowrt itself. The test kit puts its own in place of each.
+
+    Attributes:
+        clock: tells the time.
+        spawn: starts a thread.
+        queue: makes the queue of the inbox; its `put` must be re-entrant, for signal handlers post too.
+        lock: makes a lock.
+        event: makes an event to wait on.
+        rng: makes what chance decides, where it does.
+        schedule: makes a schedule, instead of the one asked for by name.
+        executors: makes the executors, given (runtime name, seams, post, parallelism).
+        simulation: where there is one, no thread is started: waiting is working.
+    """
+
+    clock: Clock = Factory(MonotonicClock)
+    spawn: Callable[[Callable[[], None], str], ThreadLike] = spawn_thread
+    queue: Callable[[], queue.SimpleQueue[Call]] = queue.SimpleQueue
+    lock: Callable[[], threading.Lock] = threading.Lock
+    event: Callable[[], threading.Event] = threading.Event
+    rng: random.Random = Factory(random.Random)
+    schedule: Callable[[], Schedule] | None = None
+    executors: Callable[..., Executors] | None = None
+    simulation: Simulation | None = None
+
+
+class Inbox:
+    """Calls for the engine to make, in order of posting.
+
+    One `SimpleQueue`: its put is re-entrant, so that a signal handler may post while the code it interrupted is posting.
+    `queue.Queue` and janus stop for ever there (RELIABILITY M1).
+    Guarded by: nothing. Called on: `post` any thread; the rest the engine's.
+    """
+
+    def __init__(self, seams: Seams) -> None:
+        self._calls = seams.queue()
+        self.empty = self._calls.empty
+
+    def post(self, call: Callable[..., Any], *arguments: Any) -> None:
+        self._calls.put((call, arguments))
+
+    def take(self, timeout: float | None = 0.0) -> Call | None:
+        """Take the next call, waiting up to `timeout` seconds (None: until there is one)."""
+        try:
+            if timeout == 0.0:
+                return self._calls.get_nowait()
+            return self._calls.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+
+class Wakers:
+    """Who waits for something to change. Whoever changes it changes it first and wakes then; whoever waits enlists first and looks
+    then: no wake-up is lost, and nothing is made unless somebody waits.
+
+    Guarded by: the atomicity of list operations.
+    """
+
+    def __init__(self, seams: Seams) -> None:
+        self._event = seams.event
+        self._events: list[threading.Event] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._events)
+
+    def enlist(self, event: threading.Event | None = None) -> threading.Event:
+        event = event or self._event()
+        self._events.append(event)
+        return event
+
+    def leave(self, event: threading.Event) -> None:
+        try:
+            self._events.remove(event)
+        except ValueError:  # woken meanwhile
+            pass
+
+    def wake(self) -> None:
+        while self._events:
+            try:
+                event = self._events.pop()
+            except IndexError:  # it left meanwhile
+                return
+            event.set()

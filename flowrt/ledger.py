@@ -1,0 +1,534 @@
+"""Births and ends of messages, per run and scope; exact completion; windows.
+
+A run is a tree of scopes. Each counts what is *live* in it (on its way), what is *held* (an operator took it and owes an
+output for it) and what its matched gathers have *gathered*. A scope is *active* while something in it or below it is live
+or may still bring forth something (a token: an open source). When it is no longer active it is closed, and its gathers are told;
+when nothing in a run is active, whoever holds something of it is told, innermost scope first; then the run is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from flowrt.messages import Context, Positions, Trail
+    from flowrt.places import OperationPlace
+    from flowrt.routes import Route
+
+MISSING_KEPT = 1_000_000  # records. A list whose every item is lost is named whole; beyond that only counted
+
+DELIVERED = "delivered"
+ABSORBED = "absorbed"
+FAILED = "failed"
+UNCONNECTED = "unconnected"
+DISCARDED = "discarded"
+ENDS = (DELIVERED, ABSORBED, FAILED, UNCONNECTED, DISCARDED)
+
+
+@define(eq=False)
+class Window:
+    """How many live descendants the open iterators of one source may have together.
+
+    Invariant: `live` is the sum over its scopes of what is live in them plus their open child scopes.
+    """
+
+    limit: int
+    live: int = 0
+    paused: bool = False
+
+    def open(self) -> bool:
+        """Say whether its source may go on: it stops when full and goes on below half."""
+        if self.paused:
+            self.paused = 2 * self.live >= self.limit
+        elif self.live >= self.limit:
+            self.paused = True
+        return not self.paused
+
+
+@frozen
+class Missing:
+    """Items of a scattered list that will not reach its gather."""
+
+    positions: Positions | None
+    what: str
+    where: str
+    reason: str = ""
+    error: BaseException | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what} at {self.where}" + (f" ({self.reason})" if self.reason else "")
+
+
+@define(eq=False)
+class Part:
+    """A message an operator holds. It is given back by merging or releasing it.
+
+    `scope` is None once the run has ended without it: its value may still be used, it is in nobody's books any more.
+    """
+
+    data: Any
+    position: Any = None
+    correlation_id: object = None
+    causality: Any = None
+    scope: Scope | None = field(default=None, repr=False)
+
+
+class Scope:
+    """Everything caused by one scattered list, by one input of a generator, or (the root) by one input of the runtime.
+
+    Invariants: `home` is the nearest scope that stands for a list or a run; only homes hold or gather. A scope is active
+    iff `live + tokens + active_children > 0` once `Books.settle` has returned.
+    Called on: the engine's thread.
+    """
+
+    __slots__ = (
+        "active",
+        "active_children",
+        "answered",
+        "closed",
+        "depth",
+        "failed_source",
+        "gathered",
+        "gathers",
+        "held",
+        "home",
+        "live",
+        "missing",
+        "open_children",
+        "origin",
+        "parent",
+        "parts",
+        "position",
+        "queued",
+        "run",
+        "stream",
+        "tokens",
+        "trail",
+        "window",
+    )
+
+    def __init__(self, run: RunBooks | None, parent: Scope | None, window: Window | None, *, home: bool) -> None:
+        self.run: RunBooks = run if run is not None else self  # type: ignore[assignment]
+        self.parent = parent
+        self.window = window
+        self.depth: int = parent.depth + 1 if parent is not None else 0
+        self.home: Scope = self if home or parent is None else parent.home
+        self.live = 0
+        self.tokens = 0
+        self.active = False
+        self.active_children = 0
+        self.open_children = 0
+        self.queued = False
+        self.closed = False
+        self.held = 0
+        self.parts: dict[OperationPlace, dict[Part, None]] | None = None
+        self.gathered: dict[OperationPlace, int] | None = None
+        self.gathers: tuple[OperationPlace, ...] = ()
+        self.answered: tuple[OperationPlace, ...] = ()
+        self.missing: list[Missing] | None = None
+        self.failed_source: BaseException | None = None
+        self.origin: Context | None = None
+        self.position: Any = 0
+        self.trail: Trail | None = None
+        self.stream: Route | None = None
+
+    def lose(self, missing: Missing) -> None:
+        """Remember items that will not reach the gathers of this scope."""
+        if self.missing is None:
+            self.missing = []
+        if len(self.missing) < MISSING_KEPT:
+            self.missing.append(missing)
+
+    def within(self, place: OperationPlace) -> Scope | None:
+        """Return the innermost scope around that `place` gathers."""
+        scope: Scope | None = self.home
+        while scope is not None:
+            if place in scope.gathers:
+                return scope
+            scope = scope.parent.home if scope.parent is not None else None
+        return None
+
+
+class RunBooks(Scope):
+    """The root scope of a run, with the run's figures.
+
+    Attributes:
+        ends: (what, where, reason) -> messages.
+        births: where -> messages.
+        open_scopes: every scope of the run not yet closed, itself aside.
+    """
+
+    __slots__ = ("accepted", "births", "cut_short", "ended", "ends", "handle", "holding", "number", "open_scopes")
+
+    _numbers = count(1)
+
+    def __init__(self, window: Window | None, handle: Any = None) -> None:
+        super().__init__(None, None, window, home=True)
+        self.number = next(self._numbers)
+        self.handle = handle
+        self.accepted: dict[str, int] = {}
+        self.births: dict[str, int] = {}
+        self.ends: dict[tuple[str, str, str], int] = {}
+        self.open_scopes: set[Scope] = set()
+        self.holding: set[Scope] = set()
+        self.ended = False
+        self.cut_short: BaseException | None = None  # why it will not have brought all it might
+
+
+class Books:
+    """The ledger of a runtime: the one place where births and ends are written down.
+
+    Called on: the engine's thread. Other threads may read `live` and the window's figures.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.live = 0
+        self.outside = Window(capacity)
+        self.runs: set[RunBooks] = set()
+        self._quiet: list[Scope] = []
+
+    # -- runs and scopes
+
+    def open_run(self, handle: Any = None) -> RunBooks:
+        run = RunBooks(self.outside, handle)
+        self.runs.add(run)
+        return run
+
+    def accept(self, run: RunBooks, where: str, messages: int) -> None:
+        """Book inputs from outside."""
+        run.accepted[where] = run.accepted.get(where, 0) + messages
+        self.move(run, messages)
+
+    def open_scope(self, parent: Scope, window: Window | None, *, home: bool) -> Scope:
+        """Open a scope with a token, so that it cannot end before its source has."""
+        scope = Scope(parent.run, parent, window, home=home)
+        parent.open_children += 1
+        if parent.window is not None:
+            parent.window.live += 1
+        parent.run.open_scopes.add(scope)
+        self.hold_open(scope)
+        return scope
+
+    def hold_open(self, scope: Scope) -> None:
+        """Take a token: something may still be born in this scope."""
+        scope.tokens += 1
+        if not scope.active:
+            self._activate(scope)
+
+    def let_go(self, scope: Scope) -> None:
+        """Give the token back."""
+        scope.tokens -= 1
+        self._look_at(scope)
+
+    # -- messages
+
+    def move(self, scope: Scope, messages: int) -> None:
+        """Change what is live in a scope."""
+        scope.live += messages
+        self.live += messages
+        window = scope.window
+        if window is not None:
+            window.live += messages
+        if scope.live == 0:
+            self._look_at(scope)
+        elif not scope.active:
+            self._activate(scope)
+
+    def born(self, scope: Scope, messages: int, where: str) -> None:
+        """Book messages that come in addition (or, negative, that turn out to continue another)."""
+        births = scope.run.births
+        births[where] = births.get(where, 0) + messages
+        self.move(scope, messages)
+
+    def write(self, run: RunBooks, what: str, messages: int, where: str, reason: str = "") -> None:
+        """Write an end down without touching what is live."""
+        key = (what, where, reason)
+        run.ends[key] = run.ends.get(key, 0) + messages
+
+    def end(
+        self,
+        scope: Scope,
+        what: str,
+        messages: int,
+        where: str,
+        reason: str = "",
+        positions: Positions | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """End live messages."""
+        self.write(scope.run, what, messages, where, reason)
+        home = scope.home
+        if positions is not None and what is not DELIVERED and home.parent is not None:
+            home.lose(Missing(positions, what, where, reason, error))
+        self.move(scope, -messages)
+
+    # -- held and gathered
+
+    def hold(self, scope: Scope, place: OperationPlace, parts: Sequence[Part]) -> None:
+        """Turn live messages into held ones."""
+        home = scope.home
+        home.held += len(parts)
+        if home.parts is None:
+            home.parts = {}
+        home.parts.setdefault(place, {}).update(dict.fromkeys(parts))
+        home.run.holding.add(home)
+        for part in parts:
+            part.scope = home
+        self.move(scope, -len(parts))
+
+    def give_back(self, place: OperationPlace, parts: Iterable[Part]) -> list[Scope]:
+        """Take parts out of the books of whoever held them; return the home of each that still was in one."""
+        homes = []
+        for part in parts:
+            home = part.scope
+            if home is None:
+                continue
+            part.scope = None
+            home.held -= 1
+            if home.parts is not None:
+                mine = home.parts[place]
+                del mine[part]
+                if not mine:
+                    del home.parts[place]
+            if not home.held:
+                home.run.holding.discard(home)
+            homes.append(home)
+            self._look_at(home)
+        return homes
+
+    def gather(self, scope: Scope, home: Scope, place: OperationPlace, messages: int) -> None:
+        """Turn live messages of a scope into gathered ones of its gather's scope."""
+        if home.gathered is None:
+            home.gathered = {}
+        home.gathered[place] = home.gathered.get(place, 0) + messages
+        self.move(scope, -messages)
+
+    def answer(self, home: Scope, place: OperationPlace) -> int:
+        """Close a scope for one of its gathers; return how many messages it had gathered."""
+        home.answered = (*home.answered, place)
+        return home.gathered.pop(place, 0) if home.gathered else 0
+
+    # -- completion
+
+    def settle(self, drain: Callable[[OperationPlace, Scope], None], done: Callable[[RunBooks], None]) -> None:
+        """Close every scope that can be closed; `drain` tells an operator that nothing more will come of a scope."""
+        quiet = self._quiet
+        while quiet:
+            scope = quiet.pop()
+            scope.queued = False
+            run = scope.run
+            if run.ended or scope.closed or scope.live or scope.tokens or scope.active_children:
+                continue
+            if not scope.held and not scope.open_children:
+                self._close(scope, drain, done)
+            elif scope.active:
+                self._deactivate(scope)
+            elif scope is run:
+                self._drain_held(run, drain)
+
+    def _close(
+        self, scope: Scope, drain: Callable[[OperationPlace, Scope], None], done: Callable[[RunBooks], None]
+    ) -> None:
+        for place in scope.gathers:  # one that has answered is told too, so that it can forget
+            drain(place, scope)
+        if scope.run.ended:  # an operator's error may have ended the whole run
+            return
+        if scope.live or scope.tokens or scope.held or scope.open_children:
+            self._look_at(scope)
+            return
+        scope.closed = True
+        for place, messages in (scope.gathered or {}).items():
+            if messages:
+                self.write(scope.run, DISCARDED, messages, place.name, "its list was given up")
+        scope.gathered = None
+        parent = scope.parent
+        if parent is None:
+            self._finish(scope.run)
+            done(scope.run)
+            return
+        scope.run.open_scopes.discard(scope)
+        if scope.home is scope and not scope.gathers:
+            self._tell_parent(scope, parent)
+        self._leave(scope, parent)
+        if scope.active:
+            self._deactivate(scope)
+        self._look_at(parent)
+
+    def _tell_parent(self, scope: Scope, parent: Scope) -> None:
+        # A list scattered inside a list, gathered nowhere: for the outer list it is an item that did not come back.
+        home = parent.home
+        if home.parent is None:
+            return
+        failed = next((m for m in scope.missing or () if m.error is not None), None)
+        where = scope.stream.port.fullname if scope.stream is not None else ""
+        what, error = (FAILED, failed.error) if failed else (ABSORBED, None)
+        home.lose(Missing([scope.position], what, where, "", error))
+
+    def _leave(self, scope: Scope, parent: Scope) -> None:
+        parent.open_children -= 1
+        if parent.window is not None:
+            parent.window.live -= 1
+
+    def _drain_held(self, run: RunBooks, drain: Callable[[OperationPlace, Scope], None]) -> None:
+        """Tell who holds something of the innermost scope; what is still held then ends as absorbed."""
+        if not run.holding:
+            return
+        scope = max(run.holding, key=lambda held: held.depth)
+        for place in list(scope.parts or ()):
+            drain(place, scope)
+            rest = scope.parts.get(place) if scope.parts else None
+            if rest:
+                self.write(run, ABSORBED, len(rest), place.name, "held until the run was done")
+                self.give_back(place, list(rest))
+        self._look_at(scope)
+
+    def _activate(self, scope: Scope) -> None:
+        node: Scope | None = scope
+        while node is not None and not node.active:
+            node.active = True
+            node = node.parent
+            if node is not None:
+                node.active_children += 1
+
+    def _deactivate(self, scope: Scope) -> None:
+        scope.active = False
+        if scope.parent is not None:
+            scope.parent.active_children -= 1
+            self._look_at(scope.parent)
+        else:
+            self._look_at(scope)
+
+    def _look_at(self, scope: Scope) -> None:
+        if not scope.queued:
+            scope.queued = True
+            self._quiet.append(scope)
+
+    def _finish(self, run: RunBooks) -> None:
+        run.ended = True
+        self.runs.discard(run)
+
+    def abandon(self, run: RunBooks, found: Iterable[tuple[str, int]], reason: str) -> int:
+        """End everything of a run at once; `found` says where its live messages are. Return how many there were.
+
+        What is taken from a queue later, or comes back from a worker, belongs to a run that has ended and is dropped.
+        """
+        scopes = [run, *run.open_scopes]
+        live = sum(scope.live for scope in scopes)
+        total = live
+        for where, messages in found:
+            known = min(messages, live)
+            if known:
+                self.write(run, DISCARDED, known, where, reason)
+                live -= known
+        if live:
+            self.write(run, DISCARDED, live, "on its way", reason)
+        for scope in scopes:
+            total += self._abandon_scope(scope, reason)
+        run.open_scopes.clear()
+        run.holding.clear()
+        self._finish(run)
+        return total
+
+    def _abandon_scope(self, scope: Scope, reason: str) -> int:
+        kept = 0
+        for place, parts in (scope.parts or {}).items():
+            self.write(scope.run, DISCARDED, len(parts), place.name, reason)
+            kept += len(parts)
+            for part in parts:
+                part.scope = None
+        for place, messages in (scope.gathered or {}).items():
+            if messages:
+                self.write(scope.run, DISCARDED, messages, place.name, reason)
+                kept += messages
+        self.live -= scope.live
+        if scope.window is not None:
+            scope.window.live -= scope.live + scope.open_children
+        scope.live = scope.tokens = scope.held = scope.open_children = scope.active_children = 0
+        scope.parts = scope.gathered = None
+        scope.closed = True
+        return kept
+
+
+@frozen
+class LedgerRow:
+    """One figure and where it comes from; `what` is "in", "born", or how messages ended."""
+
+    place: str
+    what: str
+    reason: str
+    count: int
+
+
+@frozen
+class Ledger:
+    """What became of every message of a run, at one moment.
+
+    `accepted + born` equals the sum of the ends and of what is `live` and `held`: `balanced` says so. `places` holds the rows
+    behind each figure.
+    """
+
+    title: str
+    places: tuple[LedgerRow, ...]
+    live: int
+    held: int
+
+    def _total(self, what: str) -> int:
+        return sum(row.count for row in self.places if row.what == what)
+
+    @property
+    def accepted(self) -> int:
+        return self._total("in")
+
+    @property
+    def born(self) -> int:
+        return self._total("born")
+
+    @property
+    def delivered(self) -> int:
+        return self._total(DELIVERED)
+
+    @property
+    def absorbed(self) -> int:
+        return self._total(ABSORBED)
+
+    @property
+    def failed(self) -> int:
+        return self._total(FAILED)
+
+    @property
+    def unconnected(self) -> int:
+        return self._total(UNCONNECTED)
+
+    @property
+    def discarded(self) -> int:
+        return self._total(DISCARDED)
+
+    @property
+    def balanced(self) -> bool:
+        ended = sum(self._total(what) for what in ENDS)
+        return self.accepted + self.born == ended + self.live + self.held
+
+    def __str__(self) -> str:
+        terms = [(self._total(what), what) for what in ENDS] + [(self.live, "live"), (self.held, "held")]
+        right = " + ".join(f"{what} {number}" for number, what in terms if number) or "0"
+        lines = [f"{self.title}: in {self.accepted} + born {self.born} = {right}"]
+        width = max((len(row.place) for row in self.places), default=0)
+        for row in self.places:
+            reason = f" ({row.reason})" if row.reason else ""
+            lines.append(f"  {row.place:<{width}}  {row.what} {row.count}{reason}")
+        return "\n".join(lines)
+
+
+def ledger_of(run: RunBooks, title: str) -> Ledger:
+    """Take a picture of a run's books; exact on the engine's thread or once the run has ended."""
+    rows = [LedgerRow(where, "in", "", number) for where, number in list(run.accepted.items())]
+    rows += [LedgerRow(where, "born", "", number) for where, number in list(run.births.items()) if number]
+    rows += [LedgerRow(where, what, reason, number) for (what, where, reason), number in list(run.ends.items())]
+    scopes = [run, *list(run.open_scopes)]
+    live = sum(scope.live for scope in scopes)
+    held = sum(scope.held + sum((scope.gathered or {}).values()) for scope in scopes)
+    return Ledger(title, tuple(rows), live, held)

@@ -1,0 +1,483 @@
+"""The `Operation` contract, and how plain callables become operations.
+
+Every operation has a *body* that performs a group of consecutive inputs: one loop, with the `try` inside, wherever it runs.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from attrs import frozen
+
+from flowrt.errors import FlowBuildError, FlowError
+
+if TYPE_CHECKING:
+    from flowrt.ledger import Missing, Part, Scope
+    from flowrt.messages import Message, Positions
+
+END_OF_CALL = 0  # in a group's log: what follows from this call comes late
+
+
+@frozen
+class Emit:
+    """What a generator yields to send `data` out of a port of its own name: `yield Emit("rejected", line)`."""
+
+    port: str
+    data: Any = None
+
+
+class Failure:
+    """Stands in a group's results for a call that raised."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        trace = error.__traceback__
+        self.error = error.with_traceback(trace.tb_next) if trace is not None and trace.tb_next is not None else error
+
+
+class Group:
+    """Consecutive inputs performed in one go by one thread.
+
+    Invariants: `results[i]` belongs to `data[i]`; both are only appended to by the thread that performs. `log` is appended to
+    by any thread; the order of its entries is the order of the events.
+    `finished` is set before the outcome is posted. An emission appends first and looks at `finished` then, so it is either
+    collected with the outcome or asks for another collection: none is lost, and no lock is needed.
+    """
+
+    __slots__ = ("collect", "data", "failed", "fed", "finished", "log", "messages", "operation", "results", "state", "stop")
+
+    def __init__(self, data: list[Any], collect: Callable[[Group], None] | None = None) -> None:
+        self.data = data
+        self.results: list[Any] = []
+        self.log: list[tuple[int, Any, Any]] = []
+        self.failed = False
+        self.finished = False
+        self.stop = False
+        self.collect = collect
+        self.messages: Sequence[Message] = ()  # these four: only for an operation with state
+        self.operation: Any = None
+        self.state: Any = None
+        self.fed: frozenset[str] = frozenset()
+
+
+class Body(Protocol):
+    """What performs an operation's calls."""
+
+    def perform(self, group: Group) -> None:
+        """Perform the group's inputs one after another until all are done or `group.stop` is set; never raises."""
+        ...
+
+
+@frozen
+class FunctionBody:
+    """One result per input."""
+
+    function: Callable[[Any], Any]
+
+    def perform(self, group: Group) -> None:
+        function = self.function
+        append = group.results.append
+        for item in group.data:
+            try:
+                append(function(item))
+            except BaseException as error:
+                append(Failure(error))
+                group.failed = True
+                if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                    break
+            if group.stop:
+                break
+
+
+class Continuation:
+    """What an action calls to emit; any number of times, on any thread, until the action returns and, as a run of its own, after."""
+
+    __slots__ = ("_group", "_index", "_port")
+
+    def __init__(self, group: Group, index: int, port: str) -> None:
+        self._group = group
+        self._index = index
+        self._port = port
+
+    def __call__(self, data: Any = None) -> None:
+        group = self._group
+        group.log.append((self._index, self._port, data))
+        collect = group.collect
+        if collect is not None:
+            collect(group)
+
+
+@frozen
+class ActionBody:
+    """Emits through its continuations, on `ports`."""
+
+    function: Callable[..., Any]
+    ports: tuple[str, ...]
+
+    def perform(self, group: Group) -> None:
+        function, ports, log = self.function, self.ports, group.log
+        append = group.results.append
+        for index, item in enumerate(group.data):
+            try:
+                function(item, *[Continuation(group, index, port) for port in ports])
+            except BaseException as error:
+                log.append((index, END_OF_CALL, None))
+                append(Failure(error))
+                group.failed = True
+                if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                    break
+            else:
+                log.append((index, END_OF_CALL, None))
+                append(None)
+            if group.stop:
+                break
+
+
+@frozen
+class GeneratorBody:
+    """Opens an iterator per input; the engine decides when it is pulled."""
+
+    function: Callable[[Any], Iterable[Any]]
+
+    def perform(self, group: Group) -> None:
+        for item in group.data:
+            try:
+                group.results.append(iter(self.function(item)))
+            except BaseException as error:
+                group.results.append(Failure(error))
+                group.failed = True
+            if group.stop:
+                break
+
+
+class Pull(Group):
+    """Up to `quota` items of an iterator: `results` holds them, `exhausted` or a last `Failure` ends them."""
+
+    __slots__ = ("exhausted", "iterator", "quota")
+
+    def __init__(self, iterator: Iterator[Any], quota: int) -> None:
+        super().__init__([])
+        self.iterator = iterator
+        self.quota = quota
+        self.exhausted = False
+
+    def perform(self) -> None:
+        append = self.results.append
+        pull = self.iterator.__next__
+        for _ in range(self.quota):
+            try:
+                append(pull())
+            except StopIteration:
+                self.exhausted = True
+                break
+            except BaseException as error:
+                append(Failure(error))
+                self.failed = self.exhausted = True
+                break
+            if self.stop:
+                break
+
+
+def close_iterator(iterator: Any) -> BaseException | None:
+    """Close a generator or whatever else can be closed; return what that raised."""
+    close = getattr(iterator, "close", None)
+    if close is None:
+        return None
+    try:
+        close()
+    except BaseException as error:
+        return error
+    return None
+
+
+# -- operations with state
+
+
+class Act(enum.Enum):
+    """What an operation asks for besides emitting; entries of a group's log."""
+
+    HOLD = enum.auto()
+    MERGE = enum.auto()
+    RELEASE = enum.auto()
+    SCATTER = enum.auto()
+    GATHER = enum.auto()
+    GIVE_UP = enum.auto()
+    PUSH = enum.auto()
+    POP = enum.auto()
+    FAIL = enum.auto()
+
+
+class Batch(Protocol):
+    """Consecutive messages of one context, as `handle_many` gets them."""
+
+    port: str
+    data: list[Any]
+    positions: Positions
+    scope: Scope
+    correlation_id: object
+    causality: Any
+
+    def gathering_scope(self) -> Scope | None:
+        """Return the innermost scope of these messages that this place gathers."""
+        ...
+
+
+class Emitter:
+    """What an operation emits with, and how it tells the ledger what it keeps.
+
+    Valid during the call it is handed to. What is done with it takes effect in order, when the call has returned or raised.
+    """
+
+    __slots__ = ("_fed", "_index", "_log")
+
+    def __init__(self, log: list[tuple[int, Any, Any]], index: int, fed: frozenset[str]) -> None:
+        self._log = log
+        self._index = index
+        self._fed = fed
+
+    def __call__(self, data: Any = None, port: str = "", correlation_id: object = None) -> None:
+        """Emit on a port, in the context of the message in hand. An id counts only where the message has none."""
+        argument = data if correlation_id is None else Correlated(data, correlation_id)
+        self._log.append((self._index, port.removeprefix("."), argument))
+
+    def is_fed(self, port: str) -> bool:
+        """Say whether a stream leads to this in-port."""
+        return port.casefold() in self._fed
+
+    def hold(self, parts: Sequence[Part]) -> None:
+        """Keep the messages in hand: as these parts, one each."""
+        self._log.append((self._index, Act.HOLD, parts))
+
+    def merge(self, parts: Sequence[Part], data: Any, port: str = "") -> None:
+        """Emit one message made of parts held, in the context of the message in hand (in `drained`: of the scope)."""
+        self._log.append((self._index, Act.MERGE, (parts, data, port.removeprefix("."))))
+
+    def release(self, parts: Sequence[Part], reason: str) -> None:
+        """Give up parts held: they end as discarded."""
+        self._log.append((self._index, Act.RELEASE, (parts, reason)))
+
+    def scatter(self, items: Iterable[Any], stream: str, count: str, window: int) -> None:
+        """Open a scope and send the items out on one port, as windows allow, then their number on another."""
+        self._log.append((self._index, Act.SCATTER, (items, stream, count, window)))
+
+    def keep_for(self, scope: Scope) -> None:
+        """Keep the messages in hand for the list this place owes `scope`."""
+        self._log.append((self._index, Act.HOLD, scope))
+
+    def gather(self, scope: Scope, data: Any, causality: Any) -> None:
+        """Emit what this place owes `scope`, once, in the context in which the list arrived at its scatter."""
+        self._log.append((self._index, Act.GATHER, (scope, data, causality)))
+
+    def give_up(self, scope: Scope, error: FlowError | None) -> None:
+        """Owe `scope` nothing any more; the error, if any, is one of the list."""
+        self._log.append((self._index, Act.GIVE_UP, (scope, error)))
+
+    def push(self) -> None:
+        """Send the messages in hand on, inside a new causality of this place."""
+        self._log.append((self._index, Act.PUSH, None))
+
+    def pop(self) -> None:
+        """Send the messages in hand on, outside their innermost causality."""
+        self._log.append((self._index, Act.POP, None))
+
+    def fail(self, error: FlowError, first: int = 0, messages: int = 1) -> None:
+        """Fail messages in hand: `messages` of them, from `first` on."""
+        self._log.append((self._index, Act.FAIL, (error, first, messages)))
+
+
+@frozen
+class Correlated:
+    """An emission that brings its own correlation id."""
+
+    data: Any
+    correlation_id: object
+
+
+@runtime_checkable
+class Operation(Protocol):
+    """A unit of work with named ports and, per place in the flow, a state of its own.
+
+    `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Optional methods:
+    `handle_many(state, batch, emit)` takes consecutive messages of one context at once, instead of `handle`. Optional attribute `bracket`: 1 for an operation that opens
+    a scope, -1 for one that gathers it.
+    Runs on: one thread at a time; the engine's, unless made async.
+    """
+
+    name: str
+    in_ports: tuple[str, ...] | None
+    out_ports: tuple[str, ...] | None
+
+    def create(self) -> Any:
+        """Make the state of one place."""
+        ...
+
+    def handle(self, state: Any, message: Message, emit: Emitter) -> None:
+        """Work on one message; a message for which nothing is emitted, and which is not held, ends here."""
+        ...
+
+    def drained(self, state: Any, scope: Scope, emit: Emitter) -> None:
+        """Emit what is owed for a scope: nothing more will come of it."""
+        ...
+
+    def cancelled(self, state: Any, run: Any) -> None:
+        """Forget what belongs to a run: it is over."""
+        ...
+
+
+class StatelessOperation:
+    """What an own operation without state may start from: it owes nobody anything."""
+
+    in_ports: tuple[str, ...] | None = None
+    out_ports: tuple[str, ...] | None = ("",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def create(self) -> Any:
+        return None
+
+    def drained(self, state: Any, scope: Scope, emit: Emitter) -> None:
+        """Owe nothing."""
+
+    def cancelled(self, state: Any, run: Any) -> None:
+        """Keep nothing."""
+
+
+def missing_text(missing: Sequence[Missing]) -> str:
+    """Say where the missing items of a list went, without repeating a place."""
+    return "; ".join(dict.fromkeys(str(record) for record in missing))
+
+
+@frozen
+class OperationBody:
+    """Hands messages to an operation with state, one by one."""
+
+    def perform(self, group: Group) -> None:
+        handle, log = group.operation.handle, group.log
+        append = group.results.append
+        for index, message in enumerate(group.messages):
+            try:
+                handle(group.state, message, Emitter(log, index, group.fed))
+            except BaseException as error:
+                append(Failure(error))
+                group.failed = True
+                if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                    break
+            else:
+                append(None)
+            log.append((index, END_OF_CALL, None))
+            if group.stop:
+                break
+
+
+# -- signatures
+
+
+@frozen
+class Shape:
+    """How a callable wants to be called: its positional parameters without a default, and whether it takes any data."""
+
+    required: tuple[str, ...]
+    takes_data: bool
+
+
+def shape_of(kind: str, name: str, function: Any) -> Shape:
+    """Look at a signature once; `FlowBuildError` for what cannot be an operation."""
+    if not callable(function):
+        raise FlowBuildError(
+            f'{kind} "{name}" needs something that can be called, got {type(function).__name__}. '
+            "Pass the function itself, without calling it."
+        )
+    _refuse_coroutines(kind, name, function)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):  # int, str and other built-ins have none
+        return Shape(("data",), takes_data=True)
+    stuck = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    if stuck:
+        raise FlowBuildError(
+            f'{kind} "{name}" has keyword-only parameters without a default ({", ".join(stuck)}), which nobody would pass. '
+            "Give them defaults, or bind them with functools.partial."
+        )
+    required = [p.name for p in parameters if _positional(p) and p.default is p.empty]
+    # Parameters with defaults are left alone; but the only one of a built-in such as float(x=0, /) is its data.
+    optional = any(p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL) for p in parameters)
+    return Shape(tuple(required), takes_data=bool(required) or optional)
+
+
+def _positional(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _refuse_coroutines(kind: str, name: str, function: Any) -> None:
+    for candidate in (function, type(function).__call__):
+        if inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate):
+            raise FlowBuildError(
+                f'{kind} "{name}" is an async def, and this version of flowrt runs no event loop for operations. Make it a plain '
+                "function (it may call asyncio.run) and give it a thread with make_async() or make_parallel(n)."
+            )
+
+
+def _given_data(function: Any, shape: Shape) -> Callable[..., Any]:
+    if shape.takes_data:
+        return function  # type: ignore[no-any-return]
+
+    def without_data(_data: Any) -> Any:
+        return function()
+
+    return without_data
+
+
+def function_body(name: str, function: Any) -> FunctionBody:
+    """Turn `f(data)` or `f()` into a body; `FlowBuildError` if it needs more."""
+    shape = shape_of("function", name, function)
+    if inspect.isgeneratorfunction(function):
+        raise FlowBuildError(
+            f'function "{name}" is a generator function. Add it with add_generator("{name}", ...), which emits each item it yields.'
+        )
+    _at_most_one(f'function "{name}"', shape, f' If {shape.required[-1:] and shape.required[-1]} is what it emits through, use add_action.')
+    return FunctionBody(_given_data(function, shape))
+
+
+def generator_body(name: str, function: Any) -> GeneratorBody:
+    """Turn a generator function (or any that returns an iterable) into a body."""
+    shape = shape_of("generator", name, function)
+    _at_most_one(f'generator "{name}"', shape, "")
+    return GeneratorBody(_given_data(function, shape))
+
+
+def action_body(name: str, function: Any, *, signal: bool) -> tuple[FunctionBody | ActionBody, tuple[str, ...]]:
+    """Turn an action into a body and its out-ports: one per continuation; its own for one, or for a signal; else none."""
+    shape = shape_of("action", name, function)
+    continuations = shape.required[1:]
+    if signal and continuations:
+        raise FlowBuildError(
+            f'action "{name}" has continuations ({", ".join(continuations)}) and signal=True. A signal is for actions that emit nothing '
+            "themselves: drop signal=True, or call a continuation when done."
+        )
+    if inspect.isgeneratorfunction(function):
+        raise FlowBuildError(f'action "{name}" is a generator function. Add it with add_generator("{name}", ...).')
+    if not continuations:
+        body = FunctionBody(_signalling(_given_data(function, shape)))
+        return body, ("",) if signal else ()
+    ports = ("",) if len(continuations) == 1 else continuations
+    return ActionBody(function, ports), ports
+
+
+def _signalling(function: Callable[..., Any]) -> Callable[..., None]:
+    def call(data: Any) -> None:
+        function(data)
+
+    return call
+
+
+def _at_most_one(what: str, shape: Shape, hint: str) -> None:
+    if len(shape.required) > 1:
+        raise FlowBuildError(
+            f"{what} needs {len(shape.required)} arguments ({', '.join(shape.required)}), but an operation gets one: its data. "
+            f"Pass a tuple and unpack it inside, or bind the others with functools.partial.{hint}"
+        )

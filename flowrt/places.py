@@ -1,0 +1,325 @@
+"""Flow → places: nested flows expanded where they are used, recursive ones on first entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, frozen
+
+from flowrt.container import Declaration
+from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.flow import Definition, SourceKey, source_key
+from flowrt.ports import Port, Stream
+
+if TYPE_CHECKING:
+    from flowrt.contract import Executor
+    from flowrt.handover import Pace, Reorder
+    from flowrt.ledger import Window
+    from flowrt.meters import Meter
+    from flowrt.routes import Handler, Route
+
+NESTING_LIMIT = 1_000  # flows inside flows; a recursion deeper than that is taken for one without an end
+UNKNOWN_FLOW = Definition("")  # a path that only names a context (B091)
+
+
+class OperationPlace:
+    """An operation at one spot of a flow. What it is given at run time lives as long as the runtime.
+
+    Called on: the engine's thread, except `name` and `declaration`, which never change.
+    """
+
+    __slots__ = (
+        "batches",
+        "declaration",
+        "executor",
+        "fed",
+        "flow",
+        "handed_over",
+        "handlers",
+        "instance",
+        "matched",
+        "memo",
+        "meter",
+        "name",
+        "operation",
+        "outs",
+        "pace",
+        "pulls",
+        "reorder",
+        "state",
+        "window",
+    )
+
+    def __init__(self, flow: FlowPlace, declaration: Declaration, instance: str) -> None:
+        self.flow = flow
+        self.declaration = declaration
+        self.instance = instance
+        self.name = Port(path=flow.path, operation=declaration.name, instance=instance).fullname
+        self.operation: Any = declaration.factory() if declaration.factory is not None else declaration.operation
+        self.state: Any = self.operation.create() if self.operation is not None else None
+        self.outs: dict[str, Route] = {}
+        self.handlers: dict[str, Handler] = {}
+        self.fed: frozenset[str] = frozenset()
+        self.matched: tuple[OperationPlace, ...] | None = None
+        self.executor: Executor | None = None
+        self.handed_over = False  # to threads; else performed on the engine's
+        self.batches = False  # its operation takes many messages at once
+        self.window: Window | None = None
+        self.pace: Pace
+        self.pulls: Pace
+        self.meter: Meter
+        self.reorder: Reorder | None = None
+        self.memo: Any = None  # what its operation's executor or outcome remembers of the last message
+
+    def port(self, name: str) -> Port:
+        """Return one of this place's ports."""
+        return Port(path=self.flow.path, operation=self.declaration.name, instance=self.instance, name=name)
+
+    def source(self, name: str) -> SourceKey:
+        """Return the key of one of this place's out-ports within its flow."""
+        return self.declaration.name.casefold(), self.instance.casefold(), name.casefold()
+
+    def __repr__(self) -> str:
+        return f"<place {self.name}>"
+
+
+class FlowPlace:
+    """A flow at one spot of another; the root has no parent. Operations and nested flows are expanded on first entry."""
+
+    __slots__ = ("children", "definition", "depth", "instance", "name", "operations", "parent", "path")
+
+    def __init__(self, definition: Definition, parent: FlowPlace | None = None, name: str = "", instance: str = "") -> None:
+        self.definition = definition
+        self.parent = parent
+        self.name = name
+        self.instance = instance
+        self.depth: int = parent.depth + 1 if parent is not None else 0
+        own = f"{name}#{instance}" if instance else name
+        self.path: str = f"{parent.path}/{own}" if parent is not None and parent.path else own
+        self.children: dict[tuple[str, str], FlowPlace] = {}
+        self.operations: dict[tuple[str, str], OperationPlace] = {}
+
+    def lookup(self, name: str) -> Declaration | Definition | None:
+        """Find an operation or a flow by its folded name: here, else in the flow around, up to the root."""
+        flow: FlowPlace | None = self
+        while flow is not None:
+            found: Declaration | Definition | None = flow.definition.operations.get(name) or flow.definition.flows.get(name)
+            if found is not None:
+                return found
+            flow = flow.parent
+        return None
+
+    def child(self, name: str, instance: str) -> FlowPlace:
+        """Return the flow used here under a name, expanded on first entry; `FlowBuildError` past the nesting limit."""
+        key = (name.casefold(), instance.casefold())
+        known = self.children.get(key)
+        if known is None:
+            if self.depth >= NESTING_LIMIT:
+                raise FlowBuildError(
+                    f'flow "{name}" is nested {NESTING_LIMIT} deep, which looks like a recursion without an end. Let an operation in '
+                    "it decide when to leave, instead of always entering the flow again."
+                )
+            found = self.lookup(key[0])
+            definition = found if isinstance(found, Definition) else UNKNOWN_FLOW
+            known = self.children[key] = FlowPlace(definition, self, definition.name or name, instance)
+        return known
+
+    def descend(self, port: Port, root: FlowPlace) -> FlowPlace:
+        """Follow the path of a port as it is seen from this flow."""
+        flow = root if port.is_rooted else self
+        for name, instance in port.segments:
+            flow = flow.child(name, instance)
+        return flow
+
+    def place(self, declaration: Declaration, instance: str) -> OperationPlace:
+        """Return the place of an operation here."""
+        key = (declaration.name.casefold(), instance.casefold())
+        known = self.operations.get(key)
+        if known is None:
+            known = self.operations[key] = OperationPlace(self, declaration, instance)
+        return known
+
+    def walk(self) -> Iterator[FlowPlace]:
+        """Iterate over this flow and all that are expanded below it."""
+        pending = [self]
+        while pending:
+            flow = pending.pop()
+            yield flow
+            pending += flow.children.values()
+
+
+@frozen(eq=False)
+class Target:
+    """Where a stream ends: at a place's in-port, or (no place) at a result port. `borders`: the flow ports crossed."""
+
+    place: OperationPlace | None
+    port: Port
+    borders: tuple[Port, ...]
+
+
+@frozen(eq=False)
+class Border:
+    """A port of a flow, or the name a nested flow's port has outside, from where streams lead on."""
+
+    flow: FlowPlace
+    source: SourceKey
+    crossed: tuple[Port, ...]
+
+
+@define(eq=False)
+class Places:
+    """The places of one runtime, as far as they have been entered."""
+
+    root: FlowPlace
+
+    def targets(self, flow: FlowPlace, source: SourceKey) -> list[Target]:
+        """Follow all streams from a port to the operations and results they lead to, through the borders of flows."""
+        found: list[Target] = []
+        seen: set[tuple[FlowPlace, SourceKey]] = set()
+        pending: list[Target | Border] = [Border(flow, source, ())]
+        while pending:
+            step = pending.pop()
+            if isinstance(step, Target):
+                found.append(step)
+            elif (step.flow, step.source) not in seen:  # else a circle of flow ports: nothing ever arrives from there
+                seen.add((step.flow, step.source))
+                ends = [self._follow(stream, base, step.crossed) for stream, base in self._streams(step.flow, step.source)]
+                pending += [end for end in reversed(ends) if end is not None]
+        return found
+
+    def _streams(self, flow: FlowPlace, key: SourceKey) -> Iterator[tuple[Stream, FlowPlace]]:
+        for stream in flow.definition.outs.get(key, ()):
+            yield stream, flow
+        path: tuple[tuple[str, str], ...] = ()
+        above: FlowPlace | None = flow
+        while above is not None and above.parent is not None:
+            path = ((above.name.casefold(), above.instance.casefold()), *path)
+            above = above.parent
+            for stream in above.definition.crossing.get((path, key), ()) if above.definition.crossing else ():
+                yield stream, above
+
+    def _follow(self, stream: Stream, flow: FlowPlace, borders: tuple[Port, ...]) -> Target | Border | None:
+        target = stream.target
+        base = flow.descend(target, self.root)
+        _, operation, instance, name = target.key
+        if not operation:
+            port = Port(path=base.path, name=target.name)
+            if base.parent is None:
+                return Target(None, port, borders)
+            if base is not flow:  # a nested flow's port named from outside: its way in
+                return Border(base, ("", "", name), (*borders, port))
+            return Border(base.parent, (base.name.casefold(), base.instance.casefold(), name), (*borders, port))
+        found = base.lookup(operation)
+        if isinstance(found, Declaration):
+            place = base.place(found, target.instance)
+            return Target(place, place.port(target.name), borders)
+        if isinstance(found, Definition):
+            nested = base.child(target.operation, target.instance)
+            entered = Port(path=nested.path, name=target.name)
+            return Border(nested, ("", "", name), (*borders, entered))
+        return None
+
+    def source(self, port: Port) -> tuple[FlowPlace, SourceKey]:
+        """Say which flow's port, or which operation's, a name from outside means."""
+        flow = self.root.descend(port, self.root)
+        return flow, source_key(port)
+
+
+# -- faults
+
+
+def faults_of(root: Definition, *, strict: bool) -> list[str]:
+    """Check every stream against what is registered; each flow once per way it is nested, recursive ones once."""
+    faults: dict[str, None] = {}
+    seen: set[tuple[int, ...]] = set()
+    pending: list[tuple[FlowPlace, tuple[int, ...]]] = [(FlowPlace(root), (id(root),))]
+    while pending:
+        flow, chain = pending.pop()
+        if chain in seen:
+            continue
+        seen.add(chain)
+        for stream in flow.definition.streams():
+            for port, entering in ((stream.source, False), (stream.target, True)):
+                fault, nested = _end_fault(flow, stream, port, entering=entering)
+                if fault is not None:
+                    faults[fault] = None
+                elif nested is not None and id(nested.definition) not in chain:
+                    pending.append((nested, (*chain, id(nested.definition))))
+        if strict:
+            faults.update(dict.fromkeys(_unconnected(flow)))
+    return list(faults)
+
+
+def _end_fault(
+    flow: FlowPlace, stream: Stream, port: Port, *, entering: bool
+) -> tuple[str | None, FlowPlace | None]:
+    root = flow
+    while root.parent is not None:
+        root = root.parent
+    base = flow.descend(port, root)
+    if not port.operation:
+        return None, base if base is not flow else None
+    found = base.lookup(port.key[1])
+    where = f'stream "{stream}" at {stream.declared_at}'
+    if found is None:
+        known = sorted(_known_names(base))
+        return f'{where}: there is no operation or flow "{port.operation}".{did_you_mean(port.operation, known)}', None
+    if isinstance(found, Definition):
+        nested = base.child(port.operation, port.instance)
+        return _flow_port_fault(where, nested, port, entering=entering), nested
+    ports = found.in_ports if entering else found.out_ports
+    if ports is None or port.key[3] in {name.casefold() for name in ports}:
+        return None, None
+    side = "in-port" if entering else "out-port"
+    return f'{where}: operation "{found.name}" has no {side} {_port_text(port.name)}.{_ports_hint(port.name, ports, found)}', None
+
+
+def _flow_port_fault(where: str, nested: FlowPlace, port: Port, *, entering: bool) -> str | None:
+    definition = nested.definition
+    if entering:
+        ports = {stream.source.name for stream in definition.streams() if not stream.source.operation and not stream.source.path}
+    else:
+        ports = {stream.target.name for stream in definition.streams() if not stream.target.operation and not stream.target.path}
+    if port.key[3] in {name.casefold() for name in ports}:
+        return None
+    side = "way in" if entering else "way out"
+    known = sorted(_port_text(name) for name in ports)
+    hint = did_you_mean(_port_text(port.name), known) if known else f" No stream of it {'starts' if entering else 'ends'} at a port of the flow."
+    return f'{where}: flow "{definition.name}" has no {side} {_port_text(port.name)}.{hint}'
+
+
+def _port_text(name: str) -> str:
+    return f'".{name}"' if name else "by default"
+
+
+def _ports_hint(name: str, ports: tuple[str, ...], declaration: Declaration) -> str:
+    if not ports:
+        return " It emits nothing: give it a continuation, or signal=True."
+    if ports == ("",):
+        return f' Its only port is the default one: write "{declaration.name}".'
+    return did_you_mean(f".{name}", [f".{port}" if port else declaration.name for port in ports])
+
+
+def _known_names(flow: FlowPlace) -> Iterator[str]:
+    level: FlowPlace | None = flow
+    while level is not None:
+        yield from (declaration.name for declaration in level.definition.operations.values())
+        yield from (definition.name for definition in level.definition.flows.values())
+        level = level.parent
+
+
+def _unconnected(flow: FlowPlace) -> Iterator[str]:
+    used: dict[tuple[str, str], Declaration] = {}
+    for operation, instance, _ in flow.definition.targets:
+        found = flow.lookup(operation)
+        if isinstance(found, Declaration):
+            used[operation, instance] = found
+    for (operation, instance), declaration in used.items():
+        for port in declaration.out_ports or ():
+            if (operation, instance, port.casefold()) not in flow.definition.outs:
+                name = Port(path=flow.path, operation=declaration.name, instance=instance, name=port).fullname
+                yield (
+                    f'strict: no stream takes what leaves at "{name}" (declared at {declaration.declared_at}). Connect it, or add it with '
+                    "add_action if its result is not wanted."
+                )

@@ -1,0 +1,152 @@
+"""Places → compiled routes: what leaves a port goes to these handlers. No name is looked at per message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowrt.brackets import matched_gathers
+from flowrt.errors import FlowBuildError
+from flowrt.flow import Definition, SourceKey, define_flow
+from flowrt.places import FlowPlace, OperationPlace, Places, Target, faults_of
+from flowrt.ports import Port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowrt.flow import Flow
+
+
+class Handler:
+    """What takes the messages of one in-port: a place, or (None) the results."""
+
+    __slots__ = ("in_port", "place", "port")
+
+    def __init__(self, port: Port, place: OperationPlace | None) -> None:
+        self.port = port
+        self.place = place
+        self.in_port = port.name
+
+    def __repr__(self) -> str:
+        return f"<handler {self.port}>"
+
+
+class Route:
+    """A compiled out-port: its handlers, in the order their streams were declared, and the flow ports crossed to each."""
+
+    __slots__ = ("borders", "fault", "port", "targets")
+
+    def __init__(
+        self,
+        port: Port,
+        targets: tuple[Handler, ...],
+        borders: dict[Handler, tuple[Port, ...]],
+        fault: FlowBuildError | None = None,
+    ) -> None:
+        self.fault = fault  # why it could not be compiled: met only in recursions too deep to be expanded
+        self.port = port
+        self.targets = targets
+        self.borders = borders
+
+    def __repr__(self) -> str:
+        return f"<route {self.port}>"
+
+
+class Routes:
+    """The routes of one runtime, compiled on first use and forgotten when the flow changes.
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(self, definition: Definition, equip: Callable[[OperationPlace], None]) -> None:
+        self.places = Places(FlowPlace(definition))
+        self._equip = equip
+        self._results: dict[Port, Handler] = {}
+        self._entries: dict[Port, Route] = {}
+        self._equipped: dict[OperationPlace, None] = {}
+
+    def all_places(self) -> list[OperationPlace]:
+        """Return every place entered so far."""
+        return list(self._equipped)
+
+    def swap(self, definition: Definition) -> None:
+        """Go over to a changed flow; places that stay keep their state."""
+        root = self.places.root
+        root.definition = definition
+        self._entries.clear()
+        for flow in root.walk():
+            for child in flow.children.values():
+                found = flow.lookup(child.name.casefold())
+                if isinstance(found, Definition):
+                    child.definition = found
+        for place in self._equipped:
+            place.outs.clear()
+            place.matched = None
+            place.fed = _fed(place)
+
+    def entry(self, port: Port) -> Route:
+        """Return the route of a port named from outside: one of the environment, or an operation's out-port."""
+        route = self._entries.get(port)
+        if route is None:
+            flow, key = self.places.source(port)
+            route = self._entries[port] = self._compile(port, flow, key)
+        return route
+
+    def out(self, place: OperationPlace, name: str) -> Route:
+        """Return the route of a place's out-port."""
+        route = place.outs.get(name)
+        if route is None:
+            route = place.outs[name] = self._compile(place.port(name), place.flow, place.source(name))
+        return route
+
+    def gathers_of(self, place: OperationPlace) -> tuple[OperationPlace, ...]:
+        """Return the gathers matched to a scatter."""
+        if place.matched is None:
+            place.matched = matched_gathers(self.places, place)
+            for gather in place.matched:
+                self._outfit(gather)
+        return place.matched
+
+    def _compile(self, port: Port, flow: FlowPlace, key: SourceKey) -> Route:
+        try:
+            targets = self.places.targets(flow, key)
+        except FlowBuildError as fault:
+            return Route(port, (), {}, fault)
+        handlers = []
+        borders = {}
+        for target in targets:
+            handler = self._handler(target)
+            handlers.append(handler)
+            if target.borders:
+                borders[handler] = target.borders
+        return Route(port, tuple(handlers), borders)
+
+    def _handler(self, target: Target) -> Handler:
+        place = target.place
+        if place is None:
+            return self._results.setdefault(target.port, Handler(target.port, None))
+        handler = place.handlers.get(target.port.key[3])
+        if handler is None:
+            self._outfit(place)
+            handler = place.handlers[target.port.key[3]] = Handler(target.port, place)
+        return handler
+
+    def _outfit(self, place: OperationPlace) -> None:
+        if place not in self._equipped:
+            self._equipped[place] = None
+            place.fed = _fed(place)
+            self._equip(place)
+
+
+def _fed(place: OperationPlace) -> frozenset[str]:
+    operation, instance, _ = place.source("")
+    targets = place.flow.definition.targets
+    return frozenset(port for name, number, port in targets if (name, number) == (operation, instance))
+
+
+def definition_of(flow: Flow, *, strict: bool) -> Definition:
+    """Make a flow's definition, whole; `FlowBuildError` with all faults at once."""
+    definition = define_flow(flow)
+    faults = faults_of(definition, strict=strict)
+    if faults:
+        raise FlowBuildError(*faults)
+    return definition

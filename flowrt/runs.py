@@ -1,0 +1,348 @@
+"""`Run`: everything caused by one input; and the store that results and failures wait in until somebody reads them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError, RunCancelledError
+from flowrt.ledger import Ledger, RunBooks, ledger_of
+from flowrt.messages import Chunk, Message, message_of
+
+if TYPE_CHECKING:
+    from flowrt.driver import Driver
+
+FAILURES_KEPT = 1_000  # per run; arbitrary. The ledger counts them all
+LEDGER_PATIENCE = 1.0  # seconds to wait for the engine between two of its calls, for a picture that is exact
+
+
+class Arrived:
+    """Results that left together, from `start` on; `failure` instead, for a run that failed."""
+
+    __slots__ = ("chunk", "failure", "run", "start")
+
+    def __init__(self, run: Run, chunk: Chunk | None, failure: BaseException | None = None) -> None:
+        self.run = run
+        self.chunk = chunk
+        self.failure = failure
+        self.start = 0
+
+    @property
+    def left(self) -> int:
+        """How many of its messages (or its failure) nobody has read."""
+        if self.chunk is None:
+            return 0 if self.failure is None else 1
+        return len(self.chunk.data) - self.start
+
+
+class Results:
+    """Results and unhandled failures, in order of arrival; each goes to one reader.
+
+    Guarded by: `_lock` among readers. The engine only appends, which needs none.
+    """
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+        self._arrived: deque[Arrived] = deque()
+        self._handed_out = 0
+        self._added = 0
+
+    @property
+    def unread(self) -> int:
+        return self._added - self._handed_out
+
+    def add(self, arrived: Arrived) -> None:
+        """Engine's thread."""
+        self._arrived.append(arrived)
+        self._added += arrived.left
+
+    def take(self) -> Arrived | Message | None:
+        """Take the next result of any run, or a failure."""
+        with self._lock:
+            while self._arrived:
+                first = self._arrived[0]
+                if not first.left:
+                    self._arrived.popleft()
+                    continue
+                self._handed_out += 1
+                if first.chunk is None:
+                    self._arrived.popleft()
+                    return first
+                first.start += 1
+                return message_of(first.chunk, first.start - 1)
+        return None
+
+    def take_of(self, mine: deque[Arrived]) -> Message | None:
+        """Take the next result of one run."""
+        with self._lock:
+            while mine:
+                first = mine[0]
+                if first.chunk is not None and first.left:
+                    first.start += 1
+                    self._handed_out += 1
+                    self._forget_read()
+                    return message_of(first.chunk, first.start - 1)
+                mine.popleft()
+        return None
+
+    def take_values(self, mine: deque[Arrived]) -> list[Any]:
+        """Take the data of all results of one run."""
+        values: list[Any] = []
+        with self._lock:
+            while mine:
+                first = mine.popleft()
+                if first.chunk is not None and first.left:
+                    self._handed_out += first.left
+                    values += first.chunk.data[first.start :] if first.start else first.chunk.data
+                    first.start = len(first.chunk.data)
+            self._forget_read()
+        return values
+
+    def take_messages(self) -> list[tuple[Run, Message]]:
+        """Take every result there is, with its run."""
+        messages = []
+        with self._lock:
+            for entry in self._arrived:
+                if entry.chunk is not None:
+                    self._handed_out += entry.left
+                    messages += [(entry.run, message_of(entry.chunk, i)) for i in range(entry.start, len(entry.chunk.data))]
+                    entry.start = len(entry.chunk.data)
+            self._forget_read()
+        return messages
+
+    def take_failure(self, entry: Arrived | None) -> None:
+        """Take a run's failure off the queue: somebody is having it raised."""
+        with self._lock:
+            if entry is not None and entry.failure is not None:
+                entry.failure = None
+                self._handed_out += 1
+                self._forget_read()
+
+    def unseen_failures(self) -> list[BaseException]:
+        """Take every failure nobody has seen."""
+        with self._lock:
+            entries = [entry for entry in self._arrived if entry.failure is not None]
+        failures = [entry.failure for entry in entries]
+        for entry in entries:
+            self.take_failure(entry)
+        return [failure for failure in failures if failure is not None]
+
+    def _forget_read(self) -> None:
+        # What was read through a run leaves empty entries behind; they go when they are at the front, or when they are most.
+        arrived = self._arrived
+        while arrived and not arrived[0].left:
+            arrived.popleft()
+        if len(arrived) > 64 and len(arrived) > 2 * (self._added - self._handed_out):
+            for _ in range(len(arrived)):
+                first = arrived.popleft()
+                if first.left:
+                    arrived.append(first)
+
+
+class Run:
+    """Everything caused by one `process` or `process_many`.
+
+    Its waits may be called on any thread but the engine's and the workers' (there they raise `FlowStalledError` at once), any
+    number of times; each result goes to one reader, and what is read here is taken from the runtime's queue too.
+    """
+
+    def __init__(self, driver: Driver, results: Results) -> None:
+        self._driver = driver
+        self._results = results
+        self._mine: deque[Arrived] = deque()
+        self._failure_entry: Arrived | None = None
+        self._failures: list[BaseException] = []
+        self._failed = 0
+        self._reason: BaseException | None = None
+        self._finished = False
+        self._delivered = 0
+        self._taken_elsewhere = 0
+        self.books: RunBooks | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self._title}>"
+
+    @property
+    def _title(self) -> str:
+        state = "failed" if self._failed and self._finished else "done" if self._finished else "under way"
+        number = self.books.number if self.books is not None else "?"
+        return f"run {number} of {self._driver.name} ({state})"
+
+    # -- what the engine tells
+
+    def failed(self, error: BaseException) -> None:
+        """Engine's thread: take an error that nobody else took."""
+        self._failed += 1
+        if len(self._failures) < FAILURES_KEPT:
+            self._failures.append(error)
+        if self._failure_entry is None:
+            self._failure_entry = Arrived(self, None, error)
+            self._results.add(self._failure_entry)
+
+    def arrived(self, chunk: Chunk) -> None:
+        """Engine's thread: take results."""
+        self._delivered += len(chunk.data)
+        entry = Arrived(self, chunk)
+        self._mine.append(entry)
+        self._results.add(entry)
+        self._driver.changed.wake()
+
+    def passed_on(self, messages: int) -> None:
+        """Engine's thread: results went to `on_result` instead."""
+        self._taken_elsewhere += messages
+
+    def finished(self, reason: BaseException | None) -> None:
+        """Engine's thread: the run has ended."""
+        self._reason = reason
+        self._finished = True
+        self._driver.changed.wake()
+
+    # -- what users ask
+
+    @property
+    def done(self) -> bool:
+        """Whether everything it caused has ended."""
+        return self._finished
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The first error that nobody in the flow took; None if there was none (so far)."""
+        return self._failures[0] if self._failures else None
+
+    @property
+    def failures(self) -> list[BaseException]:
+        """All errors that nobody in the flow took; at most the first thousand."""
+        return list(self._failures)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of every message, place by place; of a run under way: as of now."""
+        driver, books = self._driver, self.books
+        if books is None or not (self._finished or driver.inside() or driver.stopped):
+            pictures: list[Ledger] = []
+            driver.post(lambda: (pictures.append(self._picture()), driver.changed.wake()))
+            if driver.wait_until(lambda: bool(pictures), LEDGER_PATIENCE) and pictures:
+                return pictures[0]
+        return self._picture()
+
+    def _picture(self) -> Ledger:
+        if self.books is None:
+            return Ledger(self._title, (), 0, 0)
+        return ledger_of(self.books, self._title)
+
+    def cancel(self) -> None:
+        """End it now: what is queued is discarded, its open iterators are closed, what workers still bring is dropped.
+
+        Returns at once; waiters get `RunCancelledError`. Any thread, any number of times.
+        """
+        self._driver.post(self._cancel)
+
+    def _cancel(self) -> None:
+        if self.books is not None and not self._finished:
+            reason = RunCancelledError(f"run {self.books.number} of {self._driver.name} was cancelled.")
+            self._driver.engine.abandon(self.books, "the run was cancelled", reason)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it is done.
+
+        Args:
+            timeout: seconds; None: as long as it takes.
+
+        Raises:
+            OperationError: it failed (or another error of the flow: the first of `failures`).
+            RunCancelledError: it was cancelled.
+            FlowStoppedError: the runtime was closed before it was done.
+            FlowTimeoutError: `timeout` has passed; the run goes on.
+        """
+        self._wait_for(lambda: self._finished, timeout, "to be done")
+        self._raise_failure()
+
+    def result(self, timeout: float | None = None) -> Message:
+        """Wait for its next result, and take it; raises as `wait` does, and `FlowError` if it is done without (another) one."""
+        taken: list[Message] = []
+
+        def ready() -> bool:
+            finished = self._finished  # before the look: what arrives later arrived before the end
+            message = self._results.take_of(self._mine) if not taken else None
+            if message is not None:
+                taken.append(message)
+            return bool(taken) or finished
+
+        self._wait_for(ready, timeout, "for a result")
+        if taken:
+            return taken[0]
+        self._raise_failure()
+        raise FlowError(self._no_result())
+
+    def results(self, timeout: float | None = None) -> Iterator[Message]:
+        """Iterate over its results until it is done, taking them; then raise as `wait` does. `timeout`: seconds for each."""
+        while True:
+            taken: list[Message] = []
+
+            def ready(taken: list[Message] = taken) -> bool:
+                finished = self._finished
+                message = self._results.take_of(self._mine) if not taken else None
+                if message is not None:
+                    taken.append(message)
+                return bool(taken) or finished
+
+            self._wait_for(ready, timeout, "for a result")
+            if not taken:
+                self._raise_failure()
+                return
+            yield taken[0]
+
+    def values(self, timeout: float | None = None) -> list[Any]:
+        """Wait until it is done and take the data of all its results, in order of arrival; raises as `wait` does."""
+        self.wait(timeout)
+        return self._results.take_values(self._mine)
+
+    def _wait_for(self, ready: Callable[[], bool], timeout: float | None, what: str) -> None:
+        if ready():
+            return
+        driver = self._driver
+        if driver.inside():
+            raise FlowStalledError(waiting_inside(f"for run {self.books.number if self.books else '?'}"))
+        if driver.wait_until(ready, timeout) or self._finished:
+            return
+        if driver.fatal is not None:
+            raise driver.fatal
+        if driver.stopped:
+            raise driver.stopped_error()
+        raise FlowTimeoutError(
+            f"run {self.books.number if self.books else '?'} of {driver.name}: waited {timeout} s {what}. It goes on; wait longer, or look "
+            "at run.ledger for where its messages are."
+        )
+
+    def _raise_failure(self) -> None:
+        if self._failures:
+            self._results.take_failure(self._failure_entry)
+            error = self._failures[0]
+            others = self._failed - 1
+            note = f"{others} more of the run's messages failed: see run.failures"
+            if others and note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
+            raise error
+        if isinstance(self._driver.fatal, SystemExit | KeyboardInterrupt):
+            self._driver.fatal_seen = True
+            raise self._driver.fatal
+        if self._reason is not None:
+            raise self._reason
+
+    def _no_result(self) -> str:
+        if self._taken_elsewhere:
+            what = f"{self._taken_elsewhere} went to the handlers of on_result"
+        elif self._delivered:
+            what = f"its {self._delivered} were read already"
+        else:
+            what = "none left"
+        return f"run {self.books.number if self.books else '?'} is done and has no (further) result: {what}.\n{self._picture()}"
+
+
+def waiting_inside(what: str) -> str:
+    """Say that a wait would wait for itself."""
+    return (
+        f"an operation, a handler or a tap waited {what}: it would wait for itself, since nothing moves until it returns. Emit a message "
+        "instead of waiting, or wait outside the flow."
+    )

@@ -1,0 +1,573 @@
+"""`FlowRuntime`: one flow being executed. Gives the engine its inbox, its clock and its executors."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Any, Self
+
+from flowrt.closing import Closer, CloseReport, closed_in_time, drain_at_exit, raise_unseen
+from flowrt.driver import Driver
+from flowrt.engine import Engine
+from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, FlowStalledError, FlowStoppedError, FlowTimeoutError
+from flowrt.executors.threads import ThreadExecutors
+from flowrt.flow import Definition, Flow
+from flowrt.inbox import Seams
+from flowrt.messages import Chunk, Message, message_of
+from flowrt.meters import MeterRow
+from flowrt.ports import Port
+from flowrt.routes import definition_of
+from flowrt.runs import Arrived, Results, Run, waiting_inside
+from flowrt.schedules import schedule_named
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from flowrt.container import Declaration, FlowOperationContainer
+    from flowrt.contract import Executor
+    from flowrt.operations import Group
+    from flowrt.places import OperationPlace
+
+BATCH = 256  # inputs of process_many that are handed over together, at most
+BATCH_SECONDS = 0.001  # and no longer than this, so that the first of a slow iterable go at once
+
+_numbers = count(1)
+_in_use: weakref.WeakKeyDictionary[Any, weakref.ref[FlowRuntime]] = weakref.WeakKeyDictionary()
+
+
+class FlowRuntime:
+    """Executes one flow on one engine. A context manager: leaving it drains and closes.
+
+    Args:
+        flow: what to run; more can be added with the `add_` methods, also while it runs.
+        name: in errors and in the names of threads.
+        schedule: "breadth_first", "depth_first" (each input is worked off to its end before the next), or "sync" (depth-first on the
+            thread that calls `process`, which returns when the run is done).
+        parallelism: False runs every operation on the engine's thread, for debugging.
+        strict: an output that no stream takes is an error.
+        capacity: `process` waits while so many messages are live.
+        max_live: past so many live messages a run fails.
+        max_results: past so many unread results `process` raises `FlowOverloadError`.
+        seams: clock, threads, queues, locks, for tests.
+
+    Guarantees: see README, "What it promises".
+    """
+
+    def __init__(
+        self,
+        flow: Flow | None = None,
+        *,
+        name: str | None = None,
+        schedule: str = "breadth_first",
+        parallelism: bool = True,
+        strict: bool = False,
+        capacity: int = 10_000,
+        max_live: int = 10_000_000,
+        max_results: int = 1_000_000,
+        seams: Seams | None = None,
+    ) -> None:
+        for limit, value in (("capacity", capacity), ("max_live", max_live), ("max_results", max_results)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise FlowBuildError(f"{limit} is {value!r}; it counts messages, so give an int of 1 or more.")
+        seams = seams or Seams()
+        decided = schedule_named(schedule)
+        self.name = name or f"flow-{next(_numbers)}"
+        self._flow = Flow()
+        if flow is not None:
+            self._flow.reset(flow.contents())
+        self._strict = strict
+        self._sync = schedule == "sync"
+        self._capacity = capacity
+        self._max_results = max_results
+        self._driver = Driver(self.name, seams, own_thread=not self._sync and seams.simulation is None)
+        self._results = Results(seams.lock())
+        self._engine = self._driver.engine = Engine(
+            Definition(""),
+            seams.schedule() if seams.schedule is not None else decided,
+            seams.clock,
+            self,
+            capacity=capacity,
+            max_live=max_live,
+            strict=strict,
+        )
+        make = seams.executors or ThreadExecutors
+        self._executors = self._driver.executors = make(
+            self.name, seams, self._engine, self._driver.post, self._crash, parallelism=parallelism
+        )
+        self._driver.has_room = lambda: 2 * self._load() < capacity
+        self._driver.on_stop = lambda: closed_in_time(self)
+        self._closer = Closer(self._driver)
+        self._on_result: list[Callable[[Message], None]] = []
+        self._build_lock = seams.lock()
+        self._changed = True
+        self._built: Any = None
+        self._started = False
+        self._posted: dict[int, int] = {}
+        self._taken = 0
+
+    def __repr__(self) -> str:
+        return f'<flow runtime "{self.name}">'
+
+    # -- building
+
+    def add_stream(self, source: str | Port, target: str | Port) -> Self:
+        """Connect two ports; see `Flow.add_stream`."""
+        return self._change(lambda: self._flow.add_stream(source, target))
+
+    def add_operations(self, operations: FlowOperationContainer) -> Self:
+        """Add the operations of a container; see `Flow.add_operations`."""
+        return self._change(lambda: self._flow.add_operations(operations))
+
+    def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
+        """Add one operation with state; see `FlowOperationContainer.add_operation`."""
+        return self._change(lambda: self._flow.add_operation(operation, factory))
+
+    def add_flow(self, flow: Flow) -> Self:
+        """Add a flow to be used by its name; see `Flow.add_flow`."""
+        return self._change(lambda: self._flow.add_flow(flow))
+
+    def _change(self, change: Callable[[], Any]) -> Self:
+        with self._build_lock:
+            change()
+            self._changed = True
+        return self
+
+    def _build(self) -> None:
+        """Swap a changed flow in, whole or not at all; and start."""
+        if self._closer.begun or self._driver.stopped:
+            raise self._driver.stopped_error()
+        if self._changed:
+            with self._build_lock:
+                if self._changed:
+                    self._compile()
+        if not self._started:
+            self._started = True
+            drain_at_exit(self)
+            self._driver.start()
+
+    def _compile(self) -> None:
+        try:
+            definition = definition_of(self._flow, strict=self._strict)
+            self._claim(definition)
+        except FlowBuildError as error:
+            if self._built is not None:
+                self._flow.reset(self._built)
+                self._changed = False
+                error.add_note("The change was not made; the flow goes on as it was.")
+            raise
+        self._built = self._flow.contents()
+        self._changed = False
+        self._driver.post(self._engine.change, definition)
+
+    def _claim(self, definition: Definition) -> None:
+        for declaration in definition.operations.values():
+            operation = declaration.operation
+            if operation is None or declaration.factory is not None or type(operation).__module__.startswith("flowrt."):
+                continue
+            owner = _in_use.get(operation, lambda: None)()
+            if owner is not None and owner is not self and not owner._driver.stopped:
+                raise FlowBuildError(
+                    f'operation "{declaration.name}" ({type(operation).__name__}) is already in use by runtime "{owner.name}": two engines would '
+                    f'enter it at once. Add it with a factory: add_operation("{declaration.name}", {type(operation).__name__}).'
+                )
+            _in_use[operation] = weakref.ref(self)
+
+    # -- input
+
+    def process(
+        self,
+        port: str | Port | Message,
+        data: Any = None,
+        *,
+        correlation_id: object = None,
+        priority: int = 0,
+        timeout: float | None = None,
+    ) -> Run:
+        """Send one message into the flow; it starts a run.
+
+        From outside it waits while `capacity` messages are live; on the engine's thread, on a worker, in a handler or tap it never
+        waits. Under the "sync" schedule it returns when the run is done, unless called from inside.
+
+        Args:
+            port: where a stream starts: `.in`, or an operation's out-port; or a whole `Message`.
+            data: what it carries.
+            correlation_id: kept by everything it leads to.
+            priority: a higher one goes first, and so does everything it leads to.
+            timeout: seconds to wait for room.
+
+        Raises:
+            FlowBuildError: the flow, or a change to it, is faulty.
+            FlowTimeoutError: no room within `timeout`; nothing was sent.
+            FlowOverloadError: nobody reads the results; nothing was sent.
+            FlowStoppedError: the runtime is closed or closing; nothing was sent.
+        """
+        if isinstance(port, Message):
+            port, data, correlation_id, priority = port.port, port.data, port.correlation_id, port.priority
+        where = Port.parse(port)
+        _check_priority(priority)
+        self._build()
+        run = Run(self._driver, self._results)
+        self._make_room(timeout)
+        self._driver.post(self._take_input, run, where, data, correlation_id, priority)
+        self._count_posted(1)
+        self._after_posting(run)
+        return run
+
+    def process_many(
+        self,
+        port: str | Port,
+        iterable: Iterable[Any],
+        *,
+        correlation_id: object = None,
+        priority: int = 0,
+        timeout: float | None = None,
+    ) -> Run:
+        """Send the items of an iterable into the flow, as one run; return when the last is accepted.
+
+        The iterable is pulled on the calling thread, as there is room. What it raises is raised here; the items accepted before are
+        worked off. Arguments and errors otherwise as for `process`; `timeout`: seconds for each wait for room.
+        """
+        where = Port.parse(port)
+        _check_priority(priority)
+        self._build()
+        run = Run(self._driver, self._results)
+        self._driver.post(self._engine.start, run)
+        first = 0
+        try:
+            for batch in self._batches(iterable):
+                self._make_room(timeout)
+                self._driver.post(self._feed, run, where, batch, first, correlation_id, priority)
+                self._count_posted(len(batch))
+                first += len(batch)
+                if self._closer.begun or self._driver.stopped:
+                    raise self._driver.stopped_error()
+        finally:
+            self._driver.post(self._end_input, run)
+        self._after_posting(run)
+        return run
+
+    def event_processor(self, port: str | Port) -> Callable[..., None]:
+        """Return a callable that sends its argument (or None) to a port: for timers, dialogs and other sources of events."""
+        where = Port.parse(port)
+
+        def send(data: Any = None) -> None:
+            self.process(where, data)
+
+        return send
+
+    def _batches(self, iterable: Iterable[Any]) -> Iterator[list[Any]]:
+        clock, size = self._driver.seams.clock, max(1, min(BATCH, self._capacity))
+        batch: list[Any] = []
+        end = 0.0
+        for item in iterable:
+            batch.append(item)
+            if len(batch) >= size or clock.now() >= end:
+                yield batch
+                batch = []
+                end = clock.now() + BATCH_SECONDS
+        if batch:
+            yield batch
+
+    def _count_posted(self, messages: int) -> None:
+        # One writer per key, summed by readers: no lock, and an interrupt between posting and counting costs no room.
+        ident = threading.get_ident()
+        self._posted[ident] = self._posted.get(ident, 0) + messages
+
+    def _load(self) -> int:
+        return sum(list(self._posted.values())) - self._taken + self._engine.books.outside.live
+
+    def _make_room(self, timeout: float | None) -> None:
+        if self._results.unread >= self._max_results:
+            raise FlowOverloadError(
+                f'runtime "{self.name}" holds max_results={self._max_results} unread results. Read them (wait_for_result, run.results), or '
+                "subscribe with on_result, which keeps none."
+            )
+        if self._load() < self._capacity or self._driver.inside():
+            return
+        driver = self._driver
+        if not driver.wait_until(lambda: self._load() < max(1, self._capacity // 2), timeout, driver.room):
+            if driver.stopped:
+                raise driver.stopped_error()
+            raise FlowTimeoutError(
+                f'runtime "{self.name}": no room for input within {timeout} s: capacity={self._capacity} messages are live. Nothing was sent; '
+                "wait longer, raise capacity, or speed the slowest operation up."
+            )
+
+    def _after_posting(self, run: Run) -> None:
+        if self._driver.stopped and not run.done:
+            raise self._driver.stopped_error()
+        if self._sync and not self._driver.inside():
+            self._driver.work_off(lambda: run.done)
+
+    def _take_input(self, run: Run, port: Port, data: Any, correlation_id: object, priority: int) -> None:
+        self._taken += 1
+        if self._driver.stopped:
+            run.finished(self._driver.stopped_error())
+        else:
+            self._engine.take_input(run, port, data, correlation_id, priority)
+
+    def _feed(self, run: Run, port: Port, batch: list[Any], first: int, correlation_id: object, priority: int) -> None:
+        self._taken += len(batch)
+        if run.books is not None and not self._driver.stopped:
+            self._engine.feed(run.books, port, batch, first, correlation_id, priority)
+
+    def _end_input(self, run: Run) -> None:
+        if run.books is not None:
+            self._engine.end_input(run.books)
+
+    # -- results
+
+    def wait_for_result(self, timeout: float | None = None) -> Message:
+        """Wait for the next result of any run, and take it; the next unhandled failure is raised instead.
+
+        Raises:
+            FlowTimeoutError: none came within `timeout` seconds.
+            FlowStoppedError: the runtime is closed, and there is none left.
+        """
+        found = self._next_result(timeout, until_idle=False)
+        if found is None:
+            raise FlowTimeoutError(f'runtime "{self.name}": no result came within {timeout} s.')
+        return found
+
+    def results(self, timeout: float | None = None) -> Iterator[Message]:
+        """Iterate over the results of all runs, taking them, until nothing is left to do; failures are raised.
+
+        Args:
+            timeout: seconds for each result; `FlowTimeoutError` past it.
+        """
+        while (found := self._next_result(timeout, until_idle=True)) is not None:
+            yield found
+
+    def _next_result(self, timeout: float | None, *, until_idle: bool) -> Message | None:
+        driver = self._driver
+        taken: list[Arrived | Message] = []
+        idle: list[bool] = []
+
+        def ready() -> bool:
+            was_idle = bool(idle)  # before the look
+            if not taken:
+                found = self._results.take()
+                if found is not None:
+                    taken.append(found)
+            return bool(taken) or was_idle
+
+        if not ready():
+            self._refuse_inside("for a result")
+            self._start_if_open()
+            if until_idle:
+                driver.post(driver.when_idle, lambda: (idle.append(True), driver.changed.wake()))
+            driver.wait_until(ready, timeout)
+        if taken:
+            return self._given(taken[0])
+        self._raise_fatal()
+        if until_idle and (idle or driver.stopped):
+            return None
+        if driver.stopped:
+            raise driver.stopped_error()
+        if until_idle:
+            raise FlowTimeoutError(f'runtime "{self.name}": no result came within {timeout} s, and there is still work under way.')
+        return None
+
+    def _given(self, found: Arrived | Message) -> Message:
+        if isinstance(found, Message):
+            return found
+        if found.failure is None:
+            raise AssertionError("unreachable: an entry without messages is a failure")
+        raise found.failure
+
+    def wait_idle(self, timeout: float | None = None) -> None:
+        """Wait until every run is done. `FlowTimeoutError` past `timeout` seconds; failures stay where they are."""
+        driver = self._driver
+        idle: list[bool] = []
+        self._refuse_inside("until the runtime is idle")
+        if driver.stopped:
+            return
+        self._start_if_open()
+        driver.post(driver.when_idle, lambda: (idle.append(True), driver.changed.wake()))
+        if not driver.wait_until(lambda: bool(idle), timeout) and not driver.stopped:
+            raise FlowTimeoutError(f'runtime "{self.name}" was not idle within {timeout} s: {self._engine.books.live} messages are live.')
+        self._raise_fatal()
+
+    def _start_if_open(self) -> None:
+        if not (self._closer.begun or self._driver.stopped):
+            self._build()
+
+    def _refuse_inside(self, what: str) -> None:
+        if self._driver.inside():
+            raise FlowStalledError(waiting_inside(what))
+
+    def _raise_fatal(self) -> None:
+        if self._driver.fatal is not None and not self._driver.fatal_seen:
+            self._driver.fatal_seen = True
+            raise self._driver.fatal
+
+    # -- subscribers
+
+    def on_result(self, handler: Callable[[Message], None]) -> Callable[[], None]:
+        """Have every result handed to `handler` instead of being kept; those that wait already come first.
+
+        Runs on: the engine's thread. What it raises is reported to `on_exception`, else by `close()`; the flow goes on.
+        Returns: a function that removes it.
+        """
+        return self._subscribe(lambda: self._add_result_handler(handler), lambda: _discard(self._on_result, handler))
+
+    def on_message(self, handler: Callable[[Message], None]) -> Callable[[], None]:
+        """Have every message shown to `handler` as it is about to enter an in-port, or to leave as a result.
+
+        Runs on: the engine's thread, before the message is worked on. What it raises is contained, as for `on_result`.
+        Returns: a function that removes it.
+        """
+        return self._subscribe(lambda: self._engine.add_tap(handler), lambda: self._engine.remove_tap(handler))
+
+    def on_exception(self, handler: Callable[[Any], None]) -> Callable[[], None]:
+        """Have errors that no causality took handed to `handler`; the run they belong to then does not fail.
+
+        Runs on: the engine's thread. What it raises itself is raised by `close()`.
+        Returns: a function that removes it.
+        """
+        subscribers = self._engine.failures.subscribers
+        return self._subscribe(lambda: subscribers.append(handler), lambda: _discard(subscribers, handler))
+
+    def throttle(self, seconds: float) -> None:
+        """Slow motion: wait so long before each message; 0 ends it."""
+        if not isinstance(seconds, int | float) or seconds < 0:
+            raise FlowBuildError(f"throttle takes seconds, 0 or more, got {seconds!r}.")
+        self._driver.post(self._set_delay, float(seconds))
+
+    def _set_delay(self, seconds: float) -> None:
+        self._engine.delay = seconds
+        self._engine.not_before = 0.0
+
+    def _subscribe(self, add: Callable[[], None], remove: Callable[[], None]) -> Callable[[], None]:
+        self._on_engine(add)
+        return lambda: self._on_engine(remove)
+
+    def _on_engine(self, call: Callable[[], None]) -> None:
+        if self._driver.is_engine():
+            call()
+        else:
+            self._driver.post(call)
+
+    def _add_result_handler(self, handler: Callable[[Message], None]) -> None:
+        waiting = [] if self._on_result else self._results.take_messages()
+        for run, message in waiting:
+            run.passed_on(1)
+            self._hand_to(handler, message)
+        self._on_result.append(handler)
+
+    def _hand_to(self, handler: Callable[[Message], None], message: Message) -> None:
+        try:
+            handler(message)
+        except BaseException as error:
+            self._engine.failures.contain("on_result", error)
+
+    # -- what the engine asks of its host
+
+    def new_handle(self) -> Run:
+        """Make the run of an emission that came after its call had ended."""
+        return Run(self._driver, self._results)
+
+    def executor_for(self, place: OperationPlace) -> Executor:
+        """Return where a place runs."""
+        return self._executors.executor_for(place.declaration)
+
+    def fetch(self, task: Group, *, late: bool) -> None:
+        """Any thread: have the engine look at a task."""
+        if late and (self._closer.begun or self._driver.stopped):
+            raise self._driver.stopped_error()
+        self._driver.post(self._engine.fetch, task)
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Engine's thread: take results."""
+        for part in _by_run(chunk):
+            run: Run = part.context_at(0).scope.run.handle
+            if not self._on_result:
+                run.arrived(part)
+                continue
+            run.passed_on(len(part.data))
+            for index in range(len(part.data)):
+                for handler in list(self._on_result):
+                    self._hand_to(handler, message_of(part, index))
+
+    def _crash(self, error: BaseException) -> None:
+        """Any thread: flowrt itself failed on a worker."""
+        self._driver.post(self._driver.halt, error)
+
+    # -- looking at it
+
+    def meters(self) -> list[MeterRow]:
+        """Say how busy each operation was so far, in the order in which they were first needed."""
+        return [_meter_row(place) for place in self._engine.routes.all_places()]
+
+    # -- the end
+
+    def close(self, drain: float = 5.0, deadline: float = 60.0) -> CloseReport:
+        """Stop the sources, let what is live drain, end all threads; any thread, any number of times.
+
+        From inside an operation or a handler it marks and returns at once.
+
+        Args:
+            drain: seconds without any call returning, after which the rest is given up: its messages are discarded, threads that do
+                not return are abandoned and named.
+            deadline: seconds after which the rest is given up in any case.
+
+        Raises:
+            OperationError: a failure that nobody saw; several as an `ExceptionGroup`.
+        """
+        report = self._close(drain, deadline)
+        raise_unseen(self.name, self._unseen(), None)
+        return report
+
+    def _close(self, drain: float, deadline: float) -> CloseReport:
+        if self._driver.inside():
+            self._closer.begin()
+            return CloseReport()
+        report = self._closer.close(drain, deadline)
+        closed_in_time(self)
+        return report
+
+    def _unseen(self) -> list[BaseException]:
+        stray = self._engine.failures.stray
+        unseen = [*self._results.unseen_failures(), *stray]
+        stray.clear()
+        driver = self._driver
+        if driver.fatal is not None and not driver.fatal_seen:
+            driver.fatal_seen = True
+            unseen.append(driver.fatal)
+        return unseen
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, body: BaseException | None, trace: TracebackType | None) -> None:
+        report = self._close(5.0, 60.0)
+        unseen = self._unseen()
+        if not report.clean:
+            unseen.append(FlowStoppedError(f'runtime "{self.name}": {report}.', report))
+        raise_unseen(self.name, unseen, body)
+
+
+def _by_run(chunk: Chunk) -> Iterator[Chunk]:
+    contexts = chunk.context
+    if type(contexts) is not list:
+        yield chunk
+        return
+    for index, context in enumerate(contexts):
+        yield Chunk(chunk.handler, [chunk.data[index]], context, [chunk.positions[index]], chunk.trail)
+
+
+def _meter_row(place: OperationPlace) -> MeterRow:
+    declaration: Declaration = place.declaration
+    return MeterRow(place.name, str(declaration.mode), place.meter.calls, place.meter.busy)
+
+
+def _check_priority(priority: object) -> None:
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        raise FlowError(f"a priority is an int, higher goes first; got {type(priority).__name__}.")
+
+
+def _discard(handlers: list[Any], handler: Any) -> None:
+    if handler in handlers:
+        handlers.remove(handler)

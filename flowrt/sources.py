@@ -1,0 +1,295 @@
+"""Open iterators: scattered iterables and generators, pulled only when nothing else is ready, as windows allow."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flowrt.contract import PullTask
+from flowrt.errors import FlowStoppedError
+from flowrt.ledger import ABSORBED, FAILED, Missing, Scope, Window
+from flowrt.messages import CHUNK_SIZE, Context, Message, Positions, Trail
+from flowrt.operations import Emit, Failure, close_iterator
+
+if TYPE_CHECKING:
+    from flowrt.failures import Failures
+    from flowrt.handover import Pace
+    from flowrt.ledger import RunBooks
+    from flowrt.places import OperationPlace
+    from flowrt.traffic import Traffic
+
+
+class Source:
+    """One open iterator of a place, with the input it was opened for: that stays live until the iterator ends.
+
+    `stream` is the port items leave on; None for a generator, whose items may choose.
+    Invariant: `scope` has a token from opening to closing.
+    """
+
+    __slots__ = ("closed", "context", "count", "given", "input", "items", "message", "place", "position", "pulling", "scope", "stream", "trail", "window")
+
+    def __init__(
+        self, place: OperationPlace, scope: Scope, message: Message, trail: Trail, items: Any, window: Window
+    ) -> None:
+        context = message.context
+        if context is None:
+            raise AssertionError("unreachable: a message inside the engine has a context")
+        self.place = place
+        self.scope = scope
+        self.message = message
+        self.input = context
+        self.context = Context(scope, context.correlation_id, context.priority, context.causality)
+        self.position = message.position
+        self.trail = trail
+        self.items: Sequence[Any] | Iterator[Any] = items
+        self.window = window
+        self.stream: str | None = None
+        self.count: str | None = None
+        self.given = 0
+        self.pulling = False
+        self.closed = False
+
+    @property
+    def sized(self) -> bool:
+        return isinstance(self.items, list | tuple)
+
+
+class Sources:
+    """Decides which open iterator goes on.
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(self, traffic: Traffic, failures: Failures, ordered: Callable[[], bool]) -> None:
+        self._traffic = traffic
+        self._failures = failures
+        self._ordered = ordered
+        self._open: dict[int, dict[Window, deque[Source]]] = {}
+        self.count = 0
+        self.pulls_under_way = 0
+        self.stopping = False
+        self.stopped = 0
+
+    # -- opening
+
+    def open_scattered(
+        self, place: OperationPlace, message: Message, context: Context, trail: Trail, order: tuple[Any, str, str, int]
+    ) -> None:
+        """Open the scope of a scattered list, whose input message stays live until all items are out."""
+        items, stream, count, limit = order
+        window = self._window(place, limit)
+        scope = self._traffic.books.open_scope(context.scope, window, home=True)
+        scope.origin, scope.position, scope.trail = context, message.position, trail
+        scope.stream = self._traffic.routes.out(place, stream)
+        scope.gathers = self._traffic.routes.gathers_of(place)
+        source = Source(place, scope, message, trail, items, window)
+        source.stream, source.count = stream, count
+        if not source.sized:
+            try:
+                source.items = iter(items)
+            except BaseException as error:
+                self._add(source)
+                self._failed(source, Failure(error).error)
+                return
+        self._add(source)
+
+    def open_generator(self, place: OperationPlace, message: Message, context: Context, trail: Trail, iterator: Any) -> None:
+        """Take over an iterator that a generator operation opened for an input, which stays live until it ends."""
+        window = self._window(place, place.declaration.window)
+        scope = self._traffic.books.open_scope(context.scope, window, home=False)
+        self._add(Source(place, scope, message, trail, iterator, window))
+
+    def _window(self, place: OperationPlace, limit: int) -> Window:
+        if place.window is None:
+            place.window = Window(limit)
+        return place.window
+
+    def _add(self, source: Source) -> None:
+        level = self._open.setdefault(source.scope.depth, {})
+        level.setdefault(source.window, deque()).append(source)
+        self.count += 1
+
+    def _remove(self, source: Source) -> None:
+        source.closed = True
+        self.count -= 1
+        depth = source.scope.depth
+        level = self._open[depth]
+        level[source.window].remove(source)
+        if not level[source.window]:
+            del level[source.window]
+            if not level:
+                del self._open[depth]
+
+    # -- pulling
+
+    def advance(self, *, nothing_under_way: bool) -> bool:
+        """Let one source go on, deepest scope first, siblings in turn; say whether there was one that may."""
+        source = self._next(nothing_under_way=nothing_under_way)
+        if source is None:
+            return False
+        if source.sized:
+            self._slice(source)
+        else:
+            room = max(source.window.limit - source.window.live, 1)
+            quota = min(room, self._pace(source).quota(CHUNK_SIZE), CHUNK_SIZE)
+            self.pulls_under_way += 1
+            source.pulling = True
+            pull = PullTask(source, source.items, quota)  # type: ignore[arg-type]
+            executor = source.place.executor
+            if executor is None:
+                raise AssertionError("unreachable: every place in use has an executor")
+            executor.pull(pull)
+        return True
+
+    def _next(self, *, nothing_under_way: bool) -> Source | None:
+        for depth in sorted(self._open, reverse=True):
+            for window, siblings in list(self._open[depth].items()):
+                if window.open():
+                    for _ in range(len(siblings)):
+                        source = siblings[0]
+                        siblings.rotate(-1)
+                        if not source.pulling:
+                            return source
+                elif nothing_under_way:  # so that a shared window cannot lock out whoever has nothing under way
+                    for source in siblings:
+                        if not (source.pulling or source.scope.live or source.scope.open_children):
+                            return source
+        return None
+
+    def _pace(self, source: Source) -> Pace:
+        return source.place.pulls
+
+    def _slice(self, source: Source) -> None:
+        items: Sequence[Any] = source.items  # type: ignore[assignment]
+        room = min(max(source.window.limit - source.window.live, 1), CHUNK_SIZE)
+        data = list(items[source.given : source.given + room])
+        if data:
+            self._send_items(source, data)
+        if source.given >= len(items):
+            self._finish(source)
+
+    def take(self, pull: PullTask, *, final: bool) -> None:
+        """Take what a pull has brought since it was last looked at."""
+        source = pull.source
+        data = pull.results[pull.reported :]
+        pull.reported += len(data)
+        failure = data.pop() if final and pull.failed else None
+        if final:
+            self.pulls_under_way -= 1
+            source.pulling = False
+            source.place.meter.calls += len(pull.results)
+            source.place.meter.busy += pull.busy
+            source.place.pulls.took(max(len(pull.results), 1), pull.busy)
+        if source.closed:  # cancelled meanwhile
+            if final:
+                self._close_iterator(source)
+            return
+        if data:
+            self._send_items(source, data)
+        if failure is not None:
+            self._failed(source, failure.error)
+        elif final and pull.exhausted:
+            self._finish(source)
+        elif final and self.stopping:
+            self.stop_source(source)
+
+    def _send_items(self, source: Source, data: list[Any]) -> None:
+        traffic = self._traffic
+        first = source.given
+        source.given += len(data)
+        traffic.books.born(source.scope, len(data), source.place.name)
+        if source.stream is not None:
+            route = traffic.routes.out(source.place, source.stream)
+            traffic.emit(route, data, source.context, range(first, first + len(data)), source.trail)
+            return
+        if any(type(item) is Emit for item in data):
+            self._send_by_port(source, data, first)
+        else:
+            route = traffic.routes.out(source.place, "")
+            traffic.emit(route, data, source.context, self._positions(source, range(first, first + len(data))), source.trail)
+
+    def _send_by_port(self, source: Source, data: list[Any], first: int) -> None:
+        ports: dict[str, tuple[list[Any], list[int]]] = {}
+        for index, item in enumerate(data, first):
+            port, value = (item.port, item.data) if type(item) is Emit else ("", item)
+            values, indexes = ports.setdefault(port.removeprefix("."), ([], []))
+            values.append(value)
+            indexes.append(index)
+        for port, (values, indexes) in ports.items():
+            route = self._traffic.routes.out(source.place, port)
+            self._traffic.emit(route, values, source.context, self._positions(source, indexes), source.trail)
+
+    def _positions(self, source: Source, indexes: Sequence[int]) -> Positions:
+        """Stand items where their input stands; in order of emission where somebody asks for it."""
+        position = source.position
+        if not self._ordered():
+            return [position] * len(indexes)
+        base = position if type(position) is tuple else (position,)
+        return [(*base, index) for index in indexes]
+
+    # -- ending
+
+    def _finish(self, source: Source) -> None:
+        books, name = self._traffic.books, source.place.name
+        self._remove(source)
+        if source.count is not None:
+            books.born(source.scope, 1, name)
+            route = self._traffic.routes.out(source.place, source.count)
+            self._traffic.emit(route, [source.given], source.context, [None], source.trail)
+        if source.given or source.count is not None:
+            books.born(source.input.scope, -1, name)  # the input went on as the first of them
+        else:
+            books.end(source.input.scope, ABSORBED, 1, name, "", [source.position])
+        books.let_go(source.scope)
+
+    def _failed(self, source: Source, error: BaseException) -> None:
+        self._remove(source)
+        place, context = source.place, source.input
+        if source.stream is not None:
+            source.scope.failed_source = error
+        self._failures.fail(place, source.message, context, source.position, source.trail, error, after=source.given)
+        self._traffic.books.let_go(source.scope)
+
+    def drop(self, run: RunBooks) -> list[tuple[str, int]]:
+        """Close every source of a run; return (place, inputs) of what they were opened for."""
+        found = []
+        for level in list(self._open.values()):
+            for siblings in list(level.values()):
+                for source in [source for source in siblings if source.scope.run is run]:
+                    found.append((source.place.name, 1))
+                    self._remove(source)
+                    if not source.pulling:  # else it is closed when the pull comes back
+                        self._close_iterator(source)
+        return found
+
+    def stop(self) -> None:
+        """End every source that is not a list in memory: what it has not produced yet will not be."""
+        self.stopping = True
+        for level in list(self._open.values()):
+            for siblings in list(level.values()):
+                for source in list(siblings):
+                    if not (source.sized or source.pulling):
+                        self.stop_source(source)
+
+    def stop_source(self, source: Source) -> None:
+        """End one source: its input is discarded, and its scope will not get a list."""
+        self._remove(source)
+        self._close_iterator(source)
+        reason = "its source was stopped when the runtime closed"
+        books = self._traffic.books
+        self.stopped += 1
+        run = source.scope.run
+        run.cut_short = run.cut_short or FlowStoppedError(
+            f'run {run.number} was cut short: "{source.place.name}" was stopped after {source.given} items when the runtime closed.'
+        )
+        if source.stream is not None:
+            source.scope.gathers = ()
+            source.scope.lose(Missing(None, FAILED, source.place.name, reason))
+        books.end(source.input.scope, "discarded", 1, source.place.name, reason, [source.position])
+        books.let_go(source.scope)
+
+    def _close_iterator(self, source: Source) -> None:
+        error = close_iterator(source.items)
+        if error is not None and not isinstance(error, GeneratorExit):
+            self._failures.contain(f'the end of generator "{source.place.name}"', error)

@@ -1,0 +1,68 @@
+"""Causalities: exception scopes that travel with the messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowrt.errors import FlowBuildError
+from flowrt.operations import Batch, Emitter, StatelessOperation
+
+if TYPE_CHECKING:
+    from flowrt.messages import Message
+
+
+class PushCausality(StatelessOperation):
+    """Open an exception scope around every message that passes, and around all it leads to.
+
+    Ports:
+        in  any name    any object
+        out .           the same object, in order
+        out .exception  `OperationError`, once per failure inside the scope, with priority 99, in the context the message
+                        had before it passed: outer causalities and the correlation id are in force
+
+    Runs on: the engine thread.
+    Source: NPantaRhei's PushCausality, after the causalities of Microsoft's CCR.
+    """
+
+    out_ports = ("", "exception")
+
+    def handle(self, _state: Any, _message: Message, emit: Emitter) -> None:
+        """Send the message on inside a causality of this place."""
+        emit.push()
+
+    def handle_many(self, _state: Any, _batch: Batch, emit: Emitter) -> None:
+        """Send the messages on inside one causality of this place."""
+        emit.push()
+
+
+class PopCausality(StatelessOperation):
+    """Close the innermost exception scope of every message that passes.
+
+    Ports:
+        in  any name  any object, inside at least one causality
+        out .         the same object, in order
+
+    Raises:
+        FlowBuildError: (as the cause of an `OperationError`) a message that is in no causality.
+
+    Runs on: the engine thread.
+    """
+
+    out_ports = ("",)
+
+    def handle(self, _state: Any, _message: Message, emit: Emitter) -> None:
+        """Send the message on outside its innermost causality."""
+        emit.pop()
+
+    def handle_many(self, _state: Any, batch: Batch, emit: Emitter) -> None:
+        """Send the messages on outside their innermost causality."""
+        if batch.causality is None:
+            emit.fail(nothing_to_pop(self.name), 0, len(batch.data))
+        else:
+            emit.pop()
+
+
+def nothing_to_pop(name: str) -> FlowBuildError:
+    return FlowBuildError(
+        f'PopCausality "{name}" got a message that is in no causality. Put a PushCausality in front of it on every way that leads here.'
+    )

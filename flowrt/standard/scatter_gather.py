@@ -1,0 +1,401 @@
+"""Scatter turns a list into a stream; Gather turns the stream back into a list."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import Factory, define, field, frozen
+
+from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError
+from flowrt.ledger import ABSORBED, Missing, Part
+from flowrt.messages import first_position, position_key
+from flowrt.operations import Batch, Emitter, StatelessOperation, missing_text
+
+if TYPE_CHECKING:
+    from flowrt.ledger import RunBooks, Scope
+    from flowrt.messages import Message
+
+OnMissing = Literal["fail", "skip", "collect"]
+POSITIONS_SHOWN = 10  # arbitrary: more than that nobody reads
+
+
+class Scatter(StatelessOperation):
+    """Turn an iterable into a stream of its items, so that they are worked on one by one.
+
+    Ports:
+        in  any name  an iterable; no str, bytes or mapping
+        out .stream   each item, in order, in a new scope with its position
+        out .count    int, the number of items, once, after the last item; not if producing an item raised
+
+    Args:
+        name: of the operation.
+        window: how many live descendants the items may have at once (messages); items are taken as there is room.
+
+    Runs on: the engine thread; so does the iterable.
+    """
+
+    out_ports = ("stream", "count")
+    bracket = 1
+
+    def __init__(self, name: str, *, window: int = 1024) -> None:
+        super().__init__(name)
+        if not isinstance(window, int) or isinstance(window, bool) or window < 1:
+            raise FlowBuildError(f'Scatter "{name}": window is {window!r}; it counts messages, so give an int of 1 or more.')
+        self.window = window
+
+    def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
+        """Open a scope for the list; `FlowBuildError` as the cause if it is none."""
+        data = message.data
+        if isinstance(data, str | bytes | bytearray | Mapping) or not isinstance(data, Iterable):
+            raise FlowBuildError(self._no_list(type(data).__name__))
+        emit.scatter(data, "stream", "count", self.window)
+
+    def _no_list(self, came: str) -> str:
+        remedy = {
+            "str": "Its characters are hardly meant: send [text], or text.splitlines().",
+            "bytes": "Its bytes are hardly meant: send [data].",
+            "bytearray": "Its bytes are hardly meant: send [data].",
+        }.get(came, "Send a list or another iterable; of a mapping its .items(), .keys() or .values().")
+        return f'Scatter "{self.name}" takes a list or another iterable, got {came}. {remedy}'
+
+
+@frozen
+class Gathered:
+    """What a `Gather(on_missing="collect")` emits.
+
+    Attributes:
+        items: what arrived.
+        failures: (position in the scattered list, reason, error or None) of each item that did not; the position is None where
+            unknown, as when the iterable itself raised.
+    """
+
+    items: list[Any]
+    failures: tuple[tuple[int | None, str, BaseException | None], ...]
+
+
+@define(eq=False)
+class _List:
+    """The list owed to one scope, growing."""
+
+    items: list[Any] = Factory(list)
+    positions: list[Any] = Factory(list)
+    announced: int | None = None
+    causality: Any = None
+
+
+@define(eq=False)
+class _Bucket:
+    """What waits under one correlation id, outside of any scope."""
+
+    parts: deque[Part] = Factory(deque)
+    announced: int | None = None
+
+
+@define(eq=False)
+class _Waiting:
+    lists: dict[Scope, _List] = Factory(dict)
+    answered: dict[Scope, None] = Factory(dict)
+    buckets: dict[object, _Bucket] = Factory(dict)
+
+
+@define(eq=False)
+class Gather:
+    """Turn the items of a scattered list back into a list.
+
+    Ports:
+        in  .stream  the items, any order
+        in  .count   int >= 0, before, between or after them; leave it unconnected to gather until the scope has drained
+        out .        list of the items, in order of arrival; once per list, in the context in which it was scattered
+
+    Items that belong to no scope this place gathers are gathered by correlation id: `count` of them make a list.
+
+    Args:
+        name: of the operation.
+        on_missing: what to do when items are missing at the end: "fail" (`GatherIncompleteError`; none if every missing item
+            failed with an error that already reached someone), "skip" (the list without them) or "collect" (`Gathered`). With a count,
+            an item that an operation absorbed is missing; without one it is not.
+        ordered: order by position in the scattered list, then by emission.
+        max_open: correlation ids, waiting at once.
+        max_waiting: items, waiting under one correlation id.
+
+    Raises:
+        GatherIncompleteError: see `on_missing`.
+        FlowOverloadError: past `max_open` or `max_waiting`; the run fails.
+
+    Guarantees: at most one list per scope, never a partial one without being asked for it.
+    Runs on: the engine thread.
+    Source: NPantaRhei's Gather, without the lists it loses and repeats (BEHAVIOUR B236–B23A).
+    """
+
+    name: str
+    on_missing: OnMissing = field(default="fail", kw_only=True)
+    ordered: bool = field(default=False, kw_only=True)
+    max_open: int = field(default=10_000, kw_only=True)
+    max_waiting: int = field(default=100_000, kw_only=True)
+
+    in_ports = ("stream", "count")
+    out_ports = ("",)
+    bracket = -1
+
+    def __attrs_post_init__(self) -> None:
+        if self.on_missing not in ("fail", "skip", "collect"):
+            raise FlowBuildError(f'Gather "{self.name}": on_missing is {self.on_missing!r}. Choose "fail", "skip" or "collect".')
+
+    def create(self) -> _Waiting:
+        return _Waiting()
+
+    def handle(self, state: _Waiting, message: Message, emit: Emitter) -> None:
+        """Take one message: the same as a batch of one."""
+        raise AssertionError("unreachable: the runtime hands batches to an operation that has handle_many")
+
+    def handle_many(self, state: _Waiting, batch: Batch, emit: Emitter) -> None:
+        """Take items or counts of one context."""
+        scope = batch.gathering_scope()
+        counts = batch.port.casefold() == "count"
+        if scope is not None:
+            if counts:
+                self._announce(state, scope, batch, emit)
+            else:
+                self._collect(state, scope, batch, emit)
+        elif not emit.is_fed("count"):
+            emit.fail(
+                FlowBuildError(
+                    f'Gather "{self.name}" got an item that belongs to no list scattered towards it, and no stream leads to its '
+                    f'count port. Scatter the list in front of it, or connect "{self.name}.count".'
+                ),
+                0,
+                len(batch.data),
+            )
+        elif counts:
+            self._announce_id(state, batch, emit)
+        else:
+            self._collect_id(state, batch, emit)
+
+    # -- lists of scopes
+
+    def _collect(self, state: _Waiting, scope: Scope, batch: Batch, emit: Emitter) -> None:
+        if scope in state.answered:
+            self._refuse_late(batch, 0, emit)
+            return
+        owed = state.lists.get(scope)
+        if owed is None:
+            owed = state.lists[scope] = _List(causality=scope.origin.causality if scope.origin is not None else None)
+        data, positions = batch.data, batch.positions
+        room = len(data) if owed.announced is None else owed.announced - len(owed.items)
+        if room < len(data):
+            self._refuse_late(batch, max(room, 0), emit)
+            data, positions = data[:room], positions[:room]
+        owed.items += data
+        owed.positions.append(positions)
+        owed.causality = shared_causality(owed.causality, batch.causality)
+        emit.keep_for(scope)
+        self._complete(state, scope, owed, emit)
+
+    def _announce(self, state: _Waiting, scope: Scope, batch: Batch, emit: Emitter) -> None:
+        for index, number in enumerate(batch.data):
+            if not _is_count(number):
+                emit.fail(self._no_count(number), index)
+                continue
+            if scope in state.answered:
+                continue
+            owed = state.lists.get(scope)
+            if owed is None:
+                owed = state.lists[scope] = _List(causality=scope.origin.causality if scope.origin is not None else None)
+            owed.announced = number
+            self._complete(state, scope, owed, emit)
+
+    def _complete(self, state: _Waiting, scope: Scope, owed: _List, emit: Emitter) -> None:
+        if owed.announced is not None and len(owed.items) >= owed.announced:
+            self._answer(state, scope)
+            items = self._in_order(owed)
+            emit.gather(scope, Gathered(items, ()) if self.on_missing == "collect" else items, owed.causality)
+
+    def _answer(self, state: _Waiting, scope: Scope) -> None:
+        del state.lists[scope]
+        state.answered[scope] = None  # forgotten when the scope has drained
+
+    def _refuse_late(self, batch: Batch, first: int, emit: Emitter) -> None:
+        error = FlowBuildError(
+            f'Gather "{self.name}" got an item after its list was complete: more items arrive here than were announced. '
+            "An operation between the scatter and here emits more than one message per item: leave the count stream out, and the "
+            "list closes when the scope has drained."
+        )
+        emit.fail(error, first, len(batch.data) - first)
+
+    def _no_count(self, came: object) -> FlowBuildError:
+        return FlowBuildError(
+            f'Gather "{self.name}" got {_describe_count(came)} as a count; it takes an int of 0 or more. Connect the count port of a '
+            "Scatter, or send the number of items."
+        )
+
+    def _in_order(self, owed: _List) -> list[Any]:
+        if not self.ordered:
+            return owed.items
+        keys: list[Any] = [position for stretch in owed.positions for position in stretch]
+        if any(type(key) is tuple for key in keys):
+            keys = [position_key(key) for key in keys]
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        return [owed.items[index] for index in order]
+
+    def drained(self, state: _Waiting, scope: Scope, emit: Emitter) -> None:
+        """Emit the list of a scope in which nothing is live any more, as `on_missing` says."""
+        if scope in state.answered:
+            del state.answered[scope]
+            return
+        owed = state.lists.pop(scope, None)
+        if owed is None:
+            if scope.origin is None:  # a run: what waits under correlation ids stays there, for other runs to complete
+                return
+            owed = _List(causality=scope.origin.causality)
+        missing = self._missing(scope, owed, counted=emit.is_fed("count"))
+        items = self._in_order(owed)
+        if self.on_missing == "collect":
+            emit.gather(scope, Gathered(items, tuple(_failures(missing, owed))), owed.causality)
+        elif not missing or self.on_missing == "skip":
+            emit.gather(scope, items, owed.causality)
+        elif all(record.error is not None for record in missing):
+            emit.give_up(scope, None)  # every error has reached someone: no second one
+        else:
+            emit.give_up(scope, self._incomplete(scope, missing, owed))
+
+    def _missing(self, scope: Scope, owed: _List, *, counted: bool) -> list[Missing]:
+        records = list(scope.missing or ())
+        if not counted:
+            records = [record for record in records if record.what != ABSORBED]
+        if scope.failed_source is not None:
+            records.append(Missing(None, "never produced", _source(scope), "the iterable raised", scope.failed_source))
+        elif counted and owed.announced is None and not records:
+            records.append(Missing(None, "never counted", f"{self.name}.count", "its count never came"))
+        arrived: set[int] | None = None
+        left = []
+        for record in records:
+            if record.positions is None:
+                left.append(record)
+                continue
+            if arrived is None:
+                arrived = {first_position(position) for stretch in owed.positions for position in stretch}
+            absent = [p for p in dict.fromkeys(map(first_position, record.positions)) if p is not None and p not in arrived]
+            if absent:
+                left.append(Missing(absent, record.what, record.where, record.reason, record.error))
+        if counted and owed.announced is not None and not left and len(owed.items) < owed.announced:
+            known = arrived if arrived is not None else {first_position(p) for s in owed.positions for p in s}
+            elsewhere = [p for p in range(owed.announced) if p not in known]
+            left.append(Missing(elsewhere or None, "gone", "another gather or a result port", "it never came here"))
+        return left
+
+    def _incomplete(self, scope: Scope, missing: list[Missing], owed: _List) -> GatherIncompleteError:
+        gone = [(position, record) for record in missing for position in (record.positions or (None,))]
+        positions = sorted({position for position, _ in gone if position is not None})
+        shown = ", ".join(map(str, positions[:POSITIONS_SHOWN]))
+        more = f" and {len(positions) - POSITIONS_SHOWN} more" if len(positions) > POSITIONS_SHOWN else ""
+        which = f" (positions {shown}{more})" if positions else ""
+        return GatherIncompleteError(
+            f'Gather "{self.name}" got {len(owed.items)} of {_announced(owed)} items of a list scattered at {_source(scope)}; '
+            f"missing{which}: {missing_text(missing)}. Let every item arrive, leave the count stream out if operations may absorb "
+            'items, or choose on_missing="skip" or "collect".',
+            self.name,
+            tuple((position, str(record)) for position, record in gone),
+        )
+
+    # -- correlation ids
+
+    def _collect_id(self, state: _Waiting, batch: Batch, emit: Emitter) -> None:
+        bucket = self._bucket(state, batch.correlation_id)
+        if len(bucket.parts) + len(batch.data) > self.max_waiting:
+            raise FlowOverloadError(
+                f'Gather "{self.name}" would hold more than max_waiting={self.max_waiting} items under one correlation id. Send the count '
+                "they wait for, or raise max_waiting."
+            )
+        parts = [
+            Part(data, position, batch.correlation_id, batch.causality)
+            for data, position in zip(batch.data, batch.positions, strict=True)
+        ]
+        bucket.parts += parts
+        emit.hold(parts)
+        self._complete_id(state, batch.correlation_id, bucket, emit)
+
+    def _announce_id(self, state: _Waiting, batch: Batch, emit: Emitter) -> None:
+        for index, number in enumerate(batch.data):
+            if not _is_count(number):
+                emit.fail(self._no_count(number), index)
+                continue
+            bucket = self._bucket(state, batch.correlation_id)
+            bucket.announced = number
+            self._complete_id(state, batch.correlation_id, bucket, emit)
+
+    def _bucket(self, state: _Waiting, correlation_id: object) -> _Bucket:
+        try:
+            bucket = state.buckets.get(correlation_id)
+        except TypeError:
+            raise FlowBuildError(
+                f'Gather "{self.name}" collects by correlation id, and this one cannot be hashed ({type(correlation_id).__name__}). '
+                "Use a str, an int or a tuple."
+            ) from None
+        if bucket is None:
+            if len(state.buckets) >= self.max_open:
+                raise FlowOverloadError(
+                    f'Gather "{self.name}" already waits under max_open={self.max_open} correlation ids. Send the counts they wait for, '
+                    "or raise max_open."
+                )
+            bucket = state.buckets[correlation_id] = _Bucket()
+        return bucket
+
+    def _complete_id(self, state: _Waiting, correlation_id: object, bucket: _Bucket, emit: Emitter) -> None:
+        if bucket.announced is None or len(bucket.parts) < bucket.announced:
+            return
+        parts = [bucket.parts.popleft() for _ in range(bucket.announced)]
+        bucket.announced = None
+        if not bucket.parts:
+            del state.buckets[correlation_id]
+        if self.ordered:
+            parts.sort(key=lambda part: position_key(part.position))
+        items = [part.data for part in parts]
+        emit.merge(parts, Gathered(items, ()) if self.on_missing == "collect" else items)
+
+    def cancelled(self, state: _Waiting, run: RunBooks) -> None:
+        """Forget the lists and the parts of a run, and only those."""
+        for lists in (state.lists, state.answered):
+            for scope in [scope for scope in lists if scope.run is run]:
+                del lists[scope]  # type: ignore[attr-defined]
+        for correlation_id, bucket in list(state.buckets.items()):
+            if any(part.scope is not None and part.scope.run is run for part in bucket.parts):
+                bucket.parts = deque(p for p in bucket.parts if p.scope is None or p.scope.run is not run)
+                if not bucket.parts and bucket.announced is None:
+                    del state.buckets[correlation_id]
+
+
+def shared_causality(first: Any, second: Any) -> Any:
+    """Return the innermost causality that both chains have in common."""
+    if first is second:
+        return first
+    around = []
+    while first is not None:
+        around.append(first)
+        first = first.context.causality
+    while second is not None and not any(second is causality for causality in around):
+        second = second.context.causality
+    return second
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+
+
+def _describe_count(came: object) -> str:
+    return "a negative number" if isinstance(came, int) and not isinstance(came, bool) else f"a {type(came).__name__}"
+
+
+def _announced(owed: _List) -> str:
+    return "an unknown number of" if owed.announced is None else str(owed.announced)
+
+
+def _source(scope: Scope) -> str:
+    return scope.stream.port.fullname.removesuffix(".stream") if scope.stream is not None else "an unknown place"
+
+
+def _failures(missing: list[Missing], owed: _List) -> Iterable[tuple[int | None, str, BaseException | None]]:
+    rows = [(position, str(record), record.error) for record in missing for position in (record.positions or (None,))]
+    return sorted(rows, key=lambda row: (row[0] is None, row[0] or 0))
+

@@ -1,0 +1,143 @@
+"""How messages move: out of a port, along its route, into the schedule or out as results; and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flowrt.ledger import ABSORBED, DELIVERED, FAILED, UNCONNECTED, Books
+from flowrt.errors import FlowBuildError
+from flowrt.messages import CHUNK_SIZE, Chunk, Context, Positions, Trail, Trunk
+from flowrt.ports import Port
+from flowrt.routes import Handler, Route
+
+if TYPE_CHECKING:
+    from flowrt.errors import FlowError
+    from flowrt.routes import Routes
+    from flowrt.schedules import Schedule
+
+Contexts = Context | list[Context]
+
+
+class Traffic:
+    """Moves messages and keeps the books while doing so.
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(
+        self, routes: Routes, books: Books, schedule: Schedule, deliver: Callable[[Chunk], None], *, strict: bool
+    ) -> None:
+        self.routes = routes
+        self.books = books
+        self.schedule = schedule
+        self.trunk = Trunk()
+        self._deliver = deliver
+        self.tap: Callable[[Chunk], None] | None = None
+        self.strict = strict
+        self.lost: Callable[[FlowError, Chunk], None]
+        self.refused: Callable[[FlowError, Chunk], None]
+
+    def emit(
+        self, route: Route, data: list[Any], contexts: Contexts, positions: Positions, trail: Trail, *, outside: bool = False
+    ) -> None:
+        """Send live messages out of a port. The lists become the chunk's own."""
+        targets = route.targets
+        trail = trail.step(route)
+        if not targets:
+            self._end_unrouted(route, Chunk(Handler(route.port, None), data, contexts, positions, trail))
+            return
+        extra = len(targets) - 1
+        if extra:
+            self._multiply(route, extra, contexts, len(data))
+        for index, handler in enumerate(targets):
+            chunk = Chunk(handler, data, contexts, positions, trail)
+            if index < extra:  # each target owns its lists, the last one these
+                chunk.data = data[:]
+                if type(contexts) is list:
+                    chunk.context = contexts[:]
+                if type(positions) is list:
+                    chunk.positions = positions[:]
+            self._send(chunk, outside=outside)
+
+    def _end_unrouted(self, route: Route, chunk: Chunk) -> None:
+        if route.fault is not None:
+            self.lost(route.fault, chunk)
+            return
+        self.end(UNCONNECTED, chunk.data, chunk.context, route.port.fullname, chunk.positions)
+        if self.strict:
+            self.refused(unconnected_error(route.port), chunk)
+
+    def _send(self, chunk: Chunk, *, outside: bool) -> None:
+        handler = chunk.handler
+        if handler.place is None:
+            self.leave(chunk)
+            return
+        while len(chunk.data) > CHUNK_SIZE:
+            self._put(chunk.cut(CHUNK_SIZE), outside=outside)
+        self._put(chunk, outside=outside)
+
+    def _put(self, chunk: Chunk, *, outside: bool) -> None:
+        if outside:
+            self.schedule.put_input(chunk)
+        else:
+            self.schedule.put(chunk)
+
+    def leave(self, chunk: Chunk) -> None:
+        """Deliver results."""
+        if self.tap is not None:
+            self.tap(chunk)
+        data, contexts, where = chunk.data, chunk.context, chunk.handler.port.fullname
+        if type(contexts) is list:
+            live = [context for context in contexts if not context.scope.run.ended]
+            if len(live) < len(contexts):  # the tap cancelled a run
+                chunk.data = [item for item, context in zip(data, contexts, strict=True) if not context.scope.run.ended]
+                chunk.context = contexts = live
+                if not live:
+                    return
+        elif contexts.scope.run.ended:
+            return
+        self._deliver(chunk)
+        self.end(DELIVERED, data, contexts, where, None)
+
+    def _multiply(self, route: Route, extra: int, contexts: Contexts, messages: int) -> None:
+        where = route.port.fullname
+        if type(contexts) is list:
+            for context in contexts:
+                self.books.born(context.scope, extra, where)
+        else:
+            self.books.born(contexts.scope, extra * messages, where)  # type: ignore[union-attr]
+
+    def end(
+        self,
+        what: str,
+        data: list[Any],
+        contexts: Contexts,
+        where: str,
+        positions: Positions | None,
+        reason: str = "",
+        error: BaseException | None = None,
+    ) -> None:
+        """End messages, each in its own run's books."""
+        books = self.books
+        if type(contexts) is not list:
+            books.end(contexts.scope, what, len(data), where, reason, positions, error)  # type: ignore[union-attr]
+            return
+        for index, context in enumerate(contexts):
+            if not context.scope.run.ended:
+                own = None if positions is None else positions[index : index + 1]
+                books.end(context.scope, what, 1, where, reason, own, error)
+
+    def absorb(self, data: list[Any], contexts: Contexts, where: str, positions: Positions) -> None:
+        """End messages for which their operation emitted nothing."""
+        self.end(ABSORBED, data, contexts, where, positions)
+
+    def fail_one(self, context: Context, where: str, position: Any, error: BaseException) -> None:
+        """End one message that failed."""
+        self.books.end(context.scope, FAILED, 1, where, "", [position], error)
+
+
+def unconnected_error(port: Port) -> FlowBuildError:
+    return FlowBuildError(
+        f'strict: a message left at "{port}", and no stream takes what leaves there. Connect it, or do not ask for strict=True.'
+    )
