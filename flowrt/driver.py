@@ -80,7 +80,7 @@ class Driver:
             self._owner_ident = threading.get_ident()
             try:
                 while not self.stopped:
-                    if not self.step():
+                    if not self.step() and not self.stopped:
                         self._rest(None)
             finally:
                 self._owner_ident = None
@@ -249,7 +249,7 @@ class Driver:
                     now = self.seams.clock.now()
                     if deadline is not None and now >= deadline:
                         break
-                    if ready():
+                    if ready() or self.stopped:
                         break
                     if self.seams.simulation is not None:
                         if deadline is None:
@@ -268,7 +268,12 @@ class Driver:
     def one_step(self) -> bool:
         """One step of the engine, or of the simulation around it."""
         simulation = self.seams.simulation
-        return self.step() if simulation is None else simulation.step(self.step)
+        return self.step() if simulation is None else simulation.step(self.step, self.next_moment)
+
+    def next_moment(self) -> float | None:
+        """Return when the engine has something to do, if that is only a matter of time."""
+        engine = self.engine
+        return engine.not_before if engine.delay and engine.not_before > self.seams.clock.now() else None
 
     def _skip_to(self, deadline: float) -> bool:
         advance = getattr(self.seams.clock, "advance_to", None)

@@ -129,6 +129,11 @@ class Backlog:
                 return waiting
         return None
 
+    @property
+    def ready(self) -> bool:
+        """Whether `take` would find something."""
+        return any(self._levels.values())
+
     def release(self, key: Hashable) -> bool:
         """Let what waits under a key go on, its predecessor having been reported; say whether there is any."""
         waiting = self._keyed.get(key)

@@ -60,6 +60,7 @@ class Routes:
     def __init__(self, definition: Definition, equip: Callable[[OperationPlace], None]) -> None:
         self.places = Places(FlowPlace(definition))
         self._equip = equip
+        self.capture = False  # what no stream takes leaves as a result, under its own port: for running an operation alone
         self._results: dict[Port, Handler] = {}
         self._entries: dict[Port, Route] = {}
         self._equipped: dict[OperationPlace, None] = {}
@@ -111,6 +112,8 @@ class Routes:
             targets = self.places.targets(flow, key)
         except FlowBuildError as fault:
             return Route(port, (), {}, fault)
+        if not targets and self.capture:
+            targets = [Target(None, port, ())]
         handlers = []
         borders = {}
         for target in targets:

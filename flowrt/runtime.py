@@ -463,6 +463,10 @@ class FlowRuntime:
         except BaseException as error:
             self._engine.failures.contain("on_result", error)
 
+    def capture_unconnected(self) -> None:
+        """For tests: what leaves at a port that no stream takes becomes a result, under that port."""
+        self._engine.routes.capture = True
+
     # -- what the engine asks of its host
 
     def new_handle(self) -> Run:

@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
 
+from flowrt.contract import Task
+from flowrt.handover import Waiting
 from flowrt.messages import Chunk, message_of
-from flowrt.operations import OperationBody
+from flowrt.operations import Failure, OperationBody
 
 if TYPE_CHECKING:
-    from flowrt.contract import Task
+    from flowrt.contract import Reports
+    from flowrt.places import OperationPlace
+
+
+def waiting_of(place: OperationPlace, chunk: Chunk, reports: Reports) -> list[Waiting]:
+    """Make a chunk ready for a backlog: numbered where the order is to be restored, split by key where one is asked for."""
+    by_key = place.declaration.mode.by_key
+    if by_key is None:
+        sequence = 0
+        if place.reorder is not None:
+            sequence = place.reorder.handed
+            place.reorder.handed += len(chunk.data)
+        return [Waiting(place, chunk, sequence)]
+    if not callable(by_key):
+        return [Waiting(place, chunk, 0, (place, chunk.handler.in_port.casefold()))]
+    return _by_key(place, chunk, by_key, reports)
+
+
+def _by_key(place: OperationPlace, chunk: Chunk, by_key: Callable[[Any], Any], reports: Reports) -> list[Waiting]:
+    found: list[Waiting] = []
+    while chunk.data:
+        head = chunk.cut(1)
+        try:
+            key: Hashable = (place, by_key(head.data[0]))
+            hash(key)
+        except BaseException as error:
+            refused = Task(place, head)
+            refused.results, refused.failed = [Failure(error)], True
+            reports.report(refused)
+            continue
+        if not (found and found[-1].key == key and found[-1].chunk.extend(head)):
+            found.append(Waiting(place, head, 0, key))
+    return found
 
 
 def prepare(task: Task) -> Task:

@@ -8,15 +8,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flowrt.contract import Executor, PullTask, Reports, Task
 from flowrt.executors.inline import InlineExecutor
-from flowrt.executors.tasks import perform, prepare, rest_of
+from flowrt.executors.tasks import perform, prepare, rest_of, waiting_of
 from flowrt.handover import Backlog, Waiting, of_run
-from flowrt.messages import Chunk
-from flowrt.operations import Failure
 
 if TYPE_CHECKING:
     import threading
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from flowrt.container import Declaration
     from flowrt.inbox import Seams, ThreadLike
     from flowrt.ledger import RunBooks
+    from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
 
 Post = Callable[..., None]
@@ -55,38 +54,10 @@ class ThreadPool:
     # -- engine's side
 
     def submit(self, place: OperationPlace, chunk: Chunk) -> None:
-        for waiting in self._waiting(place, chunk):
+        for waiting in waiting_of(place, chunk, self._reports):
             with self._lock:
                 self._backlog.put(waiting)
         self._wake()
-
-    def _waiting(self, place: OperationPlace, chunk: Chunk) -> list[Waiting]:
-        by_key = place.declaration.mode.by_key
-        if by_key is None:
-            sequence = 0
-            if place.reorder is not None:
-                sequence = place.reorder.handed
-                place.reorder.handed += len(chunk.data)
-            return [Waiting(place, chunk, sequence)]
-        if not callable(by_key):
-            return [Waiting(place, chunk, 0, (place, chunk.handler.in_port.casefold()))]
-        return self._by_key(place, chunk, by_key)
-
-    def _by_key(self, place: OperationPlace, chunk: Chunk, by_key: Callable[[Any], Any]) -> list[Waiting]:
-        found: list[Waiting] = []
-        while chunk.data:
-            head = chunk.cut(1)
-            try:
-                key: Hashable = (place, by_key(head.data[0]))
-                hash(key)
-            except BaseException as error:
-                refused = Task(place, head)
-                refused.results, refused.failed = [Failure(error)], True
-                self._reports.report(refused, final=True)
-                continue
-            if not (found and found[-1].key == key and found[-1].chunk.extend(head)):
-                found.append(Waiting(place, head, 0, key))
-        return found
 
     def pull(self, pull: PullTask) -> None:
         with self._lock:

@@ -1,0 +1,68 @@
+"""One operation on its own."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from flowrt.container import Declaration, FlowOperationContainer
+from flowrt.errors import FlowBuildError
+from flowrt.messages import Message
+from flowrt.operations import shape_of
+from flowrt.ports import Port
+from flowrt.runtime import FlowRuntime
+
+
+def drive(operation: Any, *inputs: Any, port: str = "") -> list[Message]:
+    """Run one operation alone, on this thread, and return the messages it emits, in order.
+
+    Args:
+        operation: a function, a generator function or an action (told apart by its signature), an `Operation`, or a container
+            that holds just one; its mode is left aside.
+        inputs: data for the in-port `port`, or whole `Message`s, whose port says which in-port they are for.
+        port: the in-port.
+
+    Raises:
+        OperationError: what the operation raises, as in a flow; the messages before it are lost to the caller.
+    """
+    container = _container_of(operation)
+    declarations = list(container)
+    if len(declarations) != 1:
+        raise FlowBuildError(f"drive runs one operation alone; the container holds {len(declarations)}. Select by making one of its own.")
+    declaration = declarations[0]
+    messages = [given if isinstance(given, Message) else Message(_in_port(declaration, port), given) for given in inputs]
+    emitted: list[Message] = []
+    with FlowRuntime(schedule="sync", parallelism=False, name="drive") as runtime:
+        runtime.capture_unconnected()
+        runtime.add_operations(container)
+        ports = dict.fromkeys([*(declaration.in_ports or ()), *(message.port.name for message in messages)])
+        for name in ports:
+            runtime.add_stream(Port(name=f"in {name}".strip()), _in_port(declaration, name))
+        runtime.on_result(emitted.append)
+        for message in messages:
+            entry = Port(name=f"in {message.port.name}".strip())
+            runtime.process(entry, message.data, correlation_id=message.correlation_id, priority=message.priority).wait()
+    return emitted
+
+
+def _in_port(declaration: Declaration, name: str) -> Port:
+    return Port(operation=declaration.name, name=name.removeprefix("."))
+
+
+def _container_of(operation: Any) -> FlowOperationContainer:
+    if isinstance(operation, FlowOperationContainer):
+        return operation
+    container = FlowOperationContainer()
+    if hasattr(operation, "handle"):
+        return container.add_operation(operation)
+    name = _name_of(operation)
+    if inspect.isgeneratorfunction(operation):
+        return container.add_generator(name, operation)
+    if len(shape_of("function", name, operation).required) > 1:
+        return container.add_action(name, operation)
+    return container.add_func(name, operation)
+
+
+def _name_of(operation: Any) -> str:
+    name = getattr(operation, "__name__", type(operation).__name__)
+    return name if name.isidentifier() else "operation"
