@@ -1,0 +1,1 @@
+"""Programs that show flowrt at work; run each from the checkout with `python -m samples.NAME`."""
