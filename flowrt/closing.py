@@ -58,6 +58,7 @@ class Closer:
         self._lock = driver.seams.lock()
         self.report: CloseReport | None = None
         self.begun = False
+        self._discarded = 0
 
     def begin(self) -> None:
         """Any thread: have the engine stop its sources, and end when what is live has drained."""
@@ -68,7 +69,7 @@ class Closer:
         driver = self._driver
         if not driver.stopped:
             driver.engine.sources.stop()
-            driver.engine.delay = 0.0
+            driver.engine.delay, driver.engine.not_before = 0.0, None
             driver.when_idle(driver.finish)
 
     def close(self, drain: float, deadline: float) -> CloseReport:
@@ -85,6 +86,8 @@ class Closer:
     def _close(self, drain: float, deadline: float) -> CloseReport:
         driver, clock = self._driver, self._driver.seams.clock
         self.begin()
+        if not driver.started:  # no input ever came: nothing is to be drained
+            driver.finish()
         end = clock.now() + deadline
         try:
             while not driver.stopped:
@@ -104,7 +107,7 @@ class Closer:
         if not driver.stopped:  # an operation on the engine's thread does not return: whoever waits is told from here
             driver.stopped = True
             for run in list(driver.engine.books.runs):
-                driver.engine.discarded += sum(scope.live + scope.held for scope in (run, *list(run.open_scopes)))
+                self._discarded += sum(scope.live + scope.held for scope in (run, *list(run.open_scopes)))
                 run.ended = True
                 run.handle.finished(FlowStoppedError(text))
             for executor in driver.executors.all():
@@ -115,13 +118,13 @@ class Closer:
 
     def _abandon(self, text: str) -> None:
         if not self._driver.stopped:
-            self._driver.engine.abandon_all("the runtime was closed", FlowStoppedError(text))
+            self._discarded += self._driver.engine.abandon_all("the runtime was closed", FlowStoppedError(text))
             self._driver.finish()
 
     def _report(self, patience: float) -> CloseReport:
         abandoned = self._driver.join(patience)
         engine = self._driver.engine
-        return CloseReport(engine.discarded + engine.sources.stopped, abandoned)
+        return CloseReport(self._discarded + engine.sources.stopped, abandoned)
 
 
 def raise_unseen(name: str, errors: list[BaseException], body: BaseException | None) -> None:

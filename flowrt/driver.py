@@ -56,6 +56,11 @@ class Driver:
                 if self._thread is None:
                     self._thread = self.seams.spawn(self._run, f"{self.name}/engine")
 
+    @property
+    def started(self) -> bool:
+        """Whether there is an engine that can take calls."""
+        return not self._own_thread or self._thread is not None
+
     def post(self, call: Callable[..., Any], *arguments: Any) -> None:
         """Have the engine make a call; any thread, also a signal handler."""
         self.inbox.post(call, *arguments)
@@ -115,7 +120,7 @@ class Driver:
         engine = self.engine
         if worked:
             engine.settle()
-        if not engine.delay or self.seams.clock.now() >= engine.not_before:
+        if not engine.held_back():
             worked = engine.turn() or worked
         if engine.failures.fatal is not None:
             self.halt(engine.failures.fatal)
@@ -129,7 +134,7 @@ class Driver:
 
     def _nothing_to_do(self) -> None:
         engine = self.engine
-        if engine.delay and self.seams.clock.now() < engine.not_before:
+        if engine.not_before is not None:
             return
         if not engine.books.runs:
             waiters, self._idle_waiters = self._idle_waiters, []
@@ -142,8 +147,8 @@ class Driver:
         """Wait for a call, a worker's news or the time to go on; say whether anything may have changed."""
         engine, now = self.engine, self.seams.clock.now()
         waits = [] if timeout is None else [timeout]
-        if engine.delay and engine.not_before > now:
-            waits.append(engine.not_before - now)
+        if engine.not_before is not None:
+            waits.append(max(engine.not_before - now, 0.0))
         if engine.under_way or engine.sources.pulls_under_way:
             waits.append(self._look)
         call = self.inbox.take(min(waits) if waits else None)
@@ -272,8 +277,7 @@ class Driver:
 
     def next_moment(self) -> float | None:
         """Return when the engine has something to do, if that is only a matter of time."""
-        engine = self.engine
-        return engine.not_before if engine.delay and engine.not_before > self.seams.clock.now() else None
+        return self.engine.not_before
 
     def _skip_to(self, deadline: float) -> bool:
         advance = getattr(self.seams.clock, "advance_to", None)

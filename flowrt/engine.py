@@ -117,9 +117,8 @@ class Engine:
         self.under_way = 0
         self.feeding = 0  # runs whose inputs are still coming
         self.turns = 0
-        self.discarded = 0
         self.delay = 0.0
-        self.not_before = 0.0
+        self.not_before: float | None = None  # when the throttle lets the next message go
         self._taps: list[Callable[[Message], None]] = []
         self._some_ended = False
         self._ordered = False
@@ -191,6 +190,20 @@ class Engine:
 
     # -- the turn
 
+    def held_back(self) -> bool:
+        """Say whether the throttle holds the next message back; it does so from when it is the next."""
+        if not self.delay:
+            return False
+        now = self._clock.now()
+        if self.not_before is None:
+            if next(iter(self.schedule), None) is None:
+                return False
+            self.not_before = now + self.delay
+        if now < self.not_before:
+            return True
+        self.not_before = None
+        return False
+
     def turn(self) -> bool:
         """Do one step; say whether there was one to do."""
         chunk = self.schedule.take()
@@ -210,8 +223,6 @@ class Engine:
             head = chunk.cut(limit)
             self.schedule.put_back(chunk)
             chunk = head
-        if self.delay:
-            self.not_before = self._clock.now() + self.delay
         if not self._still_wanted(chunk):
             return
         place = chunk.handler.place
@@ -336,14 +347,13 @@ class Engine:
             if executor is not None:
                 found += executor.locate(run)
         found += self.sources.drop(run)
-        discarded = self.books.abandon(run, found, why)
-        self.discarded += discarded
         for place in self.routes.all_places():
             if place.operation is not None:
                 try:
                     place.operation.cancelled(place.state, run)
                 except BaseException as error:
                     self.failures.contain(f'the end of a run in operation "{place.name}"', error)
+        discarded = self.books.abandon(run, found, why)
         run.handle.finished(reason)
         return discarded
 

@@ -41,7 +41,8 @@ class Failures:
         *,
         by: str = "",
         after: int = 0,
-    ) -> None:
+        owed: Scope | None = None,
+    ) -> OperationError:
         """Fail one live message of a place: end it, and tell whoever is to know.
 
         Args:
@@ -53,6 +54,9 @@ class Failures:
             raised: what the operation raised.
             by: who did the work, for the note ("async", "parallel, worker 2").
             after: how many messages the call had emitted.
+            owed: the scope of the list that could not be produced whole, whose gathers are asked first.
+
+        Returns: the error as it was told.
         """
         if isinstance(raised, SystemExit | KeyboardInterrupt):
             self.fatal = self.fatal or raised
@@ -60,7 +64,8 @@ class Failures:
         error.add_note(way_text(trail, context.scope, position, place.name + (f" ({by})" if by else "")))
         self._traffic.fail_one(context, place.name, position, error)
         self.kept.append(error)
-        self.tell(error, context)
+        self.tell(error, context, position, owed)
+        return error
 
     def fail_owing(
         self, place: OperationPlace, context: Context, position: Any, trail: Trail, raised: BaseException
@@ -71,7 +76,7 @@ class Failures:
         error = operation_error(place, None, raised)
         error.add_note(way_text(trail, context.scope, position, place.name))
         self.kept.append(error)
-        self.tell(error, context)
+        self.tell(error, context, position)
 
     def fail_list(self, place: OperationPlace, error: FlowError, scope: Scope) -> None:
         """Tell of a list that stayed incomplete, in the context in which it was scattered."""
@@ -81,7 +86,7 @@ class Failures:
         trail = scope.trail if scope.trail is not None else self._traffic.trunk.root
         error.add_note(way_text(trail, origin.scope, scope.position, place.name))
         self.kept.append(error)
-        self.tell(error, origin)
+        self.tell(error, origin, scope.position)
 
     def fail_lost(self, error: FlowError, chunk: Chunk) -> None:
         """Fail messages whose way on cannot be found."""
@@ -89,23 +94,23 @@ class Failures:
             context = chunk.context_at(index)
             if not context.scope.run.ended:
                 self._traffic.fail_one(context, chunk.handler.port.fullname, chunk.positions[index], error)
-                self.tell(error, context)
+                self.tell(error, context, chunk.positions[index])
 
-    def tell(self, error: FlowError, context: Context) -> None:
+    def tell(self, error: FlowError, context: Context, position: Any, owed: Scope | None = None) -> None:
         """Bring an error to the one place that is to get it."""
         causality = context.causality
         while causality is not None:
             route = self._traffic.routes.out(causality.place, "exception")
             if route.targets:
-                self._emit_error(error, causality.place, causality.context)
+                self._emit_error(error, causality.place, causality.context, position_within(causality.context, context, position))
                 return
             causality = causality.context.causality
         if self.subscribers:
             self.notify(error)
-        elif not _a_gather_copes(context.scope):
+        elif not _a_gather_copes(owed or context.scope):
             self._fail_run(context.scope.run, error)
 
-    def _emit_error(self, error: FlowError, place: OperationPlace, pushed: Context) -> None:
+    def _emit_error(self, error: FlowError, place: OperationPlace, pushed: Context, position: Any) -> None:
         traffic = self._traffic
         scope = pushed.scope
         while scope.closed and scope.parent is not None:
@@ -113,7 +118,7 @@ class Failures:
         route = traffic.routes.out(place, "exception")
         context = Context(scope, pushed.correlation_id, EXCEPTION_PRIORITY, pushed.causality)
         traffic.books.born(scope, 1, route.port.fullname)
-        traffic.emit(route, [error], context, [0], traffic.trunk.root)
+        traffic.emit(route, [error], context, [position], traffic.trunk.root)
 
     def notify(self, error: BaseException) -> None:
         """Tell the subscribers of `on_exception`; what they raise themselves goes to `close()`."""
@@ -164,6 +169,15 @@ def way_text(trail: Trail, scope: Scope, position: Any, end: str) -> str:
             home = home.parent.home if home.parent is not None else None
         steps.append(text)
     return " → ".join([*reversed(steps), end])
+
+
+def position_within(pushed: Context, failed: Context, position: Any) -> Any:
+    """Return where the message stood that entered a causality: the failed one's place in its list, or that of the list around."""
+    home: Scope | None = failed.scope.home
+    while home is not None and home is not pushed.scope.home:
+        position = home.position
+        home = home.parent.home if home.parent is not None else None
+    return position
 
 
 def _subscriber_error(hook: str, raised: BaseException) -> FlowError:

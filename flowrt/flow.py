@@ -43,13 +43,8 @@ class Flow:
         return tuple(self._flows.values())
 
     def add_stream(self, source: str | Port, target: str | Port) -> Self:
-        """Connect two ports. `FlowBuildError` if a name does not fit the grammar, or leads from a port to itself."""
+        """Connect two ports. `FlowBuildError` if a name does not fit the grammar."""
         stream = Stream(source, target, declared_at())
-        if stream.source.key == stream.target.key and not stream.source.operation:
-            raise FlowBuildError(
-                f'stream "{stream}" at {stream.declared_at} leads from a port of a flow to itself: its messages would never get '
-                "anywhere. Name the operation or the other port it should lead to."
-            )
         self._streams.append(stream)
         return self
 

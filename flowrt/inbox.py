@@ -106,7 +106,7 @@ class Inbox:
     def take(self, timeout: float | None = 0.0) -> Call | None:
         """Take the next call, waiting up to `timeout` seconds (None: until there is one)."""
         try:
-            if timeout == 0.0:
+            if timeout is not None and timeout <= 0.0:
                 return self._calls.get_nowait()
             return self._calls.get(timeout=timeout)
         except queue.Empty:

@@ -151,11 +151,15 @@ class FlowPlace:
 
 @frozen(eq=False)
 class Target:
-    """Where a stream ends: at a place's in-port, or (no place) at a result port. `borders`: the flow ports crossed."""
+    """Where a stream ends: at a place's in-port, or (no place) at a result port. `borders`: the flow ports crossed.
+
+    `dead`: at a flow's port from where nothing leads on.
+    """
 
     place: OperationPlace | None
     port: Port
     borders: tuple[Port, ...]
+    dead: bool = False
 
 
 @frozen(eq=False)
@@ -165,6 +169,21 @@ class Border:
     flow: FlowPlace
     source: SourceKey
     crossed: tuple[Port, ...]
+    came_from: Border | None
+
+    @property
+    def port(self) -> Port:
+        operation, instance, name = self.source
+        return Port(path=self.flow.path, operation=operation, instance=instance, name=name)
+
+    def closes_a_circle(self) -> bool:
+        """Say whether the way here came by here before."""
+        earlier = self.came_from
+        while earlier is not None:
+            if earlier.flow is self.flow and earlier.source == self.source:
+                return True
+            earlier = earlier.came_from
+        return False
 
 
 @define(eq=False)
@@ -176,16 +195,18 @@ class Places:
     def targets(self, flow: FlowPlace, source: SourceKey) -> list[Target]:
         """Follow all streams from a port to the operations and results they lead to, through the borders of flows."""
         found: list[Target] = []
-        seen: set[tuple[FlowPlace, SourceKey]] = set()
-        pending: list[Target | Border] = [Border(flow, source, ())]
+        pending: list[Target | Border] = [Border(flow, source, (), None)]
         while pending:
             step = pending.pop()
             if isinstance(step, Target):
                 found.append(step)
-            elif (step.flow, step.source) not in seen:  # else a circle of flow ports: nothing ever arrives from there
-                seen.add((step.flow, step.source))
-                ends = [self._follow(stream, base, step.crossed) for stream, base in self._streams(step.flow, step.source)]
+            elif step.closes_a_circle():  # of flow ports, with no operation in it: nothing ever arrives from there
+                found.append(Target(None, step.port, step.crossed, dead=True))
+            else:
+                ends = [self._follow(stream, base, step) for stream, base in self._streams(step.flow, step.source)]
                 pending += [end for end in reversed(ends) if end is not None]
+                if not ends and step.came_from is not None:
+                    found.append(Target(None, step.port, step.crossed, dead=True))
         return found
 
     def _streams(self, flow: FlowPlace, key: SourceKey) -> Iterator[tuple[Stream, FlowPlace]]:
@@ -199,7 +220,8 @@ class Places:
             for stream in above.definition.crossing.get((path, key), ()) if above.definition.crossing else ():
                 yield stream, above
 
-    def _follow(self, stream: Stream, flow: FlowPlace, borders: tuple[Port, ...]) -> Target | Border | None:
+    def _follow(self, stream: Stream, flow: FlowPlace, came_from: Border) -> Target | Border | None:
+        borders = came_from.crossed
         target = stream.target
         base = flow.descend(target, self.root)
         _, operation, instance, name = target.key
@@ -208,8 +230,8 @@ class Places:
             if base.parent is None:
                 return Target(None, port, borders)
             if base is not flow:  # a nested flow's port named from outside: its way in
-                return Border(base, ("", "", name), (*borders, port))
-            return Border(base.parent, (base.name.casefold(), base.instance.casefold(), name), (*borders, port))
+                return Border(base, ("", "", name), (*borders, port), came_from)
+            return Border(base.parent, (base.name.casefold(), base.instance.casefold(), name), (*borders, port), came_from)
         found = base.lookup(operation)
         if isinstance(found, Declaration):
             place = base.place(found, target.instance)
@@ -217,7 +239,7 @@ class Places:
         if isinstance(found, Definition):
             nested = base.child(target.operation, target.instance)
             entered = Port(path=nested.path, name=target.name)
-            return Border(nested, ("", "", name), (*borders, entered))
+            return Border(nested, ("", "", name), (*borders, entered), came_from)
         return None
 
     def source(self, port: Port) -> tuple[FlowPlace, SourceKey]:

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 class Handler:
     """What takes the messages of one in-port: a place, or (None) the results."""
 
-    __slots__ = ("in_port", "place", "port")
+    __slots__ = ("dead", "in_port", "place", "port")
 
-    def __init__(self, port: Port, place: OperationPlace | None) -> None:
+    def __init__(self, port: Port, place: OperationPlace | None, *, dead: bool = False) -> None:
         self.port = port
         self.place = place
+        self.dead = dead  # a flow's port from where nothing leads on
         self.in_port = port.name
 
     def __repr__(self) -> str:
@@ -62,6 +63,7 @@ class Routes:
         self._equip = equip
         self.capture = False  # what no stream takes leaves as a result, under its own port: for running an operation alone
         self._results: dict[Port, Handler] = {}
+        self._dead_ends: dict[Port, Handler] = {}
         self._entries: dict[Port, Route] = {}
         self._equipped: dict[OperationPlace, None] = {}
 
@@ -126,7 +128,8 @@ class Routes:
     def _handler(self, target: Target) -> Handler:
         place = target.place
         if place is None:
-            return self._results.setdefault(target.port, Handler(target.port, None))
+            ends = self._dead_ends if target.dead else self._results
+            return ends.setdefault(target.port, Handler(target.port, None, dead=target.dead))
         handler = place.handlers.get(target.port.key[3])
         if handler is None:
             self._outfit(place)

@@ -261,14 +261,24 @@ class FlowRuntime:
         clock, size = self._driver.seams.clock, max(1, min(BATCH, self._capacity))
         batch: list[Any] = []
         end = 0.0
-        for item in iterable:
-            batch.append(item)
+        failure: BaseException | None = None
+        items = iter(iterable)
+        while True:
+            try:
+                batch.append(next(items))
+            except StopIteration:
+                break
+            except BaseException as error:
+                failure = error  # what it gave before is handed over first
+                break
             if len(batch) >= size or clock.now() >= end:
                 yield batch
                 batch = []
                 end = clock.now() + BATCH_SECONDS
         if batch:
             yield batch
+        if failure is not None:
+            raise failure
 
     def _count_posted(self, messages: int) -> None:
         # One writer per key, summed by readers: no lock, and an interrupt between posting and counting costs no room.
@@ -438,7 +448,7 @@ class FlowRuntime:
 
     def _set_delay(self, seconds: float) -> None:
         self._engine.delay = seconds
-        self._engine.not_before = 0.0
+        self._engine.not_before = None
 
     def _subscribe(self, add: Callable[[], None], remove: Callable[[], None]) -> Callable[[], None]:
         self._on_engine(add)

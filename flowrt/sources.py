@@ -246,9 +246,10 @@ class Sources:
     def _failed(self, source: Source, error: BaseException) -> None:
         self._remove(source)
         place, context = source.place, source.input
-        if source.stream is not None:
-            source.scope.failed_source = error
-        self._failures.fail(place, source.message, context, source.position, source.trail, error, after=source.given)
+        gathered = source.scope if source.stream is not None else None
+        source.scope.failed_source = self._failures.fail(
+            place, source.message, context, source.position, source.trail, error, after=source.given, owed=gathered
+        )
         self._traffic.books.let_go(source.scope)
 
     def drop(self, run: RunBooks) -> list[tuple[str, int]]:

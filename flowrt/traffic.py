@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.ledger import ABSORBED, DELIVERED, FAILED, UNCONNECTED, Books
-from flowrt.errors import FlowBuildError
+from flowrt.errors import FlowBuildError, describe
 from flowrt.messages import CHUNK_SIZE, Chunk, Context, Positions, Trail, Trunk
 from flowrt.ports import Port
 from flowrt.routes import Handler, Route
@@ -64,12 +64,18 @@ class Traffic:
         if route.fault is not None:
             self.lost(route.fault, chunk)
             return
-        self.end(UNCONNECTED, chunk.data, chunk.context, route.port.fullname, chunk.positions)
+        self._end_unconnected(route.port, chunk)
+
+    def _end_unconnected(self, port: Port, chunk: Chunk) -> None:
+        self.end(UNCONNECTED, chunk.data, chunk.context, port.fullname, chunk.positions)
         if self.strict:
-            self.refused(unconnected_error(route.port), chunk)
+            self.refused(unconnected_error(port), chunk)
 
     def _send(self, chunk: Chunk, *, outside: bool) -> None:
         handler = chunk.handler
+        if handler.dead:
+            self._end_unconnected(handler.port, chunk)
+            return
         if handler.place is None:
             self.leave(chunk)
             return
@@ -134,7 +140,8 @@ class Traffic:
 
     def fail_one(self, context: Context, where: str, position: Any, error: BaseException) -> None:
         """End one message that failed."""
-        self.books.end(context.scope, FAILED, 1, where, "", [position], error)
+        reason = describe(error.__cause__ or error)
+        self.books.end(context.scope, FAILED, 1, where, reason, [position], error)
 
 
 def unconnected_error(port: Port) -> FlowBuildError:
