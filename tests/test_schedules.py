@@ -1,0 +1,297 @@
+"""What comes next: each schedule's order, its priorities, and that it loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowrt import FlowBuildError, FlowOperationContainer, FlowRuntime
+from flowrt.ledger import Books
+from flowrt.messages import CHUNK_SIZE, Chunk, Context, Trunk
+from flowrt.ports import Port
+from flowrt.routes import Handler
+from flowrt.schedules import BreadthFirst, DepthFirst, Schedule, schedule_named
+from tests.flows import SCHEDULES, SECONDS, same, wire
+
+ROOT = Trunk().root
+RUN = Books(1000).open_run()
+HANDLERS = {name: Handler(Port.parse(name), None) for name in "abcdefgh"}
+
+
+def chunk(text: str, priority: int = 0) -> Chunk:
+    """A chunk for the handler its first letter names; every letter and digit behind it is a message."""
+    return Chunk(HANDLERS[text[0]], list(text), Context(RUN, None, priority), range(len(text)), ROOT)
+
+
+def taken(schedule: Schedule) -> list[str]:
+    return ["".join(chunk.data) for chunk in iter(schedule.take, None)]
+
+
+both = pytest.mark.parametrize("make", [BreadthFirst, DepthFirst])
+
+
+def test_breadth_first_takes_chunks_in_order() -> None:
+    schedule = BreadthFirst()
+    schedule.put_input(chunk("a"))
+    schedule.put(chunk("b"))
+    schedule.put_input(chunk("c"))
+
+    assert taken(schedule) == ["a", "b", "c"]
+
+
+def test_depth_first_takes_what_was_emitted_before_what_waited() -> None:
+    schedule = DepthFirst()
+    schedule.put_input(chunk("a"))
+    schedule.put_input(chunk("b"))
+    seen = []
+    leads_to = {"a": "cd", "c": "e", "d": "f"}
+    while (current := schedule.take()) is not None:
+        seen.append(current.handler.port.fullname)
+        for name in leads_to.get(seen[-1], ""):
+            schedule.put(chunk(name))
+
+    assert seen == ["a", "c", "e", "d", "f", "b"]
+
+
+def test_depth_first_takes_outputs_in_order_of_emission() -> None:
+    schedule = DepthFirst()
+    for name in "bac":
+        schedule.put(chunk(name))
+
+    assert taken(schedule) == ["b", "a", "c"]
+
+
+def test_depth_first_keeps_a_fifo_of_inputs_from_outside() -> None:
+    schedule = DepthFirst()
+    for name in "cab":
+        schedule.put_input(chunk(name))
+    schedule.put(chunk("h"))
+
+    assert taken(schedule) == ["h", "c", "a", "b"]
+
+
+@both
+def test_a_higher_priority_goes_first(make: Callable[[], Schedule]) -> None:
+    schedule = make()
+    for name, priority in (("a", 0), ("b", 2), ("c", -1), ("d", 99)):
+        schedule.put_input(chunk(name, priority))
+
+    assert taken(schedule) == ["d", "b", "a", "c"]
+
+
+@both
+def test_what_is_put_back_comes_next(make: Callable[[], Schedule]) -> None:
+    schedule = make()
+    schedule.put_input(chunk("abc"))
+    schedule.put_input(chunk("d"))
+    first = schedule.take()
+    assert first is not None
+    first.cut(1)
+    schedule.put_back(first)
+
+    assert taken(schedule) == ["bc", "d"]
+
+
+@both
+def test_a_higher_priority_goes_before_what_is_put_back(make: Callable[[], Schedule]) -> None:
+    schedule = make()
+    schedule.put_input(chunk("abc"))
+    first = schedule.take()
+    assert first is not None
+    first.cut(1)
+    schedule.put_back(first)
+    schedule.put_input(chunk("d", 1))
+
+    assert taken(schedule) == ["d", "bc"]
+
+
+def test_messages_to_one_port_in_one_context_travel_together() -> None:
+    schedule = BreadthFirst()
+    context = Context(RUN)
+    for number in range(3):
+        schedule.put(Chunk(HANDLERS["a"], [number], context, range(number, number + 1), ROOT))
+    merged = schedule.take()
+
+    assert merged is not None
+    assert merged.data == [0, 1, 2]
+    assert merged.positions == range(3)
+    assert schedule.take() is None
+
+
+def test_messages_to_different_ports_or_of_different_priority_do_not() -> None:
+    schedule = BreadthFirst()
+    for each in (chunk("a"), chunk("b"), chunk("a", 1), chunk("a")):
+        schedule.put(each)
+
+    assert taken(schedule) == ["a", "a", "b", "a"]
+
+
+def test_a_chunk_does_not_outgrow_its_size() -> None:
+    schedule = BreadthFirst()
+    context = Context(RUN)
+    for _ in range(CHUNK_SIZE + 1):
+        schedule.put(Chunk(HANDLERS["a"], [1], context, range(1), ROOT))
+
+    assert [len(chunk.data) for chunk in iter(schedule.take, None)] == [CHUNK_SIZE, 1]
+
+
+@both
+def test_the_unwanted_are_dropped_and_nothing_else(make: Callable[[], Schedule]) -> None:
+    schedule = make()
+    schedule.put_input(chunk("a"))
+    schedule.put_input(chunk("b", 1))
+    schedule.put(chunk("c"))
+    schedule.put(chunk("d", 1))
+
+    schedule.clear(lambda chunk: chunk.data[0] in "bc")
+
+    assert sorted(taken(schedule)) == ["a", "d"]
+
+
+@both
+@given(st.lists(st.tuples(st.sampled_from(["put", "put_input", "take", "put_back"]), st.integers(-1, 2))))
+def test_every_message_comes_out_once_and_the_highest_priority_first(
+    make: Callable[[], Schedule], steps: list[tuple[str, int]]
+) -> None:
+    schedule = make()
+    waiting: dict[int, int] = {}  # number -> priority
+    out: list[int] = []
+
+    def take() -> Chunk | None:
+        current = schedule.take()
+        if current is not None:
+            assert current.priority == max(waiting.values())
+            for number in current.data:
+                del waiting[number]
+        return current
+
+    for number, (step, priority) in enumerate(steps):
+        if step.startswith("take") or step == "put_back":
+            current = take()
+            if current is None:
+                assert not waiting
+            elif step == "put_back":
+                waiting.update(dict.fromkeys(current.data, current.priority))
+                schedule.put_back(current)
+            else:
+                out += current.data
+        else:
+            waiting[number] = priority
+            new = Chunk(HANDLERS["a"], [number], Context(RUN, None, priority), range(1), ROOT)
+            getattr(schedule, step)(new)
+        assert sorted(number for chunk in schedule for number in chunk.data) == sorted(waiting)
+    while (current := take()) is not None:
+        out += current.data
+
+    assert sorted(out) == [number for number, (step, _) in enumerate(steps) if step in {"put", "put_input"}]
+
+
+def test_a_schedule_nobody_knows_is_refused_with_a_guess() -> None:
+    with pytest.raises(FlowBuildError) as caught:
+        schedule_named("breadth-first")
+
+    assert str(caught.value).startswith('there is no schedule "breadth-first".')
+    assert "breadth_first" in str(caught.value)
+
+
+# --- in a runtime
+
+
+def visits(schedule: str, numbers: int) -> list[str]:
+    """The order in which two inputs pass a flow: a doubles, b and c follow."""
+    seen: list[str] = []
+
+    def seeing(name: str) -> Callable[[int], int]:
+        def see(number: int) -> int:
+            seen.append(f"{name}{number}")
+            return number
+
+        return see
+
+    def twice(number: int, on_number: Callable[[int], None]) -> None:
+        seen.append(f"a{number}")
+        on_number(10 * number)
+        on_number(10 * number + 1)
+
+    operations = FlowOperationContainer().add_action("a", twice)
+    operations.add_func("b", seeing("b")).add_func("c", seeing("c"))
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".in -> a -> b -> c -> .out")
+        runtime.add_operations(operations)
+        runtime.process_many(".in", range(1, numbers + 1)).wait(SECONDS)
+    return seen
+
+
+def test_breadth_first_works_level_by_level() -> None:
+    assert visits("breadth_first", 1) == ["a1", "b10", "b11", "c10", "c11"]
+
+
+@pytest.mark.parametrize("schedule", ["depth_first", "sync"])
+def test_depth_first_works_each_message_to_its_end(schedule: str) -> None:
+    assert visits(schedule, 2) == ["a1", "b10", "c10", "b11", "c11", "a2", "b20", "c20", "b21", "c21"]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_what_a_priority_message_leads_to_stays_in_front(schedule: str) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def start(number: int, on_number: Callable[[int], None]) -> None:
+        # On the engine's thread nothing is worked on until this returns.
+        runtime.process(".low", 0)
+        runtime.process(".low", 1)
+        runtime.process(".high", 9, priority=1)
+
+    def see(name: str) -> Callable[[int], int]:
+        def visit(number: int) -> int:
+            seen.append((name, number))
+            return number
+
+        return visit
+
+    operations = FlowOperationContainer().add_action("start", start)
+    operations.add_func("first", see("first")).add_func("second", see("second"))
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".in -> start", ".low -> first -> second -> .out", ".high -> first")
+        runtime.add_operations(operations)
+        runtime.process(".in", None)
+        runtime.wait_idle(SECONDS)
+
+    assert seen[:2] == [("first", 9), ("second", 9)]
+    assert sorted(seen[2:]) == [("first", 0), ("first", 1), ("second", 0), ("second", 1)]
+
+
+def test_under_the_sync_schedule_process_returns_when_the_run_is_done() -> None:
+    with FlowRuntime(schedule="sync") as runtime:
+        wire(runtime, ".in -> a -> .out")
+        runtime.add_operations(FlowOperationContainer().add_func("a", same).make_parallel(2))
+
+        assert runtime.process(".in", 1).done
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_generator_is_pulled_only_when_nothing_else_is_ready(schedule: str) -> None:
+    alive: list[int] = []
+    most = []
+
+    def count(number: int) -> Iterator[int]:
+        for each in range(number):
+            alive.append(each)
+            most.append(len(alive))
+            yield each
+
+    def end(number: int) -> None:
+        alive.remove(number)
+
+    operations = FlowOperationContainer().add_generator("count", count, window=4).add_func("pass on", same)
+    operations.add_action("end", end)
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".in -> count -> pass on -> end")
+        runtime.add_operations(operations)
+        runtime.process(".in", 500).wait(SECONDS)
+
+    assert not alive
+    assert len(most) == 500
+    assert max(most) <= 5  # the window, and the one being made
