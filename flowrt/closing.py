@@ -57,12 +57,11 @@ class Closer:
         self._driver = driver
         self._lock = driver.seams.lock()
         self.report: CloseReport | None = None
-        self.begun = False
         self._discarded = 0
 
     def begin(self) -> None:
         """Any thread: have the engine stop its sources, and end when what is live has drained."""
-        self.begun = True
+        self._driver.closing = True
         self._driver.post(self._begin)
 
     def _begin(self) -> None:
@@ -94,7 +93,11 @@ class Closer:
                 before, now = driver.progress, clock.now()
                 driver.wait_until(lambda: driver.stopped, max(min(drain, end - now), 0.0))
                 if not driver.stopped and (clock.now() >= end or driver.progress == before):
-                    return self._give_up(f"no call had returned for {drain} s" if clock.now() < end else f"{deadline} s had passed")
+                    return self._give_up(
+                        f"no call had returned for {drain} s"
+                        if clock.now() < end
+                        else f"{deadline} s had passed"
+                    )
         except FlowStalledError:
             return self._give_up("nothing could go on")
         return self._report(max(end - clock.now(), GRACE))
@@ -104,7 +107,9 @@ class Closer:
         text = f'runtime "{driver.name}" was closed before this was worked off: {why}.'
         driver.post(self._abandon, text)
         driver.wait_until(lambda: driver.stopped, GRACE)
-        if not driver.stopped:  # an operation on the engine's thread does not return: whoever waits is told from here
+        if (
+            not driver.stopped
+        ):  # an operation on the engine's thread does not return: whoever waits is told from here
             driver.stopped = True
             for run in list(driver.engine.books.runs):
                 self._discarded += sum(scope.live + scope.held for scope in (run, *list(run.open_scopes)))
@@ -118,7 +123,9 @@ class Closer:
 
     def _abandon(self, text: str) -> None:
         if not self._driver.stopped:
-            self._discarded += self._driver.engine.abandon_all("the runtime was closed", FlowStoppedError(text))
+            self._discarded += self._driver.engine.abandon_all(
+                "the runtime was closed", FlowStoppedError(text)
+            )
             self._driver.finish()
 
     def _report(self, patience: float) -> CloseReport:
@@ -133,7 +140,9 @@ def raise_unseen(name: str, errors: list[BaseException], body: BaseException | N
         return
     if body is not None:
         for error in errors:
-            body.add_note(f'runtime "{name}" also had an error nobody saw: {type(error).__qualname__}: {error}')
+            body.add_note(
+                f'runtime "{name}" also had an error nobody saw: {type(error).__qualname__}: {error}'
+            )
         return
     if len(errors) == 1:
         raise errors[0]

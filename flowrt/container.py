@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, Self
 
 from attrs import evolve, frozen
 
-from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.errors import FlowBuildError, check_count, did_you_mean
 from flowrt.operations import (
     ActionBody,
     FunctionBody,
     GeneratorBody,
     OperationBody,
-    action_body,
-    function_body,
-    generator_body,
 )
+from flowrt.signatures import action_body, function_body, generator_body
 
 ModeKind = Literal["sync", "async", "parallel"]
 DEFAULT_WORKERS = 4  # the ancestor's fixed number (B180), here only a default
@@ -126,8 +124,7 @@ class FlowOperationContainer:
             f: returns a generator, or any iterable, per input.
             window: how many live descendants all its open generators may have together (messages); they are pulled as there is room.
         """
-        if not isinstance(window, int) or isinstance(window, bool) or window < 1:
-            raise FlowBuildError(f'generator "{name}": window is {window!r}; it counts messages, so give an int of 1 or more.')
+        check_count(f'generator "{name}"', "window", window)
         return self._add(Declaration(name, generator_body(name, f), None, None, declared_at(), window=window))
 
     def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
@@ -211,12 +208,16 @@ class FlowOperationContainer:
                 f'operation "{name}": ordered=True restores the order of all messages, by_key only of those with one key. Choose one.'
             )
         if by_key is not None and by_key != "port" and not callable(by_key):
-            raise FlowBuildError(f'operation "{name}": by_key is {by_key!r}; give "port", or a function of the data.')
+            raise FlowBuildError(
+                f'operation "{name}": by_key is {by_key!r}; give "port", or a function of the data.'
+            )
         return self._make(Mode("parallel", workers, _pool_name(pool), ordered, by_key))
 
     def _selected_declaration(self, verb: str) -> Declaration:
         if self._selected is None:
-            raise FlowBuildError(f"{verb}() has no operation to apply to. Add one first, or select one: container[name].{verb}().")
+            raise FlowBuildError(
+                f"{verb}() has no operation to apply to. Add one first, or select one: container[name].{verb}()."
+            )
         return self._declarations[self._selected]
 
     def _make(self, mode: Mode) -> Self:
@@ -243,9 +244,28 @@ def _pool_name(pool: str | None) -> str | None:
     return pool.strip()
 
 
+def pool_faults(declarations: Iterable[Declaration]) -> list[str]:
+    """Say which pools are asked for in different kinds or sizes."""
+    faults = []
+    pools: dict[str, Declaration] = {}
+    for declaration in declarations:
+        mode = declaration.mode
+        if mode.pool is None:
+            continue
+        first = pools.setdefault(mode.pool.casefold(), declaration)
+        if str(first.mode) != str(mode):
+            faults.append(
+                f'pool "{mode.pool}" is asked for as {first.mode} by operation "{first.name}" (declared at {first.declared_at}) and as {mode} by '
+                f'operation "{declaration.name}" (declared at {declaration.declared_at}). A pool belongs to one kind and size: use another name.'
+            )
+    return faults
+
+
 def _check_name(name: object) -> None:
     if not isinstance(name, str):
-        raise FlowBuildError(f"an operation's name is a text, got {type(name).__name__}. The name comes first: add_func(name, function).")
+        raise FlowBuildError(
+            f"an operation's name is a text, got {type(name).__name__}. The name comes first: add_func(name, function)."
+        )
     if not name.strip() or any(mark in name for mark in "./\\#*,") or not name.isprintable():
         raise FlowBuildError(
             f"an operation cannot be named {name!r}: no stream could reach it. Names are not empty and hold none of . / \\ # * and comma."
@@ -256,7 +276,9 @@ def _check_contract(operation: Any, what: str) -> None:
     needed = ("name", "in_ports", "out_ports", "create", "handle", "drained", "cancelled")
     lacking = [member for member in needed if not hasattr(operation, member)]
     if isinstance(operation, type):
-        raise FlowBuildError(f"{what} is the class {operation.__name__} itself; pass an instance, or a name and the class as factory.")
+        raise FlowBuildError(
+            f"{what} is the class {operation.__name__} itself; pass an instance, or a name and the class as factory."
+        )
     if lacking:
         raise FlowBuildError(
             f"{what} ({type(operation).__name__}) lacks {', '.join(lacking)} of the Operation contract. Add plain callables with add_func or "

@@ -9,9 +9,9 @@ from flowrt.operations import Group, Pull
 
 if TYPE_CHECKING:
     from flowrt.container import Declaration
-    from flowrt.ledger import RunBooks
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
+    from flowrt.scopes import RunBooks
     from flowrt.sources import Source
 
 
@@ -21,9 +21,25 @@ class Task(Group):
     `reported` and `log_read` say how far the engine has taken its results and its log into account; engine's thread only.
     """
 
-    __slots__ = ("busy", "calls_ended", "chunk", "emitted", "key", "kept", "log_read", "nudged", "place", "reported", "sequence", "started", "worker")
+    __slots__ = (
+        "busy",
+        "calls_ended",
+        "chunk",
+        "emitted",
+        "kept",
+        "key",
+        "log_read",
+        "nudged",
+        "place",
+        "reported",
+        "sequence",
+        "started",
+        "worker",
+    )
 
-    def __init__(self, place: OperationPlace, chunk: Chunk, collect: Callable[[Group], None] | None = None) -> None:
+    def __init__(
+        self, place: OperationPlace, chunk: Chunk, collect: Callable[[Group], None] | None = None
+    ) -> None:
         super().__init__(chunk.data, collect)
         self.place = place
         self.chunk = chunk
@@ -121,4 +137,3 @@ class Executors(Protocol):
     def all(self) -> Sequence[Executor]:
         """Return every executor made so far."""
         ...
-

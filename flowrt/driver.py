@@ -13,16 +13,20 @@ from flowrt.inbox import Inbox, Seams, ThreadLike, Wakers
 if TYPE_CHECKING:
     from flowrt.contract import Executors
 
-CALLS_PER_STEP = 1_000  # of the inbox between two turns, so that a flood of input cannot keep messages from moving
+CALLS_PER_STEP = (
+    1_000  # of the inbox between two turns, so that a flood of input cannot keep messages from moving
+)
 FIRST_LOOK = 0.002  # seconds: by then groups in work are asked for what they have (DESIGN.md, section 5, "taking back")
 LOOKS_GROW = 4  # times longer until the next look, while nothing comes
-LONGEST_LOOK = 0.25  # seconds; arbitrary: bounds how long an emission of a call that then falls silent may wait
+LONGEST_LOOK = (
+    0.25  # seconds; arbitrary: bounds how long an emission of a call that then falls silent may wait
+)
 
 
 class Driver:
     """Owns the engine's thread, its inbox and the waiting for both.
 
-    Guarded by: `_owner`, the lock of whoever is the engine. `stopped` is set once, by the engine's thread or by who gives it up.
+    Guarded by: `_owner`, the lock of whoever is the engine. `closing` and `stopped` are set once, by the engine's thread or by who gives it up.
     """
 
     def __init__(self, name: str, seams: Seams, *, own_thread: bool) -> None:
@@ -33,6 +37,7 @@ class Driver:
         self.executors: Executors
         self.changed = Wakers(seams)  # a result, the end of a run, idleness, the end of everything
         self.room = Wakers(seams)
+        self.closing = False  # no input is taken any more
         self.stopped = False
         self.fatal: BaseException | None = None
         self.fatal_seen = False
@@ -96,7 +101,10 @@ class Driver:
             return self._step()
         except FlowInternalError as error:
             self.halt(error)
-        except (KeyboardInterrupt, SystemExit) as error:  # only where the engine has borrowed the caller's thread
+        except (
+            KeyboardInterrupt,
+            SystemExit,
+        ) as error:  # only where the engine has borrowed the caller's thread
             self.halt(error)
             raise
         except BaseException as error:
@@ -192,7 +200,9 @@ class Driver:
     def finish(self) -> None:
         """Engine's thread: end the loop, let the workers go, wake everybody."""
         self.stopped = True
-        while (call := self.inbox.take()) is not None:  # posted while nobody had told yet: it is refused, not lost
+        while (
+            call := self.inbox.take()
+        ) is not None:  # posted while nobody had told yet: it is refused, not lost
             call[0](*call[1])
         for executor in self.executors.all():
             executor.stop()
@@ -204,7 +214,9 @@ class Driver:
 
     def stopped_error(self) -> FlowStoppedError:
         """Make the error of whoever came too late."""
-        error = FlowStoppedError(f'runtime "{self.name}" is closed. Send input, and wait for results, before it is; or make a new one.')
+        error = FlowStoppedError(
+            f'runtime "{self.name}" is closed. Send input, and wait for results, before it is; or make a new one.'
+        )
         error.__cause__ = self.fatal
         return error
 
@@ -214,7 +226,9 @@ class Driver:
 
     # -- waiting
 
-    def wait_until(self, ready: Callable[[], bool], timeout: float | None, wakers: Wakers | None = None) -> bool:
+    def wait_until(
+        self, ready: Callable[[], bool], timeout: float | None, wakers: Wakers | None = None
+    ) -> bool:
         """Wait until `ready()` or until everything has stopped; say whether it is ready. On a borrowed thread: by working."""
         clock = self.seams.clock
         deadline = None if timeout is None else clock.now() + timeout
@@ -226,7 +240,9 @@ class Driver:
             if deadline is not None and clock.now() >= deadline:
                 return ready()
             if not self._work(ready, deadline):
-                self._wait(ready, clock.now() + LONGEST_LOOK, self.changed)  # somebody else is the engine just now
+                self._wait(
+                    ready, clock.now() + LONGEST_LOOK, self.changed
+                )  # somebody else is the engine just now
         return True
 
     def _wait(self, ready: Callable[[], bool], deadline: float | None, wakers: Wakers) -> bool:
@@ -284,10 +300,6 @@ class Driver:
         if advance is not None:
             advance(deadline)
         return True
-
-    def work_off(self, ready: Callable[[], bool]) -> None:
-        """On a borrowed thread: be the engine until `ready()`."""
-        self.wait_until(ready, None)
 
     def join(self, seconds: float) -> tuple[str, ...]:
         """Wait for the threads; return what those are doing that did not come back."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flowrt.batches import Batches
 from flowrt.contract import Executor, PullTask, Task
 from flowrt.errors import (
     FlowError,
@@ -29,7 +30,7 @@ from flowrt.errors import (
 )
 from flowrt.failures import Failures
 from flowrt.handover import Pace, Reorder, of_run
-from flowrt.ledger import Books, RunBooks
+from flowrt.ledger import Books
 from flowrt.messages import Chunk, Context, message_of
 from flowrt.meters import Meter
 from flowrt.outcomes import Outcomes
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from flowrt.places import OperationPlace
     from flowrt.ports import Port
     from flowrt.schedules import Schedule
+    from flowrt.scopes import RunBooks
 
 ACTIVATED = "activated"  # where a ledger says that messages of an active operation came from
 
@@ -113,7 +115,10 @@ class Engine:
         self.traffic.lost = self.failures.fail_lost
         self.traffic.refused = self._refuse_unconnected
         self.sources = Sources(self.traffic, self.failures, self._is_ordered)
-        self.outcomes = Outcomes(self.traffic, self.failures, self.sources, self._emit_late, self._overload, self._is_ordered)
+        self.batches = Batches(self.traffic, self.failures, self._overload)
+        self.outcomes = Outcomes(
+            self.traffic, self.failures, self.sources, self.batches, self._emit_late, self._is_ordered
+        )
         self.under_way = 0
         self.feeding = 0  # runs whose inputs are still coming
         self.turns = 0
@@ -142,7 +147,9 @@ class Engine:
     def change(self, definition: Definition) -> None:
         """Go over to a changed flow."""
         self.routes.swap(definition)
-        self._ordered = self._ordered or any(getattr(place.operation, "ordered", False) for place in self.routes.all_places())
+        self._ordered = self._ordered or any(
+            getattr(place.operation, "ordered", False) for place in self.routes.all_places()
+        )
 
     # -- inputs
 
@@ -153,7 +160,9 @@ class Engine:
         self.feeding += 1
         return run
 
-    def feed(self, run: RunBooks, port: Port, data: list[Any], first: int, correlation_id: object, priority: int) -> None:
+    def feed(
+        self, run: RunBooks, port: Port, data: list[Any], first: int, correlation_id: object, priority: int
+    ) -> None:
         """Take inputs of a run, the first of which is its input number `first`."""
         if run.ended:
             return
@@ -207,15 +216,18 @@ class Engine:
     def turn(self) -> bool:
         """Do one step; say whether there was one to do."""
         chunk = self.schedule.take()
+        self.traffic.in_turn = True
         if chunk is None:
             quiet = not self.under_way and not self.sources.pulls_under_way
-            if not self.sources.count or not self.sources.advance(nothing_under_way=quiet):
-                return False
+            worked = bool(self.sources.count) and self.sources.advance(nothing_under_way=quiet)
         else:
             self._step(chunk)
-        self.turns += 1
-        self.settle()
-        return True
+            worked = True
+        if worked:
+            self.turns += 1
+            self.settle()
+        self.traffic.in_turn = False
+        return worked
 
     def _step(self, chunk: Chunk) -> None:
         limit = 1 if self._taps or self.delay else self.schedule.step
@@ -223,21 +235,23 @@ class Engine:
             head = chunk.cut(limit)
             self.schedule.put_back(chunk)
             chunk = head
-        if not self._still_wanted(chunk):
+        if self._some_ended and not chunk.leave_out_ended():
             return
         place = chunk.handler.place
         if place is None or place.executor is None:
-            raise AssertionError("unreachable: results are delivered at once, and places in use have executors")
+            raise AssertionError(
+                "unreachable: results are delivered at once, and places in use have executors"
+            )
         if self._taps:
             self._show(chunk)
-            if not self._still_wanted(chunk):
+            if self._some_ended and not chunk.leave_out_ended():
                 return
         run = chunk.context_at(0).scope.run
         self.in_work = place
         if place.batches:
             place.meter.calls += len(chunk.data)
             started = self._clock.now()
-            self.outcomes.handle_batches(place, chunk)
+            self.batches.handle(place, chunk)
             place.meter.busy += self._clock.now() - started
         else:
             if place.handed_over:
@@ -246,23 +260,9 @@ class Engine:
         self.in_work = None
         self._check_live(run, place.name)
 
-    def _still_wanted(self, chunk: Chunk) -> bool:
-        """Leave out what belongs to runs that have ended; say whether anything is left."""
-        if not self._some_ended:
-            return True
-        context = chunk.context
-        if type(context) is not list:
-            return not context.scope.run.ended  # type: ignore[union-attr]
-        live = [index for index, each in enumerate(context) if not each.scope.run.ended]
-        if len(live) < len(context):
-            chunk.data = [chunk.data[index] for index in live]
-            chunk.positions = [chunk.positions[index] for index in live]
-            chunk.context = [context[index] for index in live]
-        return bool(live)
-
     def settle(self) -> None:
         """Close what can be closed, and let go of what failures kept alive."""
-        self.books.settle(self.outcomes.drain, self._done)
+        self.books.settle(self.batches.drain, self._done)
         kept = self.failures.kept
         if kept:
             for error in kept:
@@ -289,7 +289,12 @@ class Engine:
         """Any thread: called by emissions; a call that is over, or takes long, has the engine fetch them."""
         if group.finished:
             self._host.fetch(group, late=True)
-        elif isinstance(group, Task) and group.worker and not group.nudged and self._clock.now() - group.started > 0.001:
+        elif (
+            isinstance(group, Task)
+            and group.worker
+            and not group.nudged
+            and self._clock.now() - group.started > 0.001
+        ):
             group.nudged = True
             self._host.fetch(group, late=False)
 

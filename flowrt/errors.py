@@ -70,7 +70,11 @@ class GatherIncompleteError(FlowError):
     """
 
     def __init__(
-        self, text: str, operation: str = "", missing: tuple[tuple[object, str], ...] = (), message: Message | None = None
+        self,
+        text: str,
+        operation: str = "",
+        missing: tuple[tuple[object, str], ...] = (),
+        message: Message | None = None,
     ) -> None:
         super().__init__(text)
         self.operation = operation
@@ -121,6 +125,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     shown = ", ".join(names[:KNOWN_NAMES_SHOWN])
     more = f" and {len(names) - KNOWN_NAMES_SHOWN} more" if len(names) > KNOWN_NAMES_SHOWN else ""
     return f"{hint} There are: {shown}{more}."
+
+
+def check_count(owner: str, name: str, value: int) -> int:
+    """Return a bound that counts messages; `FlowBuildError` if it is no int of 1 or more."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise FlowBuildError(
+            f"{owner}: {name} is {value!r}; it counts messages, so give an int of 1 or more."
+        )
+    return value
 
 
 def describe(error: BaseException) -> str:

@@ -10,8 +10,8 @@ from flowrt.messages import EXCEPTION_PRIORITY, Chunk, Context, Message, Trail, 
 from flowrt.traffic import Traffic
 
 if TYPE_CHECKING:
-    from flowrt.ledger import RunBooks, Scope
     from flowrt.places import OperationPlace
+    from flowrt.scopes import RunBooks, Scope
 
 Subscriber = Callable[[Any], None]
 
@@ -58,13 +58,16 @@ class Failures:
 
         Returns: the error as it was told.
         """
-        if isinstance(raised, SystemExit | KeyboardInterrupt):
-            self.fatal = self.fatal or raised
         error = operation_error(place, message, raised, after)
         error.add_note(way_text(trail, context.scope, position, place.name + (f" ({by})" if by else "")))
         self._traffic.fail_one(context, place.name, position, error)
         self.kept.append(error)
-        self.tell(error, context, position, owed)
+        if isinstance(
+            raised, SystemExit | KeyboardInterrupt
+        ):  # nobody in the flow is asked: the runtime stops
+            self.fatal = self.fatal or raised
+        else:
+            self.tell(error, context, position, owed)
         return error
 
     def fail_owing(
@@ -73,6 +76,7 @@ class Failures:
         """Tell of an error that ends no message: the operation had kept it, or was to emit what it owes."""
         if isinstance(raised, SystemExit | KeyboardInterrupt):
             self.fatal = self.fatal or raised
+            return
         error = operation_error(place, None, raised)
         error.add_note(way_text(trail, context.scope, position, place.name))
         self.kept.append(error)
@@ -102,7 +106,12 @@ class Failures:
         while causality is not None:
             route = self._traffic.routes.out(causality.place, "exception")
             if route.targets:
-                self._emit_error(error, causality.place, causality.context, position_within(causality.context, context, position))
+                self._emit_error(
+                    error,
+                    causality.place,
+                    causality.context,
+                    position_within(causality.context, context, position),
+                )
                 return
             causality = causality.context.causality
         if self.subscribers:
@@ -151,7 +160,9 @@ def operation_error(
     emitted = f" after it had emitted {after} message{'s' * (after != 1)}, which go on" if after else ""
     told = f": {raised}" if isinstance(raised, FlowBuildError) else ""
     error = OperationError(
-        f'operation "{place.name}" (declared at {declaration.declared_at}) raised {describe(raised)}{emitted}{told}', place.name, message
+        f'operation "{place.name}" (declared at {declaration.declared_at}) raised {describe(raised)}{emitted}{told}',
+        place.name,
+        message,
     )
     error.__cause__ = raised
     return error
@@ -181,7 +192,9 @@ def position_within(pushed: Context, failed: Context, position: Any) -> Any:
 
 
 def _subscriber_error(hook: str, raised: BaseException) -> FlowError:
-    error = FlowError(f"a subscriber of {hook} raised {describe(raised)}; the flow went on. Catch what it may raise inside it.")
+    error = FlowError(
+        f"a subscriber of {hook} raised {describe(raised)}; the flow went on. Catch what it may raise inside it."
+    )
     error.__cause__ = raised
     return error
 
@@ -191,7 +204,9 @@ def _a_gather_copes(scope: Scope) -> bool:
     while home is not None:
         if home.gathers:
             return any(
-                getattr(place.operation, "on_missing", "fail") != "fail" for place in home.gathers if place not in home.answered
+                getattr(place.operation, "on_missing", "fail") != "fail"
+                for place in home.gathers
+                if place not in home.answered
             )
         home = home.parent.home if home.parent is not None else None
     return False

@@ -69,7 +69,9 @@ class Flow:
             raise FlowBuildError('a flow inside a flow needs a name to be used by: Flow("name").')
         key = flow.name.casefold()
         if self._flows.get(key, flow) is not flow:
-            raise FlowBuildError(f'there are two flows "{flow.name}" in one flow. Give one of them another name, or add its streams to the other.')
+            raise FlowBuildError(
+                f'there are two flows "{flow.name}" in one flow. Give one of them another name, or add its streams to the other.'
+            )
         self._flows[key] = flow
         return self
 
@@ -120,6 +122,17 @@ class Definition:
             self.outs.setdefault(source_key(source), []).append(stream)
         if not target.path:
             self.targets.add(source_key(target))
+
+    def all_operations(self) -> Iterator[Declaration]:
+        """Iterate over the operations of this flow and of all flows in it."""
+        seen: set[int] = set()
+        pending = [self]
+        while pending:
+            definition = pending.pop()
+            if id(definition) not in seen:
+                seen.add(id(definition))
+                yield from definition.operations.values()
+                pending += definition.flows.values()
 
     def streams(self) -> Iterator[Stream]:
         """Iterate over all streams of this flow, nested flows aside."""
@@ -179,7 +192,9 @@ def _place_stream(stream: Stream, definition: Definition, root: Definition) -> N
 def _unrooted(port: Port) -> Port:
     if not port.is_rooted:
         return port
-    return Port(path=port.path.removeprefix("/"), operation=port.operation, instance=port.instance, name=port.name)
+    return Port(
+        path=port.path.removeprefix("/"), operation=port.operation, instance=port.instance, name=port.name
+    )
 
 
 def _unplaced(port: Port) -> Port:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from flowrt.messages import CHUNK_SIZE, Chunk
 
 if TYPE_CHECKING:
-    from flowrt.ledger import RunBooks
     from flowrt.places import OperationPlace
+    from flowrt.scopes import RunBooks
 
-QUANTUM = 0.001  # seconds of work per group or inline turn (DESIGN.md, section 5: the best measured of those tried)
+QUANTUM = (
+    0.001  # seconds of work per group or inline turn (DESIGN.md, section 5: the best measured of those tried)
+)
 FLOOR = 0.0002  # seconds: smaller groups cost more in handing over than they gain in spreading
 GROWTH = 8  # at most so many times the last group, so that one cheap item does not vouch for a thousand
 DECAY = 0.3  # how fast the estimate follows cheaper calls; it jumps up at once
@@ -45,8 +47,7 @@ class Pace:
             self.estimate = each
         else:
             self.estimate += DECAY * (each - self.estimate)
-        if messages * GROWTH > self.allowed:
-            self.allowed = messages * GROWTH
+        self.allowed = max(self.allowed, messages * GROWTH)
 
 
 class Waiting:
@@ -195,4 +196,3 @@ def of_run(run: RunBooks, chunk: Chunk) -> int:
     if type(context) is list:
         return sum(each.scope.run is run for each in context)
     return len(chunk.data) if context.scope.run is run else 0  # type: ignore[union-attr]
-

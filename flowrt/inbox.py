@@ -33,7 +33,9 @@ class ThreadLike(Protocol):
     """What the runtime asks of a thread it has started."""
 
     name: str
-    ident: int | None
+
+    @property
+    def ident(self) -> int | None: ...
 
     def join(self, timeout: float | None = None) -> None: ...
 
@@ -114,8 +116,10 @@ class Inbox:
 
 
 class Wakers:
-    """Who waits for something to change. Whoever changes it changes it first and wakes then; whoever waits enlists first and looks
-    then: no wake-up is lost, and nothing is made unless somebody waits.
+    """Who waits for something to change.
+
+    Whoever changes it changes it first and wakes then; whoever waits enlists first and looks then. So no wake-up is lost, and nothing is
+    made unless somebody waits.
 
     Guarded by: the atomicity of list operations.
     """

@@ -1,25 +1,21 @@
-"""Births and ends of messages, per run and scope; exact completion; windows.
+"""The ledger: births and ends of messages, per run and scope; exact completion.
 
-A run is a tree of scopes. Each counts what is *live* in it (on its way), what is *held* (an operator took it and owes an
-output for it) and what its matched gathers have *gathered*. A scope is *active* while something in it or below it is live
-or may still bring forth something (a token: an open source). When it is no longer active it is closed, and its gathers are told;
-when nothing in a run is active, whoever holds something of it is told, innermost scope first; then the run is done.
+When a scope is no longer active it is closed, and its gathers are told; when nothing in a run is active, whoever holds something of it
+is told, innermost scope first; then the run is done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import frozen
+
+from flowrt.scopes import Missing, Part, RunBooks, Scope, Window
 
 if TYPE_CHECKING:
-    from flowrt.messages import Context, Positions, Trail
+    from flowrt.messages import Positions
     from flowrt.places import OperationPlace
-    from flowrt.routes import Route
-
-MISSING_KEPT = 1_000_000  # records. A list whose every item is lost is named whole; beyond that only counted
 
 DELIVERED = "delivered"
 ABSORBED = "absorbed"
@@ -27,156 +23,6 @@ FAILED = "failed"
 UNCONNECTED = "unconnected"
 DISCARDED = "discarded"
 ENDS = (DELIVERED, ABSORBED, FAILED, UNCONNECTED, DISCARDED)
-
-
-@define(eq=False)
-class Window:
-    """How many live descendants the open iterators of one source may have together.
-
-    Invariant: `live` is the sum over its scopes of what is live in them plus their open child scopes.
-    """
-
-    limit: int
-    live: int = 0
-    paused: bool = False
-
-    def open(self) -> bool:
-        """Say whether its source may go on: it stops when full and goes on below half."""
-        if self.paused:
-            self.paused = 2 * self.live >= self.limit
-        elif self.live >= self.limit:
-            self.paused = True
-        return not self.paused
-
-
-@frozen
-class Missing:
-    """Items of a scattered list that will not reach its gather."""
-
-    positions: Positions | None
-    what: str
-    where: str
-    reason: str = ""
-    error: BaseException | None = None
-
-    def __str__(self) -> str:
-        return f"{self.what} at {self.where}" + (f" ({self.reason})" if self.reason else "")
-
-
-@define(eq=False)
-class Part:
-    """A message an operator holds. It is given back by merging or releasing it.
-
-    `scope` is None once the run has ended without it: its value may still be used, it is in nobody's books any more.
-    """
-
-    data: Any
-    position: Any = None
-    correlation_id: object = None
-    causality: Any = None
-    scope: Scope | None = field(default=None, repr=False)
-
-
-class Scope:
-    """Everything caused by one scattered list, by one input of a generator, or (the root) by one input of the runtime.
-
-    Invariants: `home` is the nearest scope that stands for a list or a run; only homes hold or gather. A scope is active
-    iff `live + tokens + active_children > 0` once `Books.settle` has returned.
-    Called on: the engine's thread.
-    """
-
-    __slots__ = (
-        "active",
-        "active_children",
-        "answered",
-        "closed",
-        "depth",
-        "failed_source",
-        "gathered",
-        "gathers",
-        "held",
-        "home",
-        "live",
-        "missing",
-        "open_children",
-        "origin",
-        "parent",
-        "parts",
-        "position",
-        "queued",
-        "run",
-        "stream",
-        "tokens",
-        "trail",
-        "window",
-    )
-
-    def __init__(self, run: RunBooks | None, parent: Scope | None, window: Window | None, *, home: bool) -> None:
-        self.run: RunBooks = run if run is not None else self  # type: ignore[assignment]
-        self.parent = parent
-        self.window = window
-        self.depth: int = parent.depth + 1 if parent is not None else 0
-        self.home: Scope = self if home or parent is None else parent.home
-        self.live = 0
-        self.tokens = 0
-        self.active = False
-        self.active_children = 0
-        self.open_children = 0
-        self.queued = False
-        self.closed = False
-        self.held = 0
-        self.parts: dict[OperationPlace, dict[Part, None]] | None = None
-        self.gathered: dict[OperationPlace, int] | None = None
-        self.gathers: tuple[OperationPlace, ...] = ()
-        self.answered: tuple[OperationPlace, ...] = ()
-        self.missing: list[Missing] | None = None
-        self.failed_source: BaseException | None = None
-        self.origin: Context | None = None
-        self.position: Any = 0
-        self.trail: Trail | None = None
-        self.stream: Route | None = None
-
-    def lose(self, missing: Missing) -> None:
-        """Remember items that will not reach the gathers of this scope."""
-        if self.missing is None:
-            self.missing = []
-        if len(self.missing) < MISSING_KEPT:
-            self.missing.append(missing)
-
-    def within(self, place: OperationPlace) -> Scope | None:
-        """Return the innermost scope around that `place` gathers."""
-        scope: Scope | None = self.home
-        while scope is not None:
-            if place in scope.gathers:
-                return scope
-            scope = scope.parent.home if scope.parent is not None else None
-        return None
-
-
-class RunBooks(Scope):
-    """The root scope of a run, with the run's figures.
-
-    Attributes:
-        ends: (what, where, reason) -> messages.
-        births: where -> messages.
-        open_scopes: every scope of the run not yet closed, itself aside.
-    """
-
-    __slots__ = ("accepted", "births", "cut_short", "ended", "ends", "handle", "holding", "number", "open_scopes")
-
-    _numbers = count(1)
-
-    def __init__(self, window: Window | None, handle: Any = None) -> None:
-        super().__init__(None, None, window, home=True)
-        self.number = next(self._numbers)
-        self.handle = handle
-        self.accepted: dict[str, int] = {}
-        self.births: dict[str, int] = {}
-        self.ends: dict[tuple[str, str, str], int] = {}
-        self.open_scopes: set[Scope] = set()
-        self.holding: set[Scope] = set()
-        self.ended = False
-        self.cut_short: BaseException | None = None  # why it will not have brought all it might
 
 
 class Books:
@@ -314,7 +160,9 @@ class Books:
 
     # -- completion
 
-    def settle(self, drain: Callable[[OperationPlace, Scope], None], done: Callable[[RunBooks], None]) -> None:
+    def settle(
+        self, drain: Callable[[OperationPlace, Scope], None], done: Callable[[RunBooks], None]
+    ) -> None:
         """Close every scope that can be closed; `drain` tells an operator that nothing more will come of a scope."""
         quiet = self._quiet
         while quiet:
@@ -527,7 +375,9 @@ def ledger_of(run: RunBooks, title: str) -> Ledger:
     """Take a picture of a run's books; exact on the engine's thread or once the run has ended."""
     rows = [LedgerRow(where, "in", "", number) for where, number in list(run.accepted.items())]
     rows += [LedgerRow(where, "born", "", number) for where, number in list(run.births.items()) if number]
-    rows += [LedgerRow(where, what, reason, number) for (what, where, reason), number in list(run.ends.items())]
+    rows += [
+        LedgerRow(where, what, reason, number) for (what, where, reason), number in list(run.ends.items())
+    ]
     scopes = [run, *list(run.open_scopes)]
     live = sum(scope.live for scope in scopes)
     held = sum(scope.held + sum((scope.gathered or {}).values()) for scope in scopes)

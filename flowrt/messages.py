@@ -13,11 +13,13 @@ from attrs import define, field
 from flowrt.ports import Port
 
 if TYPE_CHECKING:
-    from flowrt.ledger import Scope
     from flowrt.places import OperationPlace
     from flowrt.routes import Handler, Route
+    from flowrt.scopes import Scope
 
-CHUNK_SIZE = 1024  # messages. Longer ones gain nothing measurable (DESIGN.md: 14 plain calls a hop at 1, 1.5 at 64)
+CHUNK_SIZE = (
+    1024  # messages. Longer ones gain nothing measurable (DESIGN.md: 14 plain calls a hop at 1, 1.5 at 64)
+)
 EXCEPTION_PRIORITY = 99  # the ancestor's (B126): error messages overtake what waits
 TRAIL_LENGTH = 64  # ports; arbitrary. Beyond it a way is cut to its last half
 TRAILS_KEPT = 10_000  # arbitrary; a flow has few different ways, a loop inside a loop has many
@@ -49,7 +51,9 @@ class Trail:
 
     __slots__ = ("depth", "nexts", "previous", "route", "trunk")
 
-    def __init__(self, route: Route | None = None, previous: Trail | None = None, trunk: Trunk | None = None) -> None:
+    def __init__(
+        self, route: Route | None = None, previous: Trail | None = None, trunk: Trunk | None = None
+    ) -> None:
         self.route = route
         self.previous = previous
         self.depth: int = previous.depth + 1 if previous is not None else 0
@@ -154,13 +158,27 @@ class Chunk:
 
     def _mix_contexts(self, other: Chunk) -> bool:
         mine, theirs = self.context, other.context
-        mixable = (type(mine) is list or len(self.data) == 1) and (type(theirs) is list or len(other.data) == 1)
+        mixable = (type(mine) is list or len(self.data) == 1) and (
+            type(theirs) is list or len(other.data) == 1
+        )
         if not mixable or self.priority != other.priority:
             return False
         contexts = mine if type(mine) is list else [mine]
-        contexts += theirs if type(theirs) is list else [theirs]  # type: ignore[arg-type]
+        contexts += theirs if type(theirs) is list else [theirs]
         self.context = contexts  # type: ignore[assignment]
         return True
+
+    def leave_out_ended(self) -> bool:
+        """Leave out the messages of runs that have ended; say whether any is left."""
+        context = self.context
+        if not isinstance(context, list):
+            return not context.scope.run.ended
+        live = [index for index, each in enumerate(context) if not each.scope.run.ended]
+        if len(live) < len(context):
+            self.data = [self.data[index] for index in live]
+            self.positions = [self.positions[index] for index in live]
+            self.context = [context[index] for index in live]
+        return bool(live)
 
 
 def joined_positions(first: Positions, second: Positions) -> Positions:
@@ -181,6 +199,10 @@ def first_position(position: Any) -> int | None:
     return found
 
 
+def _port(name: str | Port) -> Port:
+    return Port.parse(name)
+
+
 @define(eq=False)
 class Message:
     """One datum on its way.
@@ -192,7 +214,7 @@ class Message:
         priority: a higher one goes first, and so does everything it leads to.
     """
 
-    port: Port = field(converter=Port.parse)
+    port: Port = field(converter=_port)
     data: Any = None
     correlation_id: object = None
     priority: int = 0

@@ -5,43 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.contract import Task
-from flowrt.errors import FlowOverloadError
-from flowrt.ledger import ABSORBED, DISCARDED, FAILED, Missing, Scope
-from flowrt.messages import Causality, Chunk, Context, Positions, Trail, message_of
-from flowrt.operations import END_OF_CALL, Act, ActionBody, Correlated, Emitter, Failure, FunctionBody, GeneratorBody
+from flowrt.batches import Batches, popped
+from flowrt.ledger import ABSORBED
+from flowrt.messages import Chunk, Context, Positions, message_of
+from flowrt.operations import END_OF_CALL, Act, Correlated, Failure, FunctionBody, GeneratorBody
+from flowrt.scopes import Scope
 from flowrt.standard.causality import nothing_to_pop
 
 if TYPE_CHECKING:
+    from flowrt.contract import Task
     from flowrt.failures import Failures
-    from flowrt.ledger import RunBooks
     from flowrt.places import OperationPlace
     from flowrt.sources import Sources
     from flowrt.traffic import Contexts, Traffic
 
 Entry = tuple[int, Any, Any]
-
-
-class BatchInHand:
-    """Consecutive messages of one context, handed to an operation that takes many at once."""
-
-    __slots__ = ("causality", "chunk", "context", "correlation_id", "data", "place", "port", "positions", "rest", "scope")
-
-    def __init__(self, place: OperationPlace, chunk: Chunk, context: Context) -> None:
-        self.place = place
-        self.chunk = chunk
-        self.port = chunk.handler.in_port
-        self.data = chunk.data
-        self.positions = chunk.positions
-        self.context = context
-        self.scope = context.scope.home
-        self.correlation_id = context.correlation_id
-        self.causality = context.causality
-        self.rest = len(chunk.data)  # messages of which nothing has become yet
-
-    def gathering_scope(self) -> Scope | None:
-        """Return the innermost scope of these messages that this place gathers."""
-        return self.context.scope.within(self.place)
 
 
 class Outcomes:
@@ -55,15 +33,15 @@ class Outcomes:
         traffic: Traffic,
         failures: Failures,
         sources: Sources,
+        batches: Batches,
         late: Callable[[OperationPlace, Context, str, Any], None],
-        overload: Callable[[RunBooks, FlowOverloadError], None],
         ordered: Callable[[], bool],
     ) -> None:
         self._traffic = traffic
         self._failures = failures
         self._sources = sources
         self._late = late
-        self._overload = overload
+        self._batches = batches
         self._ordered = ordered
 
     # -- tasks
@@ -111,27 +89,14 @@ class Outcomes:
         if not whole:
             contexts = contexts[first:last] if type(contexts) is list else contexts
             positions = positions[first:last]
-        kept = self._of_live_runs(results, contexts, positions)
-        if kept is None:
+        sent = Chunk(chunk.handler, results, contexts, positions, chunk.trail)
+        if not sent.leave_out_ended():
             return
-        results, contexts, positions = kept
+        results, contexts, positions = sent.data, sent.context, sent.positions
         if place.declaration.out_ports:
             self._traffic.emit(self._traffic.routes.out(place, ""), results, contexts, positions, chunk.trail)
         else:
             self._traffic.absorb(results, contexts, place.name, positions)
-
-    def _of_live_runs(
-        self, data: list[Any], contexts: Contexts, positions: Positions
-    ) -> tuple[list[Any], Contexts, Positions] | None:
-        """Leave out what belongs to runs that have ended meanwhile."""
-        if type(contexts) is not list:
-            return None if contexts.scope.run.ended else (data, contexts, positions)  # type: ignore[union-attr]
-        live = [index for index, context in enumerate(contexts) if not context.scope.run.ended]
-        if len(live) == len(contexts):
-            return data, contexts, positions
-        if not live:
-            return None
-        return [data[i] for i in live], [contexts[i] for i in live], [positions[i] for i in live]
 
     def _fail_call(self, task: Task, index: int) -> None:
         context = task.chunk.context_at(index)
@@ -158,7 +123,9 @@ class Outcomes:
             if type(result) is Failure:
                 self._fail_call(task, index)
             elif not context.scope.run.ended:
-                self._sources.open_generator(task.place, message_of(task.chunk, index), context, task.chunk.trail, result)
+                self._sources.open_generator(
+                    task.place, message_of(task.chunk, index), context, task.chunk.trail, result
+                )
 
     # -- actions and operations: what they did, in order
 
@@ -212,7 +179,9 @@ class Outcomes:
     def _positions_of(self, chunk: Chunk, indexes: list[int], numbers: list[int]) -> Positions:
         positions = chunk.positions
         if self._ordered():
-            return [numbered(positions[index], number) for index, number in zip(indexes, numbers, strict=True)]
+            return [
+                numbered(positions[index], number) for index, number in zip(indexes, numbers, strict=True)
+            ]
         if indexes[-1] - indexes[0] + 1 == len(indexes) and not any(numbers):
             return positions[indexes[0] : indexes[-1] + 1]  # each emitted once, none left out
         return [positions[index] for index in indexes]
@@ -250,207 +219,37 @@ class Outcomes:
         elif action is Act.FAIL:
             task.kept.add(index)
             self._failures.fail(
-                task.place, message_of(chunk, index), context, chunk.positions[index], chunk.trail, argument[0], by=worker_text(task)
+                task.place,
+                message_of(chunk, index),
+                context,
+                chunk.positions[index],
+                chunk.trail,
+                argument[0],
+                by=worker_text(task),
             )
         elif action is Act.MERGE:
             parts, data, port = argument
             homes = self._traffic.books.give_back(task.place, parts)
             if index in task.kept:
-                self._send_merged(task.place, context, chunk.positions[index], chunk.trail, homes, data, port)
+                self._batches.send_merged(
+                    task.place, context, chunk.positions[index], chunk.trail, homes, data, port
+                )
             else:
                 for home in homes:
                     self._traffic.books.write(home.run, ABSORBED, 1, task.place.name)
                 self._emissions(task, [(index, port, data)])
         else:
-            self._act_on(task.place, context, chunk.positions[index], chunk.trail, action, argument)
+            self._batches.act_on(task.place, context, chunk.positions[index], chunk.trail, action, argument)
             if action in (Act.PUSH, Act.POP):
                 task.kept.add(index)
-                pushed = self._pushed(task.place, context) if action is Act.PUSH else popped(context)
+                pushed = self._batches.pushed(task.place, context) if action is Act.PUSH else popped(context)
                 if pushed is None:
                     self._act(task, index, Act.FAIL, (nothing_to_pop(task.place.declaration.name),))
                 else:
                     route = self._traffic.routes.out(task.place, "")
-                    self._traffic.emit(route, [chunk.data[index]], pushed, [chunk.positions[index]], chunk.trail)
-
-    def _act_on(
-        self, place: OperationPlace, context: Context, position: Any, trail: Trail, action: Act, argument: Any
-    ) -> None:
-        """Do what concerns no message in hand."""
-        if action is Act.GATHER:
-            self._gather(place, *argument)
-        elif action is Act.GIVE_UP:
-            self._give_up(place, *argument)
-        elif action is Act.RELEASE:
-            parts, reason = argument
-            for home in self._traffic.books.give_back(place, parts):
-                self._traffic.books.write(home.run, DISCARDED, 1, place.name, reason)
-        elif action is Act.MERGE:
-            parts, data, port = argument
-            homes = self._traffic.books.give_back(place, parts)
-            self._send_merged(place, context, position, trail, homes, data, port)
-
-    def _send_merged(
-        self,
-        place: OperationPlace,
-        context: Context,
-        position: Any,
-        trail: Trail,
-        homes: list[Scope],
-        data: Any,
-        port: str,
-    ) -> None:
-        """Emit one message made of held parts: one of them goes on as it, the others end as absorbed."""
-        books = self._traffic.books
-        own = next((home for home in homes if home.run is context.scope.run), None)
-        if own is None:
-            books.born(context.scope, 1, place.name)
-        else:
-            homes.remove(own)
-            books.move(context.scope, 1)
-        for home in homes:
-            books.write(home.run, ABSORBED, 1, place.name)
-        self._traffic.emit(self._traffic.routes.out(place, port), [data], context, [position], trail)
-
-    # -- batches
-
-    def handle_batches(self, place: OperationPlace, chunk: Chunk) -> None:
-        """Hand a chunk to an operation that takes many at once, split by context."""
-        if type(chunk.context) is not list:
-            self._handle_batch(place, chunk, chunk.context)  # type: ignore[arg-type]
-            return
-        while chunk.data:
-            contexts: list[Context] = chunk.context  # type: ignore[assignment]
-            context = contexts[0]
-            size = next((i for i, other in enumerate(contexts) if other is not context), len(contexts))
-            head = chunk.cut(size)
-            head.context = context
-            if not context.scope.run.ended:
-                self._handle_batch(place, head, context)
-
-    def _handle_batch(self, place: OperationPlace, chunk: Chunk, context: Context) -> None:
-        batch = BatchInHand(place, chunk, context)
-        log: list[Entry] = []
-        try:
-            place.operation.handle_many(place.state, batch, Emitter(log, 0, place.fed))
-        except FlowOverloadError as error:
-            self._overload(context.scope.run, error)
-            return
-        except BaseException as error:
-            self._batch_entries(batch, log)
-            self._fail_batch(batch, error, 0, batch.rest)
-            return
-        self._batch_entries(batch, log)
-        if batch.rest and not context.scope.run.ended:
-            self._traffic.books.end(context.scope, ABSORBED, batch.rest, place.name)
-
-    def _batch_entries(self, batch: BatchInHand, log: list[Entry]) -> None:
-        for _, action, argument in log:
-            if batch.context.scope.run.ended:
-                return
-            self._batch_entry(batch, action, argument)
-
-    def _batch_entry(self, batch: BatchInHand, action: Any, argument: Any) -> None:
-        books, place, context = self._traffic.books, batch.place, batch.context
-        if action is Act.HOLD and isinstance(argument, Scope):
-            books.gather(context.scope, argument, place, batch.rest)
-            batch.rest = 0
-        elif action is Act.HOLD:
-            books.hold(context.scope, place, argument)
-            batch.rest -= len(argument)
-        elif action is Act.FAIL:
-            error, first, messages = argument
-            self._fail_batch(batch, error, first, messages)
-        elif action in (Act.PUSH, Act.POP):
-            onward = self._pushed(place, context) if action is Act.PUSH else popped(context)
-            if onward is None:
-                raise AssertionError("unreachable: the operation has looked whether there is a causality")
-            batch.rest = 0
-            route = self._traffic.routes.out(place, "")
-            self._traffic.emit(route, batch.data, onward, batch.positions, batch.chunk.trail)
-        elif type(action) is str:
-            books.born(context.scope, 1, place.name)
-            route = self._traffic.routes.out(place, action)
-            self._traffic.emit(route, [argument], context, [batch.positions[0]], batch.chunk.trail)
-        else:
-            self._act_on(place, context, batch.positions[-1], batch.chunk.trail, action, argument)
-
-    def _fail_batch(self, batch: BatchInHand, error: BaseException, first: int, messages: int) -> None:
-        for index in range(first, first + messages):
-            batch.rest -= 1
-            if batch.context.scope.run.ended:
-                return
-            self._failures.fail(
-                batch.place,
-                message_of(batch.chunk, index),
-                batch.context,
-                batch.positions[index],
-                batch.chunk.trail,
-                error,
-            )
-
-    def _pushed(self, place: OperationPlace, context: Context) -> Context:
-        # One context in is one context out, so that what travelled together goes on doing so.
-        last = place.memo
-        if last is None or last[0] is not context:
-            pushed = Context(context.scope, context.correlation_id, context.priority, Causality(place, context))
-            last = place.memo = (context, pushed)
-        result: Context = last[1]
-        return result
-
-    # -- what is owed to scopes
-
-    def drain(self, place: OperationPlace, scope: Scope) -> None:
-        """Tell an operation that nothing more will come of a scope."""
-        log: list[Entry] = []
-        context = scope.origin if scope.origin is not None else Context(scope)
-        trail = scope.trail if scope.trail is not None else self._traffic.trunk.root
-        try:
-            place.operation.drained(place.state, scope, Emitter(log, 0, place.fed))
-        except BaseException as error:
-            self._failures.fail_owing(place, context, scope.position, trail, error)
-        inner = Context(scope, context.correlation_id, context.priority, context.causality)
-        for _, action, argument in log:
-            if scope.run.ended:
-                return
-            if type(action) is str:
-                self._traffic.books.born(scope, 1, place.name)
-                self._traffic.emit(self._traffic.routes.out(place, action), [argument], inner, [0], trail)
-            else:
-                self._act_on(place, inner, 0, trail, action, argument)
-
-    def _gather(self, place: OperationPlace, scope: Scope, data: Any, causality: Any) -> None:
-        origin = scope.origin
-        if origin is None or place in scope.answered:
-            raise AssertionError("unreachable: a list is owed once, and to the scope of a scattered list")
-        books = self._traffic.books
-        gathered = books.answer(scope, place)
-        if gathered:
-            if gathered > 1:
-                books.write(scope.run, ABSORBED, gathered - 1, place.name)
-            books.move(origin.scope, 1)
-        else:
-            books.born(origin.scope, 1, place.name)
-        context = origin
-        if causality is not origin.causality:
-            context = Context(origin.scope, origin.correlation_id, origin.priority, causality)
-        trail = scope.trail if scope.trail is not None else self._traffic.trunk.root
-        self._traffic.emit(self._traffic.routes.out(place, ""), [data], context, [scope.position], trail)
-
-    def _give_up(self, place: OperationPlace, scope: Scope, error: Any) -> None:
-        books = self._traffic.books
-        gathered = books.answer(scope, place)
-        if gathered:
-            books.write(scope.run, DISCARDED, gathered, place.name, "the list stayed incomplete")
-        origin = scope.origin
-        if origin is None:
-            return
-        home = origin.scope.home
-        if home.parent is not None:
-            known = error or next((record.error for record in scope.missing or () if record.error is not None), None)
-            known = known or scope.failed_source
-            home.lose(Missing([scope.position], FAILED, place.name, "its list stayed incomplete", known))
-        if error is not None:
-            self._failures.fail_list(place, error, scope)
+                    self._traffic.emit(
+                        route, [chunk.data[index]], pushed, [chunk.positions[index]], chunk.trail
+                    )
 
 
 def worker_text(task: Task) -> str:
@@ -471,16 +270,3 @@ def correlated(context: Context, item: Any) -> Context:
 def numbered(position: Any, number: int) -> Any:
     """Add the order of emission to a position."""
     return (*position, number) if type(position) is tuple else (position, number)
-
-
-def popped(context: Context) -> Context | None:
-    """Return the context outside the innermost causality."""
-    causality = context.causality
-    if causality is None:
-        return None
-    if causality.context.scope is context.scope and causality.context.correlation_id == context.correlation_id:
-        outer = causality.context
-        if outer.priority == context.priority:
-            return outer
-    return Context(context.scope, context.correlation_id, context.priority, causality.context.causality)
-

@@ -15,9 +15,9 @@ from flowrt.ports import Port, Stream
 if TYPE_CHECKING:
     from flowrt.contract import Executor
     from flowrt.handover import Pace, Reorder
-    from flowrt.ledger import Window
     from flowrt.meters import Meter
     from flowrt.routes import Handler, Route
+    from flowrt.scopes import Window
 
 NESTING_LIMIT = 1_000  # flows inside flows; a recursion deeper than that is taken for one without an end
 UNKNOWN_FLOW = Definition("")  # a path that only names a context (B091)
@@ -56,7 +56,9 @@ class OperationPlace:
         self.declaration = declaration
         self.instance = instance
         self.name = Port(path=flow.path, operation=declaration.name, instance=instance).fullname
-        self.operation: Any = declaration.factory() if declaration.factory is not None else declaration.operation
+        self.operation: Any = (
+            declaration.factory() if declaration.factory is not None else declaration.operation
+        )
         self.state: Any = self.operation.create() if self.operation is not None else None
         self.outs: dict[str, Route] = {}
         self.handlers: dict[str, Handler] = {}
@@ -89,7 +91,9 @@ class FlowPlace:
 
     __slots__ = ("children", "definition", "depth", "instance", "name", "operations", "parent", "path")
 
-    def __init__(self, definition: Definition, parent: FlowPlace | None = None, name: str = "", instance: str = "") -> None:
+    def __init__(
+        self, definition: Definition, parent: FlowPlace | None = None, name: str = "", instance: str = ""
+    ) -> None:
         self.definition = definition
         self.parent = parent
         self.name = name
@@ -104,7 +108,9 @@ class FlowPlace:
         """Find an operation or a flow by its folded name: here, else in the flow around, up to the root."""
         flow: FlowPlace | None = self
         while flow is not None:
-            found: Declaration | Definition | None = flow.definition.operations.get(name) or flow.definition.flows.get(name)
+            found: Declaration | Definition | None = flow.definition.operations.get(
+                name
+            ) or flow.definition.flows.get(name)
             if found is not None:
                 return found
             flow = flow.parent
@@ -200,10 +206,14 @@ class Places:
             step = pending.pop()
             if isinstance(step, Target):
                 found.append(step)
-            elif step.closes_a_circle():  # of flow ports, with no operation in it: nothing ever arrives from there
+            elif (
+                step.closes_a_circle()
+            ):  # of flow ports, with no operation in it: nothing ever arrives from there
                 found.append(Target(None, step.port, step.crossed, dead=True))
             else:
-                ends = [self._follow(stream, base, step) for stream, base in self._streams(step.flow, step.source)]
+                ends = [
+                    self._follow(stream, base, step) for stream, base in self._streams(step.flow, step.source)
+                ]
                 pending += [end for end in reversed(ends) if end is not None]
                 if not ends and step.came_from is not None:
                     found.append(Target(None, step.port, step.crossed, dead=True))
@@ -224,14 +234,19 @@ class Places:
         borders = came_from.crossed
         target = stream.target
         base = flow.descend(target, self.root)
-        _, operation, instance, name = target.key
+        _, operation, _, name = target.key
         if not operation:
             port = Port(path=base.path, name=target.name)
             if base.parent is None:
                 return Target(None, port, borders)
             if base is not flow:  # a nested flow's port named from outside: its way in
                 return Border(base, ("", "", name), (*borders, port), came_from)
-            return Border(base.parent, (base.name.casefold(), base.instance.casefold(), name), (*borders, port), came_from)
+            return Border(
+                base.parent,
+                (base.name.casefold(), base.instance.casefold(), name),
+                (*borders, port),
+                came_from,
+            )
         found = base.lookup(operation)
         if isinstance(found, Declaration):
             place = base.place(found, target.instance)
@@ -286,7 +301,10 @@ def _end_fault(
     where = f'stream "{stream}" at {stream.declared_at}'
     if found is None:
         known = sorted(_known_names(base))
-        return f'{where}: there is no operation or flow "{port.operation}".{did_you_mean(port.operation, known)}', None
+        return (
+            f'{where}: there is no operation or flow "{port.operation}".{did_you_mean(port.operation, known)}',
+            None,
+        )
     if isinstance(found, Definition):
         nested = base.child(port.operation, port.instance)
         return _flow_port_fault(where, nested, port, entering=entering), nested
@@ -294,20 +312,32 @@ def _end_fault(
     if ports is None or port.key[3] in {name.casefold() for name in ports}:
         return None, None
     side = "in-port" if entering else "out-port"
-    return f'{where}: operation "{found.name}" has no {side} {_port_text(port.name)}.{_ports_hint(port.name, ports, found)}', None
+    return (
+        f'{where}: operation "{found.name}" has no {side} {_port_text(port.name)}.{_ports_hint(port.name, ports, found)}',
+        None,
+    )
 
 
 def _flow_port_fault(where: str, nested: FlowPlace, port: Port, *, entering: bool) -> str | None:
     definition = nested.definition
     if entering:
-        ports = {stream.source.name for stream in definition.streams() if not stream.source.operation and not stream.source.path}
+        ports = {
+            stream.source.name
+            for stream in definition.streams()
+            if not stream.source.operation and not stream.source.path
+        }
     else:
-        ports = {stream.target.name for stream in definition.streams() if not stream.target.operation and not stream.target.path}
+        ports = {
+            stream.target.name
+            for stream in definition.streams()
+            if not stream.target.operation and not stream.target.path
+        }
     if port.key[3] in {name.casefold() for name in ports}:
         return None
     side = "way in" if entering else "way out"
-    known = sorted(_port_text(name) for name in ports)
-    hint = did_you_mean(_port_text(port.name), known) if known else f" No stream of it {'starts' if entering else 'ends'} at a port of the flow."
+    known = [f".{name}" if name else "the default one" for name in ports]
+    nothing = f" No stream of it {'starts' if entering else 'ends'} at a port of the flow."
+    hint = did_you_mean(f".{port.name}", known) or nothing
     return f'{where}: flow "{definition.name}" has no {side} {_port_text(port.name)}.{hint}'
 
 

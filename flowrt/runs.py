@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError, RunCancelledError
-from flowrt.ledger import Ledger, RunBooks, ledger_of
+from flowrt.ledger import Ledger, ledger_of
 from flowrt.messages import Chunk, Message, message_of
+from flowrt.scopes import RunBooks
 
 if TYPE_CHECKING:
     from flowrt.driver import Driver
@@ -106,7 +107,10 @@ class Results:
             for entry in self._arrived:
                 if entry.chunk is not None:
                     self._handed_out += entry.left
-                    messages += [(entry.run, message_of(entry.chunk, i)) for i in range(entry.start, len(entry.chunk.data))]
+                    messages += [
+                        (entry.run, message_of(entry.chunk, i))
+                        for i in range(entry.start, len(entry.chunk.data))
+                    ]
                     entry.start = len(entry.chunk.data)
             self._forget_read()
         return messages
@@ -221,7 +225,12 @@ class Run:
         driver, books = self._driver, self.books
         if books is None or not (self._finished or driver.inside() or driver.stopped):
             pictures: list[Ledger] = []
-            driver.post(lambda: (pictures.append(self._picture()), driver.changed.wake()))
+
+            def take_picture() -> None:
+                pictures.append(self._picture())
+                driver.changed.wake()
+
+            driver.post(take_picture)
             if driver.wait_until(lambda: bool(pictures), LEDGER_PATIENCE) and pictures:
                 return pictures[0]
         return self._picture()
@@ -307,6 +316,7 @@ class Run:
         if driver.wait_until(ready, timeout) or self._finished:
             return
         if driver.fatal is not None:
+            driver.fatal_seen = True
             raise driver.fatal
         if driver.stopped:
             raise driver.stopped_error()
@@ -316,6 +326,9 @@ class Run:
         )
 
     def _raise_failure(self) -> None:
+        if isinstance(self._driver.fatal, SystemExit | KeyboardInterrupt) and self._reason is not None:
+            self._driver.fatal_seen = True
+            raise self._driver.fatal
         if self._failures:
             self._results.take_failure(self._failure_entry)
             error = self._failures[0]
@@ -324,9 +337,6 @@ class Run:
             if others and note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
             raise error
-        if isinstance(self._driver.fatal, SystemExit | KeyboardInterrupt):
-            self._driver.fatal_seen = True
-            raise self._driver.fatal
         if self._reason is not None:
             raise self._reason
 

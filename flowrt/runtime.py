@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
@@ -11,10 +10,17 @@ from typing import TYPE_CHECKING, Any, Self
 from flowrt.closing import Closer, CloseReport, closed_in_time, drain_at_exit, raise_unseen
 from flowrt.driver import Driver
 from flowrt.engine import Engine
-from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, FlowStalledError, FlowStoppedError, FlowTimeoutError
+from flowrt.errors import (
+    FlowBuildError,
+    FlowStalledError,
+    FlowStoppedError,
+    FlowTimeoutError,
+    check_count,
+)
 from flowrt.executors.threads import ThreadExecutors
 from flowrt.flow import Definition, Flow
 from flowrt.inbox import Seams
+from flowrt.intake import Entry, Intake, checked_priority
 from flowrt.messages import Chunk, Message, message_of
 from flowrt.meters import MeterRow
 from flowrt.ports import Port
@@ -29,9 +35,6 @@ if TYPE_CHECKING:
     from flowrt.contract import Executor
     from flowrt.operations import Group
     from flowrt.places import OperationPlace
-
-BATCH = 256  # inputs of process_many that are handed over together, at most
-BATCH_SECONDS = 0.001  # and no longer than this, so that the first of a slow iterable go at once
 
 _numbers = count(1)
 _in_use: weakref.WeakKeyDictionary[Any, weakref.ref[FlowRuntime]] = weakref.WeakKeyDictionary()
@@ -69,8 +72,7 @@ class FlowRuntime:
         seams: Seams | None = None,
     ) -> None:
         for limit, value in (("capacity", capacity), ("max_live", max_live), ("max_results", max_results)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise FlowBuildError(f"{limit} is {value!r}; it counts messages, so give an int of 1 or more.")
+            check_count("FlowRuntime", limit, value)
         seams = seams or Seams()
         decided = schedule_named(schedule)
         self.name = name or f"flow-{next(_numbers)}"
@@ -79,8 +81,6 @@ class FlowRuntime:
             self._flow.reset(flow.contents())
         self._strict = strict
         self._sync = schedule == "sync"
-        self._capacity = capacity
-        self._max_results = max_results
         self._driver = Driver(self.name, seams, own_thread=not self._sync and seams.simulation is None)
         self._results = Results(seams.lock())
         self._engine = self._driver.engine = Engine(
@@ -96,16 +96,14 @@ class FlowRuntime:
         self._executors = self._driver.executors = make(
             self.name, seams, self._engine, self._driver.post, self._crash, parallelism=parallelism
         )
-        self._driver.has_room = lambda: 2 * self._load() < capacity
         self._driver.on_stop = lambda: closed_in_time(self)
         self._closer = Closer(self._driver)
+        self._intake = Intake(self._driver, self._results, capacity, max_results)
         self._on_result: list[Callable[[Message], None]] = []
         self._build_lock = seams.lock()
         self._changed = True
         self._built: Any = None
         self._started = False
-        self._posted: dict[int, int] = {}
-        self._taken = 0
 
     def __repr__(self) -> str:
         return f'<flow runtime "{self.name}">'
@@ -136,7 +134,7 @@ class FlowRuntime:
 
     def _build(self) -> None:
         """Swap a changed flow in, whole or not at all; and start."""
-        if self._closer.begun or self._driver.stopped:
+        if self._driver.closing or self._driver.stopped:
             raise self._driver.stopped_error()
         if self._changed:
             with self._build_lock:
@@ -162,9 +160,13 @@ class FlowRuntime:
         self._driver.post(self._engine.change, definition)
 
     def _claim(self, definition: Definition) -> None:
-        for declaration in definition.operations.values():
+        for declaration in definition.all_operations():
             operation = declaration.operation
-            if operation is None or declaration.factory is not None or type(operation).__module__.startswith("flowrt."):
+            if (
+                operation is None
+                or declaration.factory is not None
+                or type(operation).__module__.startswith("flowrt.")
+            ):
                 continue
             owner = _in_use.get(operation, lambda: None)()
             if owner is not None and owner is not self and not owner._driver.stopped:
@@ -204,15 +206,14 @@ class FlowRuntime:
             FlowStoppedError: the runtime is closed or closing; nothing was sent.
         """
         if isinstance(port, Message):
-            port, data, correlation_id, priority = port.port, port.data, port.correlation_id, port.priority
-        where = Port.parse(port)
-        _check_priority(priority)
+            message = port
+            port, data = message.port, message.data
+            correlation_id, priority = message.correlation_id, message.priority
+        entry = Entry(Port.parse(port), correlation_id, checked_priority(priority))
         self._build()
         run = Run(self._driver, self._results)
-        self._make_room(timeout)
-        self._driver.post(self._take_input, run, where, data, correlation_id, priority)
-        self._count_posted(1)
-        self._after_posting(run)
+        self._intake.send(run, entry, data, timeout)
+        self._work_off(run)
         return run
 
     def process_many(
@@ -229,23 +230,11 @@ class FlowRuntime:
         The iterable is pulled on the calling thread, as there is room. What it raises is raised here; the items accepted before are
         worked off. Arguments and errors otherwise as for `process`; `timeout`: seconds for each wait for room.
         """
-        where = Port.parse(port)
-        _check_priority(priority)
+        entry = Entry(Port.parse(port), correlation_id, checked_priority(priority))
         self._build()
         run = Run(self._driver, self._results)
-        self._driver.post(self._engine.start, run)
-        first = 0
-        try:
-            for batch in self._batches(iterable):
-                self._make_room(timeout)
-                self._driver.post(self._feed, run, where, batch, first, correlation_id, priority)
-                self._count_posted(len(batch))
-                first += len(batch)
-                if self._closer.begun or self._driver.stopped:
-                    raise self._driver.stopped_error()
-        finally:
-            self._driver.post(self._end_input, run)
-        self._after_posting(run)
+        self._intake.send_many(run, entry, iterable, timeout)
+        self._work_off(run)
         return run
 
     def event_processor(self, port: str | Port) -> Callable[..., None]:
@@ -257,75 +246,9 @@ class FlowRuntime:
 
         return send
 
-    def _batches(self, iterable: Iterable[Any]) -> Iterator[list[Any]]:
-        clock, size = self._driver.seams.clock, max(1, min(BATCH, self._capacity))
-        batch: list[Any] = []
-        end = 0.0
-        failure: BaseException | None = None
-        items = iter(iterable)
-        while True:
-            try:
-                batch.append(next(items))
-            except StopIteration:
-                break
-            except BaseException as error:
-                failure = error  # what it gave before is handed over first
-                break
-            if len(batch) >= size or clock.now() >= end:
-                yield batch
-                batch = []
-                end = clock.now() + BATCH_SECONDS
-        if batch:
-            yield batch
-        if failure is not None:
-            raise failure
-
-    def _count_posted(self, messages: int) -> None:
-        # One writer per key, summed by readers: no lock, and an interrupt between posting and counting costs no room.
-        ident = threading.get_ident()
-        self._posted[ident] = self._posted.get(ident, 0) + messages
-
-    def _load(self) -> int:
-        return sum(list(self._posted.values())) - self._taken + self._engine.books.outside.live
-
-    def _make_room(self, timeout: float | None) -> None:
-        if self._results.unread >= self._max_results:
-            raise FlowOverloadError(
-                f'runtime "{self.name}" holds max_results={self._max_results} unread results. Read them (wait_for_result, run.results), or '
-                "subscribe with on_result, which keeps none."
-            )
-        if self._load() < self._capacity or self._driver.inside():
-            return
-        driver = self._driver
-        if not driver.wait_until(lambda: self._load() < max(1, self._capacity // 2), timeout, driver.room):
-            if driver.stopped:
-                raise driver.stopped_error()
-            raise FlowTimeoutError(
-                f'runtime "{self.name}": no room for input within {timeout} s: capacity={self._capacity} messages are live. Nothing was sent; '
-                "wait longer, raise capacity, or speed the slowest operation up."
-            )
-
-    def _after_posting(self, run: Run) -> None:
-        if self._driver.stopped and not run.done:
-            raise self._driver.stopped_error()
+    def _work_off(self, run: Run) -> None:
         if self._sync and not self._driver.inside():
-            self._driver.work_off(lambda: run.done)
-
-    def _take_input(self, run: Run, port: Port, data: Any, correlation_id: object, priority: int) -> None:
-        self._taken += 1
-        if self._driver.stopped:
-            run.finished(self._driver.stopped_error())
-        else:
-            self._engine.take_input(run, port, data, correlation_id, priority)
-
-    def _feed(self, run: Run, port: Port, batch: list[Any], first: int, correlation_id: object, priority: int) -> None:
-        self._taken += len(batch)
-        if run.books is not None and not self._driver.stopped:
-            self._engine.feed(run.books, port, batch, first, correlation_id, priority)
-
-    def _end_input(self, run: Run) -> None:
-        if run.books is not None:
-            self._engine.end_input(run.books)
+            self._driver.wait_until(lambda: run.done, None)
 
     # -- results
 
@@ -367,7 +290,7 @@ class FlowRuntime:
             self._refuse_inside("for a result")
             self._start_if_open()
             if until_idle:
-                driver.post(driver.when_idle, lambda: (idle.append(True), driver.changed.wake()))
+                self._tell_when_idle(idle)
             driver.wait_until(ready, timeout)
         if taken:
             return self._given(taken[0])
@@ -377,7 +300,9 @@ class FlowRuntime:
         if driver.stopped:
             raise driver.stopped_error()
         if until_idle:
-            raise FlowTimeoutError(f'runtime "{self.name}": no result came within {timeout} s, and there is still work under way.')
+            raise FlowTimeoutError(
+                f'runtime "{self.name}": no result came within {timeout} s, and there is still work under way.'
+            )
         return None
 
     def _given(self, found: Arrived | Message) -> Message:
@@ -395,13 +320,22 @@ class FlowRuntime:
         if driver.stopped:
             return
         self._start_if_open()
-        driver.post(driver.when_idle, lambda: (idle.append(True), driver.changed.wake()))
+        self._tell_when_idle(idle)
         if not driver.wait_until(lambda: bool(idle), timeout) and not driver.stopped:
-            raise FlowTimeoutError(f'runtime "{self.name}" was not idle within {timeout} s: {self._engine.books.live} messages are live.')
+            raise FlowTimeoutError(
+                f'runtime "{self.name}" was not idle within {timeout} s: {self._engine.books.live} messages are live.'
+            )
         self._raise_fatal()
 
+    def _tell_when_idle(self, idle: list[bool]) -> None:
+        def tell() -> None:
+            idle.append(True)
+            self._driver.changed.wake()
+
+        self._driver.post(self._driver.when_idle, tell)
+
     def _start_if_open(self) -> None:
-        if not (self._closer.begun or self._driver.stopped):
+        if not (self._driver.closing or self._driver.stopped):
             self._build()
 
     def _refuse_inside(self, what: str) -> None:
@@ -421,7 +355,9 @@ class FlowRuntime:
         Runs on: the engine's thread. What it raises is reported to `on_exception`, else by `close()`; the flow goes on.
         Returns: a function that removes it.
         """
-        return self._subscribe(lambda: self._add_result_handler(handler), lambda: _discard(self._on_result, handler))
+        return self._subscribe(
+            lambda: self._add_result_handler(handler), lambda: _discard(self._on_result, handler)
+        )
 
     def on_message(self, handler: Callable[[Message], None]) -> Callable[[], None]:
         """Have every message shown to `handler` as it is about to enter an in-port, or to leave as a result.
@@ -429,7 +365,9 @@ class FlowRuntime:
         Runs on: the engine's thread, before the message is worked on. What it raises is contained, as for `on_result`.
         Returns: a function that removes it.
         """
-        return self._subscribe(lambda: self._engine.add_tap(handler), lambda: self._engine.remove_tap(handler))
+        return self._subscribe(
+            lambda: self._engine.add_tap(handler), lambda: self._engine.remove_tap(handler)
+        )
 
     def on_exception(self, handler: Callable[[Any], None]) -> Callable[[], None]:
         """Have errors that no causality took handed to `handler`; the run they belong to then does not fail.
@@ -489,7 +427,7 @@ class FlowRuntime:
 
     def fetch(self, task: Group, *, late: bool) -> None:
         """Any thread: have the engine look at a task."""
-        if late and (self._closer.begun or self._driver.stopped):
+        if late and (self._driver.closing or self._driver.stopped):
             raise self._driver.stopped_error()
         self._driver.post(self._engine.fetch, task)
 
@@ -555,7 +493,9 @@ class FlowRuntime:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, body: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, body: BaseException | None, trace: TracebackType | None
+    ) -> None:
         report = self._close(5.0, 60.0)
         unseen = self._unseen()
         if not report.clean:
@@ -575,11 +515,6 @@ def _by_run(chunk: Chunk) -> Iterator[Chunk]:
 def _meter_row(place: OperationPlace) -> MeterRow:
     declaration: Declaration = place.declaration
     return MeterRow(place.name, str(declaration.mode), place.meter.calls, place.meter.busy)
-
-
-def _check_priority(priority: object) -> None:
-    if not isinstance(priority, int) or isinstance(priority, bool):
-        raise FlowError(f"a priority is an int, higher goes first; got {type(priority).__name__}.")
 
 
 def _discard(handlers: list[Any], handler: Any) -> None:

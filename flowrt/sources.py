@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.contract import PullTask
 from flowrt.errors import FlowStoppedError
-from flowrt.ledger import ABSORBED, FAILED, Missing, Scope, Window
+from flowrt.ledger import ABSORBED, FAILED
 from flowrt.messages import CHUNK_SIZE, Context, Message, Positions, Trail
 from flowrt.operations import Emit, Failure, close_iterator
+from flowrt.scopes import Missing, Scope, Window
 
 if TYPE_CHECKING:
     from flowrt.failures import Failures
     from flowrt.handover import Pace
-    from flowrt.ledger import RunBooks
     from flowrt.places import OperationPlace
+    from flowrt.scopes import RunBooks
     from flowrt.traffic import Traffic
 
 
@@ -27,7 +28,22 @@ class Source:
     Invariant: `scope` has a token from opening to closing.
     """
 
-    __slots__ = ("closed", "context", "count", "given", "input", "items", "message", "place", "position", "pulling", "scope", "stream", "trail", "window")
+    __slots__ = (
+        "closed",
+        "context",
+        "count",
+        "given",
+        "input",
+        "items",
+        "message",
+        "place",
+        "position",
+        "pulling",
+        "scope",
+        "stream",
+        "trail",
+        "window",
+    )
 
     def __init__(
         self, place: OperationPlace, scope: Scope, message: Message, trail: Trail, items: Any, window: Window
@@ -74,7 +90,12 @@ class Sources:
     # -- opening
 
     def open_scattered(
-        self, place: OperationPlace, message: Message, context: Context, trail: Trail, order: tuple[Any, str, str, int]
+        self,
+        place: OperationPlace,
+        message: Message,
+        context: Context,
+        trail: Trail,
+        order: tuple[Any, str, str, int],
     ) -> None:
         """Open the scope of a scattered list, whose input message stays live until all items are out."""
         items, stream, count, limit = order
@@ -94,7 +115,9 @@ class Sources:
                 return
         self._add(source)
 
-    def open_generator(self, place: OperationPlace, message: Message, context: Context, trail: Trail, iterator: Any) -> None:
+    def open_generator(
+        self, place: OperationPlace, message: Message, context: Context, trail: Trail, iterator: Any
+    ) -> None:
         """Take over an iterator that a generator operation opened for an input, which stays live until it ends."""
         window = self._window(place, place.declaration.window)
         scope = self._traffic.books.open_scope(context.scope, window, home=False)
@@ -151,7 +174,9 @@ class Sources:
                         siblings.rotate(-1)
                         if not source.pulling:
                             return source
-                elif nothing_under_way:  # so that a shared window cannot lock out whoever has nothing under way
+                elif (
+                    nothing_under_way
+                ):  # so that a shared window cannot lock out whoever has nothing under way
                     for source in siblings:
                         if not (source.pulling or source.scope.live or source.scope.open_children):
                             return source
@@ -207,7 +232,13 @@ class Sources:
             self._send_by_port(source, data, first)
         else:
             route = traffic.routes.out(source.place, "")
-            traffic.emit(route, data, source.context, self._positions(source, range(first, first + len(data))), source.trail)
+            traffic.emit(
+                route,
+                data,
+                source.context,
+                self._positions(source, range(first, first + len(data))),
+                source.trail,
+            )
 
     def _send_by_port(self, source: Source, data: list[Any], first: int) -> None:
         ports: dict[str, tuple[list[Any], list[int]]] = {}
@@ -248,7 +279,14 @@ class Sources:
         place, context = source.place, source.input
         gathered = source.scope if source.stream is not None else None
         source.scope.failed_source = self._failures.fail(
-            place, source.message, context, source.position, source.trail, error, after=source.given, owed=gathered
+            place,
+            source.message,
+            context,
+            source.position,
+            source.trail,
+            error,
+            after=source.given,
+            owed=gathered,
         )
         self._traffic.books.let_go(source.scope)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.ledger import ABSORBED, DELIVERED, FAILED, UNCONNECTED, Books
 from flowrt.errors import FlowBuildError, describe
+from flowrt.ledger import ABSORBED, DELIVERED, FAILED, UNCONNECTED, Books
 from flowrt.messages import CHUNK_SIZE, Chunk, Context, Positions, Trail, Trunk
 from flowrt.ports import Port
 from flowrt.routes import Handler, Route
@@ -26,7 +26,13 @@ class Traffic:
     """
 
     def __init__(
-        self, routes: Routes, books: Books, schedule: Schedule, deliver: Callable[[Chunk], None], *, strict: bool
+        self,
+        routes: Routes,
+        books: Books,
+        schedule: Schedule,
+        deliver: Callable[[Chunk], None],
+        *,
+        strict: bool,
     ) -> None:
         self.routes = routes
         self.books = books
@@ -35,11 +41,20 @@ class Traffic:
         self._deliver = deliver
         self.tap: Callable[[Chunk], None] | None = None
         self.strict = strict
+        # Between turns, workers' outcomes arrive: a depth-first schedule must not put them before what they came after.
+        self.in_turn = False
         self.lost: Callable[[FlowError, Chunk], None]
         self.refused: Callable[[FlowError, Chunk], None]
 
     def emit(
-        self, route: Route, data: list[Any], contexts: Contexts, positions: Positions, trail: Trail, *, outside: bool = False
+        self,
+        route: Route,
+        data: list[Any],
+        contexts: Contexts,
+        positions: Positions,
+        trail: Trail,
+        *,
+        outside: bool = False,
     ) -> None:
         """Send live messages out of a port. The lists become the chunk's own."""
         targets = route.targets
@@ -84,7 +99,7 @@ class Traffic:
         self._put(chunk, outside=outside)
 
     def _put(self, chunk: Chunk, *, outside: bool) -> None:
-        if outside:
+        if outside or not self.in_turn:
             self.schedule.put_input(chunk)
         else:
             self.schedule.put(chunk)
@@ -93,18 +108,9 @@ class Traffic:
         """Deliver results."""
         if self.tap is not None:
             self.tap(chunk)
-        data, contexts, where = chunk.data, chunk.context, chunk.handler.port.fullname
-        if type(contexts) is list:
-            live = [context for context in contexts if not context.scope.run.ended]
-            if len(live) < len(contexts):  # the tap cancelled a run
-                chunk.data = [item for item, context in zip(data, contexts, strict=True) if not context.scope.run.ended]
-                chunk.context = contexts = live
-                if not live:
-                    return
-        elif contexts.scope.run.ended:
-            return
-        self._deliver(chunk)
-        self.end(DELIVERED, data, contexts, where, None)
+        if chunk.leave_out_ended():  # the tap may have cancelled a run
+            self._deliver(chunk)
+            self.end(DELIVERED, chunk.data, chunk.context, chunk.handler.port.fullname, None)
 
     def _multiply(self, route: Route, extra: int, contexts: Contexts, messages: int) -> None:
         where = route.port.fullname
@@ -145,6 +151,7 @@ class Traffic:
 
 
 def unconnected_error(port: Port) -> FlowBuildError:
+    """Say that under `strict` nothing may leave where no stream takes it."""
     return FlowBuildError(
         f'strict: a message left at "{port}", and no stream takes what leaves there. Connect it, or do not ask for strict=True.'
     )

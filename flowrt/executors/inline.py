@@ -9,9 +9,9 @@ from flowrt.executors.tasks import prepare
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
-    from flowrt.ledger import RunBooks
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
+    from flowrt.scopes import RunBooks
 
 
 class InlineExecutor:

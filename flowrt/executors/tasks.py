@@ -29,7 +29,9 @@ def waiting_of(place: OperationPlace, chunk: Chunk, reports: Reports) -> list[Wa
     return _by_key(place, chunk, by_key, reports)
 
 
-def _by_key(place: OperationPlace, chunk: Chunk, by_key: Callable[[Any], Any], reports: Reports) -> list[Waiting]:
+def _by_key(
+    place: OperationPlace, chunk: Chunk, by_key: Callable[[Any], Any], reports: Reports
+) -> list[Waiting]:
     found: list[Waiting] = []
     while chunk.data:
         head = chunk.cut(1)

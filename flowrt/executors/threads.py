@@ -1,8 +1,8 @@
 """Pools of threads: workers cut groups from a backlog behind one lock.
 
-    engine ── submit ──► backlog ── take ──► worker: perform ── post ──► inbox ──► engine: report
-                            ▲                   │
-                            └──── what a stopped group has not begun
+engine ── submit ──► backlog ── take ──► worker: perform ── post ──► inbox ──► engine: report
+▲                   │
+└──── what a stopped group has not begun
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from flowrt.container import Declaration
     from flowrt.inbox import Seams, ThreadLike
-    from flowrt.ledger import RunBooks
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
+    from flowrt.scopes import RunBooks
 
 Post = Callable[..., None]
 
@@ -35,7 +35,15 @@ class ThreadPool:
     Called on: the engine's thread, but for what the workers run.
     """
 
-    def __init__(self, name: str, workers: int, seams: Seams, reports: Reports, post: Post, crash: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        workers: int,
+        seams: Seams,
+        reports: Reports,
+        post: Post,
+        crash: Callable[[BaseException], None],
+    ) -> None:
         self._name = name
         self._workers = workers
         self._seams = seams
@@ -190,7 +198,14 @@ class ThreadExecutors:
     """The executors of one runtime: its engine's thread, and pools by name or by operation."""
 
     def __init__(
-        self, name: str, seams: Seams, reports: Reports, post: Post, crash: Callable[[BaseException], None], *, parallelism: bool
+        self,
+        name: str,
+        seams: Seams,
+        reports: Reports,
+        post: Post,
+        crash: Callable[[BaseException], None],
+        *,
+        parallelism: bool,
     ) -> None:
         self._name = name
         self._seams = seams
@@ -209,7 +224,9 @@ class ThreadExecutors:
         pool = self._pools.get(key)
         if pool is None:
             name = f"{self._name}/{mode.pool or declaration.name}"
-            pool = self._pools[key] = ThreadPool(name, mode.workers, self._seams, self._reports, self._post, self._crash)
+            pool = self._pools[key] = ThreadPool(
+                name, mode.workers, self._seams, self._reports, self._post, self._crash
+            )
         return pool
 
     def all(self) -> list[ThreadPool]:

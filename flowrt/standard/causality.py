@@ -63,6 +63,7 @@ class PopCausality(StatelessOperation):
 
 
 def nothing_to_pop(name: str) -> FlowBuildError:
+    """Say that a message is in no causality."""
     return FlowBuildError(
         f'PopCausality "{name}" got a message that is in no causality. Put a PushCausality in front of it on every way that leads here.'
     )

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import Factory, define, field, frozen
 
-from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError
-from flowrt.ledger import ABSORBED, Missing, Part
+from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError, check_count
+from flowrt.ledger import ABSORBED
 from flowrt.messages import first_position, position_key
-from flowrt.operations import Batch, Emitter, StatelessOperation, missing_text
+from flowrt.operations import Batch, Emitter, StatelessOperation
+from flowrt.scopes import Missing, Part, missing_text
 
 if TYPE_CHECKING:
-    from flowrt.ledger import RunBooks, Scope
     from flowrt.messages import Message
+    from flowrt.scopes import RunBooks, Scope
 
 OnMissing = Literal["fail", "skip", "collect"]
 POSITIONS_SHOWN = 10  # arbitrary: more than that nobody reads
@@ -41,9 +42,7 @@ class Scatter(StatelessOperation):
 
     def __init__(self, name: str, *, window: int = 1024) -> None:
         super().__init__(name)
-        if not isinstance(window, int) or isinstance(window, bool) or window < 1:
-            raise FlowBuildError(f'Scatter "{name}": window is {window!r}; it counts messages, so give an int of 1 or more.')
-        self.window = window
+        self.window = check_count(f'Scatter "{name}"', "window", window)
 
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
         """Open a scope for the list; `FlowBuildError` as the cause if it is none."""
@@ -83,6 +82,10 @@ class _List:
     positions: list[Any] = Factory(list)
     announced: int | None = None
     causality: Any = None
+
+    def arrived(self) -> set[int | None]:
+        """Return the positions of the items that are here."""
+        return {first_position(position) for stretch in self.positions for position in stretch}
 
 
 @define(eq=False)
@@ -140,8 +143,12 @@ class Gather:
     bracket = -1
 
     def __attrs_post_init__(self) -> None:
+        for limit, value in (("max_open", self.max_open), ("max_waiting", self.max_waiting)):
+            check_count(f'Gather "{self.name}"', limit, value)
         if self.on_missing not in ("fail", "skip", "collect"):
-            raise FlowBuildError(f'Gather "{self.name}": on_missing is {self.on_missing!r}. Choose "fail", "skip" or "collect".')
+            raise FlowBuildError(
+                f'Gather "{self.name}": on_missing is {self.on_missing!r}. Choose "fail", "skip" or "collect".'
+            )
 
     def create(self) -> _Waiting:
         return _Waiting()
@@ -181,7 +188,9 @@ class Gather:
             return
         owed = state.lists.get(scope)
         if owed is None:
-            owed = state.lists[scope] = _List(causality=scope.origin.causality if scope.origin is not None else None)
+            owed = state.lists[scope] = _List(
+                causality=scope.origin.causality if scope.origin is not None else None
+            )
         data, positions = batch.data, batch.positions
         room = len(data) if owed.announced is None else owed.announced - len(owed.items)
         if room < len(data):
@@ -202,7 +211,9 @@ class Gather:
                 continue
             owed = state.lists.get(scope)
             if owed is None:
-                owed = state.lists[scope] = _List(causality=scope.origin.causality if scope.origin is not None else None)
+                owed = state.lists[scope] = _List(
+                    causality=scope.origin.causality if scope.origin is not None else None
+                )
             owed.announced = number
             self._complete(state, scope, owed, emit)
 
@@ -246,13 +257,15 @@ class Gather:
             return
         owed = state.lists.pop(scope, None)
         if owed is None:
-            if scope.origin is None:  # a run: what waits under correlation ids stays there, for other runs to complete
+            if (
+                scope.origin is None
+            ):  # a run: what waits under correlation ids stays there, for other runs to complete
                 return
             owed = _List(causality=scope.origin.causality)
         missing = self._missing(scope, owed, counted=emit.is_fed("count"))
         items = self._in_order(owed)
         if self.on_missing == "collect":
-            emit.gather(scope, Gathered(items, tuple(_failures(missing, owed))), owed.causality)
+            emit.gather(scope, Gathered(items, tuple(_failures(missing))), owed.causality)
         elif not missing or self.on_missing == "skip":
             emit.gather(scope, items, owed.causality)
         elif all(record.error is not None for record in missing):
@@ -265,24 +278,32 @@ class Gather:
         if not counted:
             records = [record for record in records if record.what != ABSORBED]
         if scope.failed_source is not None:
-            records.append(Missing(None, "never produced", _source(scope), "the iterable raised", scope.failed_source))
+            records.append(
+                Missing(None, "never produced", _source(scope), "the iterable raised", scope.failed_source)
+            )
         elif counted and owed.announced is None and not records:
             records.append(Missing(None, "never counted", f"{self.name}.count", "its count never came"))
-        arrived: set[int] | None = None
+        arrived: set[int | None] | None = None
         left = []
         for record in records:
             if record.positions is None:
                 left.append(record)
                 continue
             if arrived is None:
-                arrived = {first_position(position) for stretch in owed.positions for position in stretch}
-            absent = [p for p in dict.fromkeys(map(first_position, record.positions)) if p is not None and p not in arrived]
+                arrived = owed.arrived()
+            absent = [
+                p
+                for p in dict.fromkeys(map(first_position, record.positions))
+                if p is not None and p not in arrived
+            ]
             if absent:
                 left.append(Missing(absent, record.what, record.where, record.reason, record.error))
         if counted and owed.announced is not None and not left and len(owed.items) < owed.announced:
-            known = arrived if arrived is not None else {first_position(p) for s in owed.positions for p in s}
+            known = arrived if arrived is not None else owed.arrived()
             elsewhere = [p for p in range(owed.announced) if p not in known]
-            left.append(Missing(elsewhere or None, "gone", "another gather or a result port", "it never came here"))
+            left.append(
+                Missing(elsewhere or None, "gone", "another gather or a result port", "it never came here")
+            )
         return left
 
     def _incomplete(self, scope: Scope, missing: list[Missing], owed: _List) -> GatherIncompleteError:
@@ -296,7 +317,7 @@ class Gather:
             f"missing{which}: {missing_text(missing)}. Let every item arrive, leave the count stream out if operations may absorb "
             'items, or choose on_missing="skip" or "collect".',
             self.name,
-            tuple((position, str(record)) for position, record in gone),
+            tuple((position, str(record)) for position, record in sorted(gone, key=_by_position)),
         )
 
     # -- correlation ids
@@ -358,7 +379,7 @@ class Gather:
         """Forget the lists and the parts of a run, and only those."""
         for lists in (state.lists, state.answered):
             for scope in [scope for scope in lists if scope.run is run]:
-                del lists[scope]  # type: ignore[attr-defined]
+                del lists[scope]
         for correlation_id, bucket in list(state.buckets.items()):
             if any(part.scope is not None and part.scope.run is run for part in bucket.parts):
                 bucket.parts = deque(p for p in bucket.parts if p.scope is None or p.scope.run is not run)
@@ -384,7 +405,11 @@ def _is_count(number: object) -> bool:
 
 
 def _describe_count(came: object) -> str:
-    return "a negative number" if isinstance(came, int) and not isinstance(came, bool) else f"a {type(came).__name__}"
+    return (
+        "a negative number"
+        if isinstance(came, int) and not isinstance(came, bool)
+        else f"a {type(came).__name__}"
+    )
 
 
 def _announced(owed: _List) -> str:
@@ -392,10 +417,19 @@ def _announced(owed: _List) -> str:
 
 
 def _source(scope: Scope) -> str:
-    return scope.stream.port.fullname.removesuffix(".stream") if scope.stream is not None else "an unknown place"
+    return (
+        scope.stream.port.fullname.removesuffix(".stream") if scope.stream is not None else "an unknown place"
+    )
 
 
-def _failures(missing: list[Missing], owed: _List) -> Iterable[tuple[int | None, str, BaseException | None]]:
-    rows = [(position, str(record), record.error) for record in missing for position in (record.positions or (None,))]
-    return sorted(rows, key=lambda row: (row[0] is None, row[0] or 0))
+def _failures(missing: list[Missing]) -> Iterable[tuple[int | None, str, BaseException | None]]:
+    rows = [
+        (position, str(record), record.error)
+        for record in missing
+        for position in (record.positions or (None,))
+    ]
+    return sorted(rows, key=_by_position)
 
+
+def _by_position(row: tuple[Any, ...]) -> tuple[bool, int]:
+    return row[0] is None, row[0] or 0

@@ -8,9 +8,9 @@ from typing import Any
 from flowrt.container import Declaration, FlowOperationContainer
 from flowrt.errors import FlowBuildError
 from flowrt.messages import Message
-from flowrt.operations import shape_of
 from flowrt.ports import Port
 from flowrt.runtime import FlowRuntime
+from flowrt.signatures import shape_of
 
 
 def drive(operation: Any, *inputs: Any, port: str = "") -> list[Message]:
@@ -28,9 +28,14 @@ def drive(operation: Any, *inputs: Any, port: str = "") -> list[Message]:
     container = _container_of(operation)
     declarations = list(container)
     if len(declarations) != 1:
-        raise FlowBuildError(f"drive runs one operation alone; the container holds {len(declarations)}. Select by making one of its own.")
+        raise FlowBuildError(
+            f"drive runs one operation alone; the container holds {len(declarations)}. Select by making one of its own."
+        )
     declaration = declarations[0]
-    messages = [given if isinstance(given, Message) else Message(_in_port(declaration, port), given) for given in inputs]
+    messages = [
+        given if isinstance(given, Message) else Message(_in_port(declaration, port), given)
+        for given in inputs
+    ]
     emitted: list[Message] = []
     with FlowRuntime(schedule="sync", parallelism=False, name="drive") as runtime:
         runtime.capture_unconnected()
@@ -41,7 +46,9 @@ def drive(operation: Any, *inputs: Any, port: str = "") -> list[Message]:
         runtime.on_result(emitted.append)
         for message in messages:
             entry = Port(name=f"in {message.port.name}".strip())
-            runtime.process(entry, message.data, correlation_id=message.correlation_id, priority=message.priority).wait()
+            runtime.process(
+                entry, message.data, correlation_id=message.correlation_id, priority=message.priority
+            ).wait()
     return emitted
 
 

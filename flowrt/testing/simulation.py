@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flowrt.contract import Executor, PullTask, Reports, Task
@@ -22,9 +23,9 @@ from flowrt.testing.clock import FakeClock
 
 if TYPE_CHECKING:
     from flowrt.container import Declaration
-    from flowrt.ledger import RunBooks
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
+    from flowrt.scopes import RunBooks
 
 Choose = Callable[[int], int]
 Action = tuple[str, Callable[[], None]]
@@ -114,7 +115,9 @@ class SimulatedExecutor:
         found: list[Action] = []
         if len(self._current) < self._workers and (self._pulls or self._backlog.ready):
             found.append((f"start {self._name}#{self._started}", self._start))
-        found += [(f"finish {self._name}#{number}", lambda number=number: self._finish(number)) for number in self._current]
+        found += [
+            (f"finish {self._name}#{number}", partial(self._finish, number)) for number in self._current
+        ]
         return found
 
     def _start(self) -> None:
@@ -150,7 +153,11 @@ class SimulatedExecutor:
 
     def locate(self, run: RunBooks) -> list[tuple[str, int]]:
         found = [(waiting.place.name, of_run(run, waiting.chunk)) for waiting in self._backlog]
-        found += [(task.place.name, of_run(run, task.chunk)) for task in self._current.values() if isinstance(task, Task)]
+        found += [
+            (task.place.name, of_run(run, task.chunk))
+            for task in self._current.values()
+            if isinstance(task, Task)
+        ]
         return found
 
     def collect(self) -> None:
@@ -170,7 +177,13 @@ class SimulatedExecutors:
     """The executors of a simulated runtime."""
 
     def __init__(
-        self, simulation: Simulation, seams: Seams, reports: Reports, post: Callable[..., None], *, parallelism: bool
+        self,
+        simulation: Simulation,
+        seams: Seams,
+        reports: Reports,
+        post: Callable[..., None],
+        *,
+        parallelism: bool,
     ) -> None:
         self._simulation = simulation
         self._reports = reports
@@ -197,6 +210,6 @@ class SimulatedExecutors:
 
 def simulated(seed: int = 0) -> Seams:
     """Return seams for a runtime on one thread, with a fake clock and a seeded choice of what happens next."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - to be repeatable is the point
     simulation = Simulation(rng.randrange)
     return Seams(clock=simulation.clock, rng=rng, executors=simulation.executors, simulation=simulation)

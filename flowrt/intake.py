@@ -1,0 +1,161 @@
+"""How input gets in: with room for it, in order, and never after the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from flowrt.errors import FlowBuildError, FlowOverloadError, FlowTimeoutError
+
+if TYPE_CHECKING:
+    from flowrt.clock import Clock
+    from flowrt.driver import Driver
+    from flowrt.ports import Port
+    from flowrt.runs import Results, Run
+
+BATCH = 256  # inputs of one iterable that are handed over together, at most; arbitrary, a quarter of a chunk
+BATCH_SECONDS = 0.001  # and no longer than this, so that the first of a slow iterable go at once
+
+
+@frozen
+class Entry:
+    """Where input enters, and what it carries besides its data."""
+
+    port: Port
+    correlation_id: object
+    priority: int
+
+
+class Intake:
+    """The outside's way in.
+
+    Room is computed from counters with one writer each, instead of permits that an interrupt could leak: posted by each calling
+    thread, taken by the engine, live by the ledger. A message counts as posted only after it was, so at worst too little is counted.
+    Called on: any thread; the underscored methods that the engine is posted, on the engine's.
+    """
+
+    def __init__(self, driver: Driver, results: Results, capacity: int, max_results: int) -> None:
+        self._driver = driver
+        self._results = results
+        self._capacity = capacity
+        self._max_results = max_results
+        self._posted: dict[int, int] = {}
+        self._taken = 0
+        driver.has_room = self._half_empty
+
+    def send(self, run: Run, entry: Entry, data: Any, timeout: float | None) -> None:
+        """Post the one input of a run, when there is room."""
+        self._room(timeout)
+        self._driver.post(self._take, run, entry, data)
+        self._count(1)
+        if self._driver.stopped and run.books is None:
+            raise self._driver.stopped_error()
+
+    def send_many(self, run: Run, entry: Entry, iterable: Iterable[Any], timeout: float | None) -> None:
+        """Post the inputs of a run, as there is room; return when the last is posted."""
+        items = iter(iterable)
+        self._driver.post(self._open, run)
+        first = 0
+        try:
+            for batch in batches_of(items, min(BATCH, self._capacity), self._driver.seams.clock):
+                while batch:
+                    room = self._room(timeout)
+                    self._driver.post(self._feed, run, entry, batch[:room], first)
+                    self._count(len(batch[:room]))
+                    first += len(batch[:room])
+                    batch = batch[room:]  # noqa: PLW2901 - the rest waits for more room
+                    if self._driver.stopped or self._driver.closing:
+                        raise self._driver.stopped_error()
+        finally:
+            self._driver.post(self._end, run)
+
+    def _load(self) -> int:
+        return sum(list(self._posted.values())) - self._taken + self._driver.engine.books.outside.live
+
+    def _half_empty(self) -> bool:
+        return self._load() < max(1, self._capacity // 2)
+
+    def _count(self, messages: int) -> None:
+        ident = threading.get_ident()
+        self._posted[ident] = self._posted.get(ident, 0) + messages
+
+    def _room(self, timeout: float | None) -> int:
+        """Wait until there is room, except inside; return for how many."""
+        driver = self._driver
+        if self._results.unread >= self._max_results:
+            raise FlowOverloadError(
+                f'runtime "{driver.name}" holds max_results={self._max_results} unread results. Read them (wait_for_result, run.results), or '
+                "subscribe with on_result, which keeps none."
+            )
+        if driver.inside():
+            return BATCH
+        room = self._capacity - self._load()
+        if room <= 0:
+            if not driver.wait_until(self._half_empty, timeout, driver.room):
+                if driver.stopped or driver.closing:
+                    raise driver.stopped_error()
+                raise FlowTimeoutError(
+                    f'runtime "{driver.name}": no room for input within {timeout} s: capacity={self._capacity} messages are live. Nothing more '
+                    "was sent; wait longer, raise capacity, or speed the slowest operation up."
+                )
+            room = self._capacity - self._load()
+        return max(1, room)
+
+    def _take(self, run: Run, entry: Entry, data: Any) -> None:
+        self._taken += 1
+        if self._driver.stopped:
+            run.finished(self._driver.stopped_error())
+        else:
+            self._driver.engine.take_input(run, entry.port, data, entry.correlation_id, entry.priority)
+
+    def _open(self, run: Run) -> None:
+        if self._driver.stopped:
+            run.finished(self._driver.stopped_error())
+        else:
+            self._driver.engine.start(run)
+
+    def _feed(self, run: Run, entry: Entry, batch: list[Any], first: int) -> None:
+        self._taken += len(batch)
+        if run.books is not None and not self._driver.stopped:
+            self._driver.engine.feed(
+                run.books, entry.port, batch, first, entry.correlation_id, entry.priority
+            )
+
+    def _end(self, run: Run) -> None:
+        if run.books is not None:
+            self._driver.engine.end_input(run.books)
+
+
+def batches_of(items: Iterator[Any], size: int, clock: Clock) -> Iterator[list[Any]]:
+    """Pull an iterator into batches, cut by number and time; what it raises comes after what it gave."""
+    batch: list[Any] = []
+    end = 0.0
+    failure: BaseException | None = None
+    while failure is None:
+        try:
+            batch.append(next(items))
+        except StopIteration:
+            break
+        except BaseException as error:
+            failure = error
+            break
+        if len(batch) >= size or clock.now() >= end:
+            yield batch
+            batch = []
+            end = clock.now() + BATCH_SECONDS
+    if batch:
+        yield batch
+    if failure is not None:
+        raise failure
+
+
+def checked_priority(priority: int) -> int:
+    """Return a priority; `FlowBuildError` if it is none."""
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        raise FlowBuildError(
+            f"a priority is an int, and a higher one goes first; got {type(priority).__name__}."
+        )
+    return priority
