@@ -43,8 +43,7 @@ def out_sources(place: OperationPlace) -> list[SourceKey]:
     keys: dict[SourceKey, None] = {}
     flow: FlowPlace | None = place.flow
     while flow is not None:
-        sources = [*flow.definition.outs, *(key for _, key in flow.definition.crossing)]
-        keys.update(dict.fromkeys(key for key in sources if key[:2] == (operation, instance)))
+        keys.update(flow.definition.sources_of.get((operation, instance), {}))
         flow = flow.parent
     return list(keys)
 

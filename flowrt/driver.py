@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from flowrt.engine import Engine, internal_error
@@ -42,6 +43,7 @@ class Driver:
         self.fatal: BaseException | None = None
         self.fatal_seen = False
         self.steps = 0
+        self.next_number = count(1).__next__  # of a run
         self.on_stop: Callable[[], None] = lambda: None
         self.has_room: Callable[[], bool] = lambda: True
         self._own_thread = own_thread

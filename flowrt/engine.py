@@ -299,7 +299,7 @@ class Engine:
             self._host.fetch(group, late=False)
 
     def report(self, task: Task, *, final: bool = True) -> None:
-        place = task.place
+        place, run = task.place, task.chunk.context_at(0).scope.run
         if final:
             task.finished = True
             if place.handed_over:
@@ -311,6 +311,7 @@ class Engine:
             self.outcomes.take(task, final=final)
         elif final:
             place.reorder.add(task.sequence, len(task.results), lambda: self.outcomes.take(task, final=True))
+        self._check_live(run, place.name)
 
     def fetch(self, task: Task) -> None:
         """Take what a call has emitted so far, or after it had ended."""

@@ -14,6 +14,9 @@ from flowrt.ports import Port, Stream
 SourceKey = tuple[str, str, str]
 """Operation, instance and port, casefolded; a flow's own port has no operation."""
 
+Path = tuple[tuple[str, str], ...]
+"""The (name, instance) of each flow on a path, casefolded, outermost first."""
+
 
 class Flow:
     """Streams, the operations they connect, and nested flows. Every `add_` method returns the flow.
@@ -103,25 +106,33 @@ class Definition:
     Attributes:
         outs: the streams that leave a port, in order of declaration; ports relative to this flow.
         crossing: streams whose source lies in a flow below this one: (path, source) -> streams.
-        targets: the in-ports that streams of this flow lead to: (operation, instance, port).
+        sources_of: (operation, instance) -> the out-ports that streams start from.
+        fed: (operation, instance) -> the names of the in-ports that streams lead to, within this flow.
+        fed_below: the same for operations of flows below: (path, operation, instance).
     """
 
     name: str
     operations: dict[str, Declaration] = Factory(dict)
     flows: dict[str, Definition] = Factory(dict)
     outs: dict[SourceKey, list[Stream]] = Factory(dict)
-    crossing: dict[tuple[tuple[tuple[str, str], ...], SourceKey], list[Stream]] = Factory(dict)
-    targets: set[SourceKey] = Factory(set)
+    crossing: dict[tuple[Path, SourceKey], list[Stream]] = Factory(dict)
+    sources_of: dict[tuple[str, str], dict[SourceKey, None]] = Factory(dict)
+    fed: dict[tuple[str, str], set[str]] = Factory(dict)
+    fed_below: dict[tuple[Path, str, str], set[str]] = Factory(dict)
 
     def add(self, stream: Stream) -> None:
         source, target = stream.source, stream.target
+        key = source_key(source)
         if source.path:
-            path = tuple((name.casefold(), instance.casefold()) for name, instance in source.segments)
-            self.crossing.setdefault((path, source_key(source)), []).append(stream)
+            self.crossing.setdefault((path_of(source), key), []).append(stream)
         else:
-            self.outs.setdefault(source_key(source), []).append(stream)
-        if not target.path:
-            self.targets.add(source_key(target))
+            self.outs.setdefault(key, []).append(stream)
+        self.sources_of.setdefault(key[:2], {})[key] = None
+        operation, instance, name = source_key(target)
+        if target.path:
+            self.fed_below.setdefault((path_of(target), operation, instance), set()).add(name)
+        else:
+            self.fed.setdefault((operation, instance), set()).add(name)
 
     def all_operations(self) -> Iterator[Declaration]:
         """Iterate over the operations of this flow and of all flows in it."""
@@ -140,6 +151,11 @@ class Definition:
             yield from streams
         for streams in self.crossing.values():
             yield from streams
+
+
+def path_of(port: Port) -> Path:
+    """Return a port's path as it is compared."""
+    return tuple((name.casefold(), instance.casefold()) for name, instance in port.segments)
 
 
 def source_key(port: Port) -> SourceKey:

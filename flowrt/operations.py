@@ -321,9 +321,14 @@ class Operation(Protocol):
     Runs on: one thread at a time; the engine's, unless made async.
     """
 
-    name: str
-    in_ports: tuple[str, ...] | None
-    out_ports: tuple[str, ...] | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def in_ports(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def out_ports(self) -> tuple[str, ...] | None: ...
 
     def create(self) -> Any:
         """Make the state of one place."""

@@ -363,7 +363,7 @@ def _known_names(flow: FlowPlace) -> Iterator[str]:
 
 def _unconnected(flow: FlowPlace) -> Iterator[str]:
     used: dict[tuple[str, str], Declaration] = {}
-    for operation, instance, _ in flow.definition.targets:
+    for operation, instance in flow.definition.fed:
         found = flow.lookup(operation)
         if isinstance(found, Declaration):
             used[operation, instance] = found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flowrt.brackets import matched_gathers
 from flowrt.container import pool_faults
 from flowrt.errors import FlowBuildError
-from flowrt.flow import Definition, SourceKey, define_flow
+from flowrt.flow import Definition, Path, SourceKey, define_flow
 from flowrt.places import FlowPlace, OperationPlace, Places, Target, faults_of
 from flowrt.ports import Port
 
@@ -145,9 +145,17 @@ class Routes:
 
 
 def _fed(place: OperationPlace) -> frozenset[str]:
+    """Return the in-ports of a place that streams lead to, from its own flow or from one around it."""
     operation, instance, _ = place.source("")
-    targets = place.flow.definition.targets
-    return frozenset(port for name, number, port in targets if (name, number) == (operation, instance))
+    ports = set(place.flow.definition.fed.get((operation, instance), ()))
+    path: Path = ()
+    flow = place.flow
+    while flow.parent is not None:
+        path = ((flow.name.casefold(), flow.instance.casefold()), *path)
+        flow = flow.parent
+        if flow.definition.fed_below:
+            ports |= flow.definition.fed_below.get((path, operation, instance), set())
+    return frozenset(ports)
 
 
 def definition_of(flow: Flow, *, strict: bool) -> Definition:

@@ -163,6 +163,7 @@ class Run:
         self._delivered = 0
         self._taken_elsewhere = 0
         self.books: RunBooks | None = None
+        self.number: int = driver.next_number()
 
     def __repr__(self) -> str:
         return f"<{self._title}>"
@@ -170,8 +171,7 @@ class Run:
     @property
     def _title(self) -> str:
         state = "failed" if self._failed and self._finished else "done" if self._finished else "under way"
-        number = self.books.number if self.books is not None else "?"
-        return f"run {number} of {self._driver.name} ({state})"
+        return f"run {self.number} of {self._driver.name} ({state})"
 
     # -- what the engine tells
 
@@ -249,7 +249,7 @@ class Run:
 
     def _cancel(self) -> None:
         if self.books is not None and not self._finished:
-            reason = RunCancelledError(f"run {self.books.number} of {self._driver.name} was cancelled.")
+            reason = RunCancelledError(f"run {self.number} of {self._driver.name} was cancelled.")
             self._driver.engine.abandon(self.books, "the run was cancelled", reason)
 
     def wait(self, timeout: float | None = None) -> None:
@@ -312,7 +312,7 @@ class Run:
             return
         driver = self._driver
         if driver.inside():
-            raise FlowStalledError(waiting_inside(f"for run {self.books.number if self.books else '?'}"))
+            raise FlowStalledError(waiting_inside(f"for run {self.number}"))
         if driver.wait_until(ready, timeout) or self._finished:
             return
         if driver.fatal is not None:
@@ -321,7 +321,7 @@ class Run:
         if driver.stopped:
             raise driver.stopped_error()
         raise FlowTimeoutError(
-            f"run {self.books.number if self.books else '?'} of {driver.name}: waited {timeout} s {what}. It goes on; wait longer, or look "
+            f"run {self.number} of {driver.name}: waited {timeout} s {what}. It goes on; wait longer, or look "
             "at run.ledger for where its messages are."
         )
 
@@ -347,7 +347,7 @@ class Run:
             what = f"its {self._delivered} were read already"
         else:
             what = "none left"
-        return f"run {self.books.number if self.books else '?'} is done and has no (further) result: {what}.\n{self._picture()}"
+        return f"run {self.number} is done and has no (further) result: {what}.\n{self._picture()}"
 
 
 def waiting_inside(what: str) -> str:

@@ -8,7 +8,6 @@ or may still bring forth something (a token: an open source).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -168,11 +167,9 @@ class RunBooks(Scope):
         "open_scopes",
     )
 
-    _numbers = count(1)
-
     def __init__(self, window: Window | None, handle: Any = None) -> None:
         super().__init__(None, None, window, home=True)
-        self.number = next(self._numbers)
+        self.number: int = getattr(handle, "number", 0)
         self.handle = handle
         self.accepted: dict[str, int] = {}
         self.births: dict[str, int] = {}
