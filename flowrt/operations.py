@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
@@ -310,9 +310,10 @@ class Correlated:
     correlation_id: object
 
 
-@runtime_checkable
-class Operation(Protocol):
+class Operation:
     """A unit of work with named ports and, per place in the flow, a state of its own.
+
+    A class to start from; whatever has the same members will do.
 
     `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Two things are optional: the method
     `handle_many(state, batch, emit)` takes consecutive messages of one context at once, instead of `handle`; the attribute `bracket` is 1
@@ -321,35 +322,6 @@ class Operation(Protocol):
     Runs on: one thread at a time; the engine's, unless made async.
     """
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def in_ports(self) -> tuple[str, ...] | None: ...
-
-    @property
-    def out_ports(self) -> tuple[str, ...] | None: ...
-
-    def create(self) -> Any:
-        """Make the state of one place."""
-        ...
-
-    def handle(self, state: Any, message: Message, emit: Emitter) -> None:
-        """Work on one message; a message for which nothing is emitted, and which is not held, ends here."""
-        ...
-
-    def drained(self, state: Any, scope: Scope, emit: Emitter) -> None:
-        """Emit what is owed for a scope: nothing more will come of it."""
-        ...
-
-    def cancelled(self, state: Any, run: Any) -> None:
-        """Forget what belongs to a run: it is over."""
-        ...
-
-
-class StatelessOperation:
-    """What an own operation without state may start from: it owes nobody anything."""
-
     in_ports: tuple[str, ...] | None = None
     out_ports: tuple[str, ...] | None = ("",)
 
@@ -357,13 +329,20 @@ class StatelessOperation:
         self.name = name
 
     def create(self) -> Any:
+        """Make the state of one place. By default there is none."""
         return None
 
+    def handle(self, state: Any, message: Message, emit: Emitter) -> None:
+        """Work on one message; a message for which nothing is emitted, and which is not held, ends here."""
+        raise TypeError(
+            f'operation "{self.name}" ({type(self).__name__}) has no handle(state, message, emit) of its own'
+        )
+
     def drained(self, state: Any, scope: Scope, emit: Emitter) -> None:
-        """Owe nothing."""
+        """Emit what is owed for a scope: nothing more will come of it. By default nothing is."""
 
     def cancelled(self, state: Any, run: Any) -> None:
-        """Keep nothing."""
+        """Forget what belongs to a run: it is over. By default there is nothing."""
 
 
 @frozen

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flowrt.errors import FlowBuildError
-from flowrt.operations import Batch, Emitter, StatelessOperation
-
-if TYPE_CHECKING:
-    from flowrt.messages import Message
+from flowrt.operations import Batch, Emitter, Operation
 
 
-class PushCausality(StatelessOperation):
+class PushCausality(Operation):
     """Open an exception scope around every message that passes, and around all it leads to.
 
     Ports:
@@ -26,16 +23,12 @@ class PushCausality(StatelessOperation):
 
     out_ports = ("", "exception")
 
-    def handle(self, _state: Any, _message: Message, emit: Emitter) -> None:
-        """Send the message on inside a causality of this place."""
-        emit.push()
-
     def handle_many(self, _state: Any, _batch: Batch, emit: Emitter) -> None:
         """Send the messages on inside one causality of this place."""
         emit.push()
 
 
-class PopCausality(StatelessOperation):
+class PopCausality(Operation):
     """Close the innermost exception scope of every message that passes.
 
     Ports:
@@ -47,12 +40,6 @@ class PopCausality(StatelessOperation):
 
     Runs on: the engine thread.
     """
-
-    out_ports = ("",)
-
-    def handle(self, _state: Any, _message: Message, emit: Emitter) -> None:
-        """Send the message on outside its innermost causality."""
-        emit.pop()
 
     def handle_many(self, _state: Any, batch: Batch, emit: Emitter) -> None:
         """Send the messages on outside their innermost causality."""

@@ -11,7 +11,7 @@ from attrs import Factory, define, field, frozen
 from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError, check_count
 from flowrt.ledger import ABSORBED
 from flowrt.messages import first_position, position_key
-from flowrt.operations import Batch, Emitter, StatelessOperation
+from flowrt.operations import Batch, Emitter, Operation
 from flowrt.scopes import Missing, Part, missing_text
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ OnMissing = Literal["fail", "skip", "collect"]
 POSITIONS_SHOWN = 10  # arbitrary: more than that nobody reads
 
 
-class Scatter(StatelessOperation):
+class Scatter(Operation):
     """Turn an iterable into a stream of its items, so that they are worked on one by one.
 
     Ports:
@@ -104,7 +104,7 @@ class _Waiting:
 
 
 @define(eq=False)
-class Gather:
+class Gather(Operation):
     """Turn the items of a scattered list back into a list.
 
     Ports:
@@ -139,7 +139,6 @@ class Gather:
     max_waiting: int = field(default=100_000, kw_only=True)
 
     in_ports = ("stream", "count")
-    out_ports = ("",)
     bracket = -1
 
     def __attrs_post_init__(self) -> None:
@@ -152,10 +151,6 @@ class Gather:
 
     def create(self) -> _Waiting:
         return _Waiting()
-
-    def handle(self, state: _Waiting, message: Message, emit: Emitter) -> None:
-        """Take one message: the same as a batch of one."""
-        raise AssertionError("unreachable: the runtime hands batches to an operation that has handle_many")
 
     def handle_many(self, state: _Waiting, batch: Batch, emit: Emitter) -> None:
         """Take items or counts of one context."""
