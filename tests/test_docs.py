@@ -2,6 +2,7 @@
 
 The ```python blocks of a page share one namespace and run in order, in a folder of their own that holds the samples.
 A ```text block right behind a block says what that prints. `<!-- not run -->` in front of a block skips it.
+Where an error names a line of the page, the text block names a line of example.py: of a file that holds that block alone.
 """
 
 from __future__ import annotations
@@ -54,17 +55,29 @@ def run(page: str, name: str) -> None:
     """Run a page; the line numbers of tracebacks are the page's."""
     namespace: dict[str, object] = {"__name__": "__main__", "__file__": name}
     printed, code_line = "", 0
+    starts: list[int] = []
     for block in blocks(page):
         if block.language == "python" and block.is_run:
+            starts.append(block.line)
             code = compile("\n" * (block.line - 1) + block.text, name, "exec", dont_inherit=True)
             output = io.StringIO()
             with contextlib.redirect_stdout(output):
                 exec(code, namespace)
-            printed, code_line = output.getvalue(), block.line
+            printed, code_line = as_read(output.getvalue(), name, starts), block.line
         elif block.language == "text" and block.is_output and block.is_run:
             assert printed.rstrip() == block.text.rstrip(), (
                 f"{name}: printed by the block on line {code_line}"
             )
+
+
+def as_read(printed: str, name: str, starts: list[int]) -> str:
+    """Write places in the page as places in their block: the page may grow above it."""
+
+    def place(found: re.Match[str]) -> str:
+        line = int(found[1])
+        return f"example.py:{line + 1 - max(start for start in starts if start <= line)}"
+
+    return re.sub(re.escape(name) + r":(\d+)", place, printed)
 
 
 @pytest.fixture
@@ -146,6 +159,12 @@ def test_the_line_of_an_error_is_the_line_of_the_page() -> None:
         run(PAGE.replace("number * 7", "number / 0"), "page.md")
 
     assert caught.traceback[-1].lineno == 3  # counted from 0
+
+
+def test_a_place_in_the_page_reads_as_a_line_of_its_block() -> None:
+    read = as_read("declared at page.md:11, again at page.md:20", "page.md", [10, 20])
+
+    assert read == "declared at example.py:2, again at example.py:1"
 
 
 def test_a_block_without_an_end_is_noticed() -> None:
