@@ -1,0 +1,330 @@
+"""What several test files build flows from: modes and schedules, wiring, gates, the ledger's numbers."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+import attrs
+import pytest
+
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Gather, Message, OperationError, Run, Scatter
+from flowrt.testing import simulated
+
+# The limit of every wait, in seconds. Only a test that fails gets there.
+SECONDS = 8.0
+
+SCHEDULES = ("breadth_first", "depth_first", "sync")
+
+Function = Callable[..., Any]  # what an operation is made of
+
+
+def _as_declared(container: FlowOperationContainer) -> FlowOperationContainer:
+    return container
+
+
+@attrs.frozen
+class Mode:
+    """Where the operations of a test run, and whether their results keep the order of their inputs."""
+
+    name: str
+    apply: Callable[[FlowOperationContainer], FlowOperationContainer]
+    keeps_order: bool = True
+    simulated: bool = False
+    parallelism: bool = True
+
+    @property
+    def on_engine_thread(self) -> bool:
+        return self.name in {"sync", "parallelism_off"}
+
+
+MODES = (
+    Mode("sync", _as_declared),
+    Mode("async", lambda container: container.make_async()),
+    Mode("parallel", lambda container: container.make_parallel(4), keeps_order=False),
+    Mode("ordered", lambda container: container.make_parallel(4, ordered=True)),
+    Mode("keyed", lambda container: container.make_parallel(4, by_key="port")),
+    Mode("parallelism_off", lambda container: container.make_parallel(4), parallelism=False),
+    Mode("simulated_async", lambda container: container.make_async(), simulated=True),
+    Mode(
+        "simulated_parallel", lambda container: container.make_parallel(3), keeps_order=False, simulated=True
+    ),
+    Mode("simulated_ordered", lambda container: container.make_parallel(3, ordered=True), simulated=True),
+)
+
+
+@attrs.frozen
+class Bench:
+    """One mode under one schedule: makes the runtimes and sets the modes of a conformance test."""
+
+    mode: Mode
+    schedule: str
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.mode.name}-{self.schedule}"
+
+    def make_runtime(self, flow: Flow | None = None, **options: Any) -> FlowRuntime:
+        if self.mode.simulated:
+            options.setdefault("seams", simulated(self.seed))
+        return FlowRuntime(flow, schedule=self.schedule, parallelism=self.mode.parallelism, **options)
+
+    def apply_mode(self, container: FlowOperationContainer) -> FlowOperationContainer:
+        return self.mode.apply(container)
+
+    def operations(
+        self,
+        *others: Any,
+        funcs: Mapping[str, Function] | None = None,
+        actions: Mapping[str, Function] | None = None,
+        generators: Mapping[str, Function] | None = None,
+    ) -> FlowOperationContainer:
+        """Functions, actions and generators in this mode; `others` (Scatter, Gather, ...) as they are."""
+        container = FlowOperationContainer()
+        for name, function in (funcs or {}).items():
+            self.apply_mode(container.add_func(name, function))
+        for name, function in (actions or {}).items():
+            self.apply_mode(container.add_action(name, function))
+        for name, function in (generators or {}).items():
+            self.apply_mode(container.add_generator(name, function))
+        for operation in others:
+            container.add_operation(operation)
+        return container
+
+    def arranged(self, values: Iterable[Any]) -> list[Any]:
+        """The values as they are where this mode promises their order, else sorted."""
+        return list(values) if self.mode.keeps_order else sorted(values, key=repr)
+
+
+# The modes that differ most run under every schedule, their variants under one.
+BASIC_MODES = ("sync", "async", "parallel", "simulated_parallel")
+BENCHES = tuple(
+    Bench(mode, schedule)
+    for mode in MODES
+    for schedule in SCHEDULES
+    if mode.name in BASIC_MODES or schedule == "breadth_first"
+)
+# Where a test has many cases of its own: every basic mode and every schedule, but not each with each.
+FEW = {
+    "sync-depth_first",
+    "async-breadth_first",
+    "parallel-sync",
+    "parallel-breadth_first",
+    "simulated_parallel-depth_first",
+}
+
+
+def benches(keep: Callable[[Bench], bool] = lambda _: True) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("bench", [bench for bench in BENCHES if keep(bench)], ids=str)
+
+
+# Which benches a test runs on, and why not on the others.
+every_mode = benches()
+few_modes = benches(lambda bench: str(bench) in FEW)
+# The test blocks a thread on an Event: a simulation has only one.
+real_threads = benches(lambda bench: not bench.mode.simulated)
+# The test opens a gate after process() returned: under "sync" the run would be over by then.
+real_queues = benches(lambda bench: not bench.mode.simulated and bench.schedule != "sync")
+# The test needs operations off the engine's thread.
+real_workers = benches(
+    lambda bench: not bench.mode.simulated and not bench.mode.on_engine_thread and bench.schedule != "sync"
+)
+# The test asserts an order across operations, which only one thread can promise.
+one_thread = benches(lambda bench: bench.mode.on_engine_thread)
+# The test asserts an order that plain parallel does not promise.
+ordered_modes = benches(lambda bench: bench.mode.keeps_order)
+# The operations of the test have no mode of their own.
+every_schedule = benches(lambda bench: bench.mode.name == "sync")
+# As before, where process() must return before the run is over.
+queued_schedules = benches(lambda bench: bench.mode.name == "sync" and bench.schedule != "sync")
+
+
+def wire(target: Flow | FlowRuntime, *chains: str) -> None:
+    """Add the streams of `a -> b.port -> c`, chain by chain."""
+    for chain in chains:
+        ports = [port.strip() for port in chain.split("->")]
+        for source, sink in pairwise(ports):
+            target.add_stream(source, sink)
+
+
+def flow_of(
+    name: str, *chains: str, operations: FlowOperationContainer | None = None, flows: Iterable[Flow] = ()
+) -> Flow:
+    flow = Flow(name)
+    wire(flow, *chains)
+    if operations is not None:
+        flow.add_operations(operations)
+    for nested in flows:
+        flow.add_flow(nested)
+    return flow
+
+
+class Gate:
+    """A function for an operation: every call waits inside until the gate is opened, then returns its data."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self, data: Any) -> Any:
+        self.entered.set()
+        arrived(self.opened)
+        return data
+
+    def open(self) -> None:
+        self.opened.set()
+
+
+def arrived(event: threading.Event) -> None:
+    """Wait for the event, and fail with a word when it does not come."""
+    if not event.wait(SECONDS):
+        raise AssertionError("the event did not arrive in time")
+
+
+def on_thread(function: Function, *arguments: Any) -> None:
+    """Call the function on a thread of its own and wait until it has returned; what it raises is raised here."""
+    raised: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            function(*arguments)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    if thread.is_alive():
+        raise AssertionError("the call did not return in time")
+    if raised:
+        raise raised[0]
+
+
+COUNTERS = ("accepted", "born", "delivered", "absorbed", "failed", "unconnected", "discarded", "live", "held")
+
+
+def counters(run: Run) -> dict[str, int]:
+    return {name: getattr(run.ledger, name) for name in COUNTERS}
+
+
+def assert_ledger(run: Run, **expected: int) -> None:
+    """The ledger shows exactly these numbers, zero elsewhere, and balances."""
+    assert counters(run) == dict.fromkeys(COUNTERS, 0) | expected
+    assert run.ledger.balanced
+
+
+def increment(number: int) -> int:
+    return number + 1
+
+
+def double(number: int) -> int:
+    return number * 2
+
+
+def same(data: Any) -> Any:
+    return data
+
+
+def refuse(data: Any) -> Any:
+    raise ValueError("refused")
+
+
+def twice(data: Any, on_data: Callable[[Any], None]) -> None:
+    on_data(data)
+    on_data(data)
+
+
+def thrice(data: Any) -> Iterator[Any]:
+    yield from [data] * 3
+
+
+def countdown(number: int, again: Callable[[int], None], done: Callable[[str], None]) -> None:
+    if number:
+        again(number - 1)
+    else:
+        done("liftoff")
+
+
+def text_of(error: BaseException) -> str:
+    """The whole text of an error, with `HERE` for each file:line and `run N` for the number of a run."""
+    return re.sub(r"\brun (\d+|\?)", "run N", re.sub(r"\S+\.py:\d+", "HERE", str(error)))
+
+
+def input_of(error: BaseException) -> Any:
+    """The data of the message an operation failed at."""
+    assert isinstance(error, OperationError)
+    assert error.message is not None
+    return error.message.data
+
+
+def results_of(run: Run) -> list[Message]:
+    """The results of a run that may have failed."""
+    messages = []
+    try:
+        for message in run.results():
+            messages.append(message)  # noqa: PERF402 (what came before the failure is kept)
+    except OperationError:
+        pass
+    return messages
+
+
+# Every gather gathers the same with a count stream as without one, unless a test says otherwise.
+counted_or_not = pytest.mark.parametrize("counted", [True, False], ids=["counted", "drained"])
+
+
+def bracket(
+    target: Flow | FlowRuntime,
+    work: str = "work",
+    *,
+    counted: bool,
+    scatter: str = "scatter",
+    gather: str = "gather",
+) -> None:
+    """The streams `scatter.stream -> work -> gather.stream`, and those of the count where there is one."""
+    wire(target, f"{scatter}.stream -> {work} -> {gather}.stream")
+    if counted:
+        wire(target, f"{scatter}.count -> {gather}.count")
+
+
+def gathering(bench: Bench, work: Callable[..., Any], *, counted: bool, **options: Any) -> FlowRuntime:
+    """A runtime for `.in -> scatter -> work -> gather -> .out`, with `work` in the bench's mode."""
+    runtime = bench.make_runtime()
+    runtime.add_operations(
+        bench.operations(Scatter("scatter"), Gather("gather", **options), funcs={"work": work})
+    )
+    wire(runtime, ".in -> scatter", "gather -> .out")
+    bracket(runtime, counted=counted)
+    return runtime
+
+
+def filtering(bench: Bench, keep: Callable[..., Any], *, counted: bool, **options: Any) -> FlowRuntime:
+    """As `gathering`, with an action in the middle that may emit any number of messages for an item."""
+    runtime = bench.make_runtime()
+    runtime.add_operations(
+        bench.operations(Scatter("scatter"), Gather("gather", **options), actions={"work": keep})
+    )
+    wire(runtime, ".in -> scatter", "gather -> .out")
+    bracket(runtime, counted=counted)
+    return runtime
+
+
+def nested(bench: Bench, work: Callable[..., Any], *, counted: bool, **options: Any) -> FlowRuntime:
+    """A runtime for a list of lists: `.in -> rows -> cells -> work -> row -> matrix -> .out`."""
+    runtime = bench.make_runtime()
+    runtime.add_operations(
+        bench.operations(
+            Scatter("rows"),
+            Scatter("cells"),
+            Gather("row", **options),
+            Gather("matrix", **options),
+            funcs={"work": work},
+        )
+    )
+    wire(runtime, ".in -> rows", "rows.stream -> cells", "row -> matrix.stream", "matrix -> .out")
+    bracket(runtime, counted=counted, scatter="cells", gather="row")
+    if counted:
+        wire(runtime, "rows.count -> matrix.count")
+    return runtime
