@@ -13,7 +13,17 @@ from typing import Any
 import attrs
 from hypothesis import strategies as st
 
-from flowrt import Emit, FlowOperationContainer, FlowRuntime, Gather, Scatter
+from flowrt import (
+    Emit,
+    Flow,
+    FlowOperationContainer,
+    FlowRuntime,
+    Gather,
+    OperationError,
+    PopCausality,
+    PushCausality,
+    Scatter,
+)
 
 # --- Names and ports
 
@@ -57,7 +67,10 @@ ports = st.builds(
 
 priorities = st.integers(-3, 99)
 correlation_ids = st.one_of(st.none(), st.integers(0, 3), st.sampled_from(["a", "b"]))
-inputs = st.lists(st.integers(0, 20), max_size=5)
+# Mostly few, so that failures are small; sometimes enough to move in chunks and to be cut.
+inputs = st.one_of(
+    st.lists(st.integers(0, 20), max_size=5), st.lists(st.integers(0, 20), min_size=20, max_size=60)
+)
 lists = st.lists(st.integers(0, 20), max_size=12)
 nested_lists = st.lists(lists, max_size=5)
 seeds = st.integers(0, 2**16)
@@ -99,8 +112,15 @@ def _refuse_fives(number: int) -> list[Emission]:
 
 @attrs.frozen
 class Kind:
+    """What a node does.
+
+    `shape` is func, action, branch or generator; or one of two small flows around a function in the node's mode:
+    a bracket scatters the list of a number, works on its items, gathers them ("skip") and sums them up; a guard is
+    a causality whose handler makes another number of the one that failed.
+    """
+
     name: str
-    shape: str  # func, action, branch, generator
+    shape: str
     emissions: Callable[[int], list[Emission]]
     out_ports: tuple[str, ...] = ("",)
 
@@ -112,8 +132,8 @@ KINDS = (
     Kind("branch", "branch", _branch, ("on_even", "on_odd")),
     Kind("count", "generator", _count, ("", "odd")),
     Kind("refuse_fives", "func", _refuse_fives),
-    # Five operations: the list of a number is scattered, worked on, gathered ("skip") and summed up.
     Kind("bracket", "bracket", _increment),
+    Kind("guard", "guard", _refuse_fives),
 )
 
 MODES: tuple[Callable[[FlowOperationContainer], FlowOperationContainer], ...] = (
@@ -135,14 +155,28 @@ def _refuse_ones(number: int) -> int:
     return number
 
 
+def _rescued(number: int) -> int:
+    return number * 7 + 1
+
+
+def _rescue(error: OperationError) -> int:
+    assert error.message is not None
+    return _rescued(error.message.data)
+
+
 @attrs.frozen
 class Node:
     kind: Kind
     mode: int
     counted: bool  # a bracket with a count stream
+    flow: (
+        str | None
+    )  # the instance of a flow of its own that it is wrapped in; None: it stands in the root flow
 
 
 OUT = -1  # the target of a stream that leaves the flow
+
+Calls = list[tuple[str, int]]  # node and number; appended to from any thread
 
 
 @attrs.frozen
@@ -155,61 +189,97 @@ class Graph:
     def targets(self, node: int, port: str) -> tuple[int, ...]:
         return self.streams.get((node, port), ())
 
-    def build(self, runtime: FlowRuntime, calls: Counter[tuple[str, int]]) -> None:
-        """Add streams and operations to the runtime; every call is counted in `calls` by name and number."""
+    def build(self, runtime: FlowRuntime, calls: Calls) -> None:
+        """Add streams and operations to the runtime; every call is noted in `calls`."""
         container = FlowOperationContainer()
         for index, node in enumerate(self.nodes):
-            _add(container, runtime, f"n{index}", node, calls)
+            _add_operations(container, f"n{index}", node, calls)
+            _add_inner_streams(runtime, f"n{index}", node)
         for (source, port), targets in self.streams.items():
             for target in targets:
-                runtime.add_stream(
-                    _source(self, source, port), ".out" if target == OUT else _entry(self, target)
-                )
+                for name in self._sources(source, port):
+                    runtime.add_stream(name, ".out" if target == OUT else self._entry(target))
         runtime.add_operations(container)
 
+    def _entry(self, index: int) -> str:
+        flow = self.nodes[index].flow
+        return _entry_of(f"n{index}", self.nodes[index]) if flow is None else f"{_flow_name(index, flow)}.in"
 
-def _entry(graph: Graph, node: int) -> str:
-    return f"n{node} list" if graph.nodes[node].kind.shape == "bracket" else f"n{node}"
+    def _sources(self, index: int, port: str) -> list[str]:
+        if index == -1:
+            return [".in"]
+        flow = self.nodes[index].flow
+        if flow is None:
+            return _exits_of(f"n{index}", self.nodes[index], port)
+        return [f"{_flow_name(index, flow)}.{port or 'out'}"]
 
 
-def _source(graph: Graph, node: int, port: str) -> str:
-    if node == -1:
-        return ".in"
-    name = f"n{node} sum" if graph.nodes[node].kind.shape == "bracket" else f"n{node}"
-    return f"{name}.{port}" if port else name
+def _flow_name(index: int, instance: str) -> str:
+    return f"f{index}#{instance}" if instance else f"f{index}"
 
 
-def _add(
-    container: FlowOperationContainer,
-    runtime: FlowRuntime,
-    name: str,
-    node: Node,
-    calls: Counter[tuple[str, int]],
-) -> None:
+def _entry_of(name: str, node: Node) -> str:
+    return {"bracket": f"{name} list", "guard": f"{name} push"}.get(node.kind.shape, name)
+
+
+def _exits_of(name: str, node: Node, port: str) -> list[str]:
+    match node.kind.shape:
+        case "bracket":
+            return [f"{name} sum"]
+        case "guard":
+            return [f"{name} pop", f"{name} rescue"]
+        case _:
+            return [f"{name}.{port}" if port else name]
+
+
+def _add_inner_streams(runtime: FlowRuntime, name: str, node: Node) -> None:
+    target: Flow | FlowRuntime = runtime
+    if node.flow is not None:
+        target = Flow(name.replace("n", "f"))
+        target.add_stream(".in", _entry_of(name, node))
+        for port in node.kind.out_ports:
+            for source in _exits_of(name, node, port):
+                target.add_stream(source, f".{port or 'out'}")
+    if node.kind.shape == "bracket":
+        target.add_stream(f"{name} list", f"{name} scatter")
+        target.add_stream(f"{name} scatter.stream", f"{name} work")
+        target.add_stream(f"{name} work", f"{name} gather.stream")
+        target.add_stream(f"{name} gather", f"{name} sum")
+        if node.counted:
+            target.add_stream(f"{name} scatter.count", f"{name} gather.count")
+    if node.kind.shape == "guard":
+        target.add_stream(f"{name} push", f"{name} work")
+        target.add_stream(f"{name} work", f"{name} pop")
+        target.add_stream(f"{name} push.exception", f"{name} rescue")
+    if isinstance(target, Flow):
+        runtime.add_flow(target)
+
+
+def _add_operations(container: FlowOperationContainer, name: str, node: Node, calls: Calls) -> None:
     emissions = node.kind.emissions
 
     def func(number: int) -> int:
-        calls[name, number] += 1
+        calls.append((name, number))
         ((_, result),) = emissions(number)
         return result
 
     def action(number: int, on_number: Callable[[int], None]) -> None:
-        calls[name, number] += 1
+        calls.append((name, number))
         for _, result in emissions(number):
             on_number(result)
 
     def branch(number: int, on_even: Callable[[int], None], on_odd: Callable[[int], None]) -> None:
-        calls[name, number] += 1
+        calls.append((name, number))
         for port, result in emissions(number):
             (on_odd if port == "on_odd" else on_even)(result)
 
     def generator(number: int) -> Iterator[Any]:
-        calls[name, number] += 1
+        calls.append((name, number))
         for port, result in emissions(number):
             yield Emit(port, result) if port else result
 
-    def work(number: int) -> int:
-        calls[name, number] += 1
+    def work_on_item(number: int) -> int:
+        calls.append((name, number))
         return _refuse_ones(number)
 
     set_mode = MODES[node.mode]
@@ -224,26 +294,25 @@ def _add(
             set_mode(container.add_generator(name, generator))
         case "bracket":
             container.add_func(f"{name} list", _list_of).add_operation(Scatter(f"{name} scatter"))
-            set_mode(container.add_func(f"{name} work", work))
+            set_mode(container.add_func(f"{name} work", work_on_item))
             container.add_operation(Gather(f"{name} gather", on_missing="skip")).add_func(f"{name} sum", sum)
-            for source, target in _bracket_streams(name, counted=node.counted):
-                runtime.add_stream(source, target)
-
-
-def _bracket_streams(name: str, *, counted: bool) -> Iterator[tuple[str, str]]:
-    yield f"{name} list", f"{name} scatter"
-    yield f"{name} scatter.stream", f"{name} work"
-    yield f"{name} work", f"{name} gather.stream"
-    if counted:
-        yield f"{name} scatter.count", f"{name} gather.count"
-    yield f"{name} gather", f"{name} sum"
+        case "guard":
+            container.add_operation(PushCausality(f"{name} push")).add_operation(PopCausality(f"{name} pop"))
+            set_mode(container.add_func(f"{name} work", func))
+            container.add_func(f"{name} rescue", _rescue)
 
 
 @st.composite
 def graphs(draw: st.DrawFn, max_nodes: int = 4) -> Graph:
     nodes = draw(
         st.lists(
-            st.builds(Node, st.sampled_from(KINDS), st.integers(0, len(MODES) - 1), st.booleans()),
+            st.builds(
+                Node,
+                kind=st.sampled_from(KINDS),
+                mode=st.integers(0, len(MODES) - 1),
+                counted=st.booleans(),
+                flow=st.sampled_from([None, "", "2"]),
+            ),
             max_size=max_nodes,
         )
     )
@@ -261,38 +330,32 @@ def graphs(draw: st.DrawFn, max_nodes: int = 4) -> Graph:
 # --- The oracle
 
 
+COUNTERS = ("accepted", "born", "delivered", "absorbed", "failed", "unconnected", "discarded", "live", "held")
+
+
 @attrs.define
 class Outcome:
     """What a run over a graph must come to."""
 
     results: Counter[int] = attrs.Factory(Counter)
-    calls: Counter[tuple[str, int]] = attrs.Factory(Counter)  # by node and number; of a bracket: its work
+    calls: Counter[tuple[str, int]] = attrs.Factory(Counter)
     failures: Counter[int] = attrs.Factory(Counter)  # inputs of the calls that failed the run
     entered: Counter[str] = attrs.Factory(Counter)  # messages a tap sees, by operation ("" is a result)
-    ledger: dict[str, int] = attrs.Factory(
-        lambda: dict.fromkeys(
-            (
-                "accepted",
-                "born",
-                "delivered",
-                "absorbed",
-                "failed",
-                "unconnected",
-                "discarded",
-                "live",
-                "held",
-            ),
-            0,
-        )
-    )
+    ledger: dict[str, int] = attrs.Factory(lambda: dict.fromkeys(COUNTERS, 0))
+
+    def step(self, messages: int) -> None:
+        """An input became so many messages: those beyond one are born; of none, the input was absorbed."""
+        if messages:
+            self.ledger["born"] += messages - 1
+        else:
+            self.ledger["absorbed"] += 1
 
 
 def outcome(graph: Graph, numbers: list[int]) -> Outcome:
     expected = Outcome()
     expected.ledger["accepted"] = len(numbers)
     for number in numbers:
-        messages = _emit(graph, expected, -1, "", number)
-        expected.ledger["born"] += messages - 1
+        expected.step(_emit(graph, expected, -1, "", number))
     return expected
 
 
@@ -304,10 +367,11 @@ def _emit(graph: Graph, expected: Outcome, source: int, port: str, number: int) 
             expected.results[number] += 1
             expected.entered[""] += 1
             expected.ledger["delivered"] += 1
-        elif graph.nodes[target].kind.shape == "bracket":
-            _through_bracket(graph, expected, target, number)
         else:
-            _through(graph, expected, target, number)
+            through = {"bracket": _through_bracket, "guard": _through_guard}.get(
+                graph.nodes[target].kind.shape, _through
+            )
+            through(graph, expected, target, number)
     if not targets:
         expected.ledger["unconnected"] += 1
     return max(1, len(targets))
@@ -322,8 +386,7 @@ def _through(graph: Graph, expected: Outcome, node: int, number: int) -> None:
         expected.failures[number] += 1
         expected.ledger["failed"] += 1
         return
-    messages = sum(_emit(graph, expected, node, port, result) for port, result in emissions)
-    _count_step(expected, messages)
+    expected.step(sum(_emit(graph, expected, node, port, result) for port, result in emissions))
 
 
 def _through_bracket(graph: Graph, expected: Outcome, node: int, number: int) -> None:
@@ -334,9 +397,8 @@ def _through_bracket(graph: Graph, expected: Outcome, node: int, number: int) ->
         expected.calls[name, item] += 1
     expected.entered.update([f"{name} list", f"{name} scatter", f"{name} sum"])
     expected.entered.update({f"{name} work": len(items), f"{name} gather": len(worked) + counted})
-    expected.entered += Counter()  # without the zeros
     # The scatter: an item each, and the count.
-    _count_step(expected, len(items) + 1)
+    expected.step(len(items) + 1)
     expected.ledger["absorbed" if counted else "unconnected"] += 1
     expected.ledger["failed"] += len(items) - len(worked)
     # The gather: one list of what arrived.
@@ -344,12 +406,20 @@ def _through_bracket(graph: Graph, expected: Outcome, node: int, number: int) ->
         expected.ledger["absorbed"] += len(worked) - 1
     else:
         expected.ledger["born"] += 1
-    _count_step(expected, _emit(graph, expected, node, "", sum(worked)))
+    expected.step(_emit(graph, expected, node, "", sum(worked)))
 
 
-def _count_step(expected: Outcome, messages: int) -> None:
-    """An input became so many messages: those beyond one are born, none is an absorbed input."""
-    if messages:
-        expected.ledger["born"] += messages - 1
-    else:
-        expected.ledger["absorbed"] += 1
+def _through_guard(graph: Graph, expected: Outcome, node: int, number: int) -> None:
+    name = f"n{node}"
+    expected.calls[name, number] += 1
+    expected.entered.update([f"{name} push", f"{name} work"])
+    try:
+        ((_, result),) = graph.nodes[node].kind.emissions(number)
+        expected.entered[f"{name} pop"] += 1
+    except Refused:
+        result = _rescued(number)
+        expected.entered[f"{name} rescue"] += 1
+        # The input failed; the error at the exception port was born.
+        expected.ledger["failed"] += 1
+        expected.ledger["born"] += 1
+    expected.step(_emit(graph, expected, node, "", result))
