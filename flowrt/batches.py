@@ -202,6 +202,8 @@ class Batches:
             place.operation.drained(place.state, scope, Emitter(log, 0, place.fed))
         except BaseException as error:
             self._failures.fail_owing(place, context, scope.position, trail, error)
+        if scope.cut_short:  # the operation has forgotten the list; it is owed to nobody
+            return
         inner = Context(scope, context.correlation_id, context.priority, context.causality)
         for _, action, argument in log:
             if scope.run.ended:
@@ -256,7 +258,7 @@ def popped(context: Context) -> Context | None:
         return None
     if (
         causality.context.scope is context.scope
-        and causality.context.correlation_id == context.correlation_id
+        and causality.context.correlation_id is context.correlation_id
     ):
         outer = causality.context
         if outer.priority == context.priority:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import threading
 import warnings
 import weakref
 from collections.abc import Callable
@@ -58,6 +59,7 @@ class Closer:
         self._lock = driver.seams.lock()
         self.report: CloseReport | None = None
         self._discarded = 0
+        self._closing_thread: int | None = None
 
     def begin(self) -> None:
         """Any thread: have the engine stop its sources, and end when what is live has drained."""
@@ -73,13 +75,20 @@ class Closer:
 
     def close(self, drain: float, deadline: float) -> CloseReport:
         """Close from outside; return what had to be left."""
+        if (
+            self._closing_thread == threading.get_ident()
+        ):  # a signal handler, on the thread it interrupts while closing
+            return CloseReport()
         with self._lock:
             if self.report is None:
+                self._closing_thread = threading.get_ident()
                 try:
                     self.report = self._close(drain, deadline)
                 except KeyboardInterrupt:
                     self.report = self._give_up("it was interrupted while closing")
                     raise
+                finally:
+                    self._closing_thread = None
             return self.report
 
     def _close(self, drain: float, deadline: float) -> CloseReport:

@@ -93,11 +93,6 @@ class Reports(Protocol):
 class Executor(Protocol):
     """Where an operation runs. All methods are called on the engine's thread and (`join` aside) return at once."""
 
-    @property
-    def busy(self) -> bool:
-        """Whether something is being performed right now, elsewhere."""
-        ...
-
     def thread_idents(self) -> list[int | None]:
         """Return the idents of its threads."""
         ...
@@ -114,8 +109,8 @@ class Executor(Protocol):
         """Say (place, messages) where messages of a run wait or are worked on. Once the run has ended they are not begun."""
         ...
 
-    def collect(self) -> None:
-        """Report what groups in work have brought forth so far, and ask them to stop after the current message."""
+    def in_work(self) -> list[Task | PullTask]:
+        """Return what is being performed right now, elsewhere."""
         ...
 
     def stop(self) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from flowrt.contract import Task
 from flowrt.engine import Engine, internal_error
-from flowrt.errors import FlowInternalError, FlowStalledError, FlowStoppedError
+from flowrt.errors import FlowStalledError, FlowStoppedError
 from flowrt.inbox import Inbox, Seams, ThreadLike, Wakers
 
 if TYPE_CHECKING:
@@ -99,10 +100,12 @@ class Driver:
 
     def step(self) -> bool:
         """Make waiting calls and one turn; say whether there was anything to do. Engine's thread."""
+        return self._guarded(self._step)
+
+    def _guarded(self, work: Callable[[], bool]) -> bool:
+        """Do a part of the engine's work; what goes wrong in it stops the runtime, and whoever waits is told."""
         try:
-            return self._step()
-        except FlowInternalError as error:
-            self.halt(error)
+            return work()
         except (
             KeyboardInterrupt,
             SystemExit,
@@ -110,9 +113,7 @@ class Driver:
             self.halt(error)
             raise
         except BaseException as error:
-            internal = internal_error(error)
-            internal.__cause__ = error
-            self.halt(internal)
+            self.halt(internal_error(error))
         return False
 
     def _step(self) -> bool:
@@ -153,35 +154,43 @@ class Driver:
         elif self.inbox.empty() and engine.stalled():
             engine.fail_stalled()
 
-    def _rest(self, timeout: float | None) -> bool:
-        """Wait for a call, a worker's news or the time to go on; say whether anything may have changed."""
-        engine, now = self.engine, self.seams.clock.now()
+    def _rest(self, timeout: float | None) -> None:
+        """Wait for a call, for the time to go on, or to look what workers have."""
+        self._guarded(lambda: self._take_rest(timeout))
+
+    def _take_rest(self, timeout: float | None) -> bool:
+        engine = self.engine
         waits = [] if timeout is None else [timeout]
         if engine.not_before is not None:
-            waits.append(max(engine.not_before - now, 0.0))
-        if engine.under_way or engine.sources.pulls_under_way:
+            waits.append(max(engine.not_before - self.seams.clock.now(), 0.0))
+        handed_over = engine.under_way or engine.sources.pulls_under_way
+        if handed_over:
             waits.append(self._look)
         call = self.inbox.take(min(waits) if waits else None)
         if call is not None:
             self._look = FIRST_LOOK
-            self.inbox_again(call)
-            return True
-        if engine.under_way:
-            self._look = min(self._look * LOOKS_GROW, LONGEST_LOOK)
-            for executor in self.executors.all():
-                executor.collect()
-            engine.settle()
-        return False
-
-    def inbox_again(self, call: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
-        """Make a call that was waited for, before all that were posted later."""
-        try:
             call[0](*call[1])
-            self.engine.settle()
-        except BaseException as error:
-            internal = internal_error(error)
-            internal.__cause__ = error
-            self.halt(internal)
+            engine.settle()
+        elif handed_over:
+            self._look = min(self._look * LOOKS_GROW, LONGEST_LOOK)
+            self._look_at_work()
+        return call is not None
+
+    def _look_at_work(self) -> None:
+        """Take what groups in work have so far, and ask them to stop after the current message.
+
+        What was posted before comes first: a group that is in work now began after its predecessor had been posted.
+        """
+        in_work = [task for executor in self.executors.all() for task in executor.in_work()]
+        while (call := self.inbox.take()) is not None:
+            call[0](*call[1])
+        for task in in_work:
+            task.stop = True
+            if isinstance(task, Task):
+                self.engine.report(task, final=False)
+            else:
+                self.engine.report_pull(task, final=False)
+        self.engine.settle()
 
     def when_idle(self, waiter: Callable[[], None]) -> None:
         """Engine's thread: call `waiter` as soon as nothing is left to do."""
@@ -205,7 +214,10 @@ class Driver:
         while (
             call := self.inbox.take()
         ) is not None:  # posted while nobody had told yet: it is refused, not lost
-            call[0](*call[1])
+            try:
+                call[0](*call[1])
+            except BaseException as error:
+                self.fatal = self.fatal or internal_error(error)
         for executor in self.executors.all():
             executor.stop()
         self.on_stop()
@@ -268,12 +280,11 @@ class Driver:
         try:
             self._owner_ident = threading.get_ident()
             while not ready() and not self.stopped:
-                if not self.one_step():
-                    now = self.seams.clock.now()
-                    if deadline is not None and now >= deadline:
-                        break
-                    if ready() or self.stopped:
-                        break
+                worked = self.one_step()
+                now = self.seams.clock.now()
+                if (deadline is not None and now >= deadline) or ready() or self.stopped:
+                    break
+                if not worked:
                     if self.seams.simulation is not None:
                         if deadline is None:
                             raise FlowStalledError(

@@ -318,6 +318,7 @@ class Engine:
         task.nudged = False
         if task.place.reorder is None or not task.results:
             self.outcomes.take(task, final=False)
+            self._check_live(task.chunk.context_at(0).scope.run, task.place.name)
 
     def report_pull(self, pull: PullTask, *, final: bool = True) -> None:
         self.sources.take(pull, final=final)
@@ -328,7 +329,7 @@ class Engine:
     # -- runs that end
 
     def _done(self, run: RunBooks) -> None:
-        run.handle.finished(run.cut_short)
+        run.handle.finished(run.unfinished)
 
     def _fail_run(self, run: RunBooks, error: BaseException) -> None:
         run.handle.failed(error)
@@ -411,7 +412,11 @@ class Engine:
 
 def internal_error(error: BaseException) -> FlowInternalError:
     """Say that flowrt itself is at fault."""
-    return FlowInternalError(
+    if isinstance(error, FlowInternalError):
+        return error
+    internal = FlowInternalError(
         f"this is a bug in flowrt ({type(error).__qualname__} in its engine): the runtime was stopped, and nothing it still held was worked on. "
         "Please report it with the traceback of its cause."
     )
+    internal.__cause__ = error
+    return internal

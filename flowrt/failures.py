@@ -105,7 +105,7 @@ class Failures:
         causality = context.causality
         while causality is not None:
             route = self._traffic.routes.out(causality.place, "exception")
-            if route.targets:
+            if route.connected:
                 self._emit_error(
                     error,
                     causality.place,

@@ -72,6 +72,7 @@ class Seams:
         spawn: starts a thread.
         queue: makes the queue of the inbox; its `put` must be re-entrant, for signal handlers post too.
         lock: makes a lock.
+        rlock: makes a lock that its holder may take again, as a signal handler does on the thread it interrupts.
         event: makes an event to wait on.
         rng: makes what chance decides, where it does.
         schedule: makes a schedule, instead of the one asked for by name.
@@ -83,6 +84,7 @@ class Seams:
     spawn: Callable[[Callable[[], None], str], ThreadLike] = spawn_thread
     queue: Callable[[], queue.SimpleQueue[Call]] = queue.SimpleQueue
     lock: Callable[[], threading.Lock] = threading.Lock
+    rlock: Callable[[], Any] = threading.RLock
     event: Callable[[], threading.Event] = threading.Event
     rng: random.Random = Factory(random.Random)
     schedule: Callable[[], Schedule] | None = None

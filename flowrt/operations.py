@@ -9,22 +9,39 @@ import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
-from flowrt.errors import FlowError
+from flowrt.errors import FlowBuildError, FlowError
 
 if TYPE_CHECKING:
+    from flowrt.clock import Clock
     from flowrt.messages import Message, Positions
     from flowrt.scopes import Part, Scope
 
+SLICE = 16  # calls between two looks at the clock: some 5 ns a call, and a cheap function that turns slow is noticed in time
 END_OF_CALL = 0  # in a group's log: what follows from this call comes late
+
+
+def checked_port(name: Any) -> str:
+    """Return the name of an out-port without its dot; `FlowBuildError`, in the operation that uses it, if it cannot be one."""
+    if isinstance(name, str):
+        plain = name.removeprefix(".")
+        if (
+            plain.isidentifier()
+            or not plain
+            or (plain.isprintable() and not set("./\\#*") & set(plain) and plain.strip() == plain)
+        ):
+            return plain
+    raise FlowBuildError(
+        f"{name!r} cannot name an out-port. A port's name is a text without . / \\ # * and blanks around it."
+    )
 
 
 @frozen
 class Emit:
     """What a generator yields to send `data` out of a port of its own name: `yield Emit("rejected", line)`."""
 
-    port: str
+    port: str = field(converter=checked_port)
     data: Any = None
 
 
@@ -44,12 +61,14 @@ class Group:
     """Consecutive inputs performed in one go by one thread.
 
     Invariants: `results[i]` belongs to `data[i]`; both are only appended to by the thread that performs. `log` is appended to
-    by any thread; the order of its entries is the order of the events.
+    by any thread; the order of its entries is the order of the events. `failed` is set before a `Failure` is among the results, for the
+    engine may look at them while the group is performed.
     `finished` is set before the outcome is posted. An emission appends first and looks at `finished` then, so it is either
     collected with the outcome or asks for another collection: none is lost, and no lock is needed.
     """
 
     __slots__ = (
+        "clock",
         "collect",
         "data",
         "failed",
@@ -61,6 +80,7 @@ class Group:
         "results",
         "state",
         "stop",
+        "until",
     )
 
     def __init__(self, data: list[Any], collect: Callable[[Group], None] | None = None) -> None:
@@ -75,6 +95,12 @@ class Group:
         self.operation: Any = None
         self.state: Any = None
         self.fed: frozenset[str] = frozenset()
+        self.clock: Clock | None = None  # where the engine itself performs: it stops at `until`
+        self.until = 0.0
+
+    def over(self) -> bool:
+        """Say whether to stop after the call that has just returned."""
+        return self.stop or (self.clock is not None and self.clock.now() > self.until)
 
 
 class Body(Protocol):
@@ -94,16 +120,20 @@ class FunctionBody:
     def perform(self, group: Group) -> None:
         function = self.function
         append = group.results.append
-        for item in group.data:
-            try:
-                append(function(item))
-            except BaseException as error:
-                append(Failure(error))
-                group.failed = True
-                if isinstance(error, (SystemExit, KeyboardInterrupt)):
-                    break
-            if group.stop:
-                break
+        data = group.data
+        for start in range(0, len(data), SLICE):
+            for item in data[start : start + SLICE]:
+                try:
+                    append(function(item))
+                except BaseException as error:
+                    group.failed = True
+                    append(Failure(error))
+                    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                        return
+                if group.stop:
+                    return
+            if group.over():
+                return
 
 
 class Continuation:
@@ -139,14 +169,14 @@ class ActionBody:
                 function(item, *[Continuation(group, index, port) for port in ports])
             except BaseException as error:
                 log.append((index, END_OF_CALL, None))
-                append(Failure(error))
                 group.failed = True
+                append(Failure(error))
                 if isinstance(error, (SystemExit, KeyboardInterrupt)):
                     break
             else:
                 log.append((index, END_OF_CALL, None))
                 append(None)
-            if group.stop:
+            if group.over():
                 break
 
 
@@ -161,22 +191,23 @@ class GeneratorBody:
             try:
                 group.results.append(iter(self.function(item)))
             except BaseException as error:
-                group.results.append(Failure(error))
                 group.failed = True
-            if group.stop:
+                group.results.append(Failure(error))
+            if group.over():
                 break
 
 
 class Pull(Group):
-    """Up to `quota` items of an iterator: `results` holds them, `exhausted` or a last `Failure` ends them."""
+    """Up to `quota` items of an iterator: `results` holds them, `exhausted` or `failure` says why there will be no more."""
 
-    __slots__ = ("exhausted", "iterator", "quota")
+    __slots__ = ("exhausted", "failure", "iterator", "quota")
 
     def __init__(self, iterator: Iterator[Any], quota: int) -> None:
         super().__init__([])
         self.iterator = iterator
         self.quota = quota
         self.exhausted = False
+        self.failure: Failure | None = None
 
     def perform(self) -> None:
         append = self.results.append
@@ -188,10 +219,9 @@ class Pull(Group):
                 self.exhausted = True
                 break
             except BaseException as error:
-                append(Failure(error))
-                self.failed = self.exhausted = True
+                self.failure = Failure(error)
                 break
-            if self.stop:
+            if self.over():
                 break
 
 
@@ -255,7 +285,7 @@ class Emitter:
     def __call__(self, data: Any = None, port: str = "", correlation_id: object = None) -> None:
         """Emit on a port, in the context of the message in hand. An id counts only where the message has none."""
         argument = data if correlation_id is None else Correlated(data, correlation_id)
-        self._log.append((self._index, port.removeprefix("."), argument))
+        self._log.append((self._index, checked_port(port), argument))
 
     def is_fed(self, port: str) -> bool:
         """Say whether a stream leads to this in-port."""
@@ -267,7 +297,7 @@ class Emitter:
 
     def merge(self, parts: Sequence[Part], data: Any, port: str = "") -> None:
         """Emit one message made of parts held, in the context of the message in hand (in `drained`: of the scope)."""
-        self._log.append((self._index, Act.MERGE, (parts, data, port.removeprefix("."))))
+        self._log.append((self._index, Act.MERGE, (parts, data, checked_port(port))))
 
     def release(self, parts: Sequence[Part], reason: str) -> None:
         """Give up parts held: they end as discarded."""
@@ -356,12 +386,12 @@ class OperationBody:
             try:
                 handle(group.state, message, Emitter(log, index, group.fed))
             except BaseException as error:
-                append(Failure(error))
                 group.failed = True
+                append(Failure(error))
                 if isinstance(error, (SystemExit, KeyboardInterrupt)):
                     break
             else:
                 append(None)
             log.append((index, END_OF_CALL, None))
-            if group.stop:
+            if group.over():
                 break

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, frozen
 
 from flowrt.container import Declaration
-from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.errors import FlowBuildError, describe, did_you_mean
 from flowrt.flow import Definition, SourceKey, source_key
 from flowrt.ports import Port, Stream
 
@@ -56,10 +56,15 @@ class OperationPlace:
         self.declaration = declaration
         self.instance = instance
         self.name = Port(path=flow.path, operation=declaration.name, instance=instance).fullname
-        self.operation: Any = (
-            declaration.factory() if declaration.factory is not None else declaration.operation
-        )
-        self.state: Any = self.operation.create() if self.operation is not None else None
+        try:
+            made = declaration.factory() if declaration.factory is not None else declaration.operation
+            self.operation: Any = made
+            self.state: Any = made.create() if made is not None else None
+        except Exception as error:
+            raise FlowBuildError(
+                f'operation "{self.name}" (declared at {declaration.declared_at}) could not be made for its place: its factory or create() '
+                f"raised {describe(error)}."
+            ) from error
         self.outs: dict[str, Route] = {}
         self.handlers: dict[str, Handler] = {}
         self.fed: frozenset[str] = frozenset()

@@ -49,6 +49,11 @@ class Route:
         self.targets = targets
         self.borders = borders
 
+    @property
+    def connected(self) -> bool:
+        """Whether what leaves here gets anywhere."""
+        return any(not handler.dead for handler in self.targets)
+
     def __repr__(self) -> str:
         return f"<route {self.port}>"
 
@@ -99,7 +104,11 @@ class Routes:
         """Return the route of a place's out-port."""
         route = place.outs.get(name)
         if route is None:
-            route = place.outs[name] = self._compile(place.port(name), place.flow, place.source(name))
+            try:
+                port = place.port(name)
+            except FlowBuildError as fault:  # a name that an operation made up
+                return Route(place.port(""), (), {}, fault)
+            route = place.outs[name] = self._compile(port, place.flow, place.source(name))
         return route
 
     def gathers_of(self, place: OperationPlace) -> tuple[OperationPlace, ...]:

@@ -40,7 +40,7 @@ class Arrived:
 class Results:
     """Results and unhandled failures, in order of arrival; each goes to one reader.
 
-    Guarded by: `_lock` among readers. The engine only appends, which needs none.
+    Guarded by: `_lock`, which its holder may take again: a signal handler may read on the thread it interrupts.
     """
 
     def __init__(self, lock: Any) -> None:
@@ -55,8 +55,9 @@ class Results:
 
     def add(self, arrived: Arrived) -> None:
         """Engine's thread."""
-        self._arrived.append(arrived)
-        self._added += arrived.left
+        with self._lock:
+            self._arrived.append(arrived)
+            self._added += arrived.left
 
     def take(self) -> Arrived | Message | None:
         """Take the next result of any run, or a failure."""
@@ -138,10 +139,7 @@ class Results:
         while arrived and not arrived[0].left:
             arrived.popleft()
         if len(arrived) > 64 and len(arrived) > 2 * (self._added - self._handed_out):
-            for _ in range(len(arrived)):
-                first = arrived.popleft()
-                if first.left:
-                    arrived.append(first)
+            self._arrived = deque(entry for entry in arrived if entry.left)
 
 
 class Run:

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from flowrt.places import OperationPlace
 
 _numbers = count(1)
-_in_use: weakref.WeakKeyDictionary[Any, weakref.ref[FlowRuntime]] = weakref.WeakKeyDictionary()
+_owners: dict[
+    int, weakref.ref[FlowRuntime]
+] = {}  # by id: own operations need be neither hashable nor weakly referable
 
 
 class FlowRuntime:
@@ -82,7 +84,7 @@ class FlowRuntime:
         self._strict = strict
         self._sync = schedule == "sync"
         self._driver = Driver(self.name, seams, own_thread=not self._sync and seams.simulation is None)
-        self._results = Results(seams.lock())
+        self._results = Results(seams.rlock())
         self._engine = self._driver.engine = Engine(
             Definition(""),
             seams.schedule() if seams.schedule is not None else decided,
@@ -96,13 +98,14 @@ class FlowRuntime:
         self._executors = self._driver.executors = make(
             self.name, seams, self._engine, self._driver.post, self._crash, parallelism=parallelism
         )
-        self._driver.on_stop = lambda: closed_in_time(self)
+        self._driver.on_stop = self._stopped
         self._closer = Closer(self._driver)
         self._intake = Intake(self._driver, self._results, capacity, max_results)
         self._on_result: list[Callable[[Message], None]] = []
-        self._build_lock = seams.lock()
+        self._build_lock = seams.rlock()
         self._changed = True
         self._built: Any = None
+        self._own_operations: list[object] = []
         self._started = False
 
     def __repr__(self) -> str:
@@ -141,9 +144,9 @@ class FlowRuntime:
                 if self._changed:
                     self._compile()
         if not self._started:
+            self._driver.start()
             self._started = True
             drain_at_exit(self)
-            self._driver.start()
 
     def _compile(self) -> None:
         try:
@@ -160,6 +163,7 @@ class FlowRuntime:
         self._driver.post(self._engine.change, definition)
 
     def _claim(self, definition: Definition) -> None:
+        """Refuse own operations that another runtime is running: two engines would enter them at once."""
         for declaration in definition.all_operations():
             operation = declaration.operation
             if (
@@ -168,13 +172,22 @@ class FlowRuntime:
                 or type(operation).__module__.startswith("flowrt.")
             ):
                 continue
-            owner = _in_use.get(operation, lambda: None)()
-            if owner is not None and owner is not self and not owner._driver.stopped:
+            owner = _owners.get(id(operation), lambda: None)()
+            if (
+                owner is not None
+                and owner is not self
+                and owner._uses(operation)
+                and not owner._driver.stopped
+            ):
                 raise FlowBuildError(
                     f'operation "{declaration.name}" ({type(operation).__name__}) is already in use by runtime "{owner.name}": two engines would '
                     f'enter it at once. Add it with a factory: add_operation("{declaration.name}", {type(operation).__name__}).'
                 )
-            _in_use[operation] = weakref.ref(self)
+            _owners[id(operation)] = weakref.ref(self)
+            self._own_operations.append(operation)
+
+    def _uses(self, operation: object) -> bool:
+        return any(own is operation for own in self._own_operations)
 
     # -- input
 
@@ -442,6 +455,12 @@ class FlowRuntime:
             for index in range(len(part.data)):
                 for handler in list(self._on_result):
                     self._hand_to(handler, message_of(part, index))
+
+    def _stopped(self) -> None:
+        closed_in_time(self)
+        for operation in self._own_operations:
+            _owners.pop(id(operation), None)
+        self._own_operations.clear()
 
     def _crash(self, error: BaseException) -> None:
         """Any thread: flowrt itself failed on a worker."""

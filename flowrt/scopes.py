@@ -81,6 +81,7 @@ class Scope:
         "active_children",
         "answered",
         "closed",
+        "cut_short",
         "depth",
         "failed_source",
         "gathered",
@@ -117,6 +118,7 @@ class Scope:
         self.open_children = 0
         self.queued = False
         self.closed = False
+        self.cut_short = False  # it ends without a list
         self.held = 0
         self.parts: dict[OperationPlace, dict[Part, None]] | None = None
         self.gathered: dict[OperationPlace, int] | None = None
@@ -158,13 +160,13 @@ class RunBooks(Scope):
     __slots__ = (
         "accepted",
         "births",
-        "cut_short",
         "ended",
         "ends",
         "handle",
         "holding",
         "number",
         "open_scopes",
+        "unfinished",
     )
 
     def __init__(self, window: Window | None, handle: Any = None) -> None:
@@ -177,7 +179,7 @@ class RunBooks(Scope):
         self.open_scopes: set[Scope] = set()
         self.holding: set[Scope] = set()
         self.ended = False
-        self.cut_short: BaseException | None = None  # why it will not have brought all it might
+        self.unfinished: BaseException | None = None  # why it will not have brought all it might
 
 
 def missing_text(missing: Sequence[Missing]) -> str:

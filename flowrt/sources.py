@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrt.contract import PullTask
-from flowrt.errors import FlowStoppedError
+from flowrt.errors import FlowBuildError, FlowStoppedError
 from flowrt.ledger import ABSORBED, FAILED
 from flowrt.messages import CHUNK_SIZE, Context, Message, Positions, Trail
 from flowrt.operations import Emit, Failure, close_iterator
@@ -38,7 +38,7 @@ class Source:
         "message",
         "place",
         "position",
-        "pulling",
+        "pull",
         "scope",
         "stream",
         "trail",
@@ -63,7 +63,7 @@ class Source:
         self.stream: str | None = None
         self.count: str | None = None
         self.given = 0
-        self.pulling = False
+        self.pull: PullTask | None = None  # under way
         self.closed = False
 
     @property
@@ -99,11 +99,16 @@ class Sources:
     ) -> None:
         """Open the scope of a scattered list, whose input message stays live until all items are out."""
         items, stream, count, limit = order
+        try:
+            gathers = self._traffic.routes.gathers_of(place)
+        except FlowBuildError as fault:  # a place on the way to them cannot be made
+            self._failures.fail(place, message, context, message.position, trail, fault)
+            return
         window = self._window(place, limit)
         scope = self._traffic.books.open_scope(context.scope, window, home=True)
         scope.origin, scope.position, scope.trail = context, message.position, trail
         scope.stream = self._traffic.routes.out(place, stream)
-        scope.gathers = self._traffic.routes.gathers_of(place)
+        scope.gathers = gathers
         source = Source(place, scope, message, trail, items, window)
         source.stream, source.count = stream, count
         if not source.sized:
@@ -157,8 +162,7 @@ class Sources:
             room = max(source.window.limit - source.window.live, 1)
             quota = min(room, self._pace(source).quota(CHUNK_SIZE), CHUNK_SIZE)
             self.pulls_under_way += 1
-            source.pulling = True
-            pull = PullTask(source, source.items, quota)  # type: ignore[arg-type]
+            pull = source.pull = PullTask(source, source.items, quota)  # type: ignore[arg-type]
             executor = source.place.executor
             if executor is None:
                 raise AssertionError("unreachable: every place in use has an executor")
@@ -172,13 +176,13 @@ class Sources:
                     for _ in range(len(siblings)):
                         source = siblings[0]
                         siblings.rotate(-1)
-                        if not source.pulling:
+                        if source.pull is None:
                             return source
                 elif (
                     nothing_under_way
                 ):  # so that a shared window cannot lock out whoever has nothing under way
                     for source in siblings:
-                        if not (source.pulling or source.scope.live or source.scope.open_children):
+                        if not (source.pull or source.scope.live or source.scope.open_children):
                             return source
         return None
 
@@ -199,10 +203,9 @@ class Sources:
         source = pull.source
         data = pull.results[pull.reported :]
         pull.reported += len(data)
-        failure = data.pop() if final and pull.failed else None
         if final:
             self.pulls_under_way -= 1
-            source.pulling = False
+            source.pull = None
             source.place.meter.calls += len(pull.results)
             source.place.meter.busy += pull.busy
             source.place.pulls.took(max(len(pull.results), 1), pull.busy)
@@ -212,8 +215,8 @@ class Sources:
             return
         if data:
             self._send_items(source, data)
-        if failure is not None:
-            self._failed(source, failure.error)
+        if final and pull.failure is not None:
+            self._failed(source, pull.failure.error)
         elif final and pull.exhausted:
             self._finish(source)
         elif final and self.stopping:
@@ -298,7 +301,9 @@ class Sources:
                 for source in [source for source in siblings if source.scope.run is run]:
                     found.append((source.place.name, 1))
                     self._remove(source)
-                    if not source.pulling:  # else it is closed when the pull comes back
+                    if source.pull is not None:  # it is closed when the pull comes back
+                        source.pull.stop = True
+                    else:
                         self._close_iterator(source)
         return found
 
@@ -308,7 +313,9 @@ class Sources:
         for level in list(self._open.values()):
             for siblings in list(level.values()):
                 for source in list(siblings):
-                    if not (source.sized or source.pulling):
+                    if source.pull is not None:
+                        source.pull.stop = True
+                    elif not source.sized:
                         self.stop_source(source)
 
     def stop_source(self, source: Source) -> None:
@@ -319,11 +326,11 @@ class Sources:
         books = self._traffic.books
         self.stopped += 1
         run = source.scope.run
-        run.cut_short = run.cut_short or FlowStoppedError(
+        run.unfinished = run.unfinished or FlowStoppedError(
             f'run {run.number} was cut short: "{source.place.name}" was stopped after {source.given} items when the runtime closed.'
         )
         if source.stream is not None:
-            source.scope.gathers = ()
+            source.scope.cut_short = True
             source.scope.lose(Missing(None, FAILED, source.place.name, reason))
         books.end(source.input.scope, "discarded", 1, source.place.name, reason, [source.position])
         books.let_go(source.scope)

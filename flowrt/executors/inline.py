@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowrt.contract import PullTask, Reports, Task
-from flowrt.executors.tasks import prepare
+from flowrt.executors.tasks import prepare, rest_of
+from flowrt.handover import QUANTUM
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -18,7 +19,6 @@ class InlineExecutor:
     """Performs about a millisecond's work of a chunk at once, and gives the rest back."""
 
     inline = True
-    busy = False
 
     def __init__(self, reports: Reports, clock: Clock) -> None:
         self._reports = reports
@@ -32,13 +32,18 @@ class InlineExecutor:
             chunk = head
         task = prepare(Task(place, chunk, self._reports.collect))
         started = self._clock.now()
+        task.clock, task.until = self._clock, started + QUANTUM
         place.declaration.body.perform(task)
         task.busy = self._clock.now() - started
         place.pace.took(len(task.results), task.busy)
+        rest = rest_of(task)
+        if rest is not None:
+            self._reports.give_back(rest)
         self._reports.report(task, final=True)
 
     def pull(self, pull: PullTask) -> None:
         started = self._clock.now()
+        pull.clock, pull.until = self._clock, started + QUANTUM
         pull.perform()
         pull.busy = self._clock.now() - started
         self._reports.report_pull(pull)
@@ -46,8 +51,8 @@ class InlineExecutor:
     def locate(self, _run: RunBooks) -> list[tuple[str, int]]:
         return []
 
-    def collect(self) -> None:
-        """Nothing waits here."""
+    def in_work(self) -> list[Task | PullTask]:
+        return []
 
     def thread_idents(self) -> list[int | None]:
         return []

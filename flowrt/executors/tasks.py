@@ -38,12 +38,13 @@ def _by_key(
         try:
             key: Hashable = (place, by_key(head.data[0]))
             hash(key)
+            goes_on = bool(found) and found[-1].key == key
         except BaseException as error:
             refused = Task(place, head)
             refused.results, refused.failed = [Failure(error)], True
             reports.report(refused)
             continue
-        if not (found and found[-1].key == key and found[-1].chunk.extend(head)):
+        if not (goes_on and found[-1].chunk.extend(head)):
             found.append(Waiting(place, head, 0, key))
     return found
 

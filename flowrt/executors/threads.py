@@ -81,18 +81,8 @@ class ThreadPool:
                 found.append((task.place.name, sum(task.chunk.context_at(i).scope.run is run for i in begun)))
         return found
 
-    def collect(self) -> None:
-        for task in list(self._current.values()):
-            task.stop = True
-            if isinstance(task, Task):
-                self._reports.report(task, final=False)
-            else:
-                self._reports.report_pull(task, final=False)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a worker has something in work."""
-        return bool(self._current)
+    def in_work(self) -> list[Task | PullTask]:
+        return list(self._current.values())
 
     def stop(self) -> None:
         self._stopping = True

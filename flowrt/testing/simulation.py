@@ -147,10 +147,6 @@ class SimulatedExecutor:
         if task.key is not None:
             self._backlog.release(task.key)
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._current)
-
     def locate(self, run: RunBooks) -> list[tuple[str, int]]:
         found = [(waiting.place.name, of_run(run, waiting.chunk)) for waiting in self._backlog]
         found += [
@@ -160,8 +156,9 @@ class SimulatedExecutor:
         ]
         return found
 
-    def collect(self) -> None:
-        """Nothing is seen of a call before it is chosen to finish."""
+    def in_work(self) -> list[Task | PullTask]:
+        """Return nothing: of a call nothing is seen before it is chosen to finish."""
+        return []
 
     def thread_idents(self) -> list[int | None]:
         return []
