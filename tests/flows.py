@@ -11,7 +11,17 @@ from typing import Any
 import attrs
 import pytest
 
-from flowrt import Flow, FlowOperationContainer, FlowRuntime, Gather, Message, OperationError, Run, Scatter
+from flowrt import (
+    Flow,
+    FlowError,
+    FlowOperationContainer,
+    FlowRuntime,
+    Gather,
+    Message,
+    OperationError,
+    Run,
+    Scatter,
+)
 from flowrt.testing import simulated
 
 # The limit of every wait, in seconds. Only a test that fails gets there.
@@ -266,7 +276,7 @@ def results_of(run: Run) -> list[Message]:
     try:
         for message in run.results():
             messages.append(message)  # noqa: PERF402 (what came before the failure is kept)
-    except OperationError:
+    except FlowError:
         pass
     return messages
 

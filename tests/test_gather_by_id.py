@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flowrt import (
     FlowOperationContainer,
@@ -17,6 +19,8 @@ from flowrt import (
     Run,
     Scatter,
 )
+from flowrt.testing import simulated
+from tests import strategies
 from tests.flows import (
     SECONDS,
     Bench,
@@ -239,6 +243,60 @@ def test_an_item_after_closing_is_an_error_of_the_gather(bench: Bench) -> None:
     assert [message.data for message in results] == [[1, 2, 3]]
     assert caught.value.operation == "gather"
     assert sorted(input_of(error) for error in run.failures) == [1, 2, 3]
+
+
+@given(
+    script=st.lists(
+        st.tuples(st.sampled_from(["stream", "count"]), st.integers(0, 3), st.sampled_from([None, "a", 1])),
+        max_size=25,
+    ),
+    at_once=st.booleans(),
+    seed=strategies.seeds,
+)
+@settings(max_examples=200)
+def test_any_items_and_counts_are_gathered_as_a_plain_model_says(
+    script: list[tuple[str, int, Any]], at_once: bool, seed: int
+) -> None:
+    runtime = FlowRuntime(seams=simulated(seed))
+    runtime.add_operations(
+        FlowOperationContainer().add_operation(Feed("feed")).add_operation(Gather("gather"))
+    )
+    wire(
+        runtime, ".in -> feed", "feed.stream -> gather.stream", "feed.count -> gather.count", "gather -> .out"
+    )
+    with runtime:
+        if at_once:
+            runtime.process(".in", script)
+        else:
+            for entry in script:
+                runtime.process(".in", [entry]).wait(timeout=SECONDS)
+        gathered = [(message.correlation_id, message.data) for message in runtime.results(timeout=SECONDS)]
+
+    # Streams are served one after the other: within a run all items of a chunk may come before all counts.
+    if not at_once:
+        assert gathered == model_of(script)
+    for correlation_id in (None, "a", 1):
+        items = [data for port, data, of in script if port == "stream" and of == correlation_id]
+        lists = [data for of, data in gathered if of == correlation_id]
+        assert [item for each in lists for item in each] == items[: sum(map(len, lists))]
+
+
+def model_of(script: list[tuple[str, int, Any]]) -> list[tuple[Any, list[int]]]:
+    """Buckets by correlation id: surplus items wait, a second count replaces the first, a count is used once."""
+    waiting: dict[Any, list[int]] = {}
+    counts: dict[Any, int] = {}
+    lists = []
+    for port, data, correlation_id in script:
+        items = waiting.setdefault(correlation_id, [])
+        if port == "stream":
+            items.append(data)
+        else:
+            counts[correlation_id] = data
+        if correlation_id in counts and len(items) >= counts[correlation_id]:
+            count = counts.pop(correlation_id)
+            lists.append((correlation_id, items[:count]))
+            del items[:count]
+    return lists
 
 
 # --- Bounds

@@ -7,15 +7,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flowrt import (
+    FlowOperationContainer,
+    FlowRuntime,
     Gather,
     Gathered,
     GatherIncompleteError,
     OperationError,
     Scatter,
 )
+from flowrt.testing import simulated
+from tests import strategies
 from tests.flows import (
+    SCHEDULES,
     SECONDS,
     Bench,
     assert_ledger,
@@ -28,6 +35,7 @@ from tests.flows import (
     increment,
     input_of,
     nested,
+    results_of,
     wire,
 )
 
@@ -386,3 +394,78 @@ def test_what_is_no_list_is_an_error_of_the_scatter(bench: Bench, counted: bool,
 
     assert caught.value.operation == "scatter"
     assert_ledger(run, accepted=1, failed=1)
+
+
+# --- Any fate of any item
+
+FATES = ("arrives", "fails", "is absorbed", "strays")
+
+
+@given(
+    fates=st.lists(st.sampled_from(FATES), max_size=7),
+    on_missing=st.sampled_from(["fail", "skip", "collect"]),
+    counted=st.booleans(),
+    mode=st.sampled_from(strategies.MODES),
+    schedule=st.sampled_from(SCHEDULES),
+    seed=strategies.seeds,
+)
+@settings(max_examples=300)
+def test_a_gather_gives_what_its_policy_says_whatever_becomes_of_the_items(
+    fates: list[str], on_missing: Any, counted: bool, mode: Any, schedule: str, seed: int
+) -> None:
+    def meet_fate(item: tuple[int, str], arrive: Callable[[int], None], stray: Callable[[int], None]) -> None:
+        position, fate = item
+        if fate == "arrives":
+            arrive(position)
+        elif fate == "strays":
+            stray(position)
+        elif fate == "fails":
+            raise ValueError(position)
+
+    positions = {fate: [i for i, each in enumerate(fates) if each == fate] for fate in FATES}
+    arrived_ones, failed = positions["arrives"], positions["fails"]
+    missing = sorted(failed + positions["strays"] + (positions["is absorbed"] if counted else []))
+    container = mode(FlowOperationContainer().add_action("meet", meet_fate))
+    container.add_operation(Scatter("scatter")).add_operation(
+        Gather("gather", on_missing=on_missing, ordered=True)
+    )
+    with FlowRuntime(schedule=schedule, seams=simulated(seed)) as runtime:
+        runtime.add_operations(container)
+        wire(
+            runtime,
+            ".in -> scatter",
+            "scatter.stream -> meet",
+            "meet.arrive -> gather.stream",
+            "gather -> .out",
+        )
+        if counted:
+            wire(runtime, "scatter.count -> gather.count")
+        run = runtime.process(".in", list(enumerate(fates)))
+        results = results_of(run)
+
+    gives_up = bool(missing) and on_missing == "fail"
+    incomplete = [error for error in run.failures if isinstance(error, GatherIncompleteError)]
+    if gives_up:
+        assert results == []
+        # A list that misses only what failed adds no second error.
+        assert [missing_of(error) for error in incomplete] == ([] if missing == failed else [missing])
+        assert sorted(input_of(error)[0] for error in run.failures if error not in incomplete) == failed
+    else:
+        (message,) = results
+        assert list(run.failures) == []
+        if on_missing == "collect":
+            assert message.data.items == arrived_ones
+            assert [position for position, _, _ in message.data.failures] == missing
+        else:
+            assert message.data == arrived_ones
+    kept = len(arrived_ones)
+    assert_ledger(
+        run,
+        accepted=1,
+        born=len(fates) + (not gives_up and not kept),
+        absorbed=len(positions["is absorbed"]) + counted + (0 if gives_up else max(0, kept - 1)),
+        unconnected=len(positions["strays"]) + (not counted),
+        failed=len(failed),
+        delivered=not gives_up,
+        discarded=kept if gives_up else 0,
+    )

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flowrt import (
     FlowOperationContainer,
@@ -15,7 +17,10 @@ from flowrt import (
     Message,
     Scatter,
 )
+from flowrt.testing import simulated
+from tests import strategies
 from tests.flows import (
+    SCHEDULES,
     SECONDS,
     Bench,
     Gate,
@@ -289,3 +294,41 @@ def test_an_endless_source_ends_with_its_run(bench: Bench, kind: str) -> None:
         arrived(closed)
         with pytest.raises(Exception, match="cancel"):
             run.wait(timeout=SECONDS)
+
+
+@given(
+    lengths=st.lists(st.integers(0, 30), min_size=1, max_size=4),
+    window=st.integers(1, 10),
+    kind=st.sampled_from(["scatter", "generator"]),
+    mode=st.sampled_from(strategies.MODES),
+    schedule=st.sampled_from(SCHEDULES),
+    seed=strategies.seeds,
+)
+@settings(max_examples=150)
+def test_any_lists_share_their_window_under_simulation(
+    lengths: list[int], window: int, kind: str, mode: Any, schedule: str, seed: int
+) -> None:
+    pulled: list[int] = []
+    finished: list[int] = []
+    ahead = [0]
+
+    def items(length: int) -> Iterator[int]:
+        for index in range(length):
+            pulled.append(index)
+            ahead.append(len(pulled) - len(finished))
+            yield index
+
+    container = mode(FlowOperationContainer().add_func("work", same)).add_action("last", finished.append)
+    port = ".stream" if kind == "scatter" else ""
+    if kind == "scatter":
+        container.add_operation(Scatter("source", window=window))
+    else:
+        container.add_generator("source", generate, window=window)
+    with FlowRuntime(schedule=schedule, seams=simulated(seed)) as runtime:
+        runtime.add_operations(container)
+        wire(runtime, ".in -> source", f"source{port} -> work -> last")
+
+        runtime.process_many(".in", [items(length) for length in lengths]).wait(timeout=SECONDS)
+
+    assert len(finished) == sum(lengths)
+    assert max(ahead) <= window + len(lengths) + SLACK
