@@ -23,6 +23,7 @@ from flowrt.operations import Emit, Operation
 from flowrt.ports import Port, Stream
 from flowrt.runs import Run
 from flowrt.runtime import FlowRuntime
+from flowrt.scopes import Part
 from flowrt.standard import Gather, Gathered, PopCausality, PushCausality, Scatter
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Operation",
     "OperationError",
     "OperationTimeoutError",
+    "Part",
     "PopCausality",
     "Port",
     "PushCausality",

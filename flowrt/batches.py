@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flowrt.errors import FlowOverloadError
+from flowrt.errors import FlowError, FlowOverloadError
 from flowrt.ledger import ABSORBED, DISCARDED, FAILED
 from flowrt.messages import Causality, Chunk, Context, Trail, message_of
 from flowrt.operations import Act, Emitter
@@ -193,6 +193,11 @@ class Batches:
 
     # -- what is owed to scopes
 
+    def close(self, scope: Scope) -> None:
+        """Tell of what was left to the gathers of a scope, now that they have all answered."""
+        if scope.left_to_gathers:
+            self._failures.tell_unreached(scope)
+
     def drain(self, place: OperationPlace, scope: Scope) -> None:
         """Tell an operation that nothing more will come of a scope."""
         log: list[Entry] = []
@@ -214,11 +219,16 @@ class Batches:
             else:
                 self.act_on(place, inner, 0, trail, action, argument)
 
-    def _gather(self, place: OperationPlace, scope: Scope, data: Any, causality: Any) -> None:
+    def _gather(
+        self, place: OperationPlace, scope: Scope, data: Any, causality: Any, missing: Sequence[Missing]
+    ) -> None:
         origin = scope.origin
         if origin is None or place in scope.answered:
             raise AssertionError("unreachable: a list is owed once, and to the scope of a scattered list")
         books = self._traffic.books
+        for record in missing:
+            if isinstance(record.error, FlowError):
+                record.error.reached = True
         gathered = books.answer(scope, place)
         if gathered:
             if gathered > 1:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import functools
+import os
 import threading
 import warnings
 import weakref
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from flowrt.errors import FlowError, FlowStalledError, FlowStoppedError
+from flowrt.errors import FlowError, FlowStalledError, FlowStoppedError, counted
 
 if TYPE_CHECKING:
     from flowrt.driver import Driver
@@ -27,22 +29,26 @@ class CloseReport:
     Attributes:
         discarded: messages that were accepted and not worked off.
         abandoned: threads that did not come back, with what they are doing; they hold their message until they do.
+        pending: closing has only begun, since an operation, a handler or a tap asked for it from inside.
     """
 
     discarded: int = 0
     abandoned: tuple[str, ...] = ()
+    pending: bool = False
 
     @property
     def clean(self) -> bool:
         """Whether everything was worked off and every thread came back."""
-        return not (self.discarded or self.abandoned)
+        return not (self.discarded or self.abandoned or self.pending)
 
     def __str__(self) -> str:
+        if self.pending:
+            return "closing; what is live drains first"
         if self.clean:
             return "closed; nothing was left"
         parts = []
         if self.discarded:
-            parts.append(f"{self.discarded} messages were discarded")
+            parts.append(f"{counted(self.discarded, 'message')} discarded")
         if self.abandoned:
             parts.append(f"abandoned, since they did not return: {', '.join(self.abandoned)}")
         return "closed; " + "; ".join(parts)
@@ -78,7 +84,7 @@ class Closer:
         if (
             self._closing_thread == threading.get_ident()
         ):  # a signal handler, on the thread it interrupts while closing
-            return CloseReport()
+            return CloseReport(pending=True)
         with self._lock:
             if self.report is None:
                 self._closing_thread = threading.get_ident()
@@ -162,10 +168,23 @@ _open: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def drain_at_exit(runtime: Any) -> None:
-    """See to it that a runtime still open when the interpreter exits is drained."""
-    if not _open:
-        atexit.register(_drain_all)
+    """See to it that a runtime still open when the interpreter exits is drained, and known for dead in a forked child."""
+    _watch_the_process()
     _open.add(runtime)
+
+
+@functools.cache
+def _watch_the_process() -> None:
+    """Once, and not before the first runtime starts: importing flowrt starts nothing."""
+    atexit.register(_drain_all)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_die_in_child)
+
+
+def _die_in_child() -> None:
+    for runtime in list(_open):
+        runtime.died_with_fork(os.getppid())
+    _open.clear()
 
 
 def closed_in_time(runtime: Any) -> None:

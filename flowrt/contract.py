@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from flowrt.container import Declaration
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
-    from flowrt.scopes import RunBooks
     from flowrt.sources import Source
 
 
@@ -105,8 +104,8 @@ class Executor(Protocol):
         """Pull a source; report it once."""
         ...
 
-    def locate(self, run: RunBooks) -> list[tuple[str, int]]:
-        """Say (place, messages) where messages of a run wait or are worked on. Once the run has ended they are not begun."""
+    def unreported(self) -> list[tuple[str, Chunk, int]]:
+        """Return (place, chunk, index of its first message) of all that waits or is worked on."""
         ...
 
     def in_work(self) -> list[Task | PullTask]:

@@ -37,12 +37,14 @@ class Driver:
         self.inbox = Inbox(seams)
         self.engine: Engine
         self.executors: Executors
-        self.changed = Wakers(seams)  # a result, the end of a run, idleness, the end of everything
+        self.changed = Wakers(seams)  # a result of any run, idleness
         self.room = Wakers(seams)
+        self.ended = Wakers(seams)
         self.closing = False  # no input is taken any more
         self.stopped = False
         self.fatal: BaseException | None = None
         self.fatal_seen = False
+        self.forked_from: int | None = None
         self.steps = 0
         self.next_number = count(1).__next__  # of a run
         self.on_stop: Callable[[], None] = lambda: None
@@ -63,6 +65,11 @@ class Driver:
             with self._lock:
                 if self._thread is None:
                     self._thread = self.seams.spawn(self._run, f"{self.name}/engine")
+
+    @property
+    def threaded(self) -> bool:
+        """Whether the engine has a thread of its own."""
+        return self._own_thread
 
     @property
     def started(self) -> bool:
@@ -118,6 +125,7 @@ class Driver:
 
     def _step(self) -> bool:
         worked = False
+        self.engine.let_go()
         for _ in range(CALLS_PER_STEP):
             if self.inbox.empty():
                 break
@@ -148,9 +156,7 @@ class Driver:
         if engine.not_before is not None:
             return
         if not engine.books.runs:
-            waiters, self._idle_waiters = self._idle_waiters, []
-            for waiter in waiters:
-                waiter()
+            self._tell_idle()
         elif self.inbox.empty() and engine.stalled():
             engine.fail_stalled()
 
@@ -192,6 +198,16 @@ class Driver:
                 self.engine.report_pull(task, final=False)
         self.engine.settle()
 
+    def _tell_idle(self) -> None:
+        waiters, self._idle_waiters = self._idle_waiters, []
+        for waiter in waiters:
+            waiter()
+
+    def no_more(self, waiter: Callable[[], None]) -> None:
+        """Engine's thread: do not call `waiter` any more."""
+        if waiter in self._idle_waiters:
+            self._idle_waiters.remove(waiter)
+
     def when_idle(self, waiter: Callable[[], None]) -> None:
         """Engine's thread: call `waiter` as soon as nothing is left to do."""
         self._idle_waiters.append(waiter)
@@ -221,13 +237,16 @@ class Driver:
         for executor in self.executors.all():
             executor.stop()
         self.on_stop()
-        waiters, self._idle_waiters = self._idle_waiters, []
-        for waiter in waiters:
-            waiter()
+        self._tell_idle()
+        self.engine.forget()
         self.wake_all()
 
     def stopped_error(self) -> FlowStoppedError:
         """Make the error of whoever came too late."""
+        if self.forked_from is not None:
+            return FlowStoppedError(
+                f'runtime "{self.name}" was started in process {self.forked_from}, and this is a fork of it without its threads. Make a new one here.'
+            )
         error = FlowStoppedError(
             f'runtime "{self.name}" is closed. Send input, and wait for results, before it is; or make a new one.'
         )
@@ -237,6 +256,7 @@ class Driver:
     def wake_all(self) -> None:
         self.changed.wake()
         self.room.wake()
+        self.ended.wake()
 
     # -- waiting
 
@@ -247,7 +267,7 @@ class Driver:
         clock = self.seams.clock
         deadline = None if timeout is None else clock.now() + timeout
         if self._own_thread:
-            return self._wait(ready, deadline, wakers or self.changed)
+            return self._wait(ready, deadline, self.changed if wakers is None else wakers)
         while not ready():
             if self.stopped:
                 return ready()
@@ -262,6 +282,7 @@ class Driver:
     def _wait(self, ready: Callable[[], bool], deadline: float | None, wakers: Wakers) -> bool:
         while not ready():
             event = wakers.enlist()
+            self.ended.enlist(event)
             try:
                 if ready() or self.stopped:
                     break
@@ -271,6 +292,7 @@ class Driver:
                 event.wait(remaining)
             finally:
                 wakers.leave(event)
+                self.ended.leave(event)
         return ready()
 
     def _work(self, ready: Callable[[], bool], deadline: float | None) -> bool:

@@ -29,7 +29,7 @@ from flowrt.errors import (
     release_frames,
 )
 from flowrt.failures import Failures
-from flowrt.handover import Pace, Reorder, of_run
+from flowrt.handover import Pace, Reorder
 from flowrt.ledger import Books
 from flowrt.messages import Chunk, Context, message_of
 from flowrt.meters import Meter
@@ -89,7 +89,7 @@ class Engine:
     """Moves every message of one runtime.
 
     Called on: the engine's thread, whichever that is at the moment; `collect` by any.
-    Invariants: `under_way` counts the messages handed to workers and not yet reported. Between two turns every scope that could
+    Invariants: while it runs, `under_way` counts the messages handed to workers and not yet reported. Between two turns every scope that could
     be closed is.
     """
 
@@ -118,6 +118,11 @@ class Engine:
         self.batches = Batches(self.traffic, self.failures, self._overload)
         self.outcomes = Outcomes(
             self.traffic, self.failures, self.sources, self.batches, self._emit_late, self._is_ordered
+        )
+        self.books.drain, self.books.leaving, self.books.done = (
+            self.batches.drain,
+            self.batches.close,
+            self._done,
         )
         self.under_way = 0
         self.feeding = 0  # runs whose inputs are still coming
@@ -261,13 +266,22 @@ class Engine:
         self._check_live(run, place.name)
 
     def settle(self) -> None:
-        """Close what can be closed, and let go of what failures kept alive."""
-        self.books.settle(self.batches.drain, self._done)
+        """Close what can be closed."""
+        self.books.settle()
+
+    def let_go(self) -> None:
+        """Let go of what failures keep alive: their frames are over only when the turn that made them is."""
         kept = self.failures.kept
         if kept:
             for error in kept:
                 release_frames(error)
             kept.clear()
+
+    def forget(self) -> None:
+        """Drop every message that is still somewhere: the runtime is over."""
+        self.schedule.clear(lambda _chunk: True)
+        for place in self.routes.all_places():
+            place.state = place.memo = None
 
     def _check_live(self, run: RunBooks, where: str) -> None:
         if self.books.live > self._max_live and not run.ended:
@@ -329,10 +343,13 @@ class Engine:
     # -- runs that end
 
     def _done(self, run: RunBooks) -> None:
-        run.handle.finished(run.unfinished)
+        self._tell_finished(run, run.unfinished)
 
     def _fail_run(self, run: RunBooks, error: BaseException) -> None:
-        run.handle.failed(error)
+        if run.handle is None:
+            self.failures.stray.append(error)
+        else:
+            run.handle.failed(error)
 
     def _overload(self, run: RunBooks, error: FlowError) -> None:
         if not run.ended:
@@ -346,27 +363,50 @@ class Engine:
 
     def abandon(self, run: RunBooks, why: str, reason: FlowError | None) -> int:
         """End a run before its time; return how many messages had to be discarded."""
-        if run.ended:
-            return 0
+        return 0 if run.ended else self._abandon({run}, why, reason)
+
+    def abandon_all(self, why: str, reason: FlowError | None) -> int:
+        """End every run before its time."""
+        return self._abandon(set(self.books.runs), why, reason)
+
+    def _abandon(self, runs: set[RunBooks], why: str, reason: FlowError | None) -> int:
         self._some_ended = True
-        found = [(chunk.handler.port.fullname, of_run(run, chunk)) for chunk in self.schedule]
-        for executor in {id(place.executor): place.executor for place in self.routes.all_places()}.values():
-            if executor is not None:
-                found += executor.locate(run)
-        found += self.sources.drop(run)
-        for place in self.routes.all_places():
-            if place.operation is not None:
+        found = self._whereabouts(runs)
+        discarded = 0
+        operations = [place for place in self.routes.all_places() if place.operation is not None]
+        for run in sorted(runs, key=lambda each: each.number):
+            found[run] += self.sources.drop(run)
+            for place in operations:
                 try:
                     place.operation.cancelled(place.state, run)
                 except BaseException as error:
                     self.failures.contain(f'the end of a run in operation "{place.name}"', error)
-        discarded = self.books.abandon(run, found, why)
-        run.handle.finished(reason)
+            discarded += self.books.abandon(run, found[run], why)
+            self._tell_finished(run, reason)
         return discarded
 
-    def abandon_all(self, why: str, reason: FlowError | None) -> int:
-        """End every run before its time."""
-        return sum(self.abandon(run, why, reason) for run in list(self.books.runs))
+    def _whereabouts(self, runs: set[RunBooks]) -> dict[RunBooks, list[tuple[str, int]]]:
+        """Say for each run where how many of its messages are, in one look at everything."""
+        counts: dict[tuple[RunBooks, str], int] = {}
+        waiting = [(chunk.handler.port.fullname, chunk, 0) for chunk in self.schedule]
+        for executor in {id(place.executor): place.executor for place in self.routes.all_places()}.values():
+            if executor is not None:
+                waiting += executor.unreported()
+        for where, chunk, first in waiting:
+            contexts = chunk.context[first:] if isinstance(chunk.context, list) else [chunk.context]
+            each_stands_for = 1 if isinstance(chunk.context, list) else len(chunk.data) - first
+            for context in contexts:
+                key = (context.scope.run, where)
+                counts[key] = counts.get(key, 0) + each_stands_for
+        found: dict[RunBooks, list[tuple[str, int]]] = {run: [] for run in runs}
+        for (run, where), messages in counts.items():
+            if run in found:
+                found[run].append((where, messages))
+        return found
+
+    def _tell_finished(self, run: RunBooks, reason: BaseException | None) -> None:
+        handle, run.handle = run.handle, None  # so that a run that is over and its handle keep nothing alive
+        handle.finished(reason)
 
     def fail_stalled(self) -> None:
         """End what can never move, with an error that says where it is: a bug, or an operation that breaks its contract."""

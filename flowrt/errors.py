@@ -23,6 +23,8 @@ KNOWN_NAMES_SHOWN = 10  # arbitrary: more than that nobody reads
 class FlowError(Exception):
     """The root of everything flowrt raises."""
 
+    reached = True  # False while only a gather may turn out to cope with it
+
 
 class FlowBuildError(FlowError):
     """The author of the flow must act, before it runs. One error lists all faults (`faults`, texts)."""
@@ -134,6 +136,11 @@ def check_count(owner: str, name: str, value: int) -> int:
             f"{owner}: {name} is {value!r}; it counts messages, so give an int of 1 or more."
         )
     return value
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun: 1 message, 2 messages."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def describe(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.errors import FlowBuildError, FlowError, OperationError, describe
+from flowrt.errors import FlowBuildError, FlowError, OperationError, counted, describe
 from flowrt.messages import EXCEPTION_PRIORITY, Chunk, Context, Message, Trail, first_position
 from flowrt.traffic import Traffic
 
@@ -66,6 +66,7 @@ class Failures:
             raised, SystemExit | KeyboardInterrupt
         ):  # nobody in the flow is asked: the runtime stops
             self.fatal = self.fatal or raised
+            context.scope.run.unfinished = raised
         else:
             self.tell(error, context, position, owed)
         return error
@@ -88,6 +89,8 @@ class Failures:
         if origin is None:
             raise AssertionError("unreachable: only a scattered list is owed")
         trail = scope.trail if scope.trail is not None else self._traffic.trunk.root
+        if scope.stream is not None:
+            trail = trail.step(scope.stream)
         error.add_note(way_text(trail, origin.scope, scope.position, place.name))
         self.kept.append(error)
         self.tell(error, origin, scope.position)
@@ -116,8 +119,19 @@ class Failures:
             causality = causality.context.causality
         if self.subscribers:
             self.notify(error)
-        elif not _a_gather_copes(owed or context.scope):
+        elif (home := _gathering_home(owed or context.scope)) is not None:
+            error.reached = False
+            home.left_to_gathers.append((error, context))
+        else:
             self._fail_run(context.scope.run, error)
+
+    def tell_unreached(self, scope: Scope) -> None:
+        """Fail the run with what was left to the gathers of a scope, and none of them missed."""
+        for error, context in scope.left_to_gathers:
+            if not error.reached:
+                error.reached = True
+                self._fail_run(context.scope.run, error)
+        scope.left_to_gathers = []
 
     def _emit_error(self, error: FlowError, place: OperationPlace, pushed: Context, position: Any) -> None:
         traffic = self._traffic
@@ -157,8 +171,9 @@ def operation_error(
 ) -> OperationError:
     """Wrap what an operation raised."""
     declaration = place.declaration
-    emitted = f" after it had emitted {after} message{'s' * (after != 1)}, which go on" if after else ""
-    told = f": {raised}" if isinstance(raised, FlowBuildError) else ""
+    emitted = f" after it had emitted {counted(after, 'message')}" if after else ""
+    ours = type(place.operation).__module__.startswith("flowrt.")  # its text holds no payload
+    told = f": {raised}" if ours and isinstance(raised, FlowBuildError) else ""
     error = OperationError(
         f'operation "{place.name}" (declared at {declaration.declared_at}) raised {describe(raised)}{emitted}{told}',
         place.name,
@@ -199,14 +214,14 @@ def _subscriber_error(hook: str, raised: BaseException) -> FlowError:
     return error
 
 
-def _a_gather_copes(scope: Scope) -> bool:
+def _gathering_home(scope: Scope) -> Scope | None:
+    """Return the innermost scope around that has gathers, if one of them can do without an item."""
     home: Scope | None = scope.home
-    while home is not None:
-        if home.gathers:
-            return any(
-                getattr(place.operation, "on_missing", "fail") != "fail"
-                for place in home.gathers
-                if place not in home.answered
-            )
+    while home is not None and not home.gathers:
         home = home.parent.home if home.parent is not None else None
-    return False
+    if home is None or home.cut_short:
+        return None
+    waiting = [place for place in home.gathers if place not in home.answered]
+    return (
+        home if any(getattr(place.operation, "on_missing", "fail") != "fail" for place in waiting) else None
+    )

@@ -10,7 +10,6 @@ from flowrt.messages import CHUNK_SIZE, Chunk
 
 if TYPE_CHECKING:
     from flowrt.places import OperationPlace
-    from flowrt.scopes import RunBooks
 
 QUANTUM = (
     0.001  # seconds of work per group or inline turn (DESIGN.md, section 5: the best measured of those tried)
@@ -53,13 +52,14 @@ class Pace:
 class Waiting:
     """A chunk of one place waiting for workers, with its number in the order of arrival."""
 
-    __slots__ = ("chunk", "key", "place", "sequence")
+    __slots__ = ("chunk", "ended", "key", "place", "sequence")
 
     def __init__(self, place: OperationPlace, chunk: Chunk, sequence: int, key: Hashable = None) -> None:
         self.place = place
         self.chunk = chunk
         self.sequence = sequence
         self.key = key
+        self.ended = False  # all its runs had ended when it was taken: it is not begun
 
     def cut(self, size: int) -> Waiting:
         """Take the first messages out."""
@@ -116,7 +116,9 @@ class Backlog:
         """Take about a millisecond's work, of runs that have ended or of runs that have not; None if nothing is ready."""
         for level in sorted(self._levels, reverse=True):
             queue = self._levels[level]
-            if queue:
+            if not queue:
+                del self._levels[level]
+            else:
                 entry = queue.popleft()
                 source: deque[Any] = queue if isinstance(entry, Waiting) else self._keyed[entry.key]
                 waiting = entry if isinstance(entry, Waiting) else source.popleft()
@@ -127,6 +129,7 @@ class Backlog:
                     source.appendleft(waiting)
                     waiting = head
                 self.size -= len(waiting.chunk.data)
+                waiting.ended = waiting.chunk.context_at(0).scope.run.ended
                 return waiting
         return None
 
@@ -188,11 +191,3 @@ def alike(chunk: Chunk) -> int:
         if each.scope.run.ended is not ended:
             return index
     return len(context)
-
-
-def of_run(run: RunBooks, chunk: Chunk) -> int:
-    """Count the messages of a chunk that belong to a run."""
-    context = chunk.context
-    if type(context) is list:
-        return sum(each.scope.run is run for each in context)
-    return len(chunk.data) if context.scope.run is run else 0  # type: ignore[union-attr]

@@ -123,31 +123,28 @@ class Wakers:
     Whoever changes it changes it first and wakes then; whoever waits enlists first and looks then. So no wake-up is lost, and nothing is
     made unless somebody waits.
 
-    Guarded by: the atomicity of list operations.
+    Guarded by: the atomicity of dict operations.
     """
 
     def __init__(self, seams: Seams) -> None:
         self._event = seams.event
-        self._events: list[threading.Event] = []
+        self._events: dict[threading.Event, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._events)
 
     def enlist(self, event: threading.Event | None = None) -> threading.Event:
         event = event or self._event()
-        self._events.append(event)
+        self._events[event] = None
         return event
 
     def leave(self, event: threading.Event) -> None:
-        try:
-            self._events.remove(event)
-        except ValueError:  # woken meanwhile
-            pass
+        self._events.pop(event, None)
 
     def wake(self) -> None:
         while self._events:
             try:
-                event = self._events.pop()
-            except IndexError:  # it left meanwhile
+                event, _ = self._events.popitem()
+            except KeyError:  # it left meanwhile
                 return
             event.set()

@@ -28,8 +28,17 @@ ENDS = (DELIVERED, ABSORBED, FAILED, UNCONNECTED, DISCARDED)
 class Books:
     """The ledger of a runtime: the one place where births and ends are written down.
 
+    Attributes:
+        drain: tells an operation that nothing more will come of a scope.
+        leaving: called when a scope is about to be closed, all its gathers having answered.
+        done: called when a run is.
+
     Called on: the engine's thread. Other threads may read `live` and the window's figures.
     """
+
+    drain: Callable[[OperationPlace, Scope], None]
+    leaving: Callable[[Scope], None]
+    done: Callable[[RunBooks], None]
 
     def __init__(self, capacity: int) -> None:
         self.live = 0
@@ -53,8 +62,6 @@ class Books:
         """Open a scope with a token, so that it cannot end before its source has."""
         scope = Scope(parent.run, parent, window, home=home)
         parent.open_children += 1
-        if parent.window is not None:
-            parent.window.live += 1
         parent.run.open_scopes.add(scope)
         self.hold_open(scope)
         return scope
@@ -127,7 +134,10 @@ class Books:
         self.move(scope, -len(parts))
 
     def give_back(self, place: OperationPlace, parts: Iterable[Part]) -> list[Scope]:
-        """Take parts out of the books of whoever held them; return the home of each that still was in one."""
+        """Take parts out of the books of whoever held them; return the home of each that still was in one.
+
+        For the list that a part belongs to it is an item absorbed here, unless its gather gets what it is made into.
+        """
         homes = []
         for part in parts:
             home = part.scope
@@ -143,6 +153,8 @@ class Books:
             if not home.held:
                 home.run.holding.discard(home)
             homes.append(home)
+            if home.parent is not None:
+                home.lose(Missing([part.position], ABSORBED, place.name))
             self._look_at(home)
         return homes
 
@@ -160,10 +172,8 @@ class Books:
 
     # -- completion
 
-    def settle(
-        self, drain: Callable[[OperationPlace, Scope], None], done: Callable[[RunBooks], None]
-    ) -> None:
-        """Close every scope that can be closed; `drain` tells an operator that nothing more will come of a scope."""
+    def settle(self) -> None:
+        """Close every scope that can be closed."""
         quiet = self._quiet
         while quiet:
             scope = quiet.pop()
@@ -172,22 +182,21 @@ class Books:
             if run.ended or scope.closed or scope.live or scope.tokens or scope.active_children:
                 continue
             if not scope.held and not scope.open_children:
-                self._close(scope, drain, done)
+                self._close(scope)
             elif scope.active:
                 self._deactivate(scope)
             elif scope is run:
-                self._drain_held(run, drain)
+                self._drain_held(run)
 
-    def _close(
-        self, scope: Scope, drain: Callable[[OperationPlace, Scope], None], done: Callable[[RunBooks], None]
-    ) -> None:
+    def _close(self, scope: Scope) -> None:
         for place in scope.gathers:  # one that has answered is told too, so that it can forget
-            drain(place, scope)
+            self.drain(place, scope)
         if scope.run.ended:  # an operator's error may have ended the whole run
             return
         if scope.live or scope.tokens or scope.held or scope.open_children:
             self._look_at(scope)
             return
+        self.leaving(scope)
         scope.closed = True
         for place, messages in (scope.gathered or {}).items():
             if messages:
@@ -196,12 +205,12 @@ class Books:
         parent = scope.parent
         if parent is None:
             self._finish(scope.run)
-            done(scope.run)
+            self.done(scope.run)
             return
         scope.run.open_scopes.discard(scope)
         if scope.home is scope and not scope.gathers:
             self._tell_parent(scope, parent)
-        self._leave(scope, parent)
+        parent.open_children -= 1
         if scope.active:
             self._deactivate(scope)
         self._look_at(parent)
@@ -216,18 +225,13 @@ class Books:
         what, error = (FAILED, failed.error) if failed else (ABSORBED, None)
         home.lose(Missing([scope.position], what, where, "", error))
 
-    def _leave(self, scope: Scope, parent: Scope) -> None:
-        parent.open_children -= 1
-        if parent.window is not None:
-            parent.window.live -= 1
-
-    def _drain_held(self, run: RunBooks, drain: Callable[[OperationPlace, Scope], None]) -> None:
+    def _drain_held(self, run: RunBooks) -> None:
         """Tell who holds something of the innermost scope; what is still held then ends as absorbed."""
         if not run.holding:
             return
         scope = max(run.holding, key=lambda held: held.depth)
         for place in list(scope.parts or ()):
-            drain(place, scope)
+            self.drain(place, scope)
             rest = scope.parts.get(place) if scope.parts else None
             if rest:
                 self.write(run, ABSORBED, len(rest), place.name, "held until the run was done")
@@ -241,12 +245,17 @@ class Books:
             node = node.parent
             if node is not None:
                 node.active_children += 1
+                if node.window is not None:
+                    node.window.live += 1
 
     def _deactivate(self, scope: Scope) -> None:
         scope.active = False
-        if scope.parent is not None:
-            scope.parent.active_children -= 1
-            self._look_at(scope.parent)
+        parent = scope.parent
+        if parent is not None:
+            parent.active_children -= 1
+            if parent.window is not None:
+                parent.window.live -= 1
+            self._look_at(parent)
         else:
             self._look_at(scope)
 
@@ -294,7 +303,7 @@ class Books:
                 kept += messages
         self.live -= scope.live
         if scope.window is not None:
-            scope.window.live -= scope.live + scope.open_children
+            scope.window.live -= scope.live + scope.active_children
         scope.live = scope.tokens = scope.held = scope.open_children = scope.active_children = 0
         scope.parts = scope.gathered = None
         scope.closed = True

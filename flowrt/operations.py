@@ -16,7 +16,7 @@ from flowrt.errors import FlowBuildError, FlowError
 if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.messages import Message, Positions
-    from flowrt.scopes import Part, Scope
+    from flowrt.scopes import Missing, Part, Scope
 
 SLICE = 16  # calls between two looks at the clock: some 5 ns a call, and a cheap function that turns slow is noticed in time
 END_OF_CALL = 0  # in a group's log: what follows from this call comes late
@@ -52,9 +52,11 @@ class Failure:
 
     def __init__(self, error: BaseException) -> None:
         trace = error.__traceback__
-        self.error = (
-            error.with_traceback(trace.tb_next) if trace is not None and trace.tb_next is not None else error
-        )
+        self.error = error
+        if (
+            trace is not None and trace.tb_next is not None
+        ):  # without our own frame; an error's own method might raise
+            BaseException.with_traceback(error, trace.tb_next)
 
 
 class Group:
@@ -227,11 +229,10 @@ class Pull(Group):
 
 def close_iterator(iterator: Any) -> BaseException | None:
     """Close a generator or whatever else can be closed; return what that raised."""
-    close = getattr(iterator, "close", None)
-    if close is None:
-        return None
     try:
-        close()
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
     except BaseException as error:
         return error
     return None
@@ -311,9 +312,9 @@ class Emitter:
         """Keep the messages in hand for the list this place owes `scope`."""
         self._log.append((self._index, Act.HOLD, scope))
 
-    def gather(self, scope: Scope, data: Any, causality: Any) -> None:
-        """Emit what this place owes `scope`, once, in the context in which the list arrived at its scatter."""
-        self._log.append((self._index, Act.GATHER, (scope, data, causality)))
+    def gather(self, scope: Scope, data: Any, causality: Any, missing: Sequence[Missing] = ()) -> None:
+        """Emit what this place owes `scope`, once, in the context in which the list arrived at its scatter; it copes without `missing`."""
+        self._log.append((self._index, Act.GATHER, (scope, data, causality, missing)))
 
     def give_up(self, scope: Scope, error: FlowError | None) -> None:
         """Owe `scope` nothing any more; the error, if any, is one of the list."""

@@ -215,6 +215,9 @@ class Outcomes:
         elif action is Act.HOLD:
             if not isinstance(argument, Scope):
                 task.kept.add(index)
+                for part in argument:
+                    if part.position is None:
+                        part.position = chunk.positions[index]
                 self._traffic.books.hold(context.scope, task.place, argument)
         elif action is Act.FAIL:
             task.kept.add(index)

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError, RunCancelledError
+from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError, RunCancelledError, counted
+from flowrt.inbox import Wakers
 from flowrt.ledger import Ledger, ledger_of
 from flowrt.messages import Chunk, Message, message_of
 from flowrt.scopes import RunBooks
@@ -28,6 +29,16 @@ class Arrived:
         self.chunk = chunk
         self.failure = failure
         self.start = 0
+
+    def next_message(self) -> Message:
+        """Hand the next result out; with the last the chunk is let go."""
+        if self.chunk is None:
+            raise AssertionError("unreachable: only asked while something is left")
+        message = message_of(self.chunk, self.start)
+        self.start += 1
+        if self.start == len(self.chunk.data):
+            self.chunk = None
+        return message
 
     @property
     def left(self) -> int:
@@ -68,11 +79,13 @@ class Results:
                     self._arrived.popleft()
                     continue
                 self._handed_out += 1
-                if first.chunk is None:
+                if first.failure is not None:
                     self._arrived.popleft()
                     return first
-                first.start += 1
-                return message_of(first.chunk, first.start - 1)
+                message = first.next_message()
+                if not first.left:
+                    self._arrived.popleft()
+                return message
         return None
 
     def take_of(self, mine: deque[Arrived]) -> Message | None:
@@ -81,10 +94,12 @@ class Results:
             while mine:
                 first = mine[0]
                 if first.chunk is not None and first.left:
-                    first.start += 1
+                    message = first.next_message()
                     self._handed_out += 1
+                    if not first.left:
+                        mine.popleft()
                     self._forget_read()
-                    return message_of(first.chunk, first.start - 1)
+                    return message
                 mine.popleft()
         return None
 
@@ -97,7 +112,7 @@ class Results:
                 if first.chunk is not None and first.left:
                     self._handed_out += first.left
                     values += first.chunk.data[first.start :] if first.start else first.chunk.data
-                    first.start = len(first.chunk.data)
+                    first.chunk = None
             self._forget_read()
         return values
 
@@ -112,7 +127,7 @@ class Results:
                         (entry.run, message_of(entry.chunk, i))
                         for i in range(entry.start, len(entry.chunk.data))
                     ]
-                    entry.start = len(entry.chunk.data)
+                    entry.chunk = None
             self._forget_read()
         return messages
 
@@ -160,6 +175,7 @@ class Run:
         self._finished = False
         self._delivered = 0
         self._taken_elsewhere = 0
+        self._changed = Wakers(driver.seams)
         self.books: RunBooks | None = None
         self.number: int = driver.next_number()
 
@@ -188,6 +204,7 @@ class Run:
         entry = Arrived(self, chunk)
         self._mine.append(entry)
         self._results.add(entry)
+        self._changed.wake()
         self._driver.changed.wake()
 
     def passed_on(self, messages: int) -> None:
@@ -198,6 +215,7 @@ class Run:
         """Engine's thread: the run has ended."""
         self._reason = reason
         self._finished = True
+        self._changed.wake()
         self._driver.changed.wake()
 
     # -- what users ask
@@ -311,7 +329,7 @@ class Run:
         driver = self._driver
         if driver.inside():
             raise FlowStalledError(waiting_inside(f"for run {self.number}"))
-        if driver.wait_until(ready, timeout) or self._finished:
+        if driver.wait_until(ready, timeout, self._changed) or self._finished:
             return
         if driver.fatal is not None:
             driver.fatal_seen = True
@@ -324,9 +342,10 @@ class Run:
         )
 
     def _raise_failure(self) -> None:
-        if isinstance(self._driver.fatal, SystemExit | KeyboardInterrupt) and self._reason is not None:
+        fatal = self._driver.fatal or self._reason  # the run may be over before the runtime is
+        if isinstance(fatal, SystemExit | KeyboardInterrupt) and self._reason is not None:
             self._driver.fatal_seen = True
-            raise self._driver.fatal
+            raise fatal
         if self._failures:
             self._results.take_failure(self._failure_entry)
             error = self._failures[0]
@@ -342,10 +361,10 @@ class Run:
         if self._taken_elsewhere:
             what = f"{self._taken_elsewhere} went to the handlers of on_result"
         elif self._delivered:
-            what = f"its {self._delivered} were read already"
+            what = f"{counted(self._delivered, 'result')} left it, and all were read"
         else:
-            what = "none left"
-        return f"run {self.number} is done and has no (further) result: {what}.\n{self._picture()}"
+            what = "nothing left it by a result port"
+        return f"run {self.number} is done and has no result to give: {what}.\n{self._picture()}"
 
 
 def waiting_inside(what: str) -> str:

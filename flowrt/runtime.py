@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flowrt.closing import Closer, CloseReport, closed_in_time, drain_at_exit, raise_unseen
 from flowrt.driver import Driver
-from flowrt.engine import Engine
+from flowrt.engine import Engine, internal_error
 from flowrt.errors import (
     FlowBuildError,
+    FlowError,
     FlowStalledError,
     FlowStoppedError,
     FlowTimeoutError,
     check_count,
+    counted,
 )
 from flowrt.executors.threads import ThreadExecutors
 from flowrt.flow import Definition, Flow
@@ -302,9 +304,12 @@ class FlowRuntime:
         if not ready():
             self._refuse_inside("for a result")
             self._start_if_open()
-            if until_idle:
-                self._tell_when_idle(idle)
-            driver.wait_until(ready, timeout)
+            forget = self._tell_when_idle(idle) if until_idle else None
+            try:
+                driver.wait_until(ready, timeout)
+            finally:
+                if forget is not None:
+                    forget()
         if taken:
             return self._given(taken[0])
         self._raise_fatal()
@@ -333,19 +338,27 @@ class FlowRuntime:
         if driver.stopped:
             return
         self._start_if_open()
-        self._tell_when_idle(idle)
-        if not driver.wait_until(lambda: bool(idle), timeout) and not driver.stopped:
+        forget = self._tell_when_idle(idle)
+        try:
+            driver.wait_until(lambda: bool(idle), timeout)
+        finally:
+            forget()
+        if not idle and not driver.stopped:
+            live = counted(self._engine.books.live, "message")
             raise FlowTimeoutError(
-                f'runtime "{self.name}" was not idle within {timeout} s: {self._engine.books.live} messages are live.'
+                f'runtime "{self.name}" was not idle within {timeout} s: {live} live.'
             )
         self._raise_fatal()
 
-    def _tell_when_idle(self, idle: list[bool]) -> None:
+    def _tell_when_idle(self, idle: list[bool]) -> Callable[[], None]:
+        """Have the engine say when nothing is left to do; return what ends that."""
+
         def tell() -> None:
             idle.append(True)
             self._driver.changed.wake()
 
         self._driver.post(self._driver.when_idle, tell)
+        return lambda: None if idle else self._driver.post(self._driver.no_more, tell)
 
     def _start_if_open(self) -> None:
         if not (self._driver.closing or self._driver.stopped):
@@ -406,10 +419,19 @@ class FlowRuntime:
         return lambda: self._on_engine(remove)
 
     def _on_engine(self, call: Callable[[], None]) -> None:
-        if self._driver.is_engine():
+        driver = self._driver
+        if driver.is_engine():
             call()
-        else:
-            self._driver.post(call)
+            return
+        made: list[bool] = []
+
+        def make_call() -> None:
+            call()
+            made.append(True)
+
+        driver.post(make_call)
+        if not (driver.threaded or driver.inside()):  # nobody else would be the engine
+            driver.wait_until(lambda: bool(made), None)
 
     def _add_result_handler(self, handler: Callable[[Message], None]) -> None:
         waiting = [] if self._on_result else self._results.take_messages()
@@ -456,6 +478,11 @@ class FlowRuntime:
                 for handler in list(self._on_result):
                     self._hand_to(handler, message_of(part, index))
 
+    def died_with_fork(self, parent: int) -> None:
+        """In a forked child: its threads are not here."""
+        self._driver.forked_from = parent
+        self._driver.closing = self._driver.stopped = True
+
     def _stopped(self) -> None:
         closed_in_time(self)
         for operation in self._own_operations:
@@ -464,7 +491,7 @@ class FlowRuntime:
 
     def _crash(self, error: BaseException) -> None:
         """Any thread: flowrt itself failed on a worker."""
-        self._driver.post(self._driver.halt, error)
+        self._driver.post(self._driver.halt, error if isinstance(error, FlowError) else internal_error(error))
 
     # -- looking at it
 
@@ -494,7 +521,7 @@ class FlowRuntime:
     def _close(self, drain: float, deadline: float) -> CloseReport:
         if self._driver.inside():
             self._closer.begin()
-            return CloseReport()
+            return CloseReport(pending=True)
         report = self._closer.close(drain, deadline)
         closed_in_time(self)
         return report

@@ -24,7 +24,7 @@ MISSING_KEPT = 1_000_000  # records. A list whose every item is lost is named wh
 class Window:
     """How many live descendants the open iterators of one source may have together.
 
-    Invariant: `live` is the sum over its scopes of what is live in them plus their open child scopes.
+    Invariant: `live` is the sum over its scopes of what is live in them plus their active child scopes. What is held is in neither.
     """
 
     limit: int
@@ -88,6 +88,7 @@ class Scope:
         "gathers",
         "held",
         "home",
+        "left_to_gathers",
         "live",
         "missing",
         "open_children",
@@ -126,6 +127,7 @@ class Scope:
         self.answered: tuple[OperationPlace, ...] = ()
         self.missing: list[Missing] | None = None
         self.failed_source: BaseException | None = None
+        self.left_to_gathers: list[tuple[Any, Context]] = []
         self.origin: Context | None = None
         self.position: Any = 0
         self.trail: Trail | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ class Source:
 
     @property
     def sized(self) -> bool:
-        return isinstance(self.items, list | tuple)
+        return type(self.items) in (list, tuple)  # exactly these: a subclass may do anything
 
 
 class Sources:
@@ -81,7 +81,7 @@ class Sources:
         self._traffic = traffic
         self._failures = failures
         self._ordered = ordered
-        self._open: dict[int, dict[Window, deque[Source]]] = {}
+        self._open: dict[int, dict[Window, OrderedDict[Source, None]]] = {}
         self.count = 0
         self.pulls_under_way = 0
         self.stopping = False
@@ -99,6 +99,7 @@ class Sources:
     ) -> None:
         """Open the scope of a scattered list, whose input message stays live until all items are out."""
         items, stream, count, limit = order
+        route = self._traffic.routes.out(place, stream)
         try:
             gathers = self._traffic.routes.gathers_of(place)
         except FlowBuildError as fault:  # a place on the way to them cannot be made
@@ -107,7 +108,7 @@ class Sources:
         window = self._window(place, limit)
         scope = self._traffic.books.open_scope(context.scope, window, home=True)
         scope.origin, scope.position, scope.trail = context, message.position, trail
-        scope.stream = self._traffic.routes.out(place, stream)
+        scope.stream = route
         scope.gathers = gathers
         source = Source(place, scope, message, trail, items, window)
         source.stream, source.count = stream, count
@@ -135,7 +136,7 @@ class Sources:
 
     def _add(self, source: Source) -> None:
         level = self._open.setdefault(source.scope.depth, {})
-        level.setdefault(source.window, deque()).append(source)
+        level.setdefault(source.window, OrderedDict())[source] = None
         self.count += 1
 
     def _remove(self, source: Source) -> None:
@@ -143,7 +144,7 @@ class Sources:
         self.count -= 1
         depth = source.scope.depth
         level = self._open[depth]
-        level[source.window].remove(source)
+        del level[source.window][source]
         if not level[source.window]:
             del level[source.window]
             if not level:
@@ -174,15 +175,15 @@ class Sources:
             for window, siblings in list(self._open[depth].items()):
                 if window.open():
                     for _ in range(len(siblings)):
-                        source = siblings[0]
-                        siblings.rotate(-1)
+                        source = next(iter(siblings))
+                        siblings.move_to_end(source)
                         if source.pull is None:
                             return source
                 elif (
                     nothing_under_way
                 ):  # so that a shared window cannot lock out whoever has nothing under way
                     for source in siblings:
-                        if not (source.pull or source.scope.live or source.scope.open_children):
+                        if not (source.pull or source.scope.live or source.scope.active_children):
                             return source
         return None
 

@@ -13,7 +13,7 @@ import flowrt.testing
 NAMES = """
     CloseReport Emit Flow FlowBuildError FlowError FlowInternalError FlowOperationContainer FlowOverloadError FlowRuntime
     FlowStalledError FlowStoppedError FlowTimeoutError Gather GatherIncompleteError Gathered Ledger Message Operation
-    OperationError OperationTimeoutError PopCausality Port PushCausality Run RunCancelledError Scatter Stream
+    OperationError OperationTimeoutError Part PopCausality Port PushCausality Run RunCancelledError Scatter Stream
     WorkerLostError
 """.split()
 NAMES_AT_MOST = 40  # what a reader of one page can take in (docs/design.md)

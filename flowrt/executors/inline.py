@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
-    from flowrt.scopes import RunBooks
 
 
 class InlineExecutor:
@@ -48,7 +47,7 @@ class InlineExecutor:
         pull.busy = self._clock.now() - started
         self._reports.report_pull(pull)
 
-    def locate(self, _run: RunBooks) -> list[tuple[str, int]]:
+    def unreported(self) -> list[tuple[str, Chunk, int]]:
         return []
 
     def in_work(self) -> list[Task | PullTask]:

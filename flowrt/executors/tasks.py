@@ -60,9 +60,9 @@ def prepare(task: Task) -> Task:
     return task
 
 
-def perform(task: Task) -> None:
-    """Perform a task on a worker; inputs of runs that have ended are not begun."""
-    if task.chunk.context_at(0).scope.run.ended:
+def perform(task: Task, waiting: Waiting) -> None:
+    """Perform a task on a worker; inputs whose runs had ended when they were taken are not begun."""
+    if waiting.ended:
         task.results = [None] * len(task.data)
     else:
         task.place.declaration.body.perform(task)

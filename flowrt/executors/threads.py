@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from flowrt.contract import Executor, PullTask, Reports, Task
+from flowrt.errors import FlowError
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.tasks import perform, prepare, rest_of, waiting_of
-from flowrt.handover import Backlog, Waiting, of_run
+from flowrt.handover import Backlog, Waiting
 
 if TYPE_CHECKING:
     import threading
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from flowrt.inbox import Seams, ThreadLike
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
-    from flowrt.scopes import RunBooks
 
 Post = Callable[..., None]
 
@@ -72,14 +72,11 @@ class ThreadPool:
             self._pulls.append(pull)
         self._wake()
 
-    def locate(self, run: RunBooks) -> list[tuple[str, int]]:
+    def unreported(self) -> list[tuple[str, Chunk, int]]:
         with self._lock:
-            found = [(waiting.place.name, of_run(run, waiting.chunk)) for waiting in self._backlog]
-        for task in list(self._current.values()):
-            if isinstance(task, Task):
-                begun = range(task.reported, len(task.data))
-                found.append((task.place.name, sum(task.chunk.context_at(i).scope.run is run for i in begun)))
-        return found
+            found = [(waiting.place.name, waiting.chunk, 0) for waiting in self._backlog]
+        tasks = [task for task in self.in_work() if isinstance(task, Task)]
+        return found + [(task.place.name, task.chunk, task.reported) for task in tasks]
 
     def in_work(self) -> list[Task | PullTask]:
         return list(self._current.values())
@@ -123,7 +120,11 @@ class ThreadPool:
                 return
             number = len(self._threads) + 1
             name = self._name if self._workers == 1 else f"{self._name}-{number}"
-            self._threads.append(self._seams.spawn(lambda: self._work(number), name))
+            try:
+                self._threads.append(self._seams.spawn(lambda: self._work(number), name))
+            except FlowError as error:
+                if not self._threads:  # with one at least the work goes on, slower
+                    self._crash(error)
 
     def _take(self, event: threading.Event) -> Waiting | PullTask | None:
         """Take work, or be known as idle: in one step, for a wake-up spent on a worker that has work already is lost."""
@@ -160,7 +161,7 @@ class ThreadPool:
         task.sequence, task.worker = waiting.sequence, number
         task.started = self._clock.now()
         self._current[number] = task
-        perform(task)
+        perform(task, waiting)
         task.busy = self._clock.now() - task.started
         done = len(task.results)
         place.pace.took(done, task.busy)

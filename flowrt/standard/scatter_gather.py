@@ -12,7 +12,7 @@ from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteErr
 from flowrt.ledger import ABSORBED
 from flowrt.messages import first_position, position_key
 from flowrt.operations import Batch, Emitter, Operation
-from flowrt.scopes import Missing, Part, missing_text
+from flowrt.scopes import MISSING_KEPT, Missing, Part, missing_text
 
 if TYPE_CHECKING:
     from flowrt.messages import Message
@@ -260,10 +260,10 @@ class Gather(Operation):
         missing = self._missing(scope, owed, counted=emit.is_fed("count"))
         items = self._in_order(owed)
         if self.on_missing == "collect":
-            emit.gather(scope, Gathered(items, tuple(_failures(missing))), owed.causality)
+            emit.gather(scope, Gathered(items, tuple(_failures(missing))), owed.causality, missing)
         elif not missing or self.on_missing == "skip":
-            emit.gather(scope, items, owed.causality)
-        elif all(record.error is not None for record in missing):
+            emit.gather(scope, items, owed.causality, missing)
+        elif all(record.error is not None and getattr(record.error, "reached", True) for record in missing):
             emit.give_up(scope, None)  # every error has reached someone: no second one
         else:
             emit.give_up(scope, self._incomplete(scope, missing, owed))
@@ -295,7 +295,8 @@ class Gather(Operation):
                 left.append(Missing(absent, record.what, record.where, record.reason, record.error))
         if counted and owed.announced is not None and not left and len(owed.items) < owed.announced:
             known = arrived if arrived is not None else owed.arrived()
-            elsewhere = [p for p in range(owed.announced) if p not in known]
+            few = owed.announced <= MISSING_KEPT
+            elsewhere = [p for p in range(owed.announced) if p not in known] if few else None
             left.append(
                 Missing(elsewhere or None, "gone", "another gather or a result port", "it never came here")
             )

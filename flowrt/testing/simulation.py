@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from flowrt.contract import Executor, PullTask, Reports, Task
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.tasks import perform, prepare, waiting_of
-from flowrt.handover import Backlog, of_run
+from flowrt.handover import Backlog
 from flowrt.inbox import Seams
 from flowrt.testing.clock import FakeClock
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from flowrt.container import Declaration
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
-    from flowrt.scopes import RunBooks
 
 Choose = Callable[[int], int]
 Action = tuple[str, Callable[[], None]]
@@ -135,7 +134,7 @@ class SimulatedExecutor:
         task = prepare(Task(waiting.place, waiting.chunk, self._reports.collect))
         task.sequence, task.key, task.worker = waiting.sequence, waiting.key, 1 + number % self._workers
         self._current[number] = task
-        perform(task)
+        perform(task, waiting)
 
     def _finish(self, number: int) -> None:
         task = self._current.pop(number)
@@ -147,14 +146,10 @@ class SimulatedExecutor:
         if task.key is not None:
             self._backlog.release(task.key)
 
-    def locate(self, run: RunBooks) -> list[tuple[str, int]]:
-        found = [(waiting.place.name, of_run(run, waiting.chunk)) for waiting in self._backlog]
-        found += [
-            (task.place.name, of_run(run, task.chunk))
-            for task in self._current.values()
-            if isinstance(task, Task)
-        ]
-        return found
+    def unreported(self) -> list[tuple[str, Chunk, int]]:
+        found = [(waiting.place.name, waiting.chunk, 0) for waiting in self._backlog]
+        tasks = [task for task in self._current.values() if isinstance(task, Task)]
+        return found + [(task.place.name, task.chunk, task.reported) for task in tasks]
 
     def in_work(self) -> list[Task | PullTask]:
         """Return nothing: of a call nothing is seen before it is chosen to finish."""
