@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowError, FlowOverloadError
-from flowrt.ledger import ABSORBED, DISCARDED, FAILED
+from flowrt.ledger import ABSORBED, DISCARDED
 from flowrt.messages import Causality, Chunk, Context, Trail, message_of
 from flowrt.operations import Act, Emitter
-from flowrt.scopes import Missing, Scope
+from flowrt.scopes import Missing, Scope, lost_list
 
 if TYPE_CHECKING:
     from flowrt.failures import Failures
@@ -227,8 +227,9 @@ class Batches:
             raise AssertionError("unreachable: a list is owed once, and to the scope of a scattered list")
         books = self._traffic.books
         for record in missing:
-            if isinstance(record.error, FlowError):
-                record.error.reached = True
+            for error in (record.error, *record.also):
+                if isinstance(error, FlowError):
+                    error.left_to = None
         gathered = books.answer(scope, place)
         if gathered:
             if gathered > 1:
@@ -252,11 +253,7 @@ class Batches:
             return
         home = origin.scope.home
         if home.parent is not None:
-            known = error or next(
-                (record.error for record in scope.missing or () if record.error is not None), None
-            )
-            known = known or scope.failed_source
-            home.lose(Missing([scope.position], FAILED, place.name, "its list stayed incomplete", known))
+            home.lose(lost_list(scope, place.name, error))
         if error is not None:
             self._failures.fail_list(place, error, scope)
 

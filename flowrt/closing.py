@@ -76,6 +76,11 @@ class Closer:
         driver = self._driver
         if not driver.stopped:
             driver.engine.sources.stop()
+            driver.engine.end_inputs(
+                lambda run: FlowStoppedError(
+                    f"run {run.number} was cut short: the runtime was closed while its inputs were coming."
+                )
+            )
             driver.engine.delay, driver.engine.not_before = 0.0, None
             driver.when_idle(driver.finish)
 
@@ -100,8 +105,7 @@ class Closer:
     def _close(self, drain: float, deadline: float) -> CloseReport:
         driver, clock = self._driver, self._driver.seams.clock
         self.begin()
-        if not driver.started:  # no input ever came: nothing is to be drained
-            driver.finish()
+        driver.finish_unstarted()
         end = clock.now() + deadline
         try:
             while not driver.stopped:

@@ -63,7 +63,7 @@ class Driver:
         """Start the engine's thread, where it has one of its own."""
         if self._own_thread and self._thread is None:
             with self._lock:
-                if self._thread is None:
+                if self._thread is None and not self.stopped:
                     self._thread = self.seams.spawn(self._run, f"{self.name}/engine")
 
     @property
@@ -147,18 +147,20 @@ class Driver:
         self.steps += worked
         if self.room and self.has_room():
             self.room.wake()
-        if not worked:
-            self._nothing_to_do()
-        return worked
+        return worked or self._nothing_to_do()
 
-    def _nothing_to_do(self) -> None:
+    def _nothing_to_do(self) -> bool:
+        """Tell who waits for that; say whether it gave the engine something to do."""
         engine = self.engine
         if engine.not_before is not None:
-            return
-        if not engine.books.runs:
-            self._tell_idle()
-        elif self.inbox.empty() and engine.stalled():
+            return False
+        if engine.books.runs:
+            if not (self.inbox.empty() and engine.stalled()):
+                return False
             engine.fail_stalled()
+            return True
+        self._tell_idle()
+        return False
 
     def _rest(self, timeout: float | None) -> None:
         """Wait for a call, for the time to go on, or to look what workers have."""
@@ -222,6 +224,14 @@ class Driver:
             reason.__cause__ = error
             self.engine.abandon_all(f"the runtime was stopped by {type(error).__qualname__}", reason)
         finally:
+            self.finish()
+
+    def finish_unstarted(self) -> None:
+        """Any thread: where no input ever came there is no engine, and nothing to drain."""
+        with self._lock:
+            unstarted = not self.started and not self.stopped
+            self.stopped = self.stopped or unstarted
+        if unstarted:
             self.finish()
 
     def finish(self) -> None:

@@ -113,7 +113,7 @@ class Engine:
         self.traffic = Traffic(self.routes, self.books, schedule, host.deliver, strict=strict)
         self.failures = Failures(self.traffic, self._fail_run)
         self.traffic.lost = self.failures.fail_lost
-        self.traffic.refused = self._refuse_unconnected
+        self.traffic.refused = self.failures.refuse
         self.sources = Sources(self.traffic, self.failures, self._is_ordered)
         self.batches = Batches(self.traffic, self.failures, self._overload)
         self.outcomes = Outcomes(
@@ -125,7 +125,7 @@ class Engine:
             self._done,
         )
         self.under_way = 0
-        self.feeding = 0  # runs whose inputs are still coming
+        self.feeding: set[RunBooks] = set()  # runs whose inputs are still coming
         self.turns = 0
         self.delay = 0.0
         self.not_before: float | None = None  # when the throttle lets the next message go
@@ -162,7 +162,7 @@ class Engine:
         """Open a run; it stays open until `end_input`."""
         run = handle.books = self.books.open_run(handle)
         self.books.hold_open(run)
-        self.feeding += 1
+        self.feeding.add(run)
         return run
 
     def feed(
@@ -181,9 +181,16 @@ class Engine:
 
     def end_input(self, run: RunBooks) -> None:
         """Let a run end when its inputs are worked off."""
-        self.feeding -= 1
-        if not run.ended:
-            self.books.let_go(run)
+        if run in self.feeding:
+            self.feeding.discard(run)
+            if not run.ended:
+                self.books.let_go(run)
+
+    def end_inputs(self, reason: Callable[[RunBooks], FlowError]) -> None:
+        """Take no more inputs of any run; those that were still coming are cut short."""
+        for run in list(self.feeding):
+            run.unfinished = run.unfinished or reason(run)
+            self.end_input(run)
 
     def take_input(
         self, handle: RunHandle, port: Port, data: Any, correlation_id: object, priority: int
@@ -355,11 +362,6 @@ class Engine:
         if not run.ended:
             run.handle.failed(error)
             self.abandon(run, "the run was overloaded", None)
-
-    def _refuse_unconnected(self, error: FlowError, chunk: Chunk) -> None:
-        runs = {chunk.context_at(index).scope.run for index in range(len(chunk.data))}
-        for run in runs:
-            self._fail_run(run, error)
 
     def abandon(self, run: RunBooks, why: str, reason: FlowError | None) -> int:
         """End a run before its time; return how many messages had to be discarded."""

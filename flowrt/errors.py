@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -23,7 +23,7 @@ KNOWN_NAMES_SHOWN = 10  # arbitrary: more than that nobody reads
 class FlowError(Exception):
     """The root of everything flowrt raises."""
 
-    reached = True  # False while only a gather may turn out to cope with it
+    left_to: Any = None  # the scope whose gathers may turn out to cope with it; nobody else has got it yet
 
 
 class FlowBuildError(FlowError):

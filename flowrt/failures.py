@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flowrt.places import OperationPlace
     from flowrt.scopes import RunBooks, Scope
 
+STRAYS_KEPT = 100  # arbitrary: a subscriber that raises does so for every message
 Subscriber = Callable[[Any], None]
 
 
@@ -26,7 +27,10 @@ class Failures:
         self._traffic = traffic
         self._fail_run = fail_run
         self.subscribers: list[Subscriber] = []
-        self.stray: list[BaseException] = []  # what subscribers raised and nobody subscribed to hear of
+        self.stray: list[
+            BaseException
+        ] = []  # the first of what subscribers raised and nobody subscribed to hear of
+        self.strays = 0
         self.fatal: BaseException | None = None
         self.kept: list[BaseException] = []  # their frames are released when the turn is over
 
@@ -120,7 +124,7 @@ class Failures:
         if self.subscribers:
             self.notify(error)
         elif (home := _gathering_home(owed or context.scope)) is not None:
-            error.reached = False
+            error.left_to = home
             home.left_to_gathers.append((error, context))
         else:
             self._fail_run(context.scope.run, error)
@@ -128,8 +132,8 @@ class Failures:
     def tell_unreached(self, scope: Scope) -> None:
         """Fail the run with what was left to the gathers of a scope, and none of them missed."""
         for error, context in scope.left_to_gathers:
-            if not error.reached:
-                error.reached = True
+            if error.left_to is not None:
+                error.left_to = None
                 self._fail_run(context.scope.run, error)
         scope.left_to_gathers = []
 
@@ -151,7 +155,22 @@ class Failures:
             except (SystemExit, KeyboardInterrupt) as raised:
                 self.fatal = self.fatal or raised
             except BaseException as raised:
-                self.stray.append(_subscriber_error("on_exception", raised))
+                self._keep_stray(_subscriber_error("on_exception", raised))
+
+    def refuse(self, error: FlowError, chunk: Chunk) -> None:
+        """Tell of messages that left where strict does not let them; they have ended as unconnected. Once for each run."""
+        told: set[RunBooks] = set()
+        for index in range(len(chunk.data)):
+            context = chunk.context_at(index)
+            run = context.scope.run
+            if run not in told and not run.ended:
+                told.add(run)
+                self.tell(error, context, chunk.positions[index])
+
+    def _keep_stray(self, error: BaseException) -> None:
+        self.strays += 1
+        if len(self.stray) < STRAYS_KEPT:
+            self.stray.append(error)
 
     def contain(self, hook: str, raised: BaseException) -> None:
         """Report what a subscriber of `hook` raised: to `on_exception`, else by `close()`."""
@@ -163,7 +182,7 @@ class Failures:
         if self.subscribers:
             self.notify(error)
         else:
-            self.stray.append(error)
+            self._keep_stray(error)
 
 
 def operation_error(
@@ -215,13 +234,12 @@ def _subscriber_error(hook: str, raised: BaseException) -> FlowError:
 
 
 def _gathering_home(scope: Scope) -> Scope | None:
-    """Return the innermost scope around that has gathers, if one of them can do without an item."""
+    """Return the innermost scope around one of whose gathers can do without an item, and still waits."""
     home: Scope | None = scope.home
-    while home is not None and not home.gathers:
+    while home is not None:
+        if not home.cut_short:
+            waiting = [place for place in home.gathers if place not in home.answered]
+            if any(getattr(place.operation, "on_missing", "fail") != "fail" for place in waiting):
+                return home
         home = home.parent.home if home.parent is not None else None
-    if home is None or home.cut_short:
-        return None
-    waiting = [place for place in home.gathers if place not in home.answered]
-    return (
-        home if any(getattr(place.operation, "on_missing", "fail") != "fail" for place in waiting) else None
-    )
+    return None

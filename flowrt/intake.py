@@ -69,6 +69,8 @@ class Intake:
                     batch = batch[room:]  # noqa: PLW2901 - the rest waits for more room
                     if self._driver.stopped or self._driver.closing:
                         raise self._driver.stopped_error()
+                    if run.done:  # it was cancelled, or failed past a bound: whoever waits for it is told
+                        return
         finally:
             self._driver.post(self._end, run)
 

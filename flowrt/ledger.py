@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from flowrt.scopes import Missing, Part, RunBooks, Scope, Window
+from flowrt.scopes import Missing, Part, RunBooks, Scope, Window, lost_list
 
 if TYPE_CHECKING:
     from flowrt.messages import Positions
@@ -220,10 +220,8 @@ class Books:
         home = parent.home
         if home.parent is None:
             return
-        failed = next((m for m in scope.missing or () if m.error is not None), None)
         where = scope.stream.port.fullname if scope.stream is not None else ""
-        what, error = (FAILED, failed.error) if failed else (ABSORBED, None)
-        home.lose(Missing([scope.position], what, where, "", error))
+        home.lose(lost_list(scope, where))
 
     def _drain_held(self, run: RunBooks) -> None:
         """Tell who holds something of the innermost scope; what is still held then ends as absorbed."""

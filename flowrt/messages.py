@@ -185,6 +185,9 @@ def joined_positions(first: Positions, second: Positions) -> Positions:
     """Put two stretches of positions one behind the other."""
     if type(first) is range and type(second) is range and first.stop == second.start:
         return range(first.start, second.stop)
+    if type(first) is list:  # it belongs to the chunk that grows
+        first += second
+        return first
     return [*first, *second]
 
 

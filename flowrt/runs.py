@@ -34,11 +34,11 @@ class Arrived:
         """Hand the next result out; with the last the chunk is let go."""
         if self.chunk is None:
             raise AssertionError("unreachable: only asked while something is left")
-        message = message_of(self.chunk, self.start)
-        self.start += 1
-        if self.start == len(self.chunk.data):
+        chunk, index = self.chunk, self.start
+        self.start = index + 1  # first: a signal handler may read here too
+        if self.start == len(chunk.data):
             self.chunk = None
-        return message
+        return message_of(chunk, index)
 
     @property
     def left(self) -> int:

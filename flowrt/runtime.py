@@ -345,9 +345,7 @@ class FlowRuntime:
             forget()
         if not idle and not driver.stopped:
             live = counted(self._engine.books.live, "message")
-            raise FlowTimeoutError(
-                f'runtime "{self.name}" was not idle within {timeout} s: {live} live.'
-            )
+            raise FlowTimeoutError(f'runtime "{self.name}" was not idle within {timeout} s: {live} live.')
         self._raise_fatal()
 
     def _tell_when_idle(self, idle: list[bool]) -> Callable[[], None]:

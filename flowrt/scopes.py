@@ -49,6 +49,7 @@ class Missing:
     where: str
     reason: str = ""
     error: BaseException | None = None
+    also: tuple[BaseException, ...] = ()  # more errors behind it, where an inner list is missing
 
     def __str__(self) -> str:
         return f"{self.what} at {self.where}" + (f" ({self.reason})" if self.reason else "")
@@ -182,6 +183,17 @@ class RunBooks(Scope):
         self.holding: set[Scope] = set()
         self.ended = False
         self.unfinished: BaseException | None = None  # why it will not have brought all it might
+
+
+def lost_list(scope: Scope, where: str, error: BaseException | None = None) -> Missing:
+    """Say that a list scattered inside a list will not come back to that, and which errors are behind it."""
+    errors = [error, scope.failed_source]
+    for record in scope.missing or ():
+        errors += [record.error, *record.also]
+    known = tuple(dict.fromkeys(each for each in errors if each is not None))
+    if known:
+        return Missing([scope.position], "failed", where, "its list stayed incomplete", known[0], known[1:])
+    return Missing([scope.position], "absorbed", where, "its list went elsewhere")
 
 
 def missing_text(missing: Sequence[Missing]) -> str:

@@ -94,9 +94,15 @@ class Traffic:
         if handler.place is None:
             self.leave(chunk)
             return
-        while len(chunk.data) > CHUNK_SIZE:
-            self._put(chunk.cut(CHUNK_SIZE), outside=outside)
-        self._put(chunk, outside=outside)
+        if len(chunk.data) <= CHUNK_SIZE:
+            self._put(chunk, outside=outside)
+            return
+        for first in range(0, len(chunk.data), CHUNK_SIZE):
+            part = slice(first, first + CHUNK_SIZE)
+            context = chunk.context[part] if isinstance(chunk.context, list) else chunk.context
+            self._put(
+                Chunk(handler, chunk.data[part], context, chunk.positions[part], chunk.trail), outside=outside
+            )
 
     def _put(self, chunk: Chunk, *, outside: bool) -> None:
         if outside or not self.in_turn:

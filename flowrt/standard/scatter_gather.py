@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError, check_count
 from flowrt.ledger import ABSORBED
@@ -263,7 +263,10 @@ class Gather(Operation):
             emit.gather(scope, Gathered(items, tuple(_failures(missing))), owed.causality, missing)
         elif not missing or self.on_missing == "skip":
             emit.gather(scope, items, owed.causality, missing)
-        elif all(record.error is not None and getattr(record.error, "reached", True) for record in missing):
+        elif all(
+            record.error is not None and getattr(record.error, "left_to", None) is not scope
+            for record in missing
+        ):
             emit.give_up(scope, None)  # every error has reached someone: no second one
         else:
             emit.give_up(scope, self._incomplete(scope, missing, owed))
@@ -292,7 +295,7 @@ class Gather(Operation):
                 if p is not None and p not in arrived
             ]
             if absent:
-                left.append(Missing(absent, record.what, record.where, record.reason, record.error))
+                left.append(evolve(record, positions=absent))
         if counted and owed.announced is not None and not left and len(owed.items) < owed.announced:
             known = arrived if arrived is not None else owed.arrived()
             few = owed.announced <= MISSING_KEPT
