@@ -92,7 +92,7 @@ class Reports(Protocol):
 class Executor(Protocol):
     """Where an operation runs. All methods are called on the engine's thread and (`join` aside) return at once."""
 
-    def thread_idents(self) -> list[int | None]:
+    def thread_idents(self) -> list[int]:
         """Return the idents of its threads."""
         ...
 

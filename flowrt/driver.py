@@ -52,6 +52,7 @@ class Driver:
         self._own_thread = own_thread
         self._owner = seams.lock()
         self._owner_ident: int | None = None
+        self._borrowers: set[int] = set()  # threads that are the engine for a while, or about to be
         self._thread: ThreadLike | None = None
         self._look = FIRST_LOOK
         self._idle_waiters: list[Callable[[], None]] = []
@@ -89,7 +90,7 @@ class Driver:
     def inside(self) -> bool:
         """Say whether this thread is the engine's, or a worker's."""
         ident = threading.get_ident()
-        if ident == self._owner_ident:
+        if ident == self._owner_ident or ident in self._borrowers:
             return True
         return any(ident in executor.thread_idents() for executor in self.executors.all())
 
@@ -242,6 +243,8 @@ class Driver:
         ) is not None:  # posted while nobody had told yet: it is refused, not lost
             try:
                 call[0](*call[1])
+            except (KeyboardInterrupt, SystemExit) as error:
+                self.fatal = self.fatal or error
             except BaseException as error:
                 self.fatal = self.fatal or internal_error(error)
         for executor in self.executors.all():
@@ -307,29 +310,46 @@ class Driver:
 
     def _work(self, ready: Callable[[], bool], deadline: float | None) -> bool:
         """Be the engine until `ready()`; say whether that was possible."""
-        if not self._owner.acquire(blocking=False):
-            return False
+        ident = threading.get_ident()
         try:
-            self._owner_ident = threading.get_ident()
-            while not ready() and not self.stopped:
-                worked = self.one_step()
-                now = self.seams.clock.now()
-                if (deadline is not None and now >= deadline) or ready() or self.stopped:
-                    break
-                if not worked:
-                    if self.seams.simulation is not None:
-                        if deadline is None:
-                            raise FlowStalledError(
-                                f'runtime "{self.name}" has nothing left to do, and what is waited for has not come. Send what should lead '
-                                "to it, or give the wait a timeout."
-                            )
-                        return self._skip_to(deadline)
-                    self._rest(None if deadline is None else deadline - now)
+            self._borrowers.add(
+                ident
+            )  # first: a signal handler may come between, and must not wait for the thread it interrupts
+            if not self._owner.acquire(blocking=False):
+                return False
+            try:
+                self._owner_ident = ident
+                self._work_until(ready, deadline)
+            finally:
+                self._owner_ident = None
+                self._owner.release()
         finally:
-            self._owner_ident = None
-            self._owner.release()
-            self.changed.wake()  # another waiter may have to be the engine now
+            self._borrowers.discard(ident)
+        self.changed.wake()  # another waiter may have to be the engine now
+        if self.seams.simulation is None and not self.inbox.empty() and not self.stopped:
+            self._work(
+                self.inbox.empty, deadline
+            )  # a signal handler has posted just before the engine was given up
         return True
+
+    def _work_until(self, ready: Callable[[], bool], deadline: float | None) -> None:
+        while not ready() and not self.stopped:
+            worked = self.one_step()
+            now = self.seams.clock.now()
+            if (deadline is not None and now >= deadline) or ready() or self.stopped:
+                return
+            if worked:
+                continue
+            if self.seams.simulation is None:
+                self._rest(None if deadline is None else deadline - now)
+            elif deadline is not None:
+                self._skip_to(deadline)
+                return
+            else:
+                raise FlowStalledError(
+                    f'runtime "{self.name}" has nothing left to do, and what is waited for has not come. Send what should lead '
+                    "to it, or give the wait a timeout."
+                )
 
     def one_step(self) -> bool:
         """One step of the engine, or of the simulation around it."""
@@ -340,11 +360,10 @@ class Driver:
         """Return when the engine has something to do, if that is only a matter of time."""
         return self.engine.not_before
 
-    def _skip_to(self, deadline: float) -> bool:
+    def _skip_to(self, deadline: float) -> None:
         advance = getattr(self.seams.clock, "advance_to", None)
         if advance is not None:
             advance(deadline)
-        return True
 
     def join(self, seconds: float) -> tuple[str, ...]:
         """Wait for the threads; return what those are doing that did not come back."""

@@ -140,6 +140,7 @@ class FlowRuntime:
     def _build(self) -> None:
         """Swap a changed flow in, whole or not at all; and start."""
         if self._driver.closing or self._driver.stopped:
+            self._raise_fatal()
             raise self._driver.stopped_error()
         if self._changed:
             with self._build_lock:
@@ -264,6 +265,8 @@ class FlowRuntime:
     def _work_off(self, run: Run) -> None:
         if self._sync and not self._driver.inside():
             self._driver.wait_until(lambda: run.done, None)
+            if isinstance(self._driver.fatal, SystemExit | KeyboardInterrupt):
+                self._raise_fatal()
 
     # -- results
 

@@ -53,7 +53,7 @@ class InlineExecutor:
     def in_work(self) -> list[Task | PullTask]:
         return []
 
-    def thread_idents(self) -> list[int | None]:
+    def thread_idents(self) -> list[int]:
         return []
 
     def stop(self) -> None:

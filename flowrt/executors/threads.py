@@ -7,6 +7,7 @@ engine ── submit ──► backlog ── take ──► worker: perform ─
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -18,8 +19,6 @@ from flowrt.executors.tasks import perform, prepare, rest_of, waiting_of
 from flowrt.handover import Backlog, Waiting
 
 if TYPE_CHECKING:
-    import threading
-
     from flowrt.container import Declaration
     from flowrt.inbox import Seams, ThreadLike
     from flowrt.messages import Chunk
@@ -55,6 +54,7 @@ class ThreadPool:
         self._backlog = Backlog(workers)
         self._pulls: deque[PullTask] = deque()
         self._threads: list[ThreadLike] = []
+        self._idents: set[int] = set()  # of the living: a dead thread's goes to another thread
         self._idle: list[threading.Event] = []
         self._current: dict[int, Task | PullTask] = {}
         self._stopping = False
@@ -104,9 +104,9 @@ class ThreadPool:
         place = task.place if isinstance(task, Task) else task.source.place
         return f'operation "{place.name}" on thread "{thread.name}"'
 
-    def thread_idents(self) -> list[int | None]:
+    def thread_idents(self) -> list[int]:
         """Return the idents of its threads."""
-        return [thread.ident for thread in list(self._threads)]
+        return list(self._idents)
 
     # -- workers' side
 
@@ -140,6 +140,8 @@ class ThreadPool:
 
     def _work(self, number: int) -> None:
         event = self._seams.event()
+        ident = threading.get_ident()
+        self._idents.add(ident)
         try:
             while True:
                 taken = self._take(event)
@@ -154,6 +156,8 @@ class ThreadPool:
                 taken = None  # an idle worker keeps no message alive
         except BaseException as error:
             self._crash(error)
+        finally:
+            self._idents.discard(ident)
 
     def _perform(self, waiting: Waiting, number: int) -> None:
         place, key = waiting.place, waiting.key

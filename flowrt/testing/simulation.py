@@ -155,7 +155,7 @@ class SimulatedExecutor:
         """Return nothing: of a call nothing is seen before it is chosen to finish."""
         return []
 
-    def thread_idents(self) -> list[int | None]:
+    def thread_idents(self) -> list[int]:
         return []
 
     def stop(self) -> None:
