@@ -701,7 +701,7 @@ def test_a_raising_generator_says_how_far_it_came(bench: Bench) -> None:
             runtime.process(".in").wait(timeout=SECONDS)
 
     assert text_of(caught.value) == (
-        'operation "three" (declared at HERE) raised LookupError after it had emitted 3 messages, which go on'
+        'operation "three" (declared at HERE) raised LookupError after it had emitted 3 messages'
     )
 
 
@@ -883,10 +883,25 @@ def test_a_run_without_a_result_says_what_became_of_its_messages(bench: Bench) -
             runtime.process(".in", 1).result(timeout=SECONDS)
 
     assert text_of(caught.value) == (
-        "run N is done and has no (further) result: none left.\n"
+        "run N is done and has no result to give: nothing left it by a result port.\n"
         "run N of demo (done): in 1 + born 0 = absorbed 1\n"
         "  .in   in 1\n"
         "  keep  absorbed 1"
+    )
+
+
+@every_mode
+def test_a_run_whose_results_were_read_says_so(bench: Bench) -> None:
+    with bench.make_runtime(name="demo") as runtime:
+        wire(runtime, ".in -> .out")
+        run = runtime.process_many(".in", [1, 2])
+        assert run.values(timeout=SECONDS) == [1, 2]
+
+        with pytest.raises(FlowError) as caught:
+            run.result(timeout=SECONDS)
+
+    assert text_of(caught.value).splitlines()[0] == (
+        "run N is done and has no result to give: 2 results left it, and all were read."
     )
 
 

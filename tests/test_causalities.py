@@ -639,6 +639,64 @@ def test_a_gathered_list_is_still_inside_the_causality_its_items_share(bench: Be
 
 @every_mode
 @counted_or_not
+def test_a_push_around_an_inner_list_puts_the_replacement_at_the_place_of_that_list(
+    bench: Bench, counted: bool
+) -> None:
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(
+                PushCausality("push"),
+                PopCausality("pop"),
+                Scatter("rows"),
+                Scatter("cells"),
+                Gather("row", ordered=True),
+                Gather("matrix", ordered=True),
+                funcs={"check": refuse_negative, "replace": input_of},
+            )
+        )
+        wire(runtime, ".in -> rows", "rows.stream -> push -> cells", "cells.stream -> check -> row.stream")
+        wire(
+            runtime,
+            "row -> pop -> matrix.stream",
+            "push.exception -> replace -> matrix.stream",
+            "matrix -> .out",
+        )
+        if counted:
+            wire(runtime, "cells.count -> row.count", "rows.count -> matrix.count")
+
+        run = runtime.process(".in", [[1, 2], [3, -4, 5], [6], [-7], []])
+
+        assert run.values(timeout=SECONDS) == [[[1, 2], -4, [6], -7, []]]
+        assert run.failure is None
+
+
+@every_mode
+@counted_or_not
+def test_a_gathered_list_is_outside_a_causality_that_its_items_have_left(bench: Bench, counted: bool) -> None:
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(
+                PushCausality("push"),
+                PopCausality("pop"),
+                Scatter("scatter"),
+                Gather("gather"),
+                funcs={"pass": same, "refuse": refuse},
+            )
+        )
+        wire(runtime, ".in -> push -> scatter", "scatter.stream -> pop -> pass -> gather.stream")
+        wire(runtime, "gather -> refuse -> .out", "push.exception -> .error")
+        if counted:
+            wire(runtime, "scatter.count -> gather.count")
+
+        run = runtime.process(".in", [1, 2])
+
+        with pytest.raises(OperationError) as caught:
+            run.wait(timeout=SECONDS)
+    assert caught.value.operation == "refuse"
+
+
+@every_mode
+@counted_or_not
 def test_a_gathered_list_is_outside_the_causality_of_a_single_item(bench: Bench, counted: bool) -> None:
     with bench.make_runtime() as runtime:
         runtime.add_operations(

@@ -26,6 +26,7 @@ from tests.flows import (
     SECONDS,
     Bench,
     assert_ledger,
+    bracket,
     counted_or_not,
     counters,
     every_mode,
@@ -324,6 +325,82 @@ def test_an_inner_skip_keeps_the_outer_list_whole(bench: Bench, counted: bool) -
         values = runtime.process(".in", [[1, 2, 3], [2], []]).values(timeout=SECONDS)
 
     assert values == [[[1, 3], [], []]]
+
+
+@every_mode
+@counted_or_not
+@pytest.mark.parametrize("on_missing", ["skip", "collect"])
+def test_an_inner_list_with_a_failed_item_is_left_to_the_outer_gather(
+    bench: Bench, counted: bool, on_missing: Any
+) -> None:
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(
+                Scatter("rows"),
+                Scatter("cells"),
+                Gather("row", ordered=True),
+                Gather("matrix", ordered=True, on_missing=on_missing),
+                funcs={"work": refuse_even},
+            )
+        )
+        wire(runtime, ".in -> rows", "rows.stream -> cells", "row -> matrix.stream", "matrix -> .out")
+        bracket(runtime, counted=counted, scatter="cells", gather="row")
+        if counted:
+            wire(runtime, "rows.count -> matrix.count")
+
+        run = runtime.process(".in", [[1, 3], [5, 6], [7]])
+        (gathered,) = run.values(timeout=SECONDS)
+
+    assert list(run.failures) == []
+    if on_missing == "skip":
+        assert gathered == [[1, 3], [7]]
+    else:
+        assert gathered.items == [[1, 3], [7]]
+        ((position, _, error),) = gathered.failures
+        assert position == 1
+        assert input_of(error) == 6
+
+
+def emit_and_refuse_even(number: int, on_number: Callable[[int], None]) -> None:
+    on_number(number)
+    refuse_even(number)
+
+
+def yield_and_refuse_even(number: int) -> Iterator[int]:
+    yield number
+    refuse_even(number)
+
+
+@every_mode
+@counted_or_not
+@pytest.mark.parametrize("kind", ["action", "generator"])
+@pytest.mark.parametrize("on_missing", ["fail", "collect"])
+def test_an_item_that_failed_after_it_had_emitted_is_told_of(
+    bench: Bench, counted: bool, kind: str, on_missing: Any
+) -> None:
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(
+                Scatter("scatter"),
+                Gather("gather", on_missing=on_missing, ordered=True),
+                actions={"work": emit_and_refuse_even} if kind == "action" else {},
+                generators={"work": yield_and_refuse_even} if kind == "generator" else {},
+            )
+        )
+        wire(runtime, ".in -> scatter", "gather -> .out")
+        bracket(runtime, counted=counted)
+
+        run = runtime.process(".in", [1, 2, 3])
+        (result,) = results_of(run)
+
+    # All items arrived; what failed is told once: by the run, or in the list.
+    told = [input_of(error) for error in run.failures]
+    if on_missing == "collect":
+        assert result.data.items == [1, 2, 3]
+        told += [input_of(error) for _, _, error in result.data.failures]
+    else:
+        assert result.data == [1, 2, 3]
+    assert told == [2]
 
 
 # --- Producing the list fails

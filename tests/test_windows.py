@@ -128,6 +128,36 @@ def test_a_source_waits_while_its_consumer_is_blocked(bench: Bench, kind: str) -
     assert window <= pulled <= window + SLACK
 
 
+@real_workers
+@pytest.mark.parametrize("kind", [list, tuple, iter])
+def test_no_more_items_of_a_list_are_on_their_way_than_the_window_allows(bench: Bench, kind: Any) -> None:
+    window = 16
+    entered: list[int] = []
+    gate = Gate()
+
+    def enter(item: int) -> int:
+        entered.append(item)
+        return item
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(Scatter("scatter", window=window), funcs={"gate": gate}).add_func("enter", enter)
+        )
+        wire(runtime, ".in -> scatter", "scatter.stream -> enter -> gate -> .out", ".ping -> .pong")
+        run = runtime.process(".in", kind(range(1000)))
+
+        try:
+            arrived(gate.entered)
+            for number in range(10):
+                assert runtime.process(".ping", number).values(timeout=SECONDS) == [number]
+            on_their_way = len(entered)
+        finally:
+            gate.open()
+
+        assert len(run.values(timeout=SECONDS)) == 1000
+    assert on_their_way <= window + SLACK
+
+
 @every_mode
 @sources
 def test_everything_an_item_leads_to_counts_against_the_window(bench: Bench, kind: str) -> None:
