@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from flowrt.handover import GROWTH, QUANTUM, Backlog, Pace, Reorder, Waiting, alike, of_run
+from flowrt.handover import GROWTH, QUANTUM, Backlog, Pace, Reorder, Waiting, alike
 from flowrt.ledger import Books
 from flowrt.messages import CHUNK_SIZE, Chunk, Context, Trunk
 from flowrt.ports import Port
@@ -121,14 +121,6 @@ def test_messages_are_alike_whose_runs_have_all_ended_or_all_not() -> None:
     assert alike(chunk_of([3, 4], contexts[2:])) == 1
     assert alike(chunk_of([1, 2], contexts[:2])) == 2
     assert alike(chunk_of([1, 2, 3], contexts[0])) == 3
-
-
-def test_the_messages_of_a_run_are_counted_wherever_they_stand() -> None:
-    one, two = run_books(), run_books()
-
-    assert of_run(one, chunk_of([1, 2, 3], [Context(one), Context(two), Context(one)])) == 2
-    assert of_run(one, chunk_of([1, 2, 3], Context(one))) == 3
-    assert of_run(two, chunk_of([1, 2, 3], Context(one))) == 0
 
 
 def test_a_worker_does_not_mix_runs_that_have_ended_with_others() -> None:
