@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import Factory, define, evolve, field, frozen
@@ -260,7 +261,8 @@ class Gather(Operation):
         missing = self._missing(scope, owed, counted=emit.is_fed("count"))
         items = self._in_order(owed)
         if self.on_missing == "collect":
-            emit.gather(scope, Gathered(items, tuple(_failures(missing))), owed.causality, missing)
+            failures = tuple((position, str(record), record.error) for position, record in _rows(missing))
+            emit.gather(scope, Gathered(items, failures), owed.causality, missing)
         elif not missing or self.on_missing == "skip":
             emit.gather(scope, items, owed.causality, missing)
         elif all(
@@ -306,8 +308,8 @@ class Gather(Operation):
         return left
 
     def _incomplete(self, scope: Scope, missing: list[Missing], owed: _List) -> GatherIncompleteError:
-        gone = [(position, record) for record in missing for position in (record.positions or (None,))]
-        positions = sorted({position for position, _ in gone if position is not None})
+        rows = _rows(missing)
+        positions = [position for position, _ in rows if position is not None]
         shown = ", ".join(map(str, positions[:POSITIONS_SHOWN]))
         more = f" and {len(positions) - POSITIONS_SHOWN} more" if len(positions) > POSITIONS_SHOWN else ""
         which = f" (positions {shown}{more})" if positions else ""
@@ -316,7 +318,7 @@ class Gather(Operation):
             f"missing{which}: {missing_text(missing)}. Let every item arrive, leave the count stream out if operations may absorb "
             'items, or choose on_missing="skip" or "collect".',
             self.name,
-            tuple((position, str(record)) for position, record in sorted(gone, key=_by_position)),
+            tuple((position, str(record)) for position, record in rows),
         )
 
     # -- correlation ids
@@ -421,14 +423,14 @@ def _source(scope: Scope) -> str:
     )
 
 
-def _failures(missing: list[Missing]) -> Iterable[tuple[int | None, str, BaseException | None]]:
-    rows = [
-        (position, str(record), record.error)
-        for record in missing
-        for position in (record.positions or (None,))
-    ]
-    return sorted(rows, key=_by_position)
-
-
-def _by_position(row: tuple[Any, ...]) -> tuple[bool, int]:
-    return row[0] is None, row[0] or 0
+def _rows(missing: list[Missing]) -> list[tuple[int | None, Missing]]:
+    """List each missing item once, by position, with the first that was heard of it; what has no position comes last."""
+    rows: dict[int, Missing] = {}
+    unplaced: list[tuple[int | None, Missing]] = []
+    for record in missing:
+        if record.positions is None:
+            unplaced.append((None, record))
+        else:
+            for position in record.positions:
+                rows.setdefault(position, record)
+    return [*sorted(rows.items(), key=itemgetter(0)), *unplaced]
