@@ -31,17 +31,17 @@ from flowrt.errors import (
 from flowrt.failures import Failures
 from flowrt.handover import Pace, Reorder
 from flowrt.ledger import Books
-from flowrt.messages import Chunk, Context, message_of
+from flowrt.messages import Chunk, Context
 from flowrt.meters import Meter
 from flowrt.outcomes import Outcomes
 from flowrt.routes import Routes
 from flowrt.sources import Sources
+from flowrt.taps import Taps
 from flowrt.traffic import Traffic
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.flow import Definition
-    from flowrt.messages import Message
     from flowrt.operations import Group
     from flowrt.places import OperationPlace
     from flowrt.ports import Port
@@ -129,7 +129,7 @@ class Engine:
         self.turns = 0
         self.delay = 0.0
         self.not_before: float | None = None  # when the throttle lets the next message go
-        self._taps: list[Callable[[Message], None]] = []
+        self.taps = Taps(self.traffic, self.failures)
         self._some_ended = False
         self._ordered = False
         self.in_work: OperationPlace | None = None
@@ -242,7 +242,7 @@ class Engine:
         return worked
 
     def _step(self, chunk: Chunk) -> None:
-        limit = 1 if self._taps or self.delay else self.schedule.step
+        limit = 1 if self.taps or self.delay else self.schedule.step
         if len(chunk.data) > limit:
             head = chunk.cut(limit)
             self.schedule.put_back(chunk)
@@ -254,8 +254,8 @@ class Engine:
             raise AssertionError(
                 "unreachable: results are delivered at once, and places in use have executors"
             )
-        if self._taps:
-            self._show(chunk)
+        if self.taps:
+            self.taps.show(chunk)
             if self._some_ended and not chunk.leave_out_ended():
                 return
         run = chunk.context_at(0).scope.run
@@ -423,33 +423,6 @@ class Engine:
                 )
             )
             self.abandon(run, "the run had stalled", None)
-
-    # -- taps
-
-    def add_tap(self, tap: Callable[[Message], None]) -> None:
-        """Show every message to `tap` as it is about to enter an in-port or leave as a result."""
-        self._taps.append(tap)
-        self.traffic.tap = self._show
-
-    def remove_tap(self, tap: Callable[[Message], None]) -> None:
-        """Show messages to `tap` no more."""
-        if tap in self._taps:
-            self._taps.remove(tap)
-        if not self._taps:
-            self.traffic.tap = None
-
-    def _show(self, chunk: Chunk) -> None:
-        route = chunk.trail.route
-        borders = route.borders.get(chunk.handler, ()) if route is not None else ()
-        for index in range(len(chunk.data)):
-            for port in (*borders, chunk.handler.port):
-                message = message_of(chunk, index)
-                message.port = port
-                for tap in list(self._taps):
-                    try:
-                        tap(message)
-                    except BaseException as error:
-                        self.failures.contain("on_message", error)
 
 
 def internal_error(error: BaseException) -> FlowInternalError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
@@ -23,12 +22,14 @@ from flowrt.executors.threads import ThreadExecutors
 from flowrt.flow import Definition, Flow
 from flowrt.inbox import Seams
 from flowrt.intake import Entry, Intake, checked_priority
-from flowrt.messages import Chunk, Message, message_of
+from flowrt.messages import Chunk, Message
 from flowrt.meters import MeterRow
+from flowrt.owners import claim_operations, release_operations
 from flowrt.ports import Port
 from flowrt.routes import definition_of
 from flowrt.runs import Arrived, Results, Run, waiting_inside
 from flowrt.schedules import schedule_named
+from flowrt.subscribers import Subscribers, discard
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from flowrt.places import OperationPlace
 
 _numbers = count(1)
-_owners: dict[
-    int, weakref.ref[FlowRuntime]
-] = {}  # by id: own operations need be neither hashable nor weakly referable
 
 
 class FlowRuntime:
@@ -103,11 +101,10 @@ class FlowRuntime:
         self._driver.on_stop = self._stopped
         self._closer = Closer(self._driver)
         self._intake = Intake(self._driver, self._results, capacity, max_results)
-        self._on_result: list[Callable[[Message], None]] = []
+        self._subscribers = Subscribers(self._driver, self._results)
         self._build_lock = seams.rlock()
         self._changed = True
         self._built: Any = None
-        self._own_operations: list[object] = []
         self._started = False
 
     def __repr__(self) -> str:
@@ -154,7 +151,7 @@ class FlowRuntime:
     def _compile(self) -> None:
         try:
             definition = definition_of(self._flow, strict=self._strict)
-            self._claim(definition)
+            claim_operations(definition, self._driver)
         except FlowBuildError as error:
             if self._built is not None:
                 self._flow.reset(self._built)
@@ -164,33 +161,6 @@ class FlowRuntime:
         self._built = self._flow.contents()
         self._changed = False
         self._driver.post(self._engine.change, definition)
-
-    def _claim(self, definition: Definition) -> None:
-        """Refuse own operations that another runtime is running: two engines would enter them at once."""
-        for declaration in definition.all_operations():
-            operation = declaration.operation
-            if (
-                operation is None
-                or declaration.factory is not None
-                or type(operation).__module__.startswith("flowrt.")
-            ):
-                continue
-            owner = _owners.get(id(operation), lambda: None)()
-            if (
-                owner is not None
-                and owner is not self
-                and owner._uses(operation)
-                and not owner._driver.stopped
-            ):
-                raise FlowBuildError(
-                    f'operation "{declaration.name}" ({type(operation).__name__}) is already in use by runtime "{owner.name}": two engines would '
-                    f'enter it at once. Add it with a factory: add_operation("{declaration.name}", {type(operation).__name__}).'
-                )
-            _owners[id(operation)] = weakref.ref(self)
-            self._own_operations.append(operation)
-
-    def _uses(self, operation: object) -> bool:
-        return any(own is operation for own in self._own_operations)
 
     # -- input
 
@@ -382,9 +352,7 @@ class FlowRuntime:
         Runs on: the engine's thread. What it raises is reported to `on_exception`, else by `close()`; the flow goes on.
         Returns: a function that removes it.
         """
-        return self._subscribe(
-            lambda: self._add_result_handler(handler), lambda: _discard(self._on_result, handler)
-        )
+        return self._subscribers.subscribe_to_results(handler)
 
     def on_message(self, handler: Callable[[Message], None]) -> Callable[[], None]:
         """Have every message shown to `handler` as it is about to enter an in-port, or to leave as a result.
@@ -392,9 +360,8 @@ class FlowRuntime:
         Runs on: the engine's thread, before the message is worked on. What it raises is contained, as for `on_result`.
         Returns: a function that removes it.
         """
-        return self._subscribe(
-            lambda: self._engine.add_tap(handler), lambda: self._engine.remove_tap(handler)
-        )
+        taps = self._engine.taps
+        return self._subscribers.subscribe(lambda: taps.add(handler), lambda: taps.remove(handler))
 
     def on_exception(self, handler: Callable[[Any], None]) -> Callable[[], None]:
         """Have errors that no causality took handed to `handler`; the run they belong to then does not fail.
@@ -402,8 +369,10 @@ class FlowRuntime:
         Runs on: the engine's thread. What it raises itself is raised by `close()`.
         Returns: a function that removes it.
         """
-        subscribers = self._engine.failures.subscribers
-        return self._subscribe(lambda: subscribers.append(handler), lambda: _discard(subscribers, handler))
+        handlers = self._engine.failures.subscribers
+        return self._subscribers.subscribe(
+            lambda: handlers.append(handler), lambda: discard(handlers, handler)
+        )
 
     def throttle(self, seconds: float) -> None:
         """Slow motion: wait so long before each message; 0 ends it."""
@@ -414,38 +383,6 @@ class FlowRuntime:
     def _set_delay(self, seconds: float) -> None:
         self._engine.delay = seconds
         self._engine.not_before = None
-
-    def _subscribe(self, add: Callable[[], None], remove: Callable[[], None]) -> Callable[[], None]:
-        self._on_engine(add)
-        return lambda: self._on_engine(remove)
-
-    def _on_engine(self, call: Callable[[], None]) -> None:
-        driver = self._driver
-        if driver.is_engine():
-            call()
-            return
-        made: list[bool] = []
-
-        def make_call() -> None:
-            call()
-            made.append(True)
-
-        driver.post(make_call)
-        if not (driver.threaded or driver.inside()):  # nobody else would be the engine
-            driver.wait_until(lambda: bool(made), None)
-
-    def _add_result_handler(self, handler: Callable[[Message], None]) -> None:
-        waiting = [] if self._on_result else self._results.take_messages()
-        for run, message in waiting:
-            run.passed_on(1)
-            self._hand_to(handler, message)
-        self._on_result.append(handler)
-
-    def _hand_to(self, handler: Callable[[Message], None], message: Message) -> None:
-        try:
-            handler(message)
-        except BaseException as error:
-            self._engine.failures.contain("on_result", error)
 
     def capture_unconnected(self) -> None:
         """For tests: what leaves at a port that no stream takes becomes a result, under that port."""
@@ -469,15 +406,7 @@ class FlowRuntime:
 
     def deliver(self, chunk: Chunk) -> None:
         """Engine's thread: take results."""
-        for part in _by_run(chunk):
-            run: Run = part.context_at(0).scope.run.handle
-            if not self._on_result:
-                run.arrived(part)
-                continue
-            run.passed_on(len(part.data))
-            for index in range(len(part.data)):
-                for handler in list(self._on_result):
-                    self._hand_to(handler, message_of(part, index))
+        self._subscribers.deliver(chunk)
 
     def died_with_fork(self, parent: int) -> None:
         """In a forked child: its threads are not here."""
@@ -486,9 +415,7 @@ class FlowRuntime:
 
     def _stopped(self) -> None:
         closed_in_time(self)
-        for operation in self._own_operations:
-            _owners.pop(id(operation), None)
-        self._own_operations.clear()
+        release_operations(self._driver)
 
     def _crash(self, error: BaseException) -> None:
         """Any thread: flowrt itself failed on a worker."""
@@ -550,20 +477,6 @@ class FlowRuntime:
         raise_unseen(self.name, unseen, body)
 
 
-def _by_run(chunk: Chunk) -> Iterator[Chunk]:
-    contexts = chunk.context
-    if type(contexts) is not list:
-        yield chunk
-        return
-    for index, context in enumerate(contexts):
-        yield Chunk(chunk.handler, [chunk.data[index]], context, [chunk.positions[index]], chunk.trail)
-
-
 def _meter_row(place: OperationPlace) -> MeterRow:
     declaration: Declaration = place.declaration
     return MeterRow(place.name, str(declaration.mode), place.meter.calls, place.meter.busy)
-
-
-def _discard(handlers: list[Any], handler: Any) -> None:
-    if handler in handlers:
-        handlers.remove(handler)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # The modules that decide: no thread, clock, queue, log, I/O or import system, so that a whole runtime can be simulated.
 PURE = """
     batches brackets checks clock container contract diagrams engine errors failures flow flowtext handover ledger messages
-    meters operations outcomes places policies ports routes schedules scopes signatures sources standard timers traffic
+    meters operations outcomes places policies ports routes schedules scopes signatures sources standard taps timers traffic
 """.split()
 
 

@@ -1,0 +1,88 @@
+"""Who is told of results as they leave, instead of their being kept; and how subscribing reaches the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flowrt.messages import Chunk, Message, message_of
+
+if TYPE_CHECKING:
+    from flowrt.driver import Driver
+    from flowrt.runs import Results, Run
+
+
+class Subscribers:
+    """The handlers of `on_result`.
+
+    Called on: `subscribe` any thread; the rest the engine's.
+    """
+
+    def __init__(self, driver: Driver, results: Results) -> None:
+        self._driver = driver
+        self._results = results
+        self._handlers: list[Callable[[Message], None]] = []
+
+    def subscribe(self, add: Callable[[], None], remove: Callable[[], None]) -> Callable[[], None]:
+        """Have the engine add something; return a function that has it removed."""
+        self._on_engine(add)
+        return lambda: self._on_engine(remove)
+
+    def subscribe_to_results(self, handler: Callable[[Message], None]) -> Callable[[], None]:
+        """Have results handed to `handler`, those that wait already first."""
+        return self.subscribe(lambda: self._add(handler), lambda: discard(self._handlers, handler))
+
+    def _on_engine(self, call: Callable[[], None]) -> None:
+        driver = self._driver
+        if driver.is_engine() or driver.stopped:
+            call()
+            return
+        made: list[bool] = []
+
+        def make_call() -> None:
+            call()
+            made.append(True)
+
+        driver.post(make_call)
+        if not (driver.threaded or driver.inside()):  # nobody else would be the engine
+            driver.wait_until(lambda: bool(made), None)
+
+    def _add(self, handler: Callable[[Message], None]) -> None:
+        waiting = [] if self._handlers else self._results.take_messages()
+        for run, message in waiting:
+            run.passed_on(1)
+            self._hand_to(handler, message)
+        self._handlers.append(handler)
+
+    def _hand_to(self, handler: Callable[[Message], None], message: Message) -> None:
+        try:
+            handler(message)
+        except BaseException as error:
+            self._driver.engine.failures.contain("on_result", error)
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Take results: for the handlers, or to be kept for whoever reads them."""
+        for part in _by_run(chunk):
+            run: Run = part.context_at(0).scope.run.handle
+            if not self._handlers:
+                run.arrived(part)
+                continue
+            run.passed_on(len(part.data))
+            for index in range(len(part.data)):
+                for handler in list(self._handlers):
+                    self._hand_to(handler, message_of(part, index))
+
+
+def _by_run(chunk: Chunk) -> Iterator[Chunk]:
+    contexts = chunk.context
+    if not isinstance(contexts, list):
+        yield chunk
+        return
+    for index, context in enumerate(contexts):
+        yield Chunk(chunk.handler, [chunk.data[index]], context, [chunk.positions[index]], chunk.trail)
+
+
+def discard(handlers: list[Any], handler: Any) -> None:
+    """Remove a handler, if it is there."""
+    if handler in handlers:
+        handlers.remove(handler)
