@@ -148,6 +148,8 @@ class Closer:
             self._driver.finish()
 
     def _report(self, patience: float) -> CloseReport:
+        for executor in self._driver.executors.all():  # again: an interrupt may have hit whoever did it first
+            executor.stop()
         abandoned = self._driver.join(patience)
         engine = self._driver.engine
         return CloseReport(self._discarded + engine.sources.stopped, abandoned)

@@ -266,6 +266,12 @@ class Driver:
         error.__cause__ = self.fatal
         return error
 
+    def raise_fatal(self) -> None:
+        """Raise what stopped the runtime, to the first who asks."""
+        if self.fatal is not None and not self.fatal_seen:
+            self.fatal_seen = True
+            raise self.fatal
+
     def wake_all(self) -> None:
         self.changed.wake()
         self.room.wake()

@@ -12,13 +12,11 @@ from flowrt.engine import Engine, internal_error
 from flowrt.errors import (
     FlowBuildError,
     FlowError,
-    FlowStalledError,
     FlowStoppedError,
     FlowTimeoutError,
     check_count,
-    counted,
 )
-from flowrt.executors.threads import ThreadExecutors
+from flowrt.executors.threads import thread_pools
 from flowrt.flow import Definition, Flow
 from flowrt.inbox import Seams
 from flowrt.intake import Entry, Intake, checked_priority
@@ -26,8 +24,9 @@ from flowrt.messages import Chunk, Message
 from flowrt.meters import MeterRow
 from flowrt.owners import claim_operations, release_operations
 from flowrt.ports import Port
+from flowrt.reading import Reading
 from flowrt.routes import definition_of
-from flowrt.runs import Arrived, Results, Run, waiting_inside
+from flowrt.runs import Results, Run
 from flowrt.schedules import schedule_named
 from flowrt.subscribers import Subscribers, discard
 
@@ -94,11 +93,12 @@ class FlowRuntime:
             max_live=max_live,
             strict=strict,
         )
-        make = seams.executors or ThreadExecutors
+        make = seams.executors or thread_pools
         self._executors = self._driver.executors = make(
             self.name, seams, self._engine, self._driver.post, self._crash, parallelism=parallelism
         )
         self._driver.on_stop = self._stopped
+        self._reading = Reading(self._driver, self._results)
         self._closer = Closer(self._driver)
         self._intake = Intake(self._driver, self._results, capacity, max_results)
         self._subscribers = Subscribers(self._driver, self._results)
@@ -137,7 +137,7 @@ class FlowRuntime:
     def _build(self) -> None:
         """Swap a changed flow in, whole or not at all; and start."""
         if self._driver.closing or self._driver.stopped:
-            self._raise_fatal()
+            self._driver.raise_fatal()
             raise self._driver.stopped_error()
         if self._changed:
             with self._build_lock:
@@ -236,7 +236,7 @@ class FlowRuntime:
         if self._sync and not self._driver.inside():
             self._driver.wait_until(lambda: run.done, None)
             if isinstance(self._driver.fatal, SystemExit | KeyboardInterrupt):
-                self._raise_fatal()
+                self._driver.raise_fatal()
 
     # -- results
 
@@ -247,7 +247,8 @@ class FlowRuntime:
             FlowTimeoutError: none came within `timeout` seconds.
             FlowStoppedError: the runtime is closed, and there is none left.
         """
-        found = self._next_result(timeout, until_idle=False)
+        self._start_if_open()
+        found = self._reading.next_result(timeout, until_idle=False)
         if found is None:
             raise FlowTimeoutError(f'runtime "{self.name}": no result came within {timeout} s.')
         return found
@@ -258,91 +259,18 @@ class FlowRuntime:
         Args:
             timeout: seconds for each result; `FlowTimeoutError` past it.
         """
-        while (found := self._next_result(timeout, until_idle=True)) is not None:
+        self._start_if_open()
+        while (found := self._reading.next_result(timeout, until_idle=True)) is not None:
             yield found
-
-    def _next_result(self, timeout: float | None, *, until_idle: bool) -> Message | None:
-        driver = self._driver
-        taken: list[Arrived | Message] = []
-        idle: list[bool] = []
-
-        def ready() -> bool:
-            was_idle = bool(idle)  # before the look
-            if not taken:
-                found = self._results.take()
-                if found is not None:
-                    taken.append(found)
-            return bool(taken) or was_idle
-
-        if not ready():
-            self._refuse_inside("for a result")
-            self._start_if_open()
-            forget = self._tell_when_idle(idle) if until_idle else None
-            try:
-                driver.wait_until(ready, timeout)
-            finally:
-                if forget is not None:
-                    forget()
-        if taken:
-            return self._given(taken[0])
-        self._raise_fatal()
-        if until_idle and (idle or driver.stopped):
-            return None
-        if driver.stopped:
-            raise driver.stopped_error()
-        if until_idle:
-            raise FlowTimeoutError(
-                f'runtime "{self.name}": no result came within {timeout} s, and there is still work under way.'
-            )
-        return None
-
-    def _given(self, found: Arrived | Message) -> Message:
-        if isinstance(found, Message):
-            return found
-        if found.failure is None:
-            raise AssertionError("unreachable: an entry without messages is a failure")
-        raise found.failure
 
     def wait_idle(self, timeout: float | None = None) -> None:
         """Wait until every run is done. `FlowTimeoutError` past `timeout` seconds; failures stay where they are."""
-        driver = self._driver
-        idle: list[bool] = []
-        self._refuse_inside("until the runtime is idle")
-        if driver.stopped:
-            return
         self._start_if_open()
-        forget = self._tell_when_idle(idle)
-        try:
-            driver.wait_until(lambda: bool(idle), timeout)
-        finally:
-            forget()
-        if not idle and not driver.stopped:
-            live = counted(self._engine.books.live, "message")
-            raise FlowTimeoutError(f'runtime "{self.name}" was not idle within {timeout} s: {live} live.')
-        self._raise_fatal()
-
-    def _tell_when_idle(self, idle: list[bool]) -> Callable[[], None]:
-        """Have the engine say when nothing is left to do; return what ends that."""
-
-        def tell() -> None:
-            idle.append(True)
-            self._driver.changed.wake()
-
-        self._driver.post(self._driver.when_idle, tell)
-        return lambda: None if idle else self._driver.post(self._driver.no_more, tell)
+        self._reading.wait_idle(timeout)
 
     def _start_if_open(self) -> None:
-        if not (self._driver.closing or self._driver.stopped):
+        if not (self._driver.closing or self._driver.stopped or self._driver.inside()):
             self._build()
-
-    def _refuse_inside(self, what: str) -> None:
-        if self._driver.inside():
-            raise FlowStalledError(waiting_inside(what))
-
-    def _raise_fatal(self) -> None:
-        if self._driver.fatal is not None and not self._driver.fatal_seen:
-            self._driver.fatal_seen = True
-            raise self._driver.fatal
 
     # -- subscribers
 

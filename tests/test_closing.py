@@ -1044,6 +1044,38 @@ def test_process_many_from_many_threads_while_closing_loses_nothing(capacity: in
     assert len(pulled) - len(seen) <= 3 * 2 * max(capacity, 1)
 
 
+# --- an interrupt inside the engine that a caller's thread has become
+
+
+class InterruptedEvent(threading.Event):
+    """Setting it is interrupted when the countdown of the class is over."""
+
+    countdown = 0
+
+    def set(self) -> None:
+        cls = InterruptedEvent
+        cls.countdown -= 1
+        if cls.countdown == 0:
+            raise KeyboardInterrupt
+        super().set()
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+def test_an_interrupt_while_a_worker_is_woken_leaves_no_worker_asleep(nth: int) -> None:
+    InterruptedEvent.countdown = 0
+    seams = Seams(event=InterruptedEvent)
+    runtime = runtime_of(one_operation("parallel", same), schedule="sync", seams=seams)
+    runtime.process_many(".in", range(5)).wait(SECONDS)
+    InterruptedEvent.countdown = nth
+    with contextlib.suppress(KeyboardInterrupt):
+        for number in range(20):
+            runtime.process(".in", number)
+    InterruptedEvent.countdown = 0
+
+    with contextlib.suppress(KeyboardInterrupt):
+        assert closed(runtime).abandoned == ()
+
+
 # --- what cannot be started
 
 

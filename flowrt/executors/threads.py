@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from flowrt.contract import Executor, PullTask, Reports, Task
+from flowrt.contract import PullTask, Reports, Task
 from flowrt.errors import FlowError
 from flowrt.executors.inline import InlineExecutor
+from flowrt.executors.pools import Pools
 from flowrt.executors.tasks import perform, prepare, rest_of, waiting_of
 from flowrt.handover import Backlog, Waiting
 
 if TYPE_CHECKING:
-    from flowrt.container import Declaration
     from flowrt.inbox import Seams, ThreadLike
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
@@ -56,6 +56,7 @@ class ThreadPool:
         self._threads: list[ThreadLike] = []
         self._idents: set[int] = set()  # of the living: a dead thread's goes to another thread
         self._idle: list[threading.Event] = []
+        self._events: list[threading.Event] = []
         self._current: dict[int, Task | PullTask] = {}
         self._stopping = False
 
@@ -83,9 +84,7 @@ class ThreadPool:
 
     def stop(self) -> None:
         self._stopping = True
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for event in idle:
+        for event in list(self._events):  # of all: an interrupt may have lost one that was about to be set
             event.set()
 
     def join(self, seconds: float) -> tuple[str, ...]:
@@ -140,6 +139,7 @@ class ThreadPool:
 
     def _work(self, number: int) -> None:
         event = self._seams.event()
+        self._events.append(event)
         ident = threading.get_ident()
         self._idents.add(ident)
         try:
@@ -189,40 +189,18 @@ class ThreadPool:
         self._post(self._reports.report_pull, pull)
 
 
-class ThreadExecutors:
-    """The executors of one runtime: its engine's thread, and pools by name or by operation."""
+def thread_pools(
+    name: str,
+    seams: Seams,
+    reports: Reports,
+    post: Post,
+    crash: Callable[[BaseException], None],
+    *,
+    parallelism: bool,
+) -> Pools[ThreadPool]:
+    """Make the executors of a runtime whose workers are threads."""
 
-    def __init__(
-        self,
-        name: str,
-        seams: Seams,
-        reports: Reports,
-        post: Post,
-        crash: Callable[[BaseException], None],
-        *,
-        parallelism: bool,
-    ) -> None:
-        self._name = name
-        self._seams = seams
-        self._reports = reports
-        self._post = post
-        self._crash = crash
-        self._parallelism = parallelism
-        self._inline = InlineExecutor(reports, seams.clock)
-        self._pools: dict[object, ThreadPool] = {}
+    def make(pool: str, workers: int) -> ThreadPool:
+        return ThreadPool(f"{name}/{pool}", workers, seams, reports, post, crash)
 
-    def executor_for(self, declaration: Declaration) -> Executor:
-        mode = declaration.mode
-        if mode.kind == "sync" or not self._parallelism:
-            return self._inline
-        key: object = mode.pool.casefold() if mode.pool is not None else declaration
-        pool = self._pools.get(key)
-        if pool is None:
-            name = f"{self._name}/{mode.pool or declaration.name}"
-            pool = self._pools[key] = ThreadPool(
-                name, mode.workers, self._seams, self._reports, self._post, self._crash
-            )
-        return pool
-
-    def all(self) -> list[ThreadPool]:
-        return list(self._pools.values())
+    return Pools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flowrt.contract import Executor, PullTask, Reports, Task
+from flowrt.contract import PullTask, Reports, Task
 from flowrt.executors.inline import InlineExecutor
+from flowrt.executors.pools import Pools
 from flowrt.executors.tasks import perform, prepare, waiting_of
 from flowrt.handover import Backlog
 from flowrt.inbox import Seams
 from flowrt.testing.clock import FakeClock
 
 if TYPE_CHECKING:
-    from flowrt.container import Declaration
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
 
@@ -55,13 +55,15 @@ class Simulation:
         _crash: Callable[[BaseException], None],
         *,
         parallelism: bool,
-    ) -> SimulatedExecutors:
+    ) -> Pools[SimulatedExecutor]:
         """Make the executors of a runtime."""
-        return SimulatedExecutors(self, seams, reports, post, parallelism=parallelism)
 
-    def add(self, executor: SimulatedExecutor) -> None:
-        """Have an executor's calls decided here."""
-        self._executors.append(executor)
+        def make(name: str, workers: int) -> SimulatedExecutor:
+            executor = SimulatedExecutor(name, workers, reports, post)
+            self._executors.append(executor)
+            return executor
+
+        return Pools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
 
     def step(self, engine_step: Callable[[], bool], next_moment: Callable[[], float | None]) -> bool:
         """Let one thing happen; time passes only when nothing else can."""
@@ -163,41 +165,6 @@ class SimulatedExecutor:
 
     def join(self, _seconds: float) -> tuple[str, ...]:
         return ()
-
-
-class SimulatedExecutors:
-    """The executors of a simulated runtime."""
-
-    def __init__(
-        self,
-        simulation: Simulation,
-        seams: Seams,
-        reports: Reports,
-        post: Callable[..., None],
-        *,
-        parallelism: bool,
-    ) -> None:
-        self._simulation = simulation
-        self._reports = reports
-        self._post = post
-        self._parallelism = parallelism
-        self._inline = InlineExecutor(reports, seams.clock)
-        self._pools: dict[object, SimulatedExecutor] = {}
-
-    def executor_for(self, declaration: Declaration) -> Executor:
-        mode = declaration.mode
-        if mode.kind == "sync" or not self._parallelism:
-            return self._inline
-        key: object = mode.pool.casefold() if mode.pool is not None else declaration
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = SimulatedExecutor(mode.pool or declaration.name, mode.workers, self._reports, self._post)
-            self._pools[key] = pool
-            self._simulation.add(pool)
-        return pool
-
-    def all(self) -> Sequence[Executor]:
-        return list(self._pools.values())
 
 
 def simulated(seed: int = 0) -> Seams:
