@@ -1,0 +1,544 @@
+"""Faults of flowrt itself and of what it stands on: a bug in the engine, threads that cannot be started, broken contracts, forks, exits."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowrt import (
+    FlowError,
+    FlowInternalError,
+    FlowOperationContainer,
+    FlowRuntime,
+    FlowStalledError,
+    FlowStoppedError,
+    Message,
+    Operation,
+    Scatter,
+)
+from flowrt.closing import CloseReport
+from flowrt.inbox import Seams, ThreadLike, spawn_thread
+from flowrt.ledger import Books
+from flowrt.operations import Emitter
+from flowrt.outcomes import Outcomes
+from flowrt.scopes import Part
+from flowrt.sources import Sources
+from flowrt.testing import simulated
+from flowrt.traffic import Traffic
+from tests.flows import SECONDS, Gate, arrived, assert_ledger, flow_of, same
+
+ROOT = Path(__file__).parent.parent
+
+SCHEDULES = ("breadth_first", "depth_first", "sync", "simulated")
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
+MODES = ("sync", "async", "parallel")
+every_mode = pytest.mark.parametrize("mode", MODES)
+
+
+def runtime_of(
+    schedule: str, operations: FlowOperationContainer, *chains: str, **options: Any
+) -> FlowRuntime:
+    if schedule == "simulated":
+        schedule, options["seams"] = "breadth_first", simulated(0)
+    chains = chains or (".in -> work -> .out",)
+    return FlowRuntime(flow_of("", *chains, operations=operations), schedule=schedule, **options)
+
+
+def work(mode: str, function: Callable[..., Any] = same) -> FlowOperationContainer:
+    container = FlowOperationContainer().add_func("work", function)
+    if mode == "async":
+        container.make_async()
+    if mode == "parallel":
+        container.make_parallel(4)
+    return container
+
+
+class Bug(Exception):
+    """What a bug in the engine raises."""
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, nth: int = 1) -> None:
+    """Have the n-th call of a method of the engine raise a `Bug`, once."""
+    calls = count(1)
+    original = getattr(owner, method)
+
+    def buggy(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == nth:
+            raise Bug
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(owner, method, buggy)
+
+
+BUGS = [
+    pytest.param(Traffic, "emit", 1, id="an input"),
+    pytest.param(Traffic, "emit", 2, id="an output"),
+    pytest.param(Traffic, "leave", 1, id="a result"),
+    pytest.param(Books, "settle", 1, id="settling"),
+    pytest.param(Books, "_close", 1, id="closing a scope"),
+    pytest.param(Outcomes, "take", 1, id="an outcome"),
+]
+
+
+# --- a bug in the engine
+
+
+@pytest.mark.parametrize(("owner", "method", "nth"), BUGS)
+@every_mode
+@every_schedule
+def test_a_bug_is_told_to_whoever_waits_and_stops_the_runtime(
+    monkeypatch: pytest.MonkeyPatch, schedule: str, mode: str, owner: type, method: str, nth: int
+) -> None:
+    runtime = runtime_of(schedule, work(mode), name="buggy")
+    plant(monkeypatch, owner, method, nth)
+
+    with pytest.raises(FlowError) as caught:
+        runtime.process(".in", 1).wait(SECONDS)
+    errors = [caught.value]
+    try:
+        report = runtime.close()
+    except FlowError as error:
+        errors.append(error)
+        report = runtime.close()
+
+    internal = next(
+        each for error in errors for each in (error, error.__cause__) if isinstance(each, FlowInternalError)
+    )
+    assert isinstance(internal.__cause__, Bug)
+    assert str(internal) == (
+        "this is a bug in flowrt (Bug in its engine): the runtime was stopped, and nothing it still held was worked on. "
+        "Please report it with the traceback of its cause."
+    )
+    assert report.abandoned == ()
+    with pytest.raises(FlowStoppedError):
+        runtime.process(".in", 2)
+
+
+@pytest.mark.parametrize(("owner", "method", "nth"), BUGS)
+def test_a_bug_wakes_all_who_wait(
+    monkeypatch: pytest.MonkeyPatch, owner: type, method: str, nth: int
+) -> None:
+    gate = Gate()
+    raised: list[BaseException] = []
+    operations = FlowOperationContainer().add_func("gate", gate).make_async().add_func("work", same)
+    runtime = runtime_of("breadth_first", operations, ".gate -> gate -> work -> .out")
+    held_up = runtime.process(".gate", 1)
+    arrived(gate.entered)
+
+    def wait(what: Callable[[float], Any]) -> None:
+        try:
+            what(SECONDS)
+        except FlowError as error:
+            raised.append(error)
+
+    waits: list[Callable[[float], Any]] = [held_up.wait, held_up.result, runtime.wait_for_result]
+    threads = [threading.Thread(target=wait, args=(each,)) for each in waits]
+    for thread in threads:
+        thread.start()
+    plant(monkeypatch, owner, method, nth)
+    gate.open()
+    for thread in threads:
+        thread.join(SECONDS)
+    close_quietly(runtime)
+
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(raised) >= 2  # a result may have left before, to one reader
+    assert all(isinstance(error, FlowStoppedError | FlowInternalError) for error in raised)
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "simulated"])
+def test_a_bug_discards_what_is_left_and_the_ledger_still_balances(
+    monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    operations = work("sync").add_operation(Scatter("scatter"))
+    runtime = runtime_of(schedule, operations, ".in -> scatter", "scatter.stream -> work")
+    plant(monkeypatch, Outcomes, "take", 1)
+
+    run = runtime.process(".in", range(5_000))
+    with pytest.raises(FlowError):
+        run.wait(SECONDS)
+    close_quietly(runtime)
+
+    assert run.done
+    assert run.ledger.discarded >= 1
+    assert (run.ledger.live, run.ledger.held, run.ledger.balanced) == (0, 0, True)
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", "sync", "simulated"])
+def test_a_bug_in_a_source_stops_the_runtime(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+    operations = FlowOperationContainer().add_generator("work", range).make_async()
+    runtime = runtime_of(schedule, operations)
+    plant(monkeypatch, Sources, "take")
+
+    with pytest.raises(FlowError):
+        runtime.process(".in", 10).wait(SECONDS)
+    close_quietly(runtime)
+
+    assert runtime.close().abandoned == ()
+
+
+def test_a_bug_on_a_worker_stops_the_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    def buggy(*_: Any) -> None:
+        raise Bug
+
+    runtime = runtime_of("breadth_first", work("async"))
+    monkeypatch.setattr("flowrt.executors.threads.perform", buggy)
+
+    with pytest.raises(FlowError) as caught:
+        runtime.process(".in", 1).wait(SECONDS)
+    close_quietly(runtime)
+
+    internal = caught.value if isinstance(caught.value, FlowInternalError) else caught.value.__cause__
+    assert isinstance(internal, FlowInternalError)
+    assert isinstance(internal.__cause__, Bug)
+
+
+def test_a_bug_that_nobody_waited_for_is_raised_by_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = runtime_of("breadth_first", work("sync"))
+    plant(monkeypatch, Traffic, "emit")
+
+    with pytest.raises(FlowInternalError) as caught, runtime:
+        runtime.process(".in", 1)
+
+    assert isinstance(caught.value.__cause__, Bug)
+
+
+def close_quietly(runtime: FlowRuntime) -> None:
+    """Close a runtime of which the failure is known."""
+    try:
+        runtime.close()
+    except (FlowError, ExceptionGroup):
+        assert runtime.close() is not None
+
+
+# --- threads that cannot be started
+
+
+def seams_without(*refused: int) -> tuple[Seams, list[str]]:
+    """Seams under which the threads of these numbers cannot be started, and the names of all that were asked for."""
+    asked: list[str] = []
+
+    def spawn(call: Callable[[], None], name: str) -> ThreadLike:
+        asked.append(name)
+        if len(asked) in refused:
+            raise FlowError(f'thread "{name}" cannot be started')
+        return spawn_thread(call, name)
+
+    return Seams(spawn=spawn), asked
+
+
+def test_an_engine_that_cannot_be_started_is_told_to_who_needs_it() -> None:
+    seams, asked = seams_without(1)
+    runtime = runtime_of("breadth_first", work("sync"), name="flow", seams=seams)
+
+    with pytest.raises(FlowError, match=r'^thread "flow/engine" cannot be started$'):
+        runtime.process(".in", 1)
+
+    assert runtime.process(".in", 1).values(SECONDS) == [1]  # the second start succeeds
+    assert asked == ["flow/engine", "flow/engine"]
+    assert runtime.close().clean
+
+
+def test_a_runtime_whose_engine_never_started_can_be_closed() -> None:
+    seams, _ = seams_without(1)
+    runtime = runtime_of("breadth_first", work("sync"), seams=seams)
+    with pytest.raises(FlowError, match="cannot be started"):
+        runtime.process(".in", 1)
+
+    assert runtime.close().clean
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", "sync"])
+@pytest.mark.parametrize("mode", ["async", "parallel"])
+def test_a_worker_that_cannot_be_started_stops_the_runtime_with_its_error(schedule: str, mode: str) -> None:
+    seams, _ = seams_without(*range(2 if schedule == "breadth_first" else 1, 20))
+    runtime = runtime_of(schedule, work(mode), name="flow", seams=seams)
+
+    with pytest.raises(FlowError) as caught:
+        runtime.process(".in", 1).wait(SECONDS)
+    close_quietly(runtime)
+
+    assert isinstance(caught.value, FlowStoppedError)
+    assert 'thread "flow/work' in str(caught.value.__cause__)
+    assert "cannot be started" in str(caught.value.__cause__)
+    with pytest.raises(FlowStoppedError):
+        runtime.process(".in", 1)
+
+
+def test_with_one_worker_at_least_the_work_goes_on() -> None:
+    seams, asked = seams_without(*range(3, 50))
+    runtime = runtime_of("breadth_first", work("parallel"), name="flow", seams=seams)
+
+    values = runtime.process_many(".in", range(2_000)).values(SECONDS)
+
+    assert sorted(values) == list(range(2_000))
+    assert asked[:2] == ["flow/engine", "flow/work-1"]
+    assert runtime.close().clean
+
+
+def test_a_thread_that_the_system_refuses_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse_to_start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse_to_start)
+        with pytest.raises(FlowError) as caught:
+            spawn_thread(lambda: None, "flow/work")
+
+    assert str(caught.value) == (
+        'thread "flow/work" cannot be started (can\'t start new thread). The limit of threads of this process or user is '
+        "reached (ulimit -u): use fewer workers, or named pools that operations share."
+    )
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+# --- contracts that are broken
+
+
+class Keeper(Operation):
+    """Holds what arrives until the run is done."""
+
+    def create(self) -> list[Part]:
+        return []
+
+    def handle(self, state: list[Part], message: Message, emit: Emitter) -> None:
+        part = Part(message.data)
+        state.append(part)
+        emit.hold([part])
+
+
+class Twice(Keeper):
+    """Gives what it holds away, and then once more."""
+
+    def drained(self, state: list[Part], _scope: Any, emit: Emitter) -> None:
+        for part in state:
+            emit.merge([part], part.data)
+            emit.merge([part], part.data)
+
+
+@every_schedule
+def test_what_can_never_move_fails_with_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    """An engine that forgets what it took from the schedule: nothing is ready, nothing under way, and one message is live."""
+    forgotten: list[Any] = []
+    monkeypatch.setattr(
+        "flowrt.executors.inline.InlineExecutor.submit", lambda *arguments: forgotten.append(arguments)
+    )
+    runtime = runtime_of(schedule, work("sync"))
+
+    run = runtime.process(".in", 1)
+    with pytest.raises(FlowStalledError) as caught:
+        run.wait(SECONDS)
+    runtime.wait_idle(SECONDS)
+
+    assert str(caught.value) == (
+        "run 1 cannot go on: 1 messages are live and nothing is ready, under way or waiting for time. This is a bug in flowrt, "
+        "or in an operation that keeps messages without holding them."
+    )
+    assert_ledger(run, accepted=1, discarded=1)
+    assert runtime.close().clean
+
+
+@every_schedule
+def test_a_stalled_run_says_who_holds_parts_of_it(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+    monkeypatch.setattr("flowrt.batches.Batches.handle", lambda *_: None)
+
+    class Swallow(Operation):
+        def handle_many(self, _state: Any, _batch: Any, _emit: Emitter) -> None: ...
+
+    operations = FlowOperationContainer().add_operation(Keeper("work")).add_operation(Swallow("swallow"))
+    runtime = runtime_of(schedule, operations, ".in -> work", ".in -> swallow")
+
+    run = runtime.process(".in", 1)
+    with pytest.raises(FlowStalledError, match=r"waiting for time; work hold parts\. This is a bug"):
+        run.wait(SECONDS)
+
+    assert_ledger(run, accepted=1, born=1, discarded=2)
+    assert runtime.close().clean
+
+
+@every_schedule
+def test_a_stalled_run_stops_no_other(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+    runtime = runtime_of(schedule, work("sync"))
+    with monkeypatch.context() as patched:
+        patched.setattr("flowrt.executors.inline.InlineExecutor.submit", lambda *_: None)
+        with pytest.raises(FlowStalledError):
+            runtime.process(".in", 1).wait(SECONDS)
+
+    assert runtime.process(".in", 2).values(SECONDS) == [2]
+    assert runtime.close().clean
+
+
+@every_schedule
+def test_a_part_given_away_twice_counts_once_and_the_second_message_is_born(schedule: str) -> None:
+    operations = FlowOperationContainer().add_operation(Twice("work"))
+    with runtime_of(schedule, operations) as runtime:
+        run = runtime.process(".in", 1)
+
+        assert run.values(SECONDS) == [1, 1]
+    assert_ledger(run, accepted=1, born=1, delivered=2)
+
+
+# --- forks
+
+
+FORKS = """
+import os, sys, threading
+from flowrt import FlowOperationContainer, FlowRuntime, FlowStoppedError
+
+def told(call):
+    try:
+        call()
+    except FlowStoppedError as error:
+        return f"refused: {error}"
+    return "went through"
+
+operations = FlowOperationContainer().add_func("work", lambda number: number + 1)
+if sys.argv[1] != "sync":
+    operations.make_parallel(2)
+runtime = FlowRuntime(name="forked", schedule=sys.argv[2])
+runtime.add_stream(".in", "work").add_stream("work", ".out").add_operations(operations)
+print(runtime.process(".in", 1).values(10), flush=True)
+parent = os.getpid()
+child = os.fork()
+if child == 0:
+    print("child", told(lambda: runtime.process(".in", 2)).replace(str(parent), "PARENT"), flush=True)
+    print("child", told(lambda: runtime.process_many(".in", [2])).replace(str(parent), "PARENT"), flush=True)
+    print("child", told(lambda: runtime.wait_for_result(10)).replace(str(parent), "PARENT"), flush=True)
+    with FlowRuntime(name="new") as new:
+        new.add_stream(".in", "work").add_stream("work", ".out").add_operations(operations)
+        print("child", new.process(".in", 5).values(10), flush=True)
+    os._exit(7)
+_, status = os.waitpid(child, 0)
+print("parent", os.waitstatus_to_exitcode(status), runtime.process(".in", 2).values(10), flush=True)
+print("parent", runtime.close(), [t.name for t in threading.enumerate() if t is not threading.main_thread()])
+"""
+
+
+def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "default", "-c", script, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize(
+    ("mode", "schedule"), [("sync", "breadth_first"), ("parallel", "depth_first"), ("parallel", "sync")]
+)
+def test_a_fork_is_told_at_once_and_the_parent_goes_on(mode: str, schedule: str) -> None:
+    ended = run_script(FORKS, mode, schedule)
+
+    refused = (
+        'child refused: runtime "forked" was started in process PARENT, and this is a fork of it without its threads. '
+        "Make a new one here."
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == [
+        "[2]",
+        refused,
+        refused,
+        refused,
+        "child [6]",
+        "parent 7 [3]",
+        "parent closed; nothing was left []",
+    ]
+
+
+# --- the end
+
+
+@pytest.mark.parametrize(
+    ("report", "text", "clean"),
+    [
+        (CloseReport(), "closed; nothing was left", True),
+        (CloseReport(pending=True), "closing; what is live drains first", False),
+        (CloseReport(discarded=1), "closed; 1 message discarded", False),
+        (CloseReport(discarded=2), "closed; 2 messages discarded", False),
+        (CloseReport(abandoned=("a", "b")), "closed; abandoned, since they did not return: a, b", False),
+        (
+            CloseReport(discarded=3, abandoned=("a",)),
+            "closed; 3 messages discarded; abandoned, since they did not return: a",
+            False,
+        ),
+    ],
+)
+def test_a_report_says_what_was_left(report: CloseReport, text: str, clean: bool) -> None:
+    assert str(report) == text
+    assert report.clean is clean
+
+
+def test_a_report_names_the_operation_that_holds_a_worker_up() -> None:
+    gate = Gate()
+    runtime = runtime_of("breadth_first", work("async", gate), name="flow")
+    run = runtime.process_many(".in", [1, 2])
+    arrived(gate.entered)
+
+    report = runtime.close(drain=0.05, deadline=0.1)
+    gate.open()
+
+    assert report.abandoned == ('operation "work" on thread "flow/work"',)
+    assert str(report) == (
+        'closed; 2 messages discarded; abandoned, since they did not return: operation "work" on thread "flow/work"'
+    )
+    with pytest.raises(FlowStoppedError, match=r'^runtime "flow" was closed before this was worked off: '):
+        run.wait(SECONDS)
+    assert_ledger(run, accepted=2, discarded=2)
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", "sync"])
+def test_closing_from_inside_is_pending_and_then_done(schedule: str) -> None:
+    reports: list[CloseReport] = []
+    runtime = runtime_of(schedule, work("sync", lambda _: reports.append(runtime.close())))
+
+    runtime.process(".in", 1).wait(SECONDS)
+    last = runtime.close()
+
+    assert [str(report) for report in reports] == ["closing; what is live drains first"]
+    assert last.clean
+
+
+LEFT_OPEN = """
+import sys
+from flowrt import FlowOperationContainer, FlowRuntime
+
+def fail(number):
+    raise LookupError(number)
+
+runtime = FlowRuntime(name="forgotten")
+runtime.add_stream(".in", "fail").add_operations(FlowOperationContainer().add_action("fail", fail))
+for number in range(int(sys.argv[1])):
+    runtime.process(".in", number)
+"""
+
+
+@pytest.mark.parametrize(
+    ("failures", "told"),
+    [
+        ("1", 'operation "fail" (declared at'),
+        ("3", 'runtime "forgotten" had 3 errors nobody saw (3 sub-exceptions)'),
+    ],
+)
+def test_what_nobody_saw_is_told_when_the_interpreter_exits(failures: str, told: str) -> None:
+    ended = run_script(LEFT_OPEN, failures)
+
+    assert ended.returncode == 0
+    assert (
+        'ResourceWarning: flow runtime "forgotten" was still open when the interpreter exited ('
+        in ended.stderr
+    )
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
