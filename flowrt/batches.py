@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flowrt.errors import FlowError, FlowOverloadError
-from flowrt.ledger import ABSORBED, DISCARDED
-from flowrt.messages import Causality, Chunk, Context, Trail, message_of
+from flowrt.errors import FlowError, FlowOverloadError, describe
+from flowrt.ledger import ABSORBED, DISCARDED, FAILED
+from flowrt.messages import Causality, Chunk, Context, Message, Trail, message_of
 from flowrt.operations import Act, Emitter
 from flowrt.scopes import Missing, Scope, lost_list
 
@@ -74,6 +74,8 @@ class Batches:
             self._gather(place, *argument)
         elif action is Act.GIVE_UP:
             self._give_up(place, *argument)
+        elif action is Act.SURPLUS:
+            self._fail_kept(place, trail, *argument)
         elif action is Act.RELEASE:
             parts, reason = argument
             for home in self._traffic.books.give_back(place, parts):
@@ -122,8 +124,9 @@ class Batches:
     def _handle_batch(self, place: OperationPlace, chunk: Chunk, context: Context) -> None:
         batch = BatchInHand(place, chunk, context)
         log: list[Entry] = []
+        emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
-            place.operation.handle_many(place.state, batch, Emitter(log, 0, place.fed))
+            place.operation.handle_many(place.state, batch, emit)
         except FlowOverloadError as error:
             self._overload(context.scope.run, error)
             return
@@ -131,6 +134,8 @@ class Batches:
             self._batch_entries(batch, log)
             self._fail_batch(batch, error, 0, batch.rest)
             return
+        finally:
+            emit.end()
         self._batch_entries(batch, log)
         if batch.rest and not context.scope.run.ended:
             self._traffic.books.end(context.scope, ABSORBED, batch.rest, place.name)
@@ -203,10 +208,13 @@ class Batches:
         log: list[Entry] = []
         context = scope.origin if scope.origin is not None else Context(scope)
         trail = scope.trail if scope.trail is not None else self._traffic.trunk.root
+        emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
-            place.operation.drained(place.state, scope, Emitter(log, 0, place.fed))
+            place.operation.drained(place.state, scope, emit)
         except BaseException as error:
             self._failures.fail_owing(place, context, scope.position, trail, error)
+        finally:
+            emit.end()
         if scope.cut_short:  # the operation has forgotten the list; it is owed to nobody
             return
         inner = Context(scope, context.correlation_id, context.priority, context.causality)
@@ -242,6 +250,30 @@ class Batches:
             context = Context(origin.scope, origin.correlation_id, origin.priority, causality)
         trail = scope.trail if scope.trail is not None else self._traffic.trunk.root
         self._traffic.emit(self._traffic.routes.out(place, ""), [data], context, [scope.position], trail)
+
+    def _fail_kept(
+        self,
+        place: OperationPlace,
+        trail: Trail,
+        scope: Scope,
+        items: Sequence[tuple[Any, Any]],
+        error: FlowError,
+    ) -> None:
+        if scope.gathered:
+            scope.gathered[place] -= len(items)
+        origin = scope.origin or Context(scope)
+        context = Context(scope, origin.correlation_id, origin.priority, origin.causality)
+        for position, data in items:
+            self._traffic.books.write(scope.run, FAILED, 1, place.name, describe(error))
+            message = Message(
+                place.port("stream"),
+                data,
+                context.correlation_id,
+                context.priority,
+                scope=scope,
+                position=position,
+            )
+            self._failures.fail_owing(place, context, position, trail, error, message)
 
     def _give_up(self, place: OperationPlace, scope: Scope, error: Any) -> None:
         books = self._traffic.books

@@ -12,11 +12,13 @@ def matched_gathers(places: Places, scatter: OperationPlace) -> tuple[OperationP
     """Return the gathers that `scatter` leads to with no other list open between them, in the order they are met.
 
     A scatter on the way opens a bracket, a gather closes one, and a gather met with none open is matched and ends that way. Each place is
-    visited once per depth; a recursive flow is entered once more than it is around the scatter.
+    visited once per depth, and no deeper than there are scatters on the way: a scatter in a loop opens brackets without end. A
+    recursive flow is entered once more than it is around the scatter.
     """
+    around = _definitions(scatter.flow)
+    deepest = _scatters_on_the_way(places, scatter, around)
     found: dict[OperationPlace, None] = {}
     seen: set[tuple[OperationPlace, int]] = set()
-    around = _definitions(scatter.flow)
     pending: list[tuple[FlowPlace, SourceKey, int]] = [(scatter.flow, scatter.source(STREAM_PORT), 0)]
     while pending:
         flow, source, depth = pending.pop()
@@ -29,12 +31,24 @@ def matched_gathers(places: Places, scatter: OperationPlace) -> tuple[OperationP
                 continue
             if bracket < 0 and depth == 0:
                 found[place] = None
-                continue
-            if (place, depth) in seen:
-                continue
-            seen.add((place, depth))
-            pending += [(place.flow, key, depth + bracket) for key in out_sources(place)]
+            elif (place, depth) not in seen and depth + bracket <= deepest:
+                seen.add((place, depth))
+                pending += [(place.flow, key, depth + bracket) for key in out_sources(place)]
     return tuple(found)
+
+
+def _scatters_on_the_way(places: Places, scatter: OperationPlace, around: dict[int, int]) -> int:
+    """Count the scatters that can be reached at all."""
+    seen: dict[OperationPlace, None] = {}
+    pending: list[tuple[FlowPlace, SourceKey]] = [(scatter.flow, scatter.source(STREAM_PORT))]
+    while pending:
+        flow, source = pending.pop()
+        for target in places.targets(flow, source):
+            place = target.place
+            if place is not None and place not in seen and not _recursing(place.flow, around):
+                seen[place] = None
+                pending += [(place.flow, key) for key in out_sources(place)]
+    return sum(place.declaration.bracket > 0 for place in seen)
 
 
 def out_sources(place: OperationPlace) -> list[SourceKey]:

@@ -6,6 +6,7 @@ import atexit
 import functools
 import os
 import threading
+import traceback
 import warnings
 import weakref
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from flowrt.errors import FlowError, FlowStalledError, FlowStoppedError, counted
+from flowrt.errors import FlowStalledError, FlowStoppedError, counted
 
 if TYPE_CHECKING:
     from flowrt.driver import Driver
 
+DRAIN = 5.0  # seconds without any call returning; after the design, arbitrary
+DEADLINE = 60.0  # seconds in all; likewise
 GRACE = 1.0  # seconds that the engine and idle workers get to notice that they are given up; arbitrary
 EXIT_DRAIN = 5.0  # seconds at the interpreter's exit (RELIABILITY.md, M18)
 
@@ -133,7 +136,7 @@ class Closer:
             for run in list(driver.engine.books.runs):
                 self._discarded += sum(scope.live + scope.held for scope in (run, *list(run.open_scopes)))
                 run.ended = True
-                run.handle.finished(FlowStoppedError(text))
+                run.handle.tell_finished(FlowStoppedError(text))
             for executor in driver.executors.all():
                 executor.stop()
             driver.on_stop()
@@ -204,8 +207,9 @@ def _drain_all() -> None:
         try:
             close = runtime.close
             report = close(drain=EXIT_DRAIN, deadline=EXIT_DRAIN)
-        except (FlowError, BaseExceptionGroup) as error:
+        except BaseException as error:
             report = error  # type: ignore[assignment]
+            traceback.print_exception(error)  # nobody is left to raise it to
         warnings.warn(
             f'flow runtime "{runtime.name}" was still open when the interpreter exited ({report}). Use "with", or call close().',
             ResourceWarning,

@@ -78,6 +78,9 @@ class FlowOperationContainer:
         self._declarations: dict[str, Declaration] = {}
         self._selected: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<operations: {', '.join(f'{each.name} ({each.mode})' for each in self) or 'none'}>"
+
     def __iter__(self) -> Iterator[Declaration]:
         return iter(self._declarations.values())
 
@@ -279,6 +282,12 @@ def _check_contract(operation: Any, what: str) -> None:
         raise FlowBuildError(
             f"{what} is the class {operation.__name__} itself; pass an instance, or a name and the class as factory."
         )
+    for side in ("in_ports", "out_ports"):
+        ports = getattr(operation, side, None)
+        if ports is not None and (isinstance(ports, str) or not all(isinstance(port, str) for port in ports)):
+            raise FlowBuildError(
+                f'{what} ({type(operation).__name__}): {side} is {ports!r}; give a tuple of names, such as ("",), or None for any.'
+            )
     if lacking:
         raise FlowBuildError(
             f"{what} ({type(operation).__name__}) lacks {', '.join(lacking)} of the Operation contract. Add plain callables with add_func or "

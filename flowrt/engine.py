@@ -54,13 +54,13 @@ ACTIVATED = "activated"  # where a ledger says that messages of an active operat
 class RunHandle(Protocol):
     """What the engine tells whoever started a run."""
 
-    def failed(self, error: BaseException) -> None:
+    def tell_failed(self, error: BaseException) -> None:
         """Take an error that nobody else took; the run goes on."""
         ...
 
     books: RunBooks | None
 
-    def finished(self, reason: BaseException | None) -> None:
+    def tell_finished(self, reason: BaseException | None) -> None:
         """The run has ended; `reason`: why before its time."""
         ...
 
@@ -356,11 +356,11 @@ class Engine:
         if run.handle is None:
             self.failures.stray.append(error)
         else:
-            run.handle.failed(error)
+            run.handle.tell_failed(error)
 
     def _overload(self, run: RunBooks, error: FlowError) -> None:
         if not run.ended:
-            run.handle.failed(error)
+            run.handle.tell_failed(error)
             self.abandon(run, "the run was overloaded", None)
 
     def abandon(self, run: RunBooks, why: str, reason: FlowError | None) -> int:
@@ -408,14 +408,14 @@ class Engine:
 
     def _tell_finished(self, run: RunBooks, reason: BaseException | None) -> None:
         handle, run.handle = run.handle, None  # so that a run that is over and its handle keep nothing alive
-        handle.finished(reason)
+        handle.tell_finished(reason)
 
     def fail_stalled(self) -> None:
         """End what can never move, with an error that says where it is: a bug, or an operation that breaks its contract."""
         for run in list(self.books.runs):
             live = sum(scope.live for scope in (run, *run.open_scopes))
             held = {place.name for scope in (run, *run.open_scopes) for place in scope.parts or ()}
-            run.handle.failed(
+            run.handle.tell_failed(
                 FlowStalledError(
                     f"run {run.number} cannot go on: {live} messages are live and nothing is ready, under way or waiting for time"
                     + (f"; {', '.join(sorted(held))} hold parts" if held else "")

@@ -76,13 +76,20 @@ class Failures:
         return error
 
     def fail_owing(
-        self, place: OperationPlace, context: Context, position: Any, trail: Trail, raised: BaseException
+        self,
+        place: OperationPlace,
+        context: Context,
+        position: Any,
+        trail: Trail,
+        raised: BaseException,
+        message: Message | None = None,
     ) -> None:
         """Tell of an error that ends no message: the operation had kept it, or was to emit what it owes."""
         if isinstance(raised, SystemExit | KeyboardInterrupt):
             self.fatal = self.fatal or raised
+            context.scope.run.unfinished = raised
             return
-        error = operation_error(place, None, raised)
+        error = operation_error(place, message, raised)
         error.add_note(way_text(trail, context.scope, position, place.name))
         self.kept.append(error)
         self.tell(error, context, position)

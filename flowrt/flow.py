@@ -8,7 +8,7 @@ from typing import Any, Self
 from attrs import Factory, define
 
 from flowrt.container import Declaration, FlowOperationContainer, declared_at
-from flowrt.errors import FlowBuildError
+from flowrt.errors import FlowBuildError, counted
 from flowrt.ports import Port, Stream
 
 SourceKey = tuple[str, str, str]
@@ -29,9 +29,17 @@ class Flow:
 
     def __init__(self, name: str = "") -> None:
         self.name = name.strip()
+        if set(self.name) & set("./\\#*,") or not self.name.isprintable():
+            raise FlowBuildError(
+                f"a flow cannot be named {name!r}: no stream could reach it. Leave . / \\ # * and comma out of its name."
+            )
         self._streams: list[Stream] = []
         self._operations: dict[str, Declaration] = {}
         self._flows: dict[str, Flow] = {}
+
+    def __repr__(self) -> str:
+        name = f' "{self.name}"' if self.name else ""
+        return f"<flow{name}: {counted(len(self._operations), 'operation')}, {counted(len(self._streams), 'stream')}>"
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -53,6 +61,10 @@ class Flow:
 
     def add_operations(self, operations: FlowOperationContainer) -> Self:
         """Add all operations of a container, or (if a name is taken) none: `FlowBuildError`."""
+        if not isinstance(operations, FlowOperationContainer):
+            raise FlowBuildError(
+                f"add_operations takes a FlowOperationContainer, got {type(operations).__name__}."
+            )
         declarations = list(operations)
         faults = [fault for declaration in declarations if (fault := self._taken(declaration))]
         if faults:
@@ -82,6 +94,11 @@ class Flow:
         earlier = self._operations.get(declaration.name.casefold())
         if earlier is None:
             return None
+        if earlier is declaration:
+            return (
+                f'operation "{declaration.name}" (declared at {declaration.declared_at}) is in this flow already: a container is added once. '
+                "Put what is new into a container of its own."
+            )
         return (
             f'there are two operations "{declaration.name}": at {earlier.declared_at} and at {declaration.declared_at}. Names ignore case; '
             "give one of them another name."
@@ -133,6 +150,10 @@ class Definition:
             self.fed_below.setdefault((path_of(target), operation, instance), set()).add(name)
         else:
             self.fed.setdefault((operation, instance), set()).add(name)
+
+    def input_ports(self) -> list[str]:
+        """Return the ports of its environment that streams start from."""
+        return [streams[0].source.fullname for key, streams in self.outs.items() if not key[0]]
 
     def all_operations(self) -> Iterator[Declaration]:
         """Iterate over the operations of this flow and of all flows in it."""

@@ -109,13 +109,13 @@ class Intake:
     def _take(self, run: Run, entry: Entry, data: Any) -> None:
         self._taken += 1
         if self._driver.stopped:
-            run.finished(self._driver.stopped_error())
+            run.tell_finished(self._driver.stopped_error())
         else:
             self._driver.engine.take_input(run, entry.port, data, entry.correlation_id, entry.priority)
 
     def _open(self, run: Run) -> None:
         if self._driver.stopped:
-            run.finished(self._driver.stopped_error())
+            run.tell_finished(self._driver.stopped_error())
         else:
             self._driver.engine.start(run)
 

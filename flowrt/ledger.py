@@ -318,7 +318,7 @@ class LedgerRow:
     count: int
 
 
-@frozen
+@frozen(repr=False)
 class Ledger:
     """What became of every message of a run, at one moment.
 
@@ -366,6 +366,9 @@ class Ledger:
     def balanced(self) -> bool:
         ended = sum(self._total(what) for what in ENDS)
         return self.accepted + self.born == ended + self.live + self.held
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         terms = [(self._total(what), what) for what in ENDS] + [(self.live, "live"), (self.held, "held")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
-from flowrt.errors import FlowBuildError, FlowError
+from flowrt.errors import FlowBuildError, FlowError, did_you_mean
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -191,12 +191,22 @@ class GeneratorBody:
     def perform(self, group: Group) -> None:
         for item in group.data:
             try:
-                group.results.append(iter(self.function(item)))
+                group.results.append(iterator_of(self.function(item)))
             except BaseException as error:
                 group.failed = True
                 group.results.append(Failure(error))
             if group.over():
                 break
+
+
+def iterator_of(found: Any) -> Iterator[Any]:
+    """Open what a generator operation returned; `FlowBuildError` in its call if that cannot be."""
+    if not isinstance(found, Iterable) and not hasattr(found, "__getitem__"):
+        raise FlowBuildError(
+            f"a generator operation returned {type(found).__name__}, which cannot be iterated. Yield the items or return an iterable; a "
+            "function whose result is one message is added with add_func."
+        )
+    return iter(found)
 
 
 class Pull(Group):
@@ -250,6 +260,7 @@ class Act(enum.Enum):
     SCATTER = enum.auto()
     GATHER = enum.auto()
     GIVE_UP = enum.auto()
+    SURPLUS = enum.auto()
     PUSH = enum.auto()
     POP = enum.auto()
     FAIL = enum.auto()
@@ -270,23 +281,55 @@ class Batch(Protocol):
         ...
 
 
+class _Over:
+    """Stands for the log of a call that has returned."""
+
+    def append(self, _entry: object) -> None:
+        raise FlowError(
+            "an operation used its emitter after the call it was handed to had returned: nobody would take what it emits. Emit during "
+            "the call; an action's continuations may be kept and called later."
+        )
+
+
 class Emitter:
     """What an operation emits with, and how it tells the ledger what it keeps.
 
-    Valid during the call it is handed to. What is done with it takes effect in order, when the call has returned or raised.
+    Valid during the call it is handed to; `FlowError` after it. What is done with it takes effect in order, when the call has
+    returned or raised.
     """
 
-    __slots__ = ("_fed", "_index", "_log")
+    __slots__ = ("_fed", "_index", "_log", "_ports")
 
-    def __init__(self, log: list[tuple[int, Any, Any]], index: int, fed: frozenset[str]) -> None:
-        self._log = log
+    def __init__(
+        self,
+        log: list[tuple[int, Any, Any]],
+        index: int,
+        fed: frozenset[str],
+        ports: tuple[str, ...] | None = None,
+    ) -> None:
+        self._log: list[tuple[int, Any, Any]] | _Over = log
         self._index = index
         self._fed = fed
+        self._ports = ports
+
+    def end(self) -> None:
+        """The call is over."""
+        self._log = _OVER
 
     def __call__(self, data: Any = None, port: str = "", correlation_id: object = None) -> None:
-        """Emit on a port, in the context of the message in hand. An id counts only where the message has none."""
+        """Emit on a port, in the context of the message in hand. An id counts only where the message has none.
+
+        Raises:
+            FlowBuildError: the operation knows its out-ports, and this is none of them.
+        """
+        name = checked_port(port)
+        if self._ports is not None and name.casefold() not in {known.casefold() for known in self._ports}:
+            known = [f".{each}" if each else "the default one" for each in self._ports]
+            raise FlowBuildError(
+                f'the operation has no out-port ".{name}" to emit on.{did_you_mean("." + name, known)}'
+            )
         argument = data if correlation_id is None else Correlated(data, correlation_id)
-        self._log.append((self._index, checked_port(port), argument))
+        self._log.append((self._index, name, argument))
 
     def is_fed(self, port: str) -> bool:
         """Say whether a stream leads to this in-port."""
@@ -294,15 +337,15 @@ class Emitter:
 
     def hold(self, parts: Sequence[Part]) -> None:
         """Keep the messages in hand: as these parts, one each."""
-        self._log.append((self._index, Act.HOLD, parts))
+        self._log.append((self._index, Act.HOLD, tuple(parts)))
 
     def merge(self, parts: Sequence[Part], data: Any, port: str = "") -> None:
         """Emit one message made of parts held, in the context of the message in hand (in `drained`: of the scope)."""
-        self._log.append((self._index, Act.MERGE, (parts, data, checked_port(port))))
+        self._log.append((self._index, Act.MERGE, (tuple(parts), data, checked_port(port))))
 
     def release(self, parts: Sequence[Part], reason: str) -> None:
         """Give up parts held: they end as discarded."""
-        self._log.append((self._index, Act.RELEASE, (parts, reason)))
+        self._log.append((self._index, Act.RELEASE, (tuple(parts), reason)))
 
     def scatter(self, items: Iterable[Any], stream: str, count: str, window: int) -> None:
         """Open a scope and send the items out on one port, as windows allow, then their number on another."""
@@ -320,6 +363,10 @@ class Emitter:
         """Owe `scope` nothing any more; the error, if any, is one of the list."""
         self._log.append((self._index, Act.GIVE_UP, (scope, error)))
 
+    def fail_kept(self, scope: Scope, items: Sequence[tuple[Any, Any]], error: FlowError) -> None:
+        """Fail messages kept for `scope`, given as (position, data): they do not belong to its list."""
+        self._log.append((self._index, Act.SURPLUS, (scope, tuple(items), error)))
+
     def push(self) -> None:
         """Send the messages in hand on, inside a new causality of this place."""
         self._log.append((self._index, Act.PUSH, None))
@@ -331,6 +378,9 @@ class Emitter:
     def fail(self, error: FlowError, first: int = 0, messages: int = 1) -> None:
         """Fail messages in hand: `messages` of them, from `first` on."""
         self._log.append((self._index, Act.FAIL, (error, first, messages)))
+
+
+_OVER = _Over()
 
 
 @frozen
@@ -359,6 +409,9 @@ class Operation:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def __repr__(self) -> str:
+        return f'<{type(self).__name__} "{self.name}">'
+
     def create(self) -> Any:
         """Make the state of one place. By default there is none."""
         return None
@@ -384,8 +437,9 @@ class OperationBody:
         handle, log = group.operation.handle, group.log
         append = group.results.append
         for index, message in enumerate(group.messages):
+            emit = Emitter(log, index, group.fed, group.operation.out_ports)
             try:
-                handle(group.state, message, Emitter(log, index, group.fed))
+                handle(group.state, message, emit)
             except BaseException as error:
                 group.failed = True
                 append(Failure(error))
@@ -393,6 +447,7 @@ class OperationBody:
                     break
             else:
                 append(None)
+            emit.end()
             log.append((index, END_OF_CALL, None))
             if group.over():
                 break

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flowrt.scopes import Window
 
 NESTING_LIMIT = 1_000  # flows inside flows; a recursion deeper than that is taken for one without an end
+UNREGISTERED = " Nothing is registered here: add_operations(container) or add_flow(flow) does that."
 UNKNOWN_FLOW = Definition("")  # a path that only names a context (B091)
 
 
@@ -305,9 +306,9 @@ def _end_fault(
     found = base.lookup(port.key[1])
     where = f'stream "{stream}" at {stream.declared_at}'
     if found is None:
-        known = sorted(_known_names(base))
+        hint = did_you_mean(port.operation, _known_names(base)) or UNREGISTERED
         return (
-            f'{where}: there is no operation or flow "{port.operation}".{did_you_mean(port.operation, known)}',
+            f'{where}: there is no operation or flow "{port.operation}".{hint}',
             None,
         )
     if isinstance(found, Definition):
@@ -318,7 +319,7 @@ def _end_fault(
         return None, None
     side = "in-port" if entering else "out-port"
     return (
-        f'{where}: operation "{found.name}" has no {side} {_port_text(port.name)}.{_ports_hint(port.name, ports, found)}',
+        f'{where}: operation "{found.name}" has {_no_port(side, port.name)}.{_ports_hint(port.name, ports, found)}',
         None,
     )
 
@@ -343,11 +344,11 @@ def _flow_port_fault(where: str, nested: FlowPlace, port: Port, *, entering: boo
     known = [f".{name}" if name else "the default one" for name in ports]
     nothing = f" No stream of it {'starts' if entering else 'ends'} at a port of the flow."
     hint = did_you_mean(f".{port.name}", known) or nothing
-    return f'{where}: flow "{definition.name}" has no {side} {_port_text(port.name)}.{hint}'
+    return f'{where}: flow "{definition.name}" has {_no_port(side, port.name)}.{hint}'
 
 
-def _port_text(name: str) -> str:
-    return f'".{name}"' if name else "by default"
+def _no_port(side: str, name: str) -> str:
+    return f'no {side} ".{name}"' if name else f"no default {side}"
 
 
 def _ports_hint(name: str, ports: tuple[str, ...], declaration: Declaration) -> str:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from flowrt.brackets import matched_gathers
 from flowrt.container import pool_faults
-from flowrt.errors import FlowBuildError
+from flowrt.errors import FlowBuildError, did_you_mean
 from flowrt.flow import Definition, Path, SourceKey, define_flow
 from flowrt.places import FlowPlace, OperationPlace, Places, Target, faults_of
 from flowrt.ports import Port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from flowrt.flow import Flow
 
@@ -99,6 +99,14 @@ class Routes:
             flow, key = self.places.source(port)
             route = self._entries[port] = self._compile(port, flow, key)
         return route
+
+    def hint_for_inputs(self, ports: Iterable[str]) -> str:
+        """Say which of these ports no stream starts at, and where inputs may enter instead; empty if all lead somewhere."""
+        known = self.places.root.definition.input_ports()
+        wrong = [port for port in ports if not self.entry(Port.parse(port)).targets]
+        if not wrong:
+            return ""
+        return f'. No stream starts at "{wrong[0]}".{did_you_mean(wrong[0], known)}'
 
     def out(self, place: OperationPlace, name: str) -> Route:
         """Return the route of a place's out-port."""

@@ -173,6 +173,7 @@ class Run:
         self._failed = 0
         self._reason: BaseException | None = None
         self._finished = False
+        self._first: Message | None = None
         self._delivered = 0
         self._taken_elsewhere = 0
         self._changed = Wakers(driver.seams)
@@ -184,12 +185,14 @@ class Run:
 
     @property
     def _title(self) -> str:
-        state = "failed" if self._failed and self._finished else "done" if self._finished else "under way"
+        state = "under way"
+        if self._finished:
+            state = "failed" if self._failed else "cut short" if self._reason is not None else "done"
         return f"run {self.number} of {self._driver.name} ({state})"
 
     # -- what the engine tells
 
-    def failed(self, error: BaseException) -> None:
+    def tell_failed(self, error: BaseException) -> None:
         """Engine's thread: take an error that nobody else took."""
         self._failed += 1
         if len(self._failures) < FAILURES_KEPT:
@@ -198,7 +201,7 @@ class Run:
             self._failure_entry = Arrived(self, None, error)
             self._results.add(self._failure_entry)
 
-    def arrived(self, chunk: Chunk) -> None:
+    def tell_arrived(self, chunk: Chunk) -> None:
         """Engine's thread: take results."""
         self._delivered += len(chunk.data)
         entry = Arrived(self, chunk)
@@ -207,11 +210,11 @@ class Run:
         self._changed.wake()
         self._driver.changed.wake()
 
-    def passed_on(self, messages: int) -> None:
+    def tell_passed_on(self, messages: int) -> None:
         """Engine's thread: results went to `on_result` instead."""
         self._taken_elsewhere += messages
 
-    def finished(self, reason: BaseException | None) -> None:
+    def tell_finished(self, reason: BaseException | None) -> None:
         """Engine's thread: the run has ended."""
         self._reason = reason
         self._finished = True
@@ -284,7 +287,19 @@ class Run:
         self._raise_failure()
 
     def result(self, timeout: float | None = None) -> Message:
-        """Wait for its next result, and take it; raises as `wait` does, and `FlowError` if it is done without (another) one."""
+        """Wait for its first result, and take it; the same one however often it is called.
+
+        Raises as `wait` does if it failed without a result, and `FlowError` if it is done without one.
+        """
+        if self._first is None:
+            self._first = self._next(timeout)
+        if self._first is None:
+            self._raise_failure()
+            raise FlowError(self._no_result())
+        return self._first
+
+    def _next(self, timeout: float | None) -> Message | None:
+        """Wait for a result and take it; None if it is done, and none is left."""
         taken: list[Message] = []
 
         def ready() -> bool:
@@ -295,28 +310,13 @@ class Run:
             return bool(taken) or finished
 
         self._wait_for(ready, timeout, "for a result")
-        if taken:
-            return taken[0]
-        self._raise_failure()
-        raise FlowError(self._no_result())
+        return taken[0] if taken else None
 
     def results(self, timeout: float | None = None) -> Iterator[Message]:
         """Iterate over its results until it is done, taking them; then raise as `wait` does. `timeout`: seconds for each."""
-        while True:
-            taken: list[Message] = []
-
-            def ready(taken: list[Message] = taken) -> bool:
-                finished = self._finished
-                message = self._results.take_of(self._mine) if not taken else None
-                if message is not None:
-                    taken.append(message)
-                return bool(taken) or finished
-
-            self._wait_for(ready, timeout, "for a result")
-            if not taken:
-                self._raise_failure()
-                return
-            yield taken[0]
+        while (message := self._next(timeout)) is not None:
+            yield message
+        self._raise_failure()
 
     def values(self, timeout: float | None = None) -> list[Any]:
         """Wait until it is done and take the data of all its results, in order of arrival; raises as `wait` does."""
@@ -364,6 +364,9 @@ class Run:
             what = f"{counted(self._delivered, 'result')} left it, and all were read"
         else:
             what = "nothing left it by a result port"
+            what += self._driver.engine.routes.hint_for_inputs(
+                self.books.accepted if self.books is not None else ()
+            )
         return f"run {self.number} is done and has no result to give: {what}.\n{self._picture()}"
 
 

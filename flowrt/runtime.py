@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
-from flowrt.closing import Closer, CloseReport, closed_in_time, drain_at_exit, raise_unseen
+from flowrt.closing import DEADLINE, DRAIN, Closer, CloseReport, closed_in_time, drain_at_exit, raise_unseen
 from flowrt.driver import Driver
 from flowrt.engine import Engine, internal_error
 from flowrt.errors import (
@@ -18,9 +18,10 @@ from flowrt.errors import (
 )
 from flowrt.executors.threads import thread_pools
 from flowrt.flow import Definition, Flow
+from flowrt.hosting import RuntimeHost
 from flowrt.inbox import Seams
 from flowrt.intake import Entry, Intake, checked_priority
-from flowrt.messages import Chunk, Message
+from flowrt.messages import Message
 from flowrt.meters import MeterRow
 from flowrt.owners import claim_operations, release_operations
 from flowrt.ports import Port
@@ -28,14 +29,12 @@ from flowrt.reading import Reading
 from flowrt.routes import definition_of
 from flowrt.runs import Results, Run
 from flowrt.schedules import schedule_named
-from flowrt.subscribers import Subscribers, discard
+from flowrt.subscribers import Subscribers, check_handler, discard
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from flowrt.container import Declaration, FlowOperationContainer
-    from flowrt.contract import Executor
-    from flowrt.operations import Group
     from flowrt.places import OperationPlace
 
 _numbers = count(1)
@@ -78,17 +77,23 @@ class FlowRuntime:
         decided = schedule_named(schedule)
         self.name = name or f"flow-{next(_numbers)}"
         self._flow = Flow()
+        if flow is not None and not isinstance(flow, Flow):
+            raise FlowBuildError(
+                f"FlowRuntime takes a Flow, got {type(flow).__name__}. Add a container with add_operations."
+            )
         if flow is not None:
             self._flow.reset(flow.contents())
         self._strict = strict
         self._sync = schedule == "sync"
         self._driver = Driver(self.name, seams, own_thread=not self._sync and seams.simulation is None)
         self._results = Results(seams.rlock())
+        self._subscribers = Subscribers(self._driver, self._results)
+        host = RuntimeHost(self._driver, self._results, self._subscribers)
         self._engine = self._driver.engine = Engine(
             Definition(""),
             seams.schedule() if seams.schedule is not None else decided,
             seams.clock,
-            self,
+            host,
             capacity=capacity,
             max_live=max_live,
             strict=strict,
@@ -101,7 +106,6 @@ class FlowRuntime:
         self._reading = Reading(self._driver, self._results)
         self._closer = Closer(self._driver)
         self._intake = Intake(self._driver, self._results, capacity, max_results)
-        self._subscribers = Subscribers(self._driver, self._results)
         self._build_lock = seams.rlock()
         self._changed = True
         self._built: Any = None
@@ -129,6 +133,8 @@ class FlowRuntime:
         return self._change(lambda: self._flow.add_flow(flow))
 
     def _change(self, change: Callable[[], Any]) -> Self:
+        if self._driver.closing or self._driver.stopped:
+            raise self._driver.stopped_error()
         with self._build_lock:
             change()
             self._changed = True
@@ -193,6 +199,10 @@ class FlowRuntime:
         """
         if isinstance(port, Message):
             message = port
+            if data is not None or correlation_id is not None or priority:
+                raise FlowBuildError(
+                    "process(message) takes data, correlation_id and priority from the message: leave them out."
+                )
             port, data = message.port, message.data
             correlation_id, priority = message.correlation_id, message.priority
         entry = Entry(Port.parse(port), correlation_id, checked_priority(priority))
@@ -288,6 +298,7 @@ class FlowRuntime:
         Runs on: the engine's thread, before the message is worked on. What it raises is contained, as for `on_result`.
         Returns: a function that removes it.
         """
+        check_handler("on_message", handler)
         taps = self._engine.taps
         return self._subscribers.subscribe(lambda: taps.add(handler), lambda: taps.remove(handler))
 
@@ -297,6 +308,7 @@ class FlowRuntime:
         Runs on: the engine's thread. What it raises itself is raised by `close()`.
         Returns: a function that removes it.
         """
+        check_handler("on_exception", handler)
         handlers = self._engine.failures.subscribers
         return self._subscribers.subscribe(
             lambda: handlers.append(handler), lambda: discard(handlers, handler)
@@ -311,30 +323,6 @@ class FlowRuntime:
     def _set_delay(self, seconds: float) -> None:
         self._engine.delay = seconds
         self._engine.not_before = None
-
-    def capture_unconnected(self) -> None:
-        """For tests: what leaves at a port that no stream takes becomes a result, under that port."""
-        self._engine.routes.capture = True
-
-    # -- what the engine asks of its host
-
-    def new_handle(self) -> Run:
-        """Make the run of an emission that came after its call had ended."""
-        return Run(self._driver, self._results)
-
-    def executor_for(self, place: OperationPlace) -> Executor:
-        """Return where a place runs."""
-        return self._executors.executor_for(place.declaration)
-
-    def fetch(self, task: Group, *, late: bool) -> None:
-        """Any thread: have the engine look at a task."""
-        if late and (self._driver.closing or self._driver.stopped):
-            raise self._driver.stopped_error()
-        self._driver.post(self._engine.fetch, task)
-
-    def deliver(self, chunk: Chunk) -> None:
-        """Engine's thread: take results."""
-        self._subscribers.deliver(chunk)
 
     def died_with_fork(self, parent: int) -> None:
         """In a forked child: its threads are not here."""
@@ -357,7 +345,7 @@ class FlowRuntime:
 
     # -- the end
 
-    def close(self, drain: float = 5.0, deadline: float = 60.0) -> CloseReport:
+    def close(self, drain: float = DRAIN, deadline: float = DEADLINE) -> CloseReport:
         """Stop the sources, let what is live drain, end all threads; any thread, any number of times.
 
         From inside an operation or a handler it marks and returns at once.
@@ -398,7 +386,7 @@ class FlowRuntime:
     def __exit__(
         self, kind: type[BaseException] | None, body: BaseException | None, trace: TracebackType | None
     ) -> None:
-        report = self._close(5.0, 60.0)
+        report = self._close(DRAIN, DEADLINE)
         unseen = self._unseen()
         if not report.clean:
             unseen.append(FlowStoppedError(f'runtime "{self.name}": {report}.', report))

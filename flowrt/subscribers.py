@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from flowrt.errors import FlowBuildError
 from flowrt.messages import Chunk, Message, message_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Subscribers:
 
     def subscribe_to_results(self, handler: Callable[[Message], None]) -> Callable[[], None]:
         """Have results handed to `handler`, those that wait already first."""
+        check_handler("on_result", handler)
         return self.subscribe(lambda: self._add(handler), lambda: discard(self._handlers, handler))
 
     def _on_engine(self, call: Callable[[], None]) -> None:
@@ -50,7 +52,7 @@ class Subscribers:
     def _add(self, handler: Callable[[Message], None]) -> None:
         waiting = [] if self._handlers else self._results.take_messages()
         for run, message in waiting:
-            run.passed_on(1)
+            run.tell_passed_on(1)
             self._hand_to(handler, message)
         self._handlers.append(handler)
 
@@ -65,9 +67,9 @@ class Subscribers:
         for part in _by_run(chunk):
             run: Run = part.context_at(0).scope.run.handle
             if not self._handlers:
-                run.arrived(part)
+                run.tell_arrived(part)
                 continue
-            run.passed_on(len(part.data))
+            run.tell_passed_on(len(part.data))
             for index in range(len(part.data)):
                 for handler in list(self._handlers):
                     self._hand_to(handler, message_of(part, index))
@@ -80,6 +82,12 @@ def _by_run(chunk: Chunk) -> Iterator[Chunk]:
         return
     for index, context in enumerate(contexts):
         yield Chunk(chunk.handler, [chunk.data[index]], context, [chunk.positions[index]], chunk.trail)
+
+
+def check_handler(hook: str, handler: object) -> None:
+    """Refuse what cannot be called."""
+    if not callable(handler):
+        raise FlowBuildError(f"{hook} takes a function of one argument, got {type(handler).__name__}.")
 
 
 def discard(handlers: list[Any], handler: Any) -> None:

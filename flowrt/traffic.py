@@ -159,5 +159,5 @@ class Traffic:
 def unconnected_error(port: Port) -> FlowBuildError:
     """Say that under `strict` nothing may leave where no stream takes it."""
     return FlowBuildError(
-        f'strict: a message left at "{port}", and no stream takes what leaves there. Connect it, or do not ask for strict=True.'
+        f'strict: a message is at "{port}", and no stream starts there. Connect it, or do not ask for strict=True.'
     )

@@ -186,7 +186,7 @@ def test_a_fault_says_where_the_stream_was_declared() -> None:
         (
             Gather("gather"),
             ".in -> gather",
-            'operation "gather" has no in-port by default. There are: .count, .stream.',
+            'operation "gather" has no default in-port. There are: .count, .stream.',
         ),
         (
             Gather("gather"),
@@ -229,11 +229,11 @@ def two_ways(data: Any, on_ok: Callable[[Any], None], on_bad: Callable[[Any], No
             "check.on_okay",
             'no out-port ".on_okay". Did you mean ".on_ok"? There are: .on_bad, .on_ok.',
         ),
-        (two_ways, "check", "no out-port by default. There are: .on_bad, .on_ok."),
+        (two_ways, "check", "no default out-port. There are: .on_bad, .on_ok."),
         (
             no_emission,
             "check",
-            "no out-port by default. It emits nothing: give it a continuation, or signal=True.",
+            "no default out-port. It emits nothing: give it a continuation, or signal=True.",
         ),
     ],
 )
@@ -250,7 +250,7 @@ def test_an_unknown_port_of_an_action_is_a_build_error(action: Any, source: str,
     [
         (".in -> inner.inn", 'flow "inner" has no way in ".inn". Did you mean ".in"? There are: .in.'),
         ("inner.uot -> .out", 'flow "inner" has no way out ".uot". Did you mean ".out"? There are: .out.'),
-        (".in -> inner", 'flow "inner" has no way in by default. There are: .in.'),
+        (".in -> inner", 'flow "inner" has no default way in. There are: .in.'),
     ],
 )
 def test_an_unknown_port_of_a_flow_is_a_build_error(stream: str, expected: str) -> None:
@@ -903,6 +903,32 @@ def test_a_run_whose_results_were_read_says_so(bench: Bench) -> None:
     assert text_of(caught.value).splitlines()[0] == (
         "run N is done and has no result to give: 2 results left it, and all were read."
     )
+
+
+class Hoarder(Own):
+    """Keeps what it may emit with only during the call."""
+
+    def handle(self, state: None, message: Message, emit: Callable[..., None]) -> None:
+        self.emit = emit
+
+
+@every_mode
+def test_an_emitter_used_after_its_call_says_so(bench: Bench) -> None:
+    hoarder = Hoarder("hoarder")
+    with bench.make_runtime() as runtime:
+        runtime.add_operation(hoarder)
+        wire(runtime, ".in -> hoarder -> .out")
+        run = runtime.process(".in", 1)
+        run.wait(timeout=SECONDS)
+
+        with pytest.raises(FlowError) as caught:
+            hoarder.emit("late")
+
+    assert text_of(caught.value) == (
+        "an operation used its emitter after the call it was handed to had returned: nobody would take what it emits. "
+        "Emit during the call; an action's continuations may be kept and called later."
+    )
+    assert_ledger(run, accepted=1, absorbed=1)
 
 
 # --- Bounds

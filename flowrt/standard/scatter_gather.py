@@ -211,6 +211,7 @@ class Gather(Operation):
                     causality=scope.origin.causality if scope.origin is not None else None
                 )
             owed.announced = number
+            self._fail_surplus(scope, owed, emit)
             self._complete(state, scope, owed, emit)
 
     def _complete(self, state: _Waiting, scope: Scope, owed: _List, emit: Emitter) -> None:
@@ -219,17 +220,29 @@ class Gather(Operation):
             items = self._in_order(owed)
             emit.gather(scope, Gathered(items, ()) if self.on_missing == "collect" else items, owed.causality)
 
+    def _fail_surplus(self, scope: Scope, owed: _List, emit: Emitter) -> None:
+        """Fail what has come beyond the number announced, as if the count had been here first."""
+        number = owed.announced or 0
+        if len(owed.items) > number:
+            positions: list[Any] = [position for stretch in owed.positions for position in stretch]
+            surplus = list(zip(positions[number:], owed.items[number:], strict=True))
+            del owed.items[number:]
+            owed.positions = [positions[:number]]
+            emit.fail_kept(scope, surplus, self._too_late())
+
     def _answer(self, state: _Waiting, scope: Scope) -> None:
         del state.lists[scope]
         state.answered[scope] = None  # forgotten when the scope has drained
 
     def _refuse_late(self, batch: Batch, first: int, emit: Emitter) -> None:
-        error = FlowBuildError(
+        emit.fail(self._too_late(), first, len(batch.data) - first)
+
+    def _too_late(self) -> FlowBuildError:
+        return FlowBuildError(
             f'Gather "{self.name}" got an item after its list was complete: more items arrive here than were announced. '
             "An operation between the scatter and here emits more than one message per item: leave the count stream out, and the "
             "list closes when the scope has drained."
         )
-        emit.fail(error, first, len(batch.data) - first)
 
     def _no_count(self, came: object) -> FlowBuildError:
         return FlowBuildError(

@@ -38,7 +38,7 @@ def drive(operation: Any, *inputs: Any, port: str = "") -> list[Message]:
     ]
     emitted: list[Message] = []
     with FlowRuntime(schedule="sync", parallelism=False, name="drive") as runtime:
-        runtime.capture_unconnected()
+        runtime._engine.routes.capture = True
         runtime.add_operations(container)
         ports = dict.fromkeys([*(declaration.in_ports or ()), *(message.port.name for message in messages)])
         for name in ports:

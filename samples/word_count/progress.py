@@ -31,6 +31,8 @@ def progress_line(runtime: FlowRuntime, terminal: TextIO) -> Iterator[None]:
                 found = message.data
             case "gather.stream":
                 counted += 1
+            case _:
+                return  # nothing to show has changed
         of_all = f" of {found}" if found else ""
         terminal.write(f"{REDRAW}{counted}{of_all} files counted")
         terminal.flush()

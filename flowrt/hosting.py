@@ -1,0 +1,42 @@
+"""What the engine asks of the runtime around it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowrt.runs import Results, Run
+
+if TYPE_CHECKING:
+    from flowrt.contract import Executor
+    from flowrt.driver import Driver
+    from flowrt.messages import Chunk
+    from flowrt.operations import Group
+    from flowrt.places import OperationPlace
+    from flowrt.subscribers import Subscribers
+
+
+class RuntimeHost:
+    """Connects the engine with the runtime's executors, runs and subscribers. Called on: the engine's thread, but for `fetch`."""
+
+    def __init__(self, driver: Driver, results: Results, subscribers: Subscribers) -> None:
+        self._driver = driver
+        self._results = results
+        self._subscribers = subscribers
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Take results."""
+        self._subscribers.deliver(chunk)
+
+    def new_handle(self) -> Run:
+        """Make the run of an emission that came after its call had ended."""
+        return Run(self._driver, self._results)
+
+    def executor_for(self, place: OperationPlace) -> Executor:
+        """Return where a place runs."""
+        return self._driver.executors.executor_for(place.declaration)
+
+    def fetch(self, task: Group, *, late: bool) -> None:
+        """Any thread: have the engine look at a task."""
+        if late and (self._driver.closing or self._driver.stopped):
+            raise self._driver.stopped_error()
+        self._driver.post(self._driver.engine.fetch, task)
