@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,29 @@ from flowrt import (
     FlowError,
     FlowInternalError,
     FlowOperationContainer,
+    FlowOverloadError,
     FlowRuntime,
     FlowStalledError,
     FlowStoppedError,
+    FlowTimeoutError,
     Message,
     Operation,
     Scatter,
+    closing,
 )
+from flowrt.clock import Clock
 from flowrt.closing import CloseReport
-from flowrt.inbox import Seams, ThreadLike, spawn_thread
+from flowrt.executors.inline import InlineExecutor
+from flowrt.inbox import MonotonicClock, Seams, ThreadLike, spawn_thread
+from flowrt.intake import Intake
 from flowrt.ledger import Books
 from flowrt.operations import Emitter
 from flowrt.outcomes import Outcomes
 from flowrt.scopes import Part
 from flowrt.sources import Sources
-from flowrt.testing import simulated
+from flowrt.testing import FakeClock, simulated
 from flowrt.traffic import Traffic
-from tests.flows import SECONDS, Gate, arrived, assert_ledger, flow_of, same
+from tests.flows import SECONDS, Gate, arrived, assert_ledger, flow_of, refuse, same
 
 ROOT = Path(__file__).parent.parent
 
@@ -217,6 +224,124 @@ def close_quietly(runtime: FlowRuntime) -> None:
         runtime.close()
     except (FlowError, ExceptionGroup):
         assert runtime.close() is not None
+
+
+# --- what comes while it stops
+
+
+def leaving(gate: Gate) -> Callable[[Any], None]:
+    """Wait at the gate, then stop the runtime."""
+
+    def leave(data: Any) -> None:
+        gate(data)
+        raise SystemExit(3)
+
+    return leave
+
+
+def test_input_that_came_before_the_stop_and_after_its_cause_is_refused_not_lost() -> None:
+    gate = Gate()
+    runtime = runtime_of("breadth_first", work("sync", leaving(gate)), ".in -> work", ".other -> .out")
+    first = runtime.process(".in", 1)
+    arrived(gate.entered)
+    one = runtime.process(".other", 2)
+    many = runtime.process_many(".other", [3, 4])
+    gate.open()
+
+    for run in (first, one, many):
+        with pytest.raises(SystemExit):
+            run.wait(SECONDS)
+        assert run.done
+    assert_ledger(first, accepted=1, failed=1)
+    assert_ledger(one)
+    assert_ledger(many)
+    assert runtime.close().clean
+
+
+def test_what_goes_wrong_while_it_stops_does_not_hide_why_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    plant(monkeypatch, Intake, "_take", 2)
+    runtime = runtime_of("breadth_first", work("sync", leaving(gate)), ".in -> work", ".other -> .out")
+    first = runtime.process(".in", 1)
+    arrived(gate.entered)
+    second = runtime.process(".other", 2)
+    gate.open()
+
+    with pytest.raises(SystemExit):
+        first.wait(SECONDS)
+    with pytest.raises((FlowStoppedError, SystemExit)):
+        second.wait(SECONDS)
+    assert runtime.close().abandoned == ()
+
+
+def test_an_iterable_is_pulled_no_further_when_its_run_has_ended() -> None:
+    pulled: list[int] = []
+
+    def endless() -> Iterator[int]:
+        for number in count():
+            pulled.append(number)
+            yield number
+
+    runtime = runtime_of("breadth_first", work("parallel"), ".in -> work -> scatter", max_live=50)
+    runtime.add_operation(Keeper("keeper"))
+    runtime.add_operations(FlowOperationContainer().add_action("scatter", spread))
+    runtime.add_stream("scatter", "keeper")
+
+    run = runtime.process_many(".in", endless(), timeout=SECONDS)
+    with pytest.raises(FlowOverloadError, match=r"max_live=50 live messages"):
+        run.wait(SECONDS)
+    close_quietly(runtime)
+
+    assert pulled
+    assert (run.ledger.live, run.ledger.held, run.ledger.balanced) == (0, 0, True)
+
+
+def spread(_data: Any, emit: Callable[[Any], None]) -> None:
+    for number in range(100):
+        emit(number)
+
+
+def test_a_wait_under_sync_has_its_limit_while_another_thread_is_the_engine() -> None:
+    gate = Gate()
+    runtime = runtime_of("sync", work("sync", gate))
+    worker = threading.Thread(target=runtime.process, args=(".in", 1))
+    worker.start()
+    arrived(gate.entered)
+
+    with pytest.raises(FlowTimeoutError):
+        runtime.wait_for_result(timeout=0.01)
+    with pytest.raises(FlowTimeoutError):
+        runtime.wait_idle(timeout=0.01)
+    gate.open()
+    worker.join(SECONDS)
+
+    assert runtime.wait_for_result(SECONDS).data == 1
+    assert runtime.close().clean
+
+
+def test_who_waits_under_sync_is_told_when_another_thread_stops_the_engine() -> None:
+    gate = Gate()
+    left: list[object] = []
+    runtime = runtime_of("sync", work("sync", leaving(gate)))
+
+    def process() -> None:
+        try:
+            runtime.process(".in", 1)
+        except SystemExit as stop:
+            left.append(stop.code)
+
+    worker = threading.Thread(target=process)
+    worker.start()
+    arrived(gate.entered)
+    opener = threading.Timer(0.02, gate.open)
+    opener.start()
+    with pytest.raises((FlowStoppedError, SystemExit)):
+        runtime.wait_for_result(SECONDS)
+    worker.join(SECONDS)
+    opener.join(SECONDS)
+
+    assert left in ([3], [])  # raised once, to one of both
+    assert runtime.close().abandoned == ()
 
 
 # --- threads that cannot be started
@@ -458,7 +583,88 @@ def test_a_fork_is_told_at_once_and_the_parent_goes_on(mode: str, schedule: str)
     ]
 
 
+def test_a_runtime_that_is_a_copy_in_a_forked_process_says_so() -> None:
+    runtime = runtime_of("sync", work("sync"), name="forked")
+    assert runtime.process(".in", 1).values(SECONDS) == [1]
+
+    runtime.died_with_fork(4711)
+
+    refused = '^runtime "forked" was started in process 4711, and this is a fork of it without its threads'
+    with pytest.raises(FlowStoppedError, match=refused):
+        runtime.process(".in", 2)
+    with pytest.raises(FlowStoppedError, match=refused):
+        runtime.process_many(".in", [2])
+    with pytest.raises(FlowStoppedError, match=refused):
+        runtime.wait_for_result(SECONDS)
+
+
 # --- the end
+
+
+class InterruptingClock:
+    """The real clock, which on one thread can be made to raise KeyboardInterrupt, once."""
+
+    def __init__(self) -> None:
+        self.interrupts: int | None = None  # the ident of the thread
+
+    def now(self) -> float:
+        if self.interrupts == threading.get_ident():
+            self.interrupts = None
+            raise KeyboardInterrupt
+        return time.monotonic()
+
+
+def test_an_interrupt_while_closing_gives_up_at_once() -> None:
+    gate = Gate()
+    clock = InterruptingClock()
+    runtime = runtime_of("breadth_first", work("async", gate), name="flow", seams=Seams(clock=clock))
+    run = runtime.process(".in", 1)
+    arrived(gate.entered)
+
+    clock.interrupts = threading.get_ident()
+    with pytest.raises(KeyboardInterrupt):
+        runtime.close()
+    report = runtime.close()
+    gate.open()
+
+    assert report.abandoned == ('operation "work" on thread "flow/work"',)
+    assert report.discarded == 1
+    with pytest.raises(FlowStoppedError, match=r"worked off: it was interrupted while closing\.$"):
+        run.wait(SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("failing", "told"),
+    [(0, "(closed; nothing was left)"), (1, '(operation "work"'), (2, "had 2 errors nobody saw")],
+)
+def test_the_end_of_the_interpreter_drains_what_is_still_open(failing: int, told: str) -> None:
+    runtime = runtime_of("breadth_first", work("async", refuse if failing else same), name="forgotten")
+    runs = [runtime.process(".in", number) for number in range(failing or 1)]
+
+    with pytest.warns(ResourceWarning, match=r'^flow runtime "forgotten" was still open when') as warned:
+        closing._drain_all()
+
+    assert told in str(warned[0].message)
+    assert all(run.done for run in runs)
+    assert runtime.close().clean
+
+
+def test_an_inline_executor_has_nothing_to_wait_for() -> None:
+    with runtime_of("breadth_first", work("sync")) as runtime:
+        runtime.process(".in", 1).wait(SECONDS)
+        executor = InlineExecutor(runtime._engine, FakeClock())
+
+        executor.stop()
+        left = (executor.in_work(), executor.unreported(), executor.thread_idents(), executor.join(SECONDS))
+
+    assert left == ([], [], [], ())
+
+
+@pytest.mark.parametrize("clock", [MonotonicClock(), FakeClock()], ids=lambda clock: type(clock).__name__)
+def test_a_clock_never_steps_back(clock: Clock) -> None:
+    looks = [clock.now() for _ in range(100)]
+
+    assert looks == sorted(looks)
 
 
 @pytest.mark.parametrize(
@@ -541,4 +747,3 @@ def test_what_nobody_saw_is_told_when_the_interpreter_exits(failures: str, told:
         in ended.stderr
     )
     assert told in ended.stderr
-    assert "Traceback" not in ended.stderr

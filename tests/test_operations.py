@@ -1093,3 +1093,52 @@ def test_an_iterator_that_raises_when_it_is_closed_is_contained(bench: Bench) ->
     assert 'the end of generator "items"' in str(heard[0])
     assert runs[0].ledger.discarded == 1
     assert runs[0].ledger.balanced
+
+
+@pytest.mark.parametrize("window", [1, 2, 1024])
+@own_modes
+def test_a_generator_that_feeds_itself_cannot_lock_itself_out(bench: Bench, window: int) -> None:
+    def branch(depth: int) -> Iterator[Any]:
+        if depth:
+            yield Emit("again", depth - 1)
+            yield Emit("again", depth - 1)
+        else:
+            yield "leaf"
+
+    runtime = bench.make_runtime()
+    operations = FlowOperationContainer().add_generator("branch", branch, window=window)
+    runtime.add_operations(bench.apply_mode(operations))
+    wire(runtime, ".in -> branch -> .out", "branch.again -> branch")
+    with runtime:
+        run = runtime.process(".in", 4)
+
+        assert run.values(SECONDS) == ["leaf"] * 16
+    assert_ledger(run, accepted=1, born=15, delivered=16)
+
+
+# --- keys
+
+
+@pytest.mark.parametrize(
+    "key", [lambda number: [][number], lambda number: [number]], ids=["raises", "unhashable"]
+)
+@real_workers
+def test_a_key_that_cannot_be_had_fails_its_message_alone(bench: Bench, key: Callable[[int], Any]) -> None:
+    def only_of_three(number: int) -> Any:
+        return key(number) if number == 3 else number % 2
+
+    runtime = bench.make_runtime()
+    runtime.add_operations(
+        FlowOperationContainer().add_func("work", same).make_parallel(2, by_key=only_of_three)
+    )
+    wire(runtime, ".in -> work -> .out")
+    with runtime:
+        run = runtime.process_many(".in", range(6))
+        with pytest.raises(OperationError) as caught:
+            run.wait(SECONDS)
+
+        values = [message.data for message in results_of(run)]
+    assert input_of(caught.value) == 3
+    assert sorted(values) == [0, 1, 2, 4, 5]
+    assert [number for number in values if number % 2] == [1, 5]
+    assert_ledger(run, accepted=6, delivered=5, failed=1)
