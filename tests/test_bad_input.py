@@ -164,7 +164,10 @@ def test_a_target_in_a_flow_without_any_operation_is_a_build_error() -> None:
     runtime = FlowRuntime()
     runtime.add_stream(".in", "missing")
 
-    assert build_error(runtime) == 'stream ".in → missing" at HERE: there is no operation or flow "missing".'
+    assert build_error(runtime) == (
+        'stream ".in → missing" at HERE: there is no operation or flow "missing". '
+        "Nothing is registered here: add_operations(container) or add_flow(flow) does that."
+    )
 
 
 def test_a_fault_says_where_the_stream_was_declared() -> None:

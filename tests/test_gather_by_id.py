@@ -111,6 +111,31 @@ def test_items_without_a_scope_are_gathered_by_correlation_id(bench: Bench, scri
 
 
 @every_mode
+def test_a_list_by_correlation_id_is_one_message_made_of_its_items(bench: Bench) -> None:
+    with fed(bench) as runtime:
+        run = runtime.process(".in", items_of("a", 1, 2, 3) + count_of("a", 3))
+        run.wait(timeout=SECONDS)
+
+    # The count is absorbed, and so are all items but the one that goes on as the list.
+    assert_ledger(run, accepted=1, born=3, absorbed=1 + 2, delivered=1)
+
+
+@every_schedule
+def test_a_run_whose_item_waits_for_another_run_is_over(bench: Bench) -> None:
+    with fed(bench) as runtime:
+        waiting = runtime.process(".stream", 1, correlation_id="a")
+        waiting.wait(timeout=SECONDS)
+        counting = runtime.process(".count", 2, correlation_id="a")
+        counting.wait(timeout=SECONDS)
+        completing = runtime.process(".stream", 2, correlation_id="a")
+
+        assert completing.values(timeout=SECONDS) == [[1, 2]]
+        assert_ledger(waiting, accepted=1, absorbed=1)
+        assert_ledger(counting, accepted=1, absorbed=1)
+        assert_ledger(completing, accepted=1, delivered=1)
+
+
+@every_mode
 def test_a_count_of_zero_gives_an_empty_list_at_once(bench: Bench) -> None:
     with fed(bench) as runtime:
         assert gathered_of(runtime.process(".in", count_of("a", 0))) == [("a", [])]

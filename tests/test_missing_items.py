@@ -37,6 +37,7 @@ from tests.flows import (
     input_of,
     nested,
     results_of,
+    twice,
     wire,
 )
 
@@ -401,6 +402,18 @@ def test_an_item_that_failed_after_it_had_emitted_is_told_of(
     else:
         assert result.data == [1, 2, 3]
     assert told == [2]
+
+
+@every_mode
+def test_surplus_items_are_errors_of_a_counted_gather(bench: Bench) -> None:
+    with filtering(bench, twice, counted=True) as runtime:
+        run = runtime.process(".in", [1, 2, 3])
+        (result,) = results_of(run)
+
+    assert len(result.data) == 3
+    assert [error.operation for error in run.failures if isinstance(error, OperationError)] == ["gather"] * 3
+    assert sorted([*result.data, *map(input_of, run.failures)]) == [1, 1, 2, 2, 3, 3]
+    assert_ledger(run, accepted=1, born=6, absorbed=1 + 2, failed=3, delivered=1)
 
 
 # --- Producing the list fails

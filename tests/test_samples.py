@@ -204,7 +204,7 @@ def test_on_a_terminal_a_progress_line_counts_the_files_and_is_erased_at_the_end
 
     lines = shown.split("\r\x1b[K")
     assert lines[0] == ""
-    assert lines[1] == "0 files counted"
+    assert lines[1] == "0 of 12 files counted"
     assert lines[-2] == "12 of 12 files counted"
     assert lines[-1] == ""
 

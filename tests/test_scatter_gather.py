@@ -236,32 +236,38 @@ def test_an_ordered_gather_orders_several_emissions_of_an_item_by_emission(bench
     assert values == [[(number, index) for number in range(60) for index in range(number % 4)]]
 
 
-@every_mode
-def test_an_ordered_gather_keeps_the_emissions_of_an_item_in_order_across_a_parallel_hop(
-    bench: Bench,
-) -> None:
-    def spell(number: int, on_data: Callable[[Any], None]) -> None:
-        for index in range(3):
-            on_data((number, index))
+def spell(number: int, on_data: Callable[[Any], None]) -> None:
+    for index in range(3):
+        on_data((number, index))
 
+
+def spell_lazily(number: int) -> Iterator[tuple[int, int]]:
+    for index in range(3):
+        yield number, index
+
+
+@every_mode
+@pytest.mark.parametrize("kind", ["action", "generator"])
+def test_an_ordered_gather_restores_the_order_of_emission_behind_a_parallel_hop(
+    bench: Bench, kind: str
+) -> None:
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(
                 Scatter("scatter"),
                 Gather("gather", ordered=True),
-                actions={"spell": spell},
-                funcs={"a": same},
+                actions={"spell": spell} if kind == "action" else {},
+                generators={"spell": spell_lazily} if kind == "generator" else {},
+                funcs={"a": same, "b": same},
             )
         )
-        wire(runtime, ".in -> scatter", "scatter.stream -> spell -> a -> gather.stream", "gather -> .out")
+        wire(
+            runtime, ".in -> scatter", "scatter.stream -> spell -> a -> b -> gather.stream", "gather -> .out"
+        )
 
-        (gathered,) = runtime.process(".in", range(40)).values(timeout=SECONDS)
+        values = runtime.process(".in", range(40)).values(timeout=SECONDS)
 
-    # By position; within a position in order of arrival, which plain parallel does not promise.
-    assert [number for number, _ in gathered] == [number for number in range(40) for _ in range(3)]
-    assert bench.arranged(gathered) == bench.arranged(
-        (number, index) for number in range(40) for index in range(3)
-    )
+    assert values == [[(number, index) for number in range(40) for index in range(3)]]
 
 
 @ordered_modes
@@ -410,3 +416,44 @@ def test_a_list_may_go_round_through_the_same_scatter_and_gather(bench: Bench, c
 
     assert sorted(gathered) == [5, 6]
     assert lists == [[1, 2], [2, 3], [3, 4], [4, 5], [5, 6]]
+
+
+def flatten(data: Any, leaf: Callable[[int], None], branches: Callable[[list[Any]], None]) -> None:
+    (branches if isinstance(data, list) else leaf)(data)
+
+
+def leaves_of(data: Any) -> list[int]:
+    return [leaf for each in data for leaf in leaves_of(each)] if isinstance(data, list) else [data]
+
+
+TREE = [1, [2, [3, [4, [5, []]]], 6], [], [[[[7]]]], 8]
+
+
+@every_mode
+@pytest.mark.parametrize("window", [1, 2, 1024])
+def test_a_nested_list_may_be_flattened_by_a_feedback_loop(bench: Bench, window: int) -> None:
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(Scatter("scatter", window=window), actions={"flatten": flatten})
+        )
+        wire(runtime, ".in -> scatter", "scatter.stream -> flatten", "flatten.branches -> scatter")
+        wire(runtime, "flatten.leaf -> .out")
+
+        values = runtime.process(".in", TREE).values(timeout=SECONDS)
+
+    assert sorted(values) == leaves_of(TREE)
+
+
+@every_mode
+def test_a_gather_behind_a_feedback_loop_gives_a_list_for_each_that_was_scattered(bench: Bench) -> None:
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(Scatter("scatter"), Gather("gather", ordered=True), actions={"flatten": flatten})
+        )
+        wire(runtime, ".in -> scatter", "scatter.stream -> flatten", "flatten.branches -> scatter")
+        wire(runtime, "flatten.leaf -> gather.stream", "gather -> .out")
+
+        values = runtime.process(".in", [1, [2, 3], [], [4, [5], 6], 7]).values(timeout=SECONDS)
+
+    # An item goes to the innermost of its lists.
+    assert sorted(values) == [[], [1, 7], [2, 3], [4, 6], [5]]
