@@ -747,3 +747,49 @@ def test_what_nobody_saw_is_told_when_the_interpreter_exits(failures: str, told:
         in ended.stderr
     )
     assert told in ended.stderr
+
+
+@pytest.mark.parametrize("hook", ["on_message", "on_result", "on_exception"])
+def test_a_subscriber_must_be_callable(hook: str) -> None:
+    with runtime_of("breadth_first", work("sync")) as runtime, pytest.raises(FlowError) as caught:
+        getattr(runtime, hook)(5)
+
+    assert str(caught.value) == f"{hook} takes a function of one argument, got int."
+
+
+@every_schedule
+def test_a_subscriber_may_be_removed_any_number_of_times(schedule: str) -> None:
+    seen: list[Any] = []
+    with runtime_of(schedule, work("sync")) as runtime:
+        remove = runtime.on_result(lambda message: seen.append(message.data))
+        runtime.process(".in", 1).wait(SECONDS)
+        remove()
+        remove()
+
+        assert runtime.process(".in", 2).values(SECONDS) == [2]
+    assert seen == [1]
+
+
+@every_schedule
+def test_a_subscriber_that_comes_late_gets_what_waits_first(schedule: str) -> None:
+    seen: list[Any] = []
+    with runtime_of(schedule, work("sync")) as runtime:
+        for number in range(3):
+            runtime.process(".in", number).wait(SECONDS)
+        runtime.on_result(lambda message: seen.append(message.data))
+        runtime.process(".in", 3).wait(SECONDS)
+
+    assert seen == [0, 1, 2, 3]
+
+
+@every_schedule
+def test_a_run_and_its_ledger_show_what_became_of_it(schedule: str) -> None:
+    runtime = runtime_of(schedule, work("sync", refuse), name="shown")
+    run = runtime.process(".in", 1)
+    with pytest.raises(FlowError):
+        run.wait(SECONDS)
+    runtime.close()
+
+    assert repr(run) == "<run 1 of shown (failed)>"
+    assert str(run.ledger).splitlines()[0] == "run 1 of shown (failed): in 1 + born 0 = failed 1"
+    assert repr(run.ledger) == str(run.ledger)

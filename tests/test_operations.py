@@ -57,8 +57,8 @@ def nothing(_state: Any, _message: Message, _emit: Emitter) -> None:
 class Own(Operation):
     """An operation made of functions; its state is a list of parts."""
 
-    in_ports = None
-    out_ports = None
+    in_ports: tuple[str, ...] | None = None
+    out_ports: tuple[str, ...] | None = None
 
     def __init__(
         self,
@@ -1142,3 +1142,70 @@ def test_a_key_that_cannot_be_had_fails_its_message_alone(bench: Bench, key: Cal
     assert sorted(values) == [0, 1, 2, 4, 5]
     assert [number for number in values if number % 2] == [1, 5]
     assert_ledger(run, accepted=6, delivered=5, failed=1)
+
+
+# --- when the call is over
+
+
+@own_modes
+def test_an_emission_after_the_call_is_refused(bench: Bench) -> None:
+    kept: list[Emitter] = []
+
+    with running(bench, Own(handle=lambda _, __, emit: kept.append(emit))) as runtime:
+        run = runtime.process(".in", 1)
+        run.wait(SECONDS)
+        for late in (lambda: kept[0]("late"), lambda: kept[0].hold([Part(1)]), kept[0].push):
+            with pytest.raises(FlowError):
+                late()
+        runtime.wait_idle(SECONDS)
+
+    assert_ledger(run, accepted=1, absorbed=1)
+
+
+@own_modes
+def test_an_emission_after_the_end_of_a_run_is_refused(bench: Bench) -> None:
+    kept: list[Emitter] = []
+
+    with running(bench, Own(handle=hold, drained=lambda _, __, emit: kept.append(emit))) as runtime:
+        run = runtime.process(".in", 1)
+        run.wait(SECONDS)
+        with pytest.raises(FlowError):
+            kept[0]("late")
+
+    assert_ledger(run, accepted=1, absorbed=1)
+
+
+@own_modes
+def test_an_operation_that_knows_its_ports_emits_on_no_other(bench: Bench) -> None:
+    class Narrow(Own):
+        out_ports = ("", "rejected")
+
+    def misname(_state: State, message: Message, emit: Emitter) -> None:
+        emit(message.data, "Rejected")
+        emit(message.data, "rejcted")
+
+    with running(bench, Narrow(handle=misname), ".in -> own -> .out", "own.rejected -> .rejected") as runtime:
+        run = runtime.process(".in", 1)
+        with pytest.raises(OperationError) as caught:
+            run.wait(SECONDS)
+
+        assert [message.port.name for message in results_of(run)] == ["rejected"]
+    assert str(caught.value.__cause__) == (
+        'the operation has no out-port ".rejcted" to emit on. Did you mean ".rejected"? There are: .rejected, the default one.'
+    )
+    assert_ledger(run, accepted=1, born=1, delivered=1, failed=1)
+
+
+@own_modes
+def test_sys_exit_in_an_action_stops_the_runtime(bench: Bench) -> None:
+    def leave(data: Any, emit: Callable[[Any], None]) -> None:
+        emit(data)
+        raise SystemExit(5)
+
+    runtime = bench.make_runtime()
+    runtime.add_operations(bench.operations(actions={"leave": leave}))
+    wire(runtime, ".in -> leave -> .out")
+    with runtime, pytest.raises(SystemExit) as caught:
+        runtime.process_many(".in", [1, 2, 3]).wait(SECONDS)
+
+    assert caught.value.code == 5
