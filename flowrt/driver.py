@@ -45,7 +45,6 @@ class Driver:
         self.fatal: BaseException | None = None
         self.fatal_seen = False
         self.forked_from: int | None = None
-        self.steps = 0
         self.next_number = count(1).__next__  # of a run
         self.on_stop: Callable[[], None] = lambda: None
         self.has_room: Callable[[], bool] = lambda: True
@@ -145,7 +144,6 @@ class Driver:
         if engine.failures.fatal is not None:
             self.halt(engine.failures.fatal)
             return False
-        self.steps += worked
         if self.room and self.has_room():
             self.room.wake()
         return worked or self._nothing_to_do()
@@ -389,4 +387,4 @@ class Driver:
     @property
     def progress(self) -> tuple[int, int]:
         """Return figures that change whenever a call has returned."""
-        return self.engine.turns, self.steps
+        return self.engine.turns, self.engine.returned

@@ -127,6 +127,7 @@ class Engine:
         self.under_way = 0
         self.feeding: set[RunBooks] = set()  # runs whose inputs are still coming
         self.turns = 0
+        self.returned = 0  # calls and pulls that are over, wherever they were made
         self.delay = 0.0
         self.not_before: float | None = None  # when the throttle lets the next message go
         self.taps = Taps(self.traffic, self.failures)
@@ -322,6 +323,7 @@ class Engine:
     def report(self, task: Task, *, final: bool = True) -> None:
         place, run = task.place, task.chunk.context_at(0).scope.run
         if final:
+            self.returned += 1
             task.finished = True
             if place.handed_over:
                 self.under_way -= len(task.results)
@@ -342,6 +344,7 @@ class Engine:
             self._check_live(task.chunk.context_at(0).scope.run, task.place.name)
 
     def report_pull(self, pull: PullTask, *, final: bool = True) -> None:
+        self.returned += final
         self.sources.take(pull, final=final)
 
     def give_back(self, chunk: Chunk) -> None:

@@ -198,8 +198,7 @@ def operation_error(
     """Wrap what an operation raised."""
     declaration = place.declaration
     emitted = f" after it had emitted {counted(after, 'message')}" if after else ""
-    ours = type(place.operation).__module__.startswith("flowrt.")  # its text holds no payload
-    told = f": {raised}" if ours and isinstance(raised, FlowBuildError) else ""
+    told = f": {raised}" if isinstance(raised, FlowBuildError) and _is_ours(place, raised) else ""
     error = OperationError(
         f'operation "{place.name}" (declared at {declaration.declared_at}) raised {describe(raised)}{emitted}{told}',
         place.name,
@@ -221,6 +220,16 @@ def way_text(trail: Trail, scope: Scope, position: Any, end: str) -> str:
             home = home.parent.home if home.parent is not None else None
         steps.append(text)
     return " → ".join([*reversed(steps), end])
+
+
+def _is_ours(place: OperationPlace, raised: BaseException) -> bool:
+    """Say whether an error was raised by an operator or an emitter of ours, so that its text holds no payload."""
+    if type(place.operation).__module__.startswith("flowrt."):
+        return True
+    trace = raised.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "flowrt.operations"
 
 
 def position_within(pushed: Context, failed: Context, position: Any) -> Any:

@@ -209,9 +209,18 @@ def define_flow(root: Flow) -> Definition:
 
 
 def _place_stream(stream: Stream, definition: Definition, root: Definition) -> None:
-    """Put a stream into the flow it belongs to: that of both its ends if they share a path, else where it was written."""
+    """Put a stream into the flow it belongs to: that of both its ends if they share a path, else where it was written.
+
+    Raises:
+        FlowBuildError: it starts at the root, from a flow that is nested deeper than in the root.
+    """
     source, target = stream.source, stream.target
     if source.is_rooted and definition is not root:
+        if root.flows.get(definition.name.casefold()) is not definition:
+            raise FlowBuildError(
+                f'stream "{stream}" at {stream.declared_at} starts at the root, but flow "{definition.name}" is not used there itself, so it '
+                "does not say where it would lead. Lead the messages in through the flow's own ports."
+            )
         target = target if target.is_rooted else _inside(definition.name, target)
         definition = root
     if definition is root:

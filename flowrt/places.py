@@ -9,7 +9,7 @@ from attrs import define, frozen
 
 from flowrt.container import Declaration
 from flowrt.errors import FlowBuildError, describe, did_you_mean
-from flowrt.flow import Definition, SourceKey, source_key
+from flowrt.flow import Definition, Path, SourceKey, source_key
 from flowrt.ports import Port, Stream
 
 if TYPE_CHECKING:
@@ -367,6 +367,19 @@ def _known_names(flow: FlowPlace) -> Iterator[str]:
         level = level.parent
 
 
+def _is_taken(flow: FlowPlace, source: SourceKey) -> bool:
+    """Say whether a stream of a flow, or one from around it that crosses its border, starts at a port."""
+    if source in flow.definition.outs:
+        return True
+    path: Path = ()
+    while flow.parent is not None:
+        path = ((flow.name.casefold(), flow.instance.casefold()), *path)
+        flow = flow.parent
+        if (path, source) in flow.definition.crossing:
+            return True
+    return False
+
+
 def _unconnected(flow: FlowPlace) -> Iterator[str]:
     used: dict[tuple[str, str], Declaration] = {}
     for operation, instance in flow.definition.fed:
@@ -375,7 +388,7 @@ def _unconnected(flow: FlowPlace) -> Iterator[str]:
             used[operation, instance] = found
     for (operation, instance), declaration in used.items():
         for port in declaration.out_ports or ():
-            if (operation, instance, port.casefold()) not in flow.definition.outs:
+            if not _is_taken(flow, (operation, instance, port.casefold())):
                 name = Port(path=flow.path, operation=declaration.name, instance=instance, name=port).fullname
                 yield (
                     f'strict: no stream takes what leaves at "{name}" (declared at {declaration.declared_at}). Connect it, or add it with '

@@ -367,7 +367,7 @@ class Run:
             what += self._driver.engine.routes.hint_for_inputs(
                 self.books.accepted if self.books is not None else ()
             )
-        return f"run {self.number} is done and has no result to give: {what}.\n{self._picture()}"
+        return f"run {self.number} is done and has no result to give: {what.removesuffix('.')}.\n{self._picture()}"
 
 
 def waiting_inside(what: str) -> str:

@@ -1132,3 +1132,18 @@ def test_a_simulated_generator_in_progress_is_stopped(seed: int) -> None:
     with pytest.raises(FlowStoppedError):
         run.wait()
     assert run.ledger.balanced
+
+
+@pytest.mark.parametrize("mode", ["async", "parallel"])
+def test_what_keeps_returning_is_drained_however_long_it_takes(mode: str) -> None:
+    def slow(number: int) -> int:
+        threading.Event().wait(0.02)
+        return number
+
+    runtime = runtime_of(one_operation(mode, slow))
+    run = runtime.process_many(".in", range(60))
+
+    report = runtime.close(drain=0.3, deadline=SECONDS)
+
+    assert report.clean, str(report)
+    assert sorted(run.values()) == list(range(60))

@@ -548,3 +548,32 @@ def test_names_show_themselves_when_debugging() -> None:
 
         assert repr(runtime) == '<flow runtime "shown">'
         assert repr(run) == "<run 1 of shown (done)>"
+
+
+def test_strict_counts_a_stream_that_crosses_the_border_of_a_flow() -> None:
+    inner = flow_of("f", ".in -> double")
+    with FlowRuntime(strict=True) as runtime:
+        runtime.add_flow(inner).add_operations(
+            FlowOperationContainer().add_func("double", lambda number: 2 * number)
+        )
+        runtime.add_stream(".in", "f.in").add_stream("f/double", ".out")
+
+        assert runtime.process(".in", 5).values(timeout=SECONDS) == [10]
+
+
+def test_a_flow_nested_deeper_than_the_root_cannot_start_a_stream_there() -> None:
+    inner = flow_of("inner", "/.in -> double", "double -> .out")
+    outer = flow_of("outer", "inner.out -> .out").add_flow(inner)
+    with FlowRuntime() as runtime:
+        runtime.add_flow(outer).add_operations(
+            FlowOperationContainer().add_func("double", lambda number: 2 * number)
+        )
+        runtime.add_stream("outer.out", ".out")
+
+        with pytest.raises(
+            FlowBuildError,
+            match=r'^stream "/\.in → double" at .*: starts at the root|^stream "/\.in → double" at \S+ starts at the root, '
+            r'but flow "inner" is not used there itself, so it does not say where it would lead\. '
+            r"Lead the messages in through the flow's own ports\.$",
+        ):
+            runtime.process(".in", 5)
