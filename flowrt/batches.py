@@ -10,6 +10,7 @@ from flowrt.ledger import ABSORBED, DISCARDED, FAILED
 from flowrt.messages import Causality, Chunk, Context, Message, Trail, message_of
 from flowrt.operations import Act, Emitter
 from flowrt.scopes import Missing, Scope, lost_list
+from flowrt.standard.causality import nothing_to_pop
 
 if TYPE_CHECKING:
     from flowrt.failures import Failures
@@ -160,7 +161,8 @@ class Batches:
         elif action in (Act.PUSH, Act.POP):
             onward = self.pushed(place, context) if action is Act.PUSH else popped(context)
             if onward is None:
-                raise AssertionError("unreachable: the operation has looked whether there is a causality")
+                self._fail_batch(batch, nothing_to_pop(place.declaration.name), 0, batch.rest)
+                return
             batch.rest = 0
             route = self._traffic.routes.out(place, "")
             self._traffic.emit(route, batch.data, onward, batch.positions, batch.chunk.trail)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.contract import Task
 from flowrt.engine import Engine, internal_error
-from flowrt.errors import FlowStalledError, FlowStoppedError
+from flowrt.errors import FlowError, FlowInternalError, FlowStalledError, FlowStoppedError
 from flowrt.inbox import Inbox, Seams, ThreadLike, Wakers
 
 if TYPE_CHECKING:
@@ -219,8 +219,12 @@ class Driver:
             return
         self.fatal = self.fatal or error
         try:
-            reason = FlowStoppedError(f'runtime "{self.name}" was stopped by {type(error).__qualname__}.')
+            reason: FlowError = FlowStoppedError(
+                f'runtime "{self.name}" was stopped by {type(error).__qualname__}.'
+            )
             reason.__cause__ = error
+            if isinstance(error, FlowInternalError):
+                reason = error
             self.engine.abandon_all(f"the runtime was stopped by {type(error).__qualname__}", reason)
         finally:
             self.finish()

@@ -355,6 +355,8 @@ class Run:
                 error.add_note(note)
             raise error
         if self._reason is not None:
+            if self._reason is self._driver.fatal:
+                self._driver.fatal_seen = True
             raise self._reason
 
     def _no_result(self) -> str:

@@ -1209,3 +1209,22 @@ def test_sys_exit_in_an_action_stops_the_runtime(bench: Bench) -> None:
         runtime.process_many(".in", [1, 2, 3]).wait(SECONDS)
 
     assert caught.value.code == 5
+
+
+class PopAll(Operation):
+    """Takes many messages at once, and sends them on outside a causality they may not be in."""
+
+    def handle_many(self, _state: Any, _batch: Any, emit: Emitter) -> None:
+        emit.pop()
+
+
+def test_an_own_operation_that_pops_outside_any_causality_fails_its_messages() -> None:
+    with FlowRuntime() as runtime:
+        runtime.add_operation(PopAll("pop")).add_stream(".in", "pop").add_stream("pop", ".out")
+
+        run = runtime.process_many(".in", [1, 2])
+        with pytest.raises(OperationError, match='"pop".*in no causality'):
+            run.wait(timeout=SECONDS)
+
+    assert len(run.failures) == 2
+    assert_ledger(run, accepted=2, failed=2)
