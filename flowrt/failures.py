@@ -229,7 +229,8 @@ def _is_ours(place: OperationPlace, raised: BaseException) -> bool:
     trace = raised.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "flowrt.operations"
+    # Without a traceback nobody raised it: it was handed to an emitter to fail a message with.
+    return trace is None or trace.tb_frame.f_globals.get("__name__") == "flowrt.operations"
 
 
 def position_within(pushed: Context, failed: Context, position: Any) -> Any:

@@ -1223,7 +1223,7 @@ def test_an_own_operation_that_pops_outside_any_causality_fails_its_messages() -
         runtime.add_operation(PopAll("pop")).add_stream(".in", "pop").add_stream("pop", ".out")
 
         run = runtime.process_many(".in", [1, 2])
-        with pytest.raises(OperationError, match='"pop".*in no causality'):
+        with pytest.raises(OperationError, match=r'"pop".*in no causality'):
             run.wait(timeout=SECONDS)
 
     assert len(run.failures) == 2
