@@ -8,13 +8,13 @@ from typing import Any, Literal, Self
 
 from attrs import evolve, frozen
 
-from flowrt.errors import FlowBuildError, check_count, did_you_mean
-from flowrt.operations import (
+from flowrt.bodies import (
     ActionBody,
     FunctionBody,
     GeneratorBody,
     OperationBody,
 )
+from flowrt.errors import FlowBuildError, check_count, did_you_mean
 from flowrt.signatures import action_body, function_body, generator_body
 
 ModeKind = Literal["sync", "async", "parallel"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flowrt.operations import Group, Pull
+from flowrt.bodies import Group, Pull
 
 if TYPE_CHECKING:
     from flowrt.container import Declaration

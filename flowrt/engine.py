@@ -40,9 +40,9 @@ from flowrt.taps import Taps
 from flowrt.traffic import Traffic
 
 if TYPE_CHECKING:
+    from flowrt.bodies import Group
     from flowrt.clock import Clock
     from flowrt.flow import Definition
-    from flowrt.operations import Group
     from flowrt.places import OperationPlace
     from flowrt.ports import Port
     from flowrt.schedules import Schedule

@@ -230,7 +230,7 @@ def _is_ours(place: OperationPlace, raised: BaseException) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     # Without a traceback nobody raised it: it was handed to an emitter to fail a message with.
-    return trace is None or trace.tb_frame.f_globals.get("__name__") == "flowrt.operations"
+    return trace is None or trace.tb_frame.f_globals.get("__name__") in ("flowrt.operations", "flowrt.bodies")
 
 
 def position_within(pushed: Context, failed: Context, position: Any) -> Any:

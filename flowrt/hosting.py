@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from flowrt.runs import Results, Run
 
 if TYPE_CHECKING:
+    from flowrt.bodies import Group
     from flowrt.contract import Executor
     from flowrt.driver import Driver
     from flowrt.messages import Chunk
-    from flowrt.operations import Group
     from flowrt.places import OperationPlace
     from flowrt.subscribers import Subscribers
 

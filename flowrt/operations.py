@@ -1,12 +1,9 @@
-"""The `Operation` contract, and the bodies that perform operations.
-
-A body performs a group of consecutive inputs: one loop, with the `try` inside, wherever it runs.
-"""
+"""The `Operation` contract: what an operation is, and what it emits with."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
@@ -14,12 +11,8 @@ from attrs import field, frozen
 from flowrt.errors import FlowBuildError, FlowError, did_you_mean
 
 if TYPE_CHECKING:
-    from flowrt.clock import Clock
     from flowrt.messages import Message, Positions
     from flowrt.scopes import Missing, Part, Scope
-
-SLICE = 16  # calls between two looks at the clock: some 5 ns a call, and a cheap function that turns slow is noticed in time
-END_OF_CALL = 0  # in a group's log: what follows from this call comes late
 
 
 def checked_port(name: Any) -> str:
@@ -43,212 +36,6 @@ class Emit:
 
     port: str = field(converter=checked_port)
     data: Any = None
-
-
-class Failure:
-    """Stands in a group's results for a call that raised."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        trace = error.__traceback__
-        self.error = error
-        if (
-            trace is not None and trace.tb_next is not None
-        ):  # without our own frame; an error's own method might raise
-            BaseException.with_traceback(error, trace.tb_next)
-
-
-class Group:
-    """Consecutive inputs performed in one go by one thread.
-
-    Invariants: `results[i]` belongs to `data[i]`; both are only appended to by the thread that performs. `log` is appended to
-    by any thread; the order of its entries is the order of the events. `failed` is set before a `Failure` is among the results, for the
-    engine may look at them while the group is performed.
-    `finished` is set before the outcome is posted. An emission appends first and looks at `finished` then, so it is either
-    collected with the outcome or asks for another collection: none is lost, and no lock is needed.
-    """
-
-    __slots__ = (
-        "clock",
-        "collect",
-        "data",
-        "failed",
-        "fed",
-        "finished",
-        "log",
-        "messages",
-        "operation",
-        "results",
-        "state",
-        "stop",
-        "until",
-    )
-
-    def __init__(self, data: list[Any], collect: Callable[[Group], None] | None = None) -> None:
-        self.data = data
-        self.results: list[Any] = []
-        self.log: list[tuple[int, Any, Any]] = []
-        self.failed = False
-        self.finished = False
-        self.stop = False
-        self.collect = collect
-        self.messages: Sequence[Message] = ()  # these four: only for an operation with state
-        self.operation: Any = None
-        self.state: Any = None
-        self.fed: frozenset[str] = frozenset()
-        self.clock: Clock | None = None  # where the engine itself performs: it stops at `until`
-        self.until = 0.0
-
-    def over(self) -> bool:
-        """Say whether to stop after the call that has just returned."""
-        return self.stop or (self.clock is not None and self.clock.now() > self.until)
-
-
-class Body(Protocol):
-    """What performs an operation's calls."""
-
-    def perform(self, group: Group) -> None:
-        """Perform the group's inputs one after another until all are done or `group.stop` is set; never raises."""
-        ...
-
-
-@frozen
-class FunctionBody:
-    """One result per input."""
-
-    function: Callable[[Any], Any]
-
-    def perform(self, group: Group) -> None:
-        function = self.function
-        append = group.results.append
-        data = group.data
-        for start in range(0, len(data), SLICE):
-            for item in data[start : start + SLICE]:
-                try:
-                    append(function(item))
-                except BaseException as error:
-                    group.failed = True
-                    append(Failure(error))
-                    if isinstance(error, (SystemExit, KeyboardInterrupt)):
-                        return
-                if group.stop:
-                    return
-            if group.over():
-                return
-
-
-class Continuation:
-    """What an action calls to emit; any number of times, on any thread, until the action returns and, as a run of its own, after."""
-
-    __slots__ = ("_group", "_index", "_port")
-
-    def __init__(self, group: Group, index: int, port: str) -> None:
-        self._group = group
-        self._index = index
-        self._port = port
-
-    def __call__(self, data: Any = None) -> None:
-        group = self._group
-        group.log.append((self._index, self._port, data))
-        collect = group.collect
-        if collect is not None:
-            collect(group)
-
-
-@frozen
-class ActionBody:
-    """Emits through its continuations, on `ports`."""
-
-    function: Callable[..., Any]
-    ports: tuple[str, ...]
-
-    def perform(self, group: Group) -> None:
-        function, ports, log = self.function, self.ports, group.log
-        append = group.results.append
-        for index, item in enumerate(group.data):
-            try:
-                function(item, *[Continuation(group, index, port) for port in ports])
-            except BaseException as error:
-                log.append((index, END_OF_CALL, None))
-                group.failed = True
-                append(Failure(error))
-                if isinstance(error, (SystemExit, KeyboardInterrupt)):
-                    break
-            else:
-                log.append((index, END_OF_CALL, None))
-                append(None)
-            if group.over():
-                break
-
-
-@frozen
-class GeneratorBody:
-    """Opens an iterator per input; the engine decides when it is pulled."""
-
-    function: Callable[[Any], Iterable[Any]]
-
-    def perform(self, group: Group) -> None:
-        for item in group.data:
-            try:
-                group.results.append(iterator_of(self.function(item)))
-            except BaseException as error:
-                group.failed = True
-                group.results.append(Failure(error))
-            if group.over():
-                break
-
-
-def iterator_of(found: Any) -> Iterator[Any]:
-    """Open what a generator operation returned; `FlowBuildError` in its call if that cannot be."""
-    if not isinstance(found, Iterable) and not hasattr(found, "__getitem__"):
-        raise FlowBuildError(
-            f"a generator operation returned {type(found).__name__}, which cannot be iterated. Yield the items or return an iterable; a "
-            "function whose result is one message is added with add_func."
-        )
-    return iter(found)
-
-
-class Pull(Group):
-    """Up to `quota` items of an iterator: `results` holds them, `exhausted` or `failure` says why there will be no more."""
-
-    __slots__ = ("exhausted", "failure", "iterator", "quota")
-
-    def __init__(self, iterator: Iterator[Any], quota: int) -> None:
-        super().__init__([])
-        self.iterator = iterator
-        self.quota = quota
-        self.exhausted = False
-        self.failure: Failure | None = None
-
-    def perform(self) -> None:
-        append = self.results.append
-        pull = self.iterator.__next__
-        for _ in range(self.quota):
-            try:
-                append(pull())
-            except StopIteration:
-                self.exhausted = True
-                break
-            except BaseException as error:
-                self.failure = Failure(error)
-                break
-            if self.over():
-                break
-
-
-def close_iterator(iterator: Any) -> BaseException | None:
-    """Close a generator or whatever else can be closed; return what that raised."""
-    try:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
-    except BaseException as error:
-        return error
-    return None
-
-
-# -- operations with state
 
 
 class Act(enum.Enum):
@@ -427,27 +214,3 @@ class Operation:
 
     def cancelled(self, state: Any, run: Any) -> None:
         """Forget what belongs to a run: it is over. By default there is nothing."""
-
-
-@frozen
-class OperationBody:
-    """Hands messages to an operation with state, one by one."""
-
-    def perform(self, group: Group) -> None:
-        handle, log = group.operation.handle, group.log
-        append = group.results.append
-        for index, message in enumerate(group.messages):
-            emit = Emitter(log, index, group.fed, group.operation.out_ports)
-            try:
-                handle(group.state, message, emit)
-            except BaseException as error:
-                group.failed = True
-                append(Failure(error))
-                if isinstance(error, (SystemExit, KeyboardInterrupt)):
-                    break
-            else:
-                append(None)
-            emit.end()
-            log.append((index, END_OF_CALL, None))
-            if group.over():
-                break

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.batches import Batches, popped
+from flowrt.bodies import END_OF_CALL, Failure, FunctionBody, GeneratorBody
 from flowrt.ledger import ABSORBED
 from flowrt.messages import Chunk, Context, Positions, message_of
-from flowrt.operations import END_OF_CALL, Act, Correlated, Failure, FunctionBody, GeneratorBody
+from flowrt.operations import Act, Correlated
 from flowrt.scopes import Scope
 from flowrt.standard.causality import nothing_to_pop
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import frozen
 
+from flowrt.bodies import ActionBody, FunctionBody, GeneratorBody
 from flowrt.errors import FlowBuildError
-from flowrt.operations import ActionBody, FunctionBody, GeneratorBody
 
 
 @frozen

@@ -6,11 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flowrt.bodies import Failure, close_iterator
 from flowrt.contract import PullTask
 from flowrt.errors import FlowBuildError, FlowStoppedError
 from flowrt.ledger import ABSORBED, FAILED
 from flowrt.messages import CHUNK_SIZE, Context, Message, Positions, Trail
-from flowrt.operations import Emit, Failure, close_iterator
+from flowrt.operations import Emit
 from flowrt.scopes import Missing, Scope, Window
 
 if TYPE_CHECKING:

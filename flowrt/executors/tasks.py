@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
+from flowrt.bodies import Failure, OperationBody
 from flowrt.contract import Task
 from flowrt.handover import Waiting
 from flowrt.messages import Chunk, message_of
-from flowrt.operations import Failure, OperationBody
 
 if TYPE_CHECKING:
     from flowrt.contract import Reports
