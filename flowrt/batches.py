@@ -209,7 +209,7 @@ class Batches:
         """Tell an operation that nothing more will come of a scope."""
         log: list[Entry] = []
         context = scope.origin if scope.origin is not None else Context(scope)
-        trail = scope.trail if scope.trail is not None else self._traffic.trunk.root
+        trail = self._traffic.trail_of(scope)
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
             place.operation.drained(place.state, scope, emit)
@@ -250,7 +250,7 @@ class Batches:
         context = origin
         if causality is not origin.causality:
             context = Context(origin.scope, origin.correlation_id, origin.priority, causality)
-        trail = scope.trail if scope.trail is not None else self._traffic.trunk.root
+        trail = self._traffic.trail_of(scope)
         self._traffic.emit(self._traffic.routes.out(place, ""), [data], context, [scope.position], trail)
 
     def _fail_kept(

@@ -8,12 +8,7 @@ from typing import Any, Literal, Self
 
 from attrs import evolve, frozen
 
-from flowrt.bodies import (
-    ActionBody,
-    FunctionBody,
-    GeneratorBody,
-    OperationBody,
-)
+from flowrt.bodies import Body, OperationBody
 from flowrt.errors import FlowBuildError, check_count, did_you_mean
 from flowrt.signatures import action_body, function_body, generator_body
 
@@ -44,7 +39,7 @@ class Declaration:
     """An operation as it was declared: what performs it, its ports, its mode, and where it stands in the source."""
 
     name: str
-    body: FunctionBody | ActionBody | GeneratorBody | OperationBody
+    body: Body
     in_ports: tuple[str, ...] | None
     out_ports: tuple[str, ...] | None
     declared_at: str
@@ -159,10 +154,7 @@ class FlowOperationContainer:
         key = name.strip().casefold()
         earlier = self._declarations.get(key)
         if earlier is not None:
-            raise FlowBuildError(
-                f'there are two operations "{name}": at {earlier.declared_at} and at {declaration.declared_at}. Names ignore case; '
-                "give one of them another name."
-            )
+            raise FlowBuildError(same_name(earlier, declaration))
         self._declarations[key] = evolve(declaration, name=name.strip())
         self._selected = key
         return self
@@ -245,6 +237,14 @@ def _pool_name(pool: str | None) -> str | None:
     if not isinstance(pool, str) or not pool.strip():
         raise FlowBuildError(f"a pool is named by a text, got {pool!r}.")
     return pool.strip()
+
+
+def same_name(earlier: Declaration, later: Declaration) -> str:
+    """Say that two operations have one name."""
+    return (
+        f'there are two operations "{later.name}": at {earlier.declared_at} and at {later.declared_at}. Names ignore case; '
+        "give one of them another name."
+    )
 
 
 def pool_faults(declarations: Iterable[Declaration]) -> list[str]:

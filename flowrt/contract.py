@@ -58,14 +58,12 @@ class Task(Group):
 class PullTask(Pull):
     """A pull of one source on its way through an executor and back."""
 
-    __slots__ = ("busy", "reported", "source", "started", "worker")
+    __slots__ = ("busy", "reported", "source")
 
     def __init__(self, source: Source, iterator: Iterator[Any], quota: int) -> None:
         super().__init__(iterator, quota)
         self.source = source
-        self.started = 0.0
         self.busy = 0.0
-        self.worker = 0
         self.reported = 0
 
 

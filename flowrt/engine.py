@@ -29,7 +29,7 @@ from flowrt.errors import (
     release_frames,
 )
 from flowrt.failures import Failures
-from flowrt.handover import Pace, Reorder
+from flowrt.handover import QUANTUM, Pace, Reorder
 from flowrt.ledger import Books
 from flowrt.messages import Chunk, Context
 from flowrt.meters import Meter
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from flowrt.ports import Port
     from flowrt.schedules import Schedule
     from flowrt.scopes import RunBooks
-
-ACTIVATED = "activated"  # where a ledger says that messages of an active operation came from
 
 
 class RunHandle(Protocol):
@@ -315,7 +313,7 @@ class Engine:
             isinstance(group, Task)
             and group.worker
             and not group.nudged
-            and self._clock.now() - group.started > 0.001
+            and self._clock.now() - group.started > QUANTUM
         ):
             group.nudged = True
             self._host.fetch(group, late=False)

@@ -30,7 +30,7 @@ class Failures:
         self.stray: list[
             BaseException
         ] = []  # the first of what subscribers raised and nobody subscribed to hear of
-        self.strays = 0
+        self.strays = 0  # all of them
         self.fatal: BaseException | None = None
         self.kept: list[BaseException] = []  # their frames are released when the turn is over
 
@@ -99,7 +99,7 @@ class Failures:
         origin = scope.origin
         if origin is None:
             raise AssertionError("unreachable: only a scattered list is owed")
-        trail = scope.trail if scope.trail is not None else self._traffic.trunk.root
+        trail = self._traffic.trail_of(scope)
         if scope.stream is not None:
             trail = trail.step(scope.stream)
         error.add_note(way_text(trail, origin.scope, scope.position, place.name))

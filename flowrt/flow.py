@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from attrs import Factory, define
 
-from flowrt.container import Declaration, FlowOperationContainer, declared_at
+from flowrt.container import Declaration, FlowOperationContainer, declared_at, same_name
 from flowrt.errors import FlowBuildError, counted
 from flowrt.ports import Port, Stream
 
@@ -99,10 +99,7 @@ class Flow:
                 f'operation "{declaration.name}" (declared at {declaration.declared_at}) is in this flow already: a container is added once. '
                 "Put what is new into a container of its own."
             )
-        return (
-            f'there are two operations "{declaration.name}": at {earlier.declared_at} and at {declaration.declared_at}. Names ignore case; '
-            "give one of them another name."
-        )
+        return same_name(earlier, declaration)
 
     # -- for the runtime, which changes flows in whole or not at all
 

@@ -159,7 +159,7 @@ class Emitter:
         self._log.append((self._index, Act.PUSH, None))
 
     def pop(self) -> None:
-        """Send the messages in hand on, outside their innermost causality."""
+        """Send the messages in hand on, outside their innermost causality; those that are in none fail."""
         self._log.append((self._index, Act.POP, None))
 
     def fail(self, error: FlowError, first: int = 0, messages: int = 1) -> None:

@@ -93,11 +93,11 @@ class Outcomes:
         sent = Chunk(chunk.handler, results, contexts, positions, chunk.trail)
         if not sent.leave_out_ended():
             return
-        results, contexts, positions = sent.data, sent.context, sent.positions
         if place.declaration.out_ports:
-            self._traffic.emit(self._traffic.routes.out(place, ""), results, contexts, positions, chunk.trail)
+            route = self._traffic.routes.out(place, "")
+            self._traffic.emit(route, sent.data, sent.context, sent.positions, chunk.trail)
         else:
-            self._traffic.absorb(results, contexts, place.name, positions)
+            self._traffic.absorb(sent.data, sent.context, place.name, sent.positions)
 
     def _fail_call(self, task: Task, index: int) -> None:
         context = task.chunk.context_at(index)
@@ -259,9 +259,9 @@ class Outcomes:
 def worker_text(task: Task) -> str:
     """Say who performed a task, for the note on an error."""
     mode = task.place.declaration.mode
-    if mode.kind == "sync" or not task.worker:
-        return "" if mode.kind == "sync" else mode.kind
-    return "async" if mode.kind == "async" else f"parallel, worker {task.worker}"
+    if mode.kind == "parallel" and task.worker:
+        return f"parallel, worker {task.worker}"
+    return "" if mode.kind == "sync" else mode.kind
 
 
 def correlated(context: Context, item: Any) -> Context:

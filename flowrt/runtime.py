@@ -15,6 +15,7 @@ from flowrt.errors import (
     FlowStoppedError,
     FlowTimeoutError,
     check_count,
+    counted,
 )
 from flowrt.executors.threads import thread_pools
 from flowrt.flow import Definition, Flow
@@ -373,6 +374,9 @@ class FlowRuntime:
     def _unseen(self) -> list[BaseException]:
         stray = self._engine.failures.stray
         unseen = [*self._results.unseen_failures(), *stray]
+        if more := self._engine.failures.strays - len(stray):
+            stray[-1].add_note(f"and {counted(more, 'more error')} of subscribers")
+        self._engine.failures.strays = 0
         stray.clear()
         driver = self._driver
         if driver.fatal is not None and not driver.fatal_seen:

@@ -16,7 +16,6 @@ from flowrt.scopes import Missing, Scope, Window
 
 if TYPE_CHECKING:
     from flowrt.failures import Failures
-    from flowrt.handover import Pace
     from flowrt.places import OperationPlace
     from flowrt.scopes import RunBooks
     from flowrt.traffic import Traffic
@@ -162,7 +161,7 @@ class Sources:
             self._slice(source)
         else:
             room = max(source.window.limit - source.window.live, 1)
-            quota = min(room, self._pace(source).quota(CHUNK_SIZE), CHUNK_SIZE)
+            quota = min(room, source.place.pulls.quota(CHUNK_SIZE), CHUNK_SIZE)
             self.pulls_under_way += 1
             pull = source.pull = PullTask(source, source.items, quota)  # type: ignore[arg-type]
             executor = source.place.executor
@@ -187,9 +186,6 @@ class Sources:
                         if not (source.pull or source.scope.live or source.scope.active_children):
                             return source
         return None
-
-    def _pace(self, source: Source) -> Pace:
-        return source.place.pulls
 
     def _slice(self, source: Source) -> None:
         items: Sequence[Any] = source.items  # type: ignore[assignment]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flowrt.errors import FlowError
     from flowrt.routes import Routes
     from flowrt.schedules import Schedule
+    from flowrt.scopes import Scope
 
 Contexts = Context | list[Context]
 
@@ -74,6 +75,10 @@ class Traffic:
                 if type(positions) is list:
                     chunk.positions = positions[:]
             self._send(chunk, outside=outside)
+
+    def trail_of(self, scope: Scope) -> Trail:
+        """Return the way that the list of a scope came; of a run there is none."""
+        return scope.trail if scope.trail is not None else self.trunk.root
 
     def _end_unrouted(self, route: Route, chunk: Chunk) -> None:
         if route.fault is not None:

@@ -20,6 +20,7 @@ from flowrt import (
     FlowRuntime,
     FlowStoppedError,
     Gather,
+    Message,
     OperationError,
     PushCausality,
     Run,
@@ -1147,3 +1148,18 @@ def test_what_keeps_returning_is_drained_however_long_it_takes(mode: str) -> Non
 
     assert report.clean, str(report)
     assert sorted(run.values()) == list(range(60))
+
+
+def test_of_many_errors_of_subscribers_the_first_are_raised_and_the_others_counted() -> None:
+    def refuse(message: Message) -> None:
+        raise LookupError(message.port.fullname)
+
+    runtime = runtime_of(one_operation("sync", same))
+    runtime.on_result(refuse)
+    runtime.process_many(".in", range(150)).wait(SECONDS)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        runtime.close()
+
+    assert len(caught.value.exceptions) == 100
+    assert caught.value.exceptions[-1].__notes__ == ["and 50 more errors of subscribers"]

@@ -203,9 +203,8 @@ def test_a_bug_on_a_worker_stops_the_runtime(monkeypatch: pytest.MonkeyPatch) ->
         runtime.process(".in", 1).wait(SECONDS)
     close_quietly(runtime)
 
-    internal = caught.value if isinstance(caught.value, FlowInternalError) else caught.value.__cause__
-    assert isinstance(internal, FlowInternalError)
-    assert isinstance(internal.__cause__, Bug)
+    assert isinstance(caught.value, FlowInternalError)
+    assert isinstance(caught.value.__cause__, Bug)
 
 
 def test_a_bug_that_nobody_waited_for_is_raised_by_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -686,7 +686,7 @@ def test_sys_exit_instead_of_what_is_owed_stops_the_runtime(bench: Bench) -> Non
     def leave(_state: State, _scope: Scope, _emit: Emitter) -> None:
         raise SystemExit(4)
 
-    with pytest.raises(SystemExit) as caught, running(bench, Own(handle=hold, drained=leave)) as runtime:
+    with running(bench, Own(handle=hold, drained=leave)) as runtime, pytest.raises(SystemExit) as caught:
         runtime.process(".in", 1).wait(SECONDS)
 
     assert caught.value.code == 4

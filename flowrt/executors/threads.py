@@ -181,10 +181,10 @@ class ThreadPool:
                 self._backlog.release(key)
 
     def _perform_pull(self, pull: PullTask, number: int) -> None:
-        pull.started, pull.worker = self._clock.now(), number
+        started = self._clock.now()
         self._current[number] = pull
         pull.perform()
-        pull.busy = self._clock.now() - pull.started
+        pull.busy = self._clock.now() - started
         del self._current[number]
         self._post(self._reports.report_pull, pull)
 

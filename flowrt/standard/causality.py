@@ -41,12 +41,9 @@ class PopCausality(Operation):
     Runs on: the engine thread.
     """
 
-    def handle_many(self, _state: Any, batch: Batch, emit: Emitter) -> None:
+    def handle_many(self, _state: Any, _batch: Batch, emit: Emitter) -> None:
         """Send the messages on outside their innermost causality."""
-        if batch.causality is None:
-            emit.fail(nothing_to_pop(self.name), 0, len(batch.data))
-        else:
-            emit.pop()
+        emit.pop()
 
 
 def nothing_to_pop(name: str) -> FlowBuildError:
