@@ -1,0 +1,124 @@
+"""Interleavings of worker and engine that stress does not find, each brought about on purpose."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flowrt import FlowOperationContainer, FlowRuntime, Scatter
+from flowrt.bodies import ActionBody, Failure, FunctionBody, GeneratorBody, Group, Pull
+from flowrt.contract import Task
+from flowrt.executors.tasks import perform
+from flowrt.handover import Backlog, Pace, Waiting
+from flowrt.inbox import Seams
+from flowrt.messages import Chunk, Context
+from flowrt.scopes import RunBooks
+from tests.flows import SECONDS, double
+
+
+def refuse(_number: Any, *_continuations: Any) -> Any:
+    raise LookupError
+
+
+class Watched(list[Any]):
+    """Results that note what the engine would see of their group at each append."""
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self.group = group
+        self.seen: list[bool] = []
+
+    def append(self, result: Any) -> None:
+        super().append(result)
+        if isinstance(result, Failure):
+            self.seen.append(self.group.failed)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [FunctionBody(refuse), ActionBody(refuse, ("",)), GeneratorBody(refuse)],
+    ids=["function", "action", "generator"],
+)
+def test_a_group_is_known_to_have_failed_before_a_failure_is_among_its_results(body: Any) -> None:
+    group = Group([1, 2])
+    group.results = watched = Watched(group)
+
+    body.perform(group)
+
+    assert watched.seen == [True, True]
+
+
+def test_what_ends_a_pull_is_never_among_its_items() -> None:
+    def one_then_raise() -> Iterator[int]:
+        yield 1
+        raise LookupError
+
+    pull = Pull(one_then_raise(), 10)
+
+    pull.perform()
+
+    assert pull.results == [1]
+    assert pull.failure is not None
+    assert isinstance(pull.failure.error, LookupError)
+
+
+def test_a_group_taken_before_one_of_its_runs_ended_is_performed() -> None:
+    ended, going = RunBooks(None), RunBooks(None)
+    place: Any = SimpleNamespace(declaration=SimpleNamespace(body=FunctionBody(double)), pace=Pace())
+    place.pace.took(100, 0.0)
+    trail: Any = None
+    chunk = Chunk(place, [10, 21], [Context(ended), Context(going)], [0, 0], trail)
+    backlog = Backlog(1)
+    backlog.put(Waiting(place, chunk, 0))
+    waiting = backlog.take()
+    assert waiting is not None
+    ended.ended = True
+
+    task = Task(place, waiting.chunk)
+    perform(task, waiting)
+
+    assert task.results == [20, 42]
+
+
+def late_queue(look: threading.Event) -> Callable[[], queue.SimpleQueue[Any]]:
+    """A queue whose first wait times out only when `look` is set, and does not see what was put meanwhile."""
+
+    class Late(queue.SimpleQueue[Any]):
+        waited = False
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            if timeout is not None and not self.waited:
+                self.waited = True
+                assert look.wait(SECONDS)
+                raise queue.Empty
+            return super().get(block, timeout)
+
+    return Late
+
+
+def test_what_a_group_in_work_has_so_far_comes_after_what_was_posted_before_it_began() -> None:
+    second_group_has_a_result, gate = threading.Event(), threading.Event()
+
+    def work(number: int) -> int:
+        if number == 2:
+            second_group_has_a_result.set()
+            assert gate.wait(SECONDS)
+        return number
+
+    operations = (
+        FlowOperationContainer().add_func("work", work).make_async().add_operation(Scatter("scatter"))
+    )
+    with FlowRuntime(seams=Seams(queue=late_queue(second_group_has_a_result))) as runtime:
+        runtime.add_operations(operations)
+        runtime.add_stream(".in", "scatter").add_stream("scatter.stream", "work").add_stream("work", ".out")
+
+        results = runtime.process(".in", [0, 1, 2, 3]).results(timeout=SECONDS)
+        first = [next(results).data, next(results).data]
+        gate.set()
+
+        assert first + [message.data for message in results] == [0, 1, 2, 3]
