@@ -362,7 +362,9 @@ class Driver:
     def one_step(self) -> bool:
         """One step of the engine, or of the simulation around it."""
         simulation = self.seams.simulation
-        return self.step() if simulation is None else simulation.step(self.step, self.next_moment)
+        if simulation is None:
+            return self.step()
+        return simulation.step(self.step, self.next_moment, self._look_at_work)
 
     def next_moment(self) -> float | None:
         """Return when the engine has something to do, if that is only a matter of time."""

@@ -133,10 +133,12 @@ class Backlog:
                 return waiting
         return None
 
-    @property
-    def ready(self) -> bool:
-        """Whether `take` would find something."""
-        return any(self._levels.values())
+    def first_place(self) -> OperationPlace | None:
+        """Return whose messages `take` would find; None if nothing is ready."""
+        for level in sorted(self._levels, reverse=True):
+            for entry in self._levels[level]:
+                return (entry if isinstance(entry, Waiting) else self._keyed[entry.key][0]).place
+        return None
 
     def release(self, key: Hashable) -> bool:
         """Let what waits under a key go on, its predecessor having been reported; say whether there is any."""

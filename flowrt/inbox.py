@@ -58,8 +58,13 @@ def spawn_thread(work: Callable[[], None], name: str) -> ThreadLike:
 class Simulation(Protocol):
     """Decides what happens next when everything runs on one thread."""
 
-    def step(self, engine_step: Callable[[], bool], next_moment: Callable[[], float | None]) -> bool:
-        """Let the engine or a worker do one thing, or time pass until the engine has one; say whether there was any."""
+    def step(
+        self,
+        engine_step: Callable[[], bool],
+        next_moment: Callable[[], float | None],
+        look: Callable[[], None],
+    ) -> bool:
+        """Let the engine or a worker do one thing, the engine look at what workers have, or time pass; say whether there was any."""
         ...
 
 

@@ -177,7 +177,7 @@ def test_a_key_in_work_is_not_taken_by_another_worker() -> None:
     assert second is not None
     assert (first.chunk.data, second.chunk.data) == ([1], [3])
     assert backlog.take() is None
-    assert not backlog.ready
+    assert backlog.first_place() is None
 
     assert backlog.release("a")
     third = backlog.take()
@@ -240,7 +240,7 @@ class BacklogMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.in_work) < self.workers)
     @rule()
     def a_worker_takes(self) -> None:
-        expected = self.backlog.ready
+        expected = self.backlog.first_place() is not None
         waiting = self.backlog.take()
         assert (waiting is not None) == expected
         if waiting is None:
@@ -278,7 +278,7 @@ class BacklogMachine(RuleBasedStateMachine):
         assert self.backlog.size == len(waiting)
 
     def teardown(self) -> None:
-        while self.in_work or self.backlog.ready:
+        while self.in_work or self.backlog.first_place() is not None:
             for worker in list(self.in_work):
                 key = (worker.waiting.key, worker.waiting.chunk.priority)
                 self.begun.setdefault(key, []).extend(worker.waiting.chunk.data)
@@ -369,7 +369,7 @@ def test_backlog_and_reorder_together_keep_the_order_of_any_workers(
         while len(in_work) < 2 and (waiting := backlog.take()) is not None:
             yield waiting
 
-    while backlog.ready or in_work:
+    while backlog.first_place() is not None or in_work:
         for waiting in may_take():
             in_work.append(waiting)
         index = data.draw(st.integers(0, len(in_work) - 1))

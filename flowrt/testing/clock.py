@@ -6,7 +6,7 @@ from flowrt.errors import FlowError
 
 
 class FakeClock:
-    """Stands still until `advance`. Safe to read on any thread."""
+    """Stands still until somebody moves it. Safe to read on any thread."""
 
     def __init__(self, start: float = 0.0) -> None:
         self._now = start
@@ -23,3 +23,7 @@ class FakeClock:
     def advance_to(self, moment: float) -> None:
         """Let time pass until a moment; one that has passed already changes nothing."""
         self._now = max(self._now, moment)
+
+    def sleep(self, seconds: float) -> None:
+        """Take time, as `time.sleep` does: let seconds pass. In a simulation they pass for the call that sleeps, beside all others."""
+        self.advance(seconds)

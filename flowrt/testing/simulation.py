@@ -1,24 +1,31 @@
-"""A whole runtime on one thread: a seeded choice says at each step who starts and who finishes next.
+"""A whole runtime on one thread: at each step one decision says who starts, who finishes, who fails, who is late.
 
     runtime = FlowRuntime(flow, seams=simulated(seed=7))
 
 Async and parallel operations keep their limits (one call at a time, n calls at a time, one per key), but their calls are made on the thread
 that waits for a run, and what they bring may be arbitrarily late. The same seed gives the same trace.
+
+Undisturbed, things happen first in, first out. What differs from that, as `{step: choice}`, is all there is to know about an order of events:
+it replays it, and the fewer there are, the easier it is to read.
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from attrs import define, frozen
+
+from flowrt.bodies import Failure, Group
 from flowrt.contract import PullTask, Reports, Task
+from flowrt.errors import FlowError
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
-from flowrt.executors.tasks import perform, prepare, waiting_of
-from flowrt.handover import Backlog
+from flowrt.executors.tasks import prepare, rest_of, waiting_of
+from flowrt.handover import FASTEST, Backlog, Waiting
 from flowrt.inbox import Seams
 from flowrt.testing.clock import FakeClock
 
@@ -26,25 +33,53 @@ if TYPE_CHECKING:
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
 
-Choose = Callable[[int], int]
-Action = tuple[str, Callable[[], None]]
+Choose = Callable[[int, int], int]
+"""Given the number of a step and how many possibilities it has: the number of one."""
+
+
+class SimulatedError(Exception):
+    """What a call raises that the simulation lets fail."""
+
+
+@frozen
+class Possibility:
+    """Something that may happen next."""
+
+    name: str
+    happen: Callable[[], None]
 
 
 class Simulation:
     """Chooses what happens next among all that may.
 
+    At each step the possibilities are, in this order: the next input (of `inputs`), the engine's next step, starts of calls for which a worker is
+    free, goings-on of calls (the next message of a group, the end of a call; oldest call first), failures of calls, the passing of time.
+    The first that has something to do is what happens undisturbed; time then passes only when nothing else can happen.
+
     Args:
-        choose: given n possibilities, returns the number of one. Possibility 0 is the engine's next step.
+        choose: chooses at each step that has more than one possibility.
+        faults: so many calls may be made to fail with `SimulatedError`.
+        group: how many messages a worker takes at most. Beyond one, the engine may also look at what a group has so far.
+        eager: the engine goes first whenever it can, and so do inputs: only the order of calls is chosen.
 
     Attributes:
-        trace: what was chosen, as "engine", "start op#n" or "finish op#n".
+        trace: what happened, step by step: "engine", "start op#n", "work op#n", "finish op#n", "fail op#n", "look", "time", and names of inputs.
+        deviations: the steps at which it was not the first possibility, and what it was: `{step: choice}`.
+        inputs: what is still to come from outside.
     """
 
-    def __init__(self, choose: Choose) -> None:
+    def __init__(self, choose: Choose, *, faults: int = 0, group: int = 1, eager: bool = False) -> None:
         self._choose = choose
+        self._faults = faults
+        self._eager = eager
         self._executors: list[SimulatedExecutor] = []
-        self.clock = FakeClock()
+        self._calls: list[Call] = []
+        self._numbers: dict[str, int] = {}
+        self.group = group
+        self.clock = SimulatedClock()
         self.trace: list[str] = []
+        self.deviations: dict[int, int] = {}
+        self.inputs: deque[Possibility] = deque()
 
     def executors(
         self,
@@ -58,32 +93,172 @@ class Simulation:
     ) -> Pools[SimulatedExecutor]:
         """Make the executors of a runtime."""
 
-        def make(name: str, workers: int) -> SimulatedExecutor:
-            executor = SimulatedExecutor(name, workers, reports, post)
+        def make(_name: str, workers: int) -> SimulatedExecutor:
+            executor = SimulatedExecutor(workers, reports, post, self)
             self._executors.append(executor)
             return executor
 
         return Pools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
 
-    def step(self, engine_step: Callable[[], bool], next_moment: Callable[[], float | None]) -> bool:
-        """Let one thing happen; time passes only when nothing else can."""
-        actions = [action for executor in self._executors for action in executor.actions()]
-        chosen = self._choose(len(actions) + 1)
-        if chosen == 0:
+    @property
+    def calls_begun(self) -> int:
+        """How many calls have been handed to workers."""
+        return sum(self._numbers.values())
+
+    # -- steps
+
+    def step(
+        self,
+        engine_step: Callable[[], bool],
+        next_moment: Callable[[], float | None],
+        look: Callable[[], None],
+    ) -> bool:
+        """Let one thing happen; say whether anything could."""
+        if self._eager and not self.inputs and engine_step():
+            return self._happened("engine", 0)
+        before = [self.inputs[0]] if self.inputs else []
+        after = self._possibilities(next_moment(), look)
+        engine = len(before)
+        total = engine + 1 + len(after)
+        chosen = self._chosen(total, engine)
+        if chosen == engine:
             if engine_step():
-                self.trace.append("engine")
-                return True
-            if actions:
-                chosen = 1 + self._choose(len(actions))
+                return self._happened("engine", chosen)
+            after = after or self._possibilities(next_moment(), look)  # it may have begun to wait for time
+            if not (before or after):
+                return False
+            possibility = after[0] if after else before[0]
+        else:
+            possibility = before[0] if chosen < engine else after[chosen - engine - 1]
+        if self.inputs and possibility is self.inputs[0]:
+            self.inputs.popleft()
+        self._happened(possibility.name, chosen)
+        possibility.happen()
+        return True
+
+    def _chosen(self, total: int, engine: int) -> int:
+        if self._eager and not engine:
+            # The engine has nothing to do: the choice is among the others, and numbered as it would be beside it.
+            chosen = self._choose(len(self.trace), total - 1) if total > 2 else 0
+            return chosen + 1 if chosen else 0
+        if self._eager or total == 1:
+            return 0
+        return self._choose(len(self.trace), total)
+
+    def _happened(self, name: str, chosen: int) -> bool:
         if chosen:
-            name, act = actions[chosen - 1]
-            self.trace.append(name)
-            act()
-            return True
-        moment = next_moment()
-        if moment is not None:
-            self.clock.advance_to(moment)
-        return moment is not None
+            self.deviations[len(self.trace)] = chosen
+        self.trace.append(name)
+        return True
+
+    def _possibilities(self, moment: float | None, look: Callable[[], None]) -> list[Possibility]:
+        now = self.clock.now()
+        found = [each for executor in self._executors if (each := executor.start())]
+        moments = [] if moment is None else [moment]
+        for call in self._calls:
+            if call.due > now:
+                moments.append(call.due)
+            elif (each := call.executor.goes_on(call)) is not None:
+                found.append(each)
+        if self._faults:
+            found += [
+                Possibility(f"fail {call.name}", partial(self._fail, call))
+                for call in self._calls
+                if call.due <= now and call.may_fail()
+            ]
+        if self.group > 1 and self._calls:
+            found.append(Possibility("look", look))
+        if moments:
+            found.append(Possibility("time", partial(self.clock.advance_to, min(moments))))
+        return found
+
+    def _fail(self, call: Call) -> None:
+        self._faults -= 1
+        call.fail()
+        call.executor.finish(call)
+
+    # -- calls
+
+    def begin(self, executor: SimulatedExecutor, task: Task | PullTask) -> Call:
+        """A worker has taken something."""
+        name = task.place.name if isinstance(task, Task) else task.source.place.name
+        number = self._numbers.get(name, 0)
+        self._numbers[name] = number + 1
+        call = Call(f"{name}#{number}", executor, task, self.clock.now())
+        self._calls.append(call)
+        return call
+
+    def next_name(self, place: OperationPlace) -> str:
+        """Say what the next call of a place will be called."""
+        return f"{place.name}#{self._numbers.get(place.name, 0)}"
+
+    def end(self, call: Call) -> None:
+        """A worker is free again."""
+        self._calls.remove(call)
+
+
+class SimulatedClock(FakeClock):
+    """Time passes for a call that sleeps without passing for those beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead: float | None = None  # of the call being performed
+
+    def now(self) -> float:
+        return self._now + (self._ahead or 0.0)
+
+    def sleep(self, seconds: float) -> None:
+        if self._ahead is None:
+            self.advance(seconds)
+        else:
+            self._ahead += seconds
+
+    def perform(self, work: Callable[[], None]) -> float:
+        """Have a call perform; return when it is over."""
+        self._ahead = 0.0
+        try:
+            work()
+        finally:
+            ended = self.now()
+            self._ahead = None
+        return ended
+
+
+@define(eq=False)
+class Call:
+    """What a simulated worker is busy with."""
+
+    name: str
+    executor: SimulatedExecutor
+    task: Task | PullTask
+    due: float  # nothing more of it happens before
+
+    def may_fail(self) -> bool:
+        """Whether its last message is not one that raised by itself."""
+        if isinstance(self.task, PullTask):
+            return self.task.failure is None
+        return bool(self.task.results) and type(self.task.results[-1]) is not Failure
+
+    def fail(self) -> None:
+        """Have it end with a fault instead of what its last message brought."""
+        failure = Failure(SimulatedError(f"{self.name} was made to fail"))
+        if isinstance(self.task, PullTask):
+            self.task.failure = failure
+            self.task.exhausted = False
+        else:
+            self.task.failed = True
+            self.task.results[-1] = failure
+
+
+class _Entries:
+    """The log of a call that performs one message of a group, under the message's number in the group."""
+
+    def __init__(self, task: Task, index: int) -> None:
+        self._log = task.log
+        self._index = index
+
+    def append(self, entry: tuple[int, Any, Any]) -> None:
+        self._log.append((self._index, *entry[1:]))
 
 
 class SimulatedExecutor:
@@ -91,84 +266,166 @@ class SimulatedExecutor:
 
     inline = False
 
-    def __init__(self, name: str, workers: int, reports: Reports, post: Callable[..., None]) -> None:
-        self._name = name
+    def __init__(
+        self, workers: int, reports: Reports, post: Callable[..., None], simulation: Simulation
+    ) -> None:
         self._workers = workers
         self._reports = reports
         self._post = post
+        self._simulation = simulation
         self._backlog = Backlog(workers)
         self._pulls: deque[PullTask] = deque()
-        self._current: dict[int, Task | PullTask] = {}
-        self._started = 0
+        self._current: list[Call] = []
+        self._taken = 0
         self._stopped = False
 
     def submit(self, place: OperationPlace, chunk: Chunk) -> None:
+        place.pace.estimate, place.pace.allowed = FASTEST, self._simulation.group
         for waiting in waiting_of(place, chunk, self._reports):
             self._backlog.put(waiting)
 
     def pull(self, pull: PullTask) -> None:
         self._pulls.append(pull)
 
-    def actions(self) -> list[Action]:
-        """Return what may happen here now."""
+    # -- what the simulation chooses
+
+    def start(self) -> Possibility | None:
+        """Return the start of what waits longest, if a worker is free."""
+        if self._stopped or len(self._current) >= self._workers:
+            return None
+        if self._pulls:
+            return Possibility(
+                f"start {self._simulation.next_name(self._pulls[0].source.place)}", self._start_pull
+            )
+        place = self._backlog.first_place()
+        if place is None:
+            return None
+        return Possibility(f"start {self._simulation.next_name(place)}", self._start)
+
+    def goes_on(self, call: Call) -> Possibility | None:
+        """Return what comes next of a call; None when the runtime is over."""
         if self._stopped:
-            return []
-        found: list[Action] = []
-        if len(self._current) < self._workers and (self._pulls or self._backlog.ready):
-            found.append((f"start {self._name}#{self._started}", self._start))
-        found += [
-            (f"finish {self._name}#{number}", partial(self._finish, number)) for number in self._current
-        ]
-        return found
+            return None
+        task = call.task
+        if isinstance(task, Task) and len(task.results) < len(task.data) and not task.stop:
+            return Possibility(f"work {call.name}", partial(self._perform_next, call))
+        return Possibility(f"finish {call.name}", partial(self.finish, call))
+
+    def _start_pull(self) -> None:
+        pull = self._pulls.popleft()
+        pull.quota = min(pull.quota, self._simulation.group)
+        call = self._begin(pull)
+        call.due = self._simulation.clock.perform(pull.perform)
 
     def _start(self) -> None:
-        number = self._started
-        self._started += 1
-        if self._pulls:
-            pull = self._pulls.popleft()
-            pull.quota = 1
-            self._current[number] = pull
-            pull.perform()
-            return
         waiting = self._backlog.take()
         if waiting is None:
             raise AssertionError("unreachable: something was ready")
         task = prepare(Task(waiting.place, waiting.chunk, self._reports.collect))
-        task.sequence, task.key, task.worker = waiting.sequence, waiting.key, 1 + number % self._workers
-        self._current[number] = task
-        perform(task, waiting)
+        task.sequence, task.key = waiting.sequence, waiting.key
+        task.worker, task.started = 1 + self._taken % self._workers, self._simulation.clock.now()
+        call = self._begin(task)
+        if waiting.ended:  # inputs whose runs had ended when they were taken are not begun
+            task.results = [None] * len(task.data)
+        else:
+            self._perform_next(call)
 
-    def _finish(self, number: int) -> None:
-        task = self._current.pop(number)
+    def _begin(self, task: Task | PullTask) -> Call:
+        self._taken += 1
+        call = self._simulation.begin(self, task)
+        self._current.append(call)
+        return call
+
+    def _perform_next(self, call: Call) -> None:
+        """Perform the next message of a group, as the body would in its loop."""
+        task = call.task
+        assert isinstance(task, Task)  # a pull is performed at once
+        index = len(task.results)
+        alone = Group(task.data[index : index + 1], lambda _group: self._reports.collect(task))
+        alone.messages, alone.operation = task.messages[index : index + 1], task.operation
+        alone.state, alone.fed = task.state, task.fed
+        alone.log = _Entries(task, index)  # type: ignore[assignment]
+        call.due = self._simulation.clock.perform(lambda: task.place.declaration.body.perform(alone))
+        task.failed = task.failed or alone.failed
+        task.results += alone.results
+        result = alone.results[0]
+        if type(result) is Failure and isinstance(result.error, SystemExit | KeyboardInterrupt):
+            task.stop = True
+
+    def finish(self, call: Call) -> None:
+        """Bring what a call has, and what it has not begun back in front."""
+        task = call.task
+        self._simulation.end(call)
+        self._current.remove(call)
         task.finished = True
         if isinstance(task, PullTask):
             self._post(self._reports.report_pull, task)
             return
+        rest = rest_of(task)
+        if rest is not None:
+            self._backlog.put_back(Waiting(task.place, rest, task.sequence + len(task.results), task.key))
         self._post(self._reports.report, task)
         if task.key is not None:
             self._backlog.release(task.key)
 
+    # -- the contract
+
     def unreported(self) -> list[tuple[str, Chunk, int]]:
         found = [(waiting.place.name, waiting.chunk, 0) for waiting in self._backlog]
-        tasks = [task for task in self._current.values() if isinstance(task, Task)]
+        tasks = [call.task for call in self._current if isinstance(call.task, Task)]
         return found + [(task.place.name, task.chunk, task.reported) for task in tasks]
 
     def in_work(self) -> list[Task | PullTask]:
-        """Return nothing: of a call nothing is seen before it is chosen to finish."""
-        return []
+        """Return what is performed in groups; of a single call nothing is seen before it is chosen to finish."""
+        return [call.task for call in self._current] if self._simulation.group > 1 else []
 
     def thread_idents(self) -> list[int]:
         return []
 
     def stop(self) -> None:
         self._stopped = True
+        for call in self._current:
+            self._simulation.end(call)
 
     def join(self, _seconds: float) -> tuple[str, ...]:
         return ()
 
 
-def simulated(seed: int = 0) -> Seams:
-    """Return seams for a runtime on one thread, with a fake clock and a seeded choice of what happens next."""
-    rng = random.Random(seed)  # noqa: S311 - to be repeatable is the point
-    simulation = Simulation(rng.randrange)
-    return Seams(clock=simulation.clock, rng=rng, executors=simulation.executors, simulation=simulation)
+def simulated(
+    seed: int | None = None,
+    *,
+    deviations: Mapping[int, int] | None = None,
+    faults: int = 0,
+    group: int = 1,
+) -> Seams:
+    """Return seams for a runtime on one thread, with a fake clock: what happens next is a seeded choice, or as told.
+
+    Args:
+        seed: of the choice; 0 if nothing is given.
+        deviations: instead of a seed: the steps at which it is not the first possibility that happens, and which one it is (as in
+            `Simulation.deviations`, or as `explore` has it printed). `{}`: first in, first out.
+        faults: so many calls may be made to fail with `SimulatedError`.
+        group: how many messages a worker takes at most.
+    """
+    if seed is not None and deviations is not None:
+        raise FlowError("simulated takes a seed or deviations, not both: deviations leave nothing to chance.")
+    rng = random.Random(seed or 0)  # noqa: S311 - to be repeatable is the point
+    choose: Choose = lambda _step, possibilities: rng.randrange(possibilities)  # noqa: E731
+    if deviations is not None:
+        choose = partial(_as_told, dict(deviations))
+    return seams_of(Simulation(choose, faults=faults, group=group), rng)
+
+
+def _as_told(deviations: Mapping[int, int], step: int, possibilities: int) -> int:
+    # One too high means the same here as one lower would: so every mapping is an order of events, and shrinks freely.
+    return deviations.get(step, 0) % possibilities
+
+
+def seams_of(simulation: Simulation, rng: random.Random | None = None) -> Seams:
+    """Return the seams of a runtime that a simulation decides about."""
+    return Seams(
+        clock=simulation.clock,
+        rng=rng or random.Random(0),  # noqa: S311 - likewise
+        executors=simulation.executors,
+        simulation=simulation,
+    )
