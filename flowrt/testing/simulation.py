@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, frozen
+from attrs import define
 
 from flowrt.bodies import Failure, Group
 from flowrt.contract import PullTask, Reports, Task
@@ -41,7 +41,7 @@ class SimulatedError(Exception):
     """What a call raises that the simulation lets fail."""
 
 
-@frozen
+@define(eq=False)
 class Possibility:
     """Something that may happen next."""
 
@@ -124,7 +124,7 @@ class Simulation:
         if chosen == engine:
             if engine_step():
                 return self._happened("engine", chosen)
-            after = after or self._possibilities(next_moment(), look)  # it may have begun to wait for time
+            after = self._possibilities(next_moment(), look)  # it may have begun to wait for time, or closed
             if not (before or after):
                 return False
             possibility = after[0] if after else before[0]
@@ -383,9 +383,10 @@ class SimulatedExecutor:
         return []
 
     def stop(self) -> None:
-        self._stopped = True
-        for call in self._current:
-            self._simulation.end(call)
+        if not self._stopped:
+            self._stopped = True
+            for call in self._current:
+                self._simulation.end(call)
 
     def join(self, _seconds: float) -> tuple[str, ...]:
         return ()
@@ -412,11 +413,12 @@ def simulated(
     rng = random.Random(seed or 0)  # noqa: S311 - to be repeatable is the point
     choose: Choose = lambda _step, possibilities: rng.randrange(possibilities)  # noqa: E731
     if deviations is not None:
-        choose = partial(_as_told, dict(deviations))
+        choose = partial(as_told, dict(deviations))
     return seams_of(Simulation(choose, faults=faults, group=group), rng)
 
 
-def _as_told(deviations: Mapping[int, int], step: int, possibilities: int) -> int:
+def as_told(deviations: Mapping[int, int], step: int, possibilities: int) -> int:
+    """Choose what deviations say, and the first possibility elsewhere."""
     # One too high means the same here as one lower would: so every mapping is an order of events, and shrinks freely.
     return deviations.get(step, 0) % possibilities
 

@@ -1,0 +1,162 @@
+"""One flow, run to its end on given inputs: as it is, or under the simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from attrs import Factory, define
+
+from flowrt.errors import FlowBuildError
+from flowrt.flow import Flow
+from flowrt.messages import Message
+from flowrt.ports import Port
+from flowrt.runs import Run
+from flowrt.runtime import FlowRuntime
+from flowrt.testing.simulation import Possibility, Simulation, seams_of, simulated
+
+Inputs = Iterable[tuple[str | Port, Any] | Message]
+FlowOrMaker = Flow | Callable[[], Flow]
+
+PATIENCE = 10.0  # seconds; arbitrary: a test that takes longer is not about one flow and a few inputs
+
+
+@define
+class Execution:
+    """What came of one run through a flow.
+
+    Attributes:
+        messages: the results, in order of arrival.
+        error: what nobody in the flow took, or what a check said.
+        trace: the simulation's, step by step.
+        deviations: what replays it.
+        calls: how many calls were handed to workers.
+    """
+
+    messages: list[Message] = Factory(list)
+    error: Exception | None = None
+    trace: Sequence[str] = ()
+    deviations: Mapping[int, int] = Factory(dict)
+    calls: int = 0
+
+
+def run_flow(
+    flow: FlowOrMaker,
+    inputs: Inputs,
+    *,
+    seed: int | None = None,
+    deviations: Mapping[int, int] | None = None,
+    schedule: str = "breadth_first",
+    parallelism: bool = True,
+    timeout: float = PATIENCE,
+) -> list[Message]:
+    """Run a flow on some inputs until nothing is left to do, and return its results in order of arrival.
+
+    Args:
+        flow: a `Flow`, or a function that makes one.
+        inputs: `(port, data)` each, or a `Message`; each starts a run of its own.
+        seed: given, the flow runs in a simulation, on this thread and in fake time; else as it is declared, on threads.
+        deviations: likewise, in the order of events they say: see `simulated`.
+        schedule: as for `FlowRuntime`.
+        parallelism: as for `FlowRuntime`.
+        timeout: seconds to wait for the end.
+
+    Raises:
+        OperationError: what nobody in the flow took (or another error of the flow); several as an `ExceptionGroup`.
+        FlowTimeoutError: it has not ended within `timeout`.
+        AssertionError: the books of a run do not balance.
+    """
+    messages = checked_inputs(inputs)
+    if seed is None and deviations is None:
+        return _on_threads(made(flow), messages, schedule, timeout, parallelism=parallelism)
+    simulation = simulated(seed, deviations=deviations).simulation
+    assert isinstance(simulation, Simulation)
+    execution = execute(flow, messages, simulation, schedule, parallelism=parallelism)
+    if execution.error is not None:
+        raise execution.error
+    return execution.messages
+
+
+def _on_threads(
+    flow: Flow, messages: list[Message], schedule: str, timeout: float, *, parallelism: bool
+) -> list[Message]:
+    results: list[Message] = []
+    with FlowRuntime(flow, name="run_flow", schedule=schedule, parallelism=parallelism) as runtime:
+        runtime.on_result(results.append)
+        runs = [runtime.process(message) for message in messages]
+        runtime.wait_idle(timeout)
+    check_ledgers(runs)
+    return results
+
+
+def execute(
+    flow: FlowOrMaker,
+    messages: list[Message],
+    simulation: Simulation,
+    schedule: str = "breadth_first",
+    *,
+    parallelism: bool = True,
+) -> Execution:
+    """Run a flow in a simulation; inputs come when the simulation chooses them."""
+    execution = Execution()
+    runs: list[Run] = []
+    try:
+        with FlowRuntime(
+            made(flow),
+            name="simulated",
+            schedule=schedule,
+            parallelism=parallelism,
+            seams=seams_of(simulation),
+        ) as runtime:
+            runtime.on_result(execution.messages.append)
+            for number, message in enumerate(messages):
+                send = partial(_send, runtime, message, runs)
+                simulation.inputs.append(Possibility(f"input {message.port}#{number}", send))
+            runtime._driver.wait_until(lambda: not simulation.inputs, None)
+            runtime.wait_idle()
+        check_ledgers(runs)
+    except FlowBuildError:
+        raise
+    except Exception as error:
+        execution.error = error
+    execution.trace, execution.deviations = simulation.trace, simulation.deviations
+    execution.calls = simulation.calls_begun
+    return execution
+
+
+def _send(runtime: FlowRuntime, message: Message, runs: list[Run]) -> None:
+    runs.append(runtime.process(message))
+
+
+def check_ledgers(runs: Iterable[Run]) -> None:
+    """Raise an AssertionError if the books of a run that is over do not balance, or something is left in it."""
+    for run in runs:
+        ledger = run.ledger
+        if not ledger.balanced or (run.done and (ledger.live or ledger.held)):
+            raise AssertionError(f"the books of a run do not balance:\n{ledger}")
+
+
+def made(flow: FlowOrMaker) -> Flow:
+    """Return the flow, or what makes it makes."""
+    found = flow if isinstance(flow, Flow) else flow() if callable(flow) else flow
+    if not isinstance(found, Flow):
+        raise FlowBuildError(
+            f"a Flow is wanted, or a function that makes one; got {type(found).__name__}. Of a runtime, give the flow it runs."
+        )
+    return found
+
+
+def checked_inputs(inputs: Inputs) -> list[Message]:
+    """Make a message of every input; `FlowBuildError` if one is none."""
+    messages = []
+    for given in inputs:
+        if isinstance(given, Message):
+            messages.append(given)
+        elif isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str | Port):
+            messages.append(Message(*given))
+        else:
+            raise FlowBuildError(
+                f'inputs are a list of (port, data), such as [(".in", 1)], or of Messages; one of them is of type {type(given).__name__}.'
+            )
+    return messages

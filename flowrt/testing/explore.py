@@ -1,0 +1,236 @@
+"""Finds an order of events under which a flow does not do what it should, and makes it as short as it gets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from attrs import frozen
+
+from flowrt.errors import FlowError, counted
+from flowrt.messages import Message
+from flowrt.testing.execution import Execution, FlowOrMaker, Inputs, checked_inputs, execute
+from flowrt.testing.simulation import Simulation, as_told
+
+Check = Callable[[list[Message]], object]
+
+SMALL = 6  # calls on workers: all their orders are at most 10,395 (1 · 3 · 5 · 7 · 9 · 11, if all may be under way at once)
+STEPS_SHOWN = 60  # arbitrary: a longer order nobody reads
+
+
+@frozen
+class Explored:
+    """What `explore` has tried.
+
+    Attributes:
+        schedules: how many different orders of events.
+        exhaustive: whether they include every order in which the calls can begin and end.
+    """
+
+    schedules: int
+    exhaustive: bool
+
+
+def explore(
+    flow: FlowOrMaker,
+    inputs: Inputs,
+    check: Check,
+    *,
+    schedules: int = 300,
+    seed: int = 0,
+    replay: Mapping[int, int] | None = None,
+    faults: int = 0,
+    schedule: str = "breadth_first",
+) -> Explored:
+    """Run a flow in many orders of events, and raise what goes wrong in the shortest of those in which something does.
+
+    The flow runs in a simulation: on this thread, in fake time, its modes and limits as declared. First in first out comes first; then, for a
+    flow that hands at most six calls over to workers, every order in which they can begin and end; then orders drawn by hypothesis, as
+    deviations from the first. A failing one is shrunk to as few deviations as possible.
+
+    Args:
+        flow: a `Flow`; or a function that makes one, for functions that keep something between calls.
+        inputs: `(port, data)` each, or a `Message`; each starts a run of its own.
+        check: is given the list of results (Messages, in order of arrival) and asserts what must hold in every order.
+        schedules: how many orders to draw.
+        seed: of the drawing; the same one draws the same orders.
+        replay: the deviations of one order to run instead, as printed with an error.
+        faults: up to so many calls are made to fail with `SimulatedError`, where the order says so.
+        schedule: as for `FlowRuntime`.
+
+    Raises:
+        AssertionError: the one of `check` itself, with the order of events, the seed and what replays it as notes. Other errors of `check`,
+            and what nobody in the flow took, likewise.
+        FlowError: the flow does different things in the same order of events.
+    """
+    trial = _Trial(flow, checked_inputs(inputs), check, faults, schedule)
+    if replay is not None:
+        trial.raise_if(trial.run(replay), f"replayed: {dict(replay)}")
+        return Explored(1, exhaustive=False)
+    widths: list[int] = []
+    undisturbed = trial.run_chosen(partial(_first, widths))
+    trial.raise_if(undisturbed, "undisturbed: first in, first out")
+    exhaustive = undisturbed.calls <= SMALL
+    for number, execution in enumerate(_all_orders(trial) if exhaustive else (), 1):
+        if execution.error is not None:
+            _raise_shortest(trial, execution.deviations, f"order {number} of all there are of the calls")
+    found = _drawn(trial, widths, schedules, seed)
+    if found is not None:
+        _raise_shortest(trial, found, f"seed {seed}, order {trial.failed_at} of up to {schedules} drawn")
+    return Explored(len(trial.orders), exhaustive)
+
+
+class _Trial:
+    """Runs the flow in one order after another, and checks what comes out."""
+
+    def __init__(
+        self, flow: FlowOrMaker, messages: list[Message], check: Check, faults: int, schedule: str
+    ) -> None:
+        self._flow = flow
+        self._messages = messages
+        self._check = check
+        self._faults = faults
+        self._schedule = schedule
+        self.orders: set[int] = set()  # hashes of traces
+        self.drawn = 0
+        self.failed_at = 0
+
+    def run(self, deviations: Mapping[int, int]) -> Execution:
+        return self.run_chosen(partial(as_told, deviations))
+
+    def run_chosen(self, choose: Callable[[int, int], int], *, eager: bool = False) -> Execution:
+        simulation = Simulation(choose, faults=self._faults, eager=eager)
+        execution = execute(self._flow, self._messages, simulation, self._schedule)
+        if execution.error is None:
+            try:
+                self._check(execution.messages)
+            except Exception as error:
+                execution.error = error
+        self.orders.add(hash(tuple(execution.trace)))
+        return execution
+
+    def fails(self, deviations: Mapping[int, int]) -> bool:
+        self.drawn += 1
+        failed = self.run(deviations).error is not None
+        if failed and not self.failed_at:
+            self.failed_at = self.drawn
+        return failed
+
+    def raise_if(self, execution: Execution, found: str) -> None:
+        """Raise the error of an execution, with how to come by it again."""
+        error = execution.error
+        if error is None:
+            return
+        steps = [name for name in execution.trace if name != "engine"]
+        more = f", and {len(steps) - STEPS_SHOWN} more" if len(steps) > STEPS_SHOWN else ""
+        options = "".join(
+            f", {name}={value!r}"
+            for name, value, usual in (
+                ("faults", self._faults, 0),
+                ("schedule", self._schedule, "breadth_first"),
+            )
+            if value != usual
+        )
+        error.add_note(f"in this order: {', '.join(steps[:STEPS_SHOWN])}{more}")
+        error.add_note(found)
+        error.add_note(
+            f"replay it: explore(flow, inputs, check, replay={dict(sorted(execution.deviations.items()))}{options})"
+        )
+        raise error
+
+
+def _all_orders(trial: _Trial) -> Iterator[Execution]:
+    """Run every order in which the calls can begin and end, depth first, each from the start."""
+    path: list[int] = []
+    while True:
+        widths: list[int] = []
+        taken = list(path)
+
+        def choose(
+            _step: int, possibilities: int, widths: list[int] = widths, taken: list[int] = taken
+        ) -> int:
+            if len(widths) == len(taken):
+                taken.append(0)
+            widths.append(possibilities)
+            return taken[len(widths) - 1]
+
+        yield trial.run_chosen(choose, eager=True)
+        del taken[len(widths) :]
+        while taken and taken[-1] + 1 >= widths[len(taken) - 1]:
+            taken.pop()
+        if not taken:
+            return
+        taken[-1] += 1
+        path = taken
+
+
+def _first(widths: list[int], step: int, possibilities: int) -> int:
+    """Choose the first possibility, and write down how many there were."""
+    widths += [1] * (step - len(widths)) + [possibilities]
+    return 0
+
+
+def _drawn(trial: _Trial, widths: list[int], schedules: int, seed: int) -> Mapping[int, int] | None:
+    """Have hypothesis draw deviations from an order with so many possibilities at each step; return some that fail, shrunk."""
+    hypothesis = _hypothesis()
+    some = hypothesis.strategies
+    # What is late makes an order longer than the undisturbed one: as much again, with the same possibilities, is enough to draw from.
+    choices = [(step, choice) for step, width in enumerate(widths + widths) for choice in range(1, width)]
+    if not choices:
+        return None
+    deviations = some.lists(some.sampled_from(choices), unique_by=lambda each: each[0]).map(dict)
+    settings = hypothesis.settings(
+        max_examples=schedules,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    try:
+        found: Mapping[int, int] = hypothesis.find(
+            deviations,
+            trial.fails,
+            settings=settings,
+            random=random.Random(seed),  # noqa: S311 - to be repeatable is the point
+        )
+    except hypothesis.errors.NoSuchExample:
+        return None
+    return found
+
+
+def _hypothesis() -> Any:
+    try:
+        import hypothesis  # noqa: PLC0415 - only who explores needs it
+        import hypothesis.strategies  # noqa: PLC0415
+    except ImportError as error:
+        raise FlowError(
+            'explore draws orders of events with hypothesis, which is not installed: pip install "flowrt[testing]".'
+        ) from error
+    return hypothesis
+
+
+def _raise_shortest(trial: _Trial, deviations: Mapping[int, int], found: str) -> None:
+    shortest = _shortest(trial, dict(trial.run(deviations).deviations))
+    number = counted(len(shortest), "deviation")
+    trial.raise_if(trial.run(shortest), f"{found}; shrunk to {number} from first in, first out")
+    raise FlowError(
+        "the flow failed in an order of events, and did not fail when that was repeated: its functions keep something from one run to the next, or "
+        "depend on time or chance. Give explore a function that makes the flow with new functions, and seed what is random."
+    )
+
+
+def _shortest(trial: _Trial, deviations: dict[int, int]) -> dict[int, int]:
+    """Leave out and lower deviations as long as the order still fails."""
+    shrunk = True
+    while shrunk:
+        shrunk = False
+        for step in sorted(deviations, reverse=True):
+            fewer = {other: choice for other, choice in deviations.items() if other != step}
+            lower = [{**deviations, step: choice} for choice in range(1, deviations[step])]
+            for candidate in (fewer, *lower):
+                if trial.run(candidate).error is not None:
+                    deviations = candidate
+                    shrunk = True
+                    break
+    return deviations
