@@ -132,15 +132,7 @@ class Closer:
         if (
             not driver.stopped
         ):  # an operation on the engine's thread does not return: whoever waits is told from here
-            driver.stopped = True
-            for run in list(driver.engine.books.runs):
-                self._discarded += sum(scope.live + scope.held for scope in (run, *list(run.open_scopes)))
-                run.ended = True
-                run.handle.tell_finished(FlowStoppedError(text))
-            for executor in driver.executors.all():
-                executor.stop()
-            driver.on_stop()
-            driver.wake_all()
+            self._discarded += driver.give_up(FlowStoppedError(text))
         return self._report(GRACE)
 
     def _abandon(self, text: str) -> None:

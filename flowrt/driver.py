@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from flowrt.inbox import Inbox, Seams, ThreadLike, Wakers
 
 if TYPE_CHECKING:
     from flowrt.contract import Executors
+    from flowrt.engine import RunHandle
 
 CALLS_PER_STEP = (
     1_000  # of the inbox between two turns, so that a flood of input cannot keep messages from moving
@@ -48,6 +50,9 @@ class Driver:
         self.next_number = count(1).__next__  # of a run
         self.on_stop: Callable[[], None] = lambda: None
         self.has_room: Callable[[], bool] = lambda: True
+        self.left_open: deque[RunHandle] = (
+            deque()
+        )  # runs whose sender could not say that their input has ended
         self._own_thread = own_thread
         self._owner = seams.lock()
         self._owner_ident: int | None = None
@@ -153,6 +158,11 @@ class Driver:
         engine = self.engine
         if engine.not_before is not None:
             return False
+        if self.left_open:
+            left = self.left_open.popleft()
+            if left.books is not None:
+                engine.end_input(left.books)
+            return True
         if engine.books.runs:
             if not (self.inbox.empty() and engine.stalled()):
                 return False
@@ -238,23 +248,57 @@ class Driver:
             self.finish()
 
     def finish(self) -> None:
-        """Engine's thread: end the loop, let the workers go, wake everybody."""
+        """Engine's thread: end the loop, let the workers go, wake everybody; each of it, whatever the rest raises."""
         self.stopped = True
-        while (
-            call := self.inbox.take()
-        ) is not None:  # posted while nobody had told yet: it is refused, not lost
+        for step in (
+            self._take_the_rest,
+            *(executor.stop for executor in self.executors.all()),
+            self.on_stop,
+            self._tell_idle,
+            self.engine.forget,
+            self.changed.wake,
+            self.room.wake,
+            self.ended.wake,
+        ):
             try:
-                call[0](*call[1])
+                step()
             except (KeyboardInterrupt, SystemExit) as error:
                 self.fatal = self.fatal or error
             except BaseException as error:
                 self.fatal = self.fatal or internal_error(error)
+
+    def _take_the_rest(self) -> None:
+        """Make the calls that were posted while nobody had told yet: input is refused, not lost."""
+        failed: BaseException | None = None
+        while (call := self.inbox.take()) is not None:
+            try:
+                call[0](*call[1])
+            except BaseException as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def give_up(self, reason: FlowError) -> int:
+        """Any thread: the engine does not return, or cannot be told; tell whoever waits from here. Return what it still had."""
+        self.stopped = True
+        given_up = 0
+        for run in list(self.engine.books.runs):
+            given_up += sum(scope.live + scope.held for scope in (run, *list(run.open_scopes)))
+            run.ended = True
+            run.handle.tell_finished(reason)
         for executor in self.executors.all():
             executor.stop()
         self.on_stop()
-        self._tell_idle()
-        self.engine.forget()
         self.wake_all()
+        return given_up
+
+    def crash(self, error: FlowError) -> None:
+        """Any thread: stop at once, for a fault in flowrt itself."""
+        try:
+            self.post(self.halt, error)
+        except BaseException:
+            self.fatal = self.fatal or error
+            self.give_up(error)
 
     def stopped_error(self) -> FlowStoppedError:
         """Make the error of whoever came too late."""
@@ -305,16 +349,16 @@ class Driver:
             event = wakers.enlist()
             self.ended.enlist(event)
             try:
-                if ready() or self.stopped:
-                    break
+                if ready():  # what it has seen is what it says: room comes and goes
+                    return True
                 remaining = None if deadline is None else deadline - self.seams.clock.now()
-                if remaining is not None and remaining <= 0:
-                    break
+                if self.stopped or (remaining is not None and remaining <= 0):
+                    return ready()
                 event.wait(remaining)
             finally:
                 wakers.leave(event)
                 self.ended.leave(event)
-        return ready()
+        return True
 
     def _work(self, ready: Callable[[], bool], deadline: float | None) -> bool:
         """Be the engine until `ready()`; say whether that was possible."""

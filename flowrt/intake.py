@@ -72,7 +72,14 @@ class Intake:
                     if run.done:  # it was cancelled, or failed past a bound: whoever waits for it is told
                         return
         finally:
+            self._post_end(run)
+
+    def _post_end(self, run: Run) -> None:
+        try:
             self._driver.post(self._end, run)
+        except BaseException:
+            self._driver.left_open.append(run)  # the engine sees it when it has nothing else to do
+            raise
 
     def _load(self) -> int:
         return sum(list(self._posted.values())) - self._taken + self._driver.engine.books.outside.live

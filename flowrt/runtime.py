@@ -165,9 +165,9 @@ class FlowRuntime:
                 self._changed = False
                 error.add_note("The change was not made; the flow goes on as it was.")
             raise
-        self._built = self._flow.contents()
-        self._changed = False
         self._driver.post(self._engine.change, definition)
+        self._built = self._flow.contents()
+        self._changed = False  # last: what was not posted is compiled again
 
     # -- input
 
@@ -336,7 +336,7 @@ class FlowRuntime:
 
     def _crash(self, error: BaseException) -> None:
         """Any thread: flowrt itself failed on a worker."""
-        self._driver.post(self._driver.halt, error if isinstance(error, FlowError) else internal_error(error))
+        self._driver.crash(error if isinstance(error, FlowError) else internal_error(error))
 
     # -- looking at it
 

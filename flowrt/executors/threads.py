@@ -138,11 +138,11 @@ class ThreadPool:
         return taken
 
     def _work(self, number: int) -> None:
-        event = self._seams.event()
-        self._events.append(event)
         ident = threading.get_ident()
         self._idents.add(ident)
         try:
+            event = self._seams.event()
+            self._events.append(event)
             while True:
                 taken = self._take(event)
                 if isinstance(taken, Waiting):
