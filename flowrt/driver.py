@@ -243,7 +243,8 @@ class Driver:
         """Any thread: where no input ever came there is no engine, and nothing to drain."""
         with self._lock:
             unstarted = not self.started and not self.stopped
-            self.stopped = self.stopped or unstarted
+            if unstarted:
+                self.stopped = True
         if unstarted:
             self.finish()
 
@@ -338,10 +339,13 @@ class Driver:
                 return ready()
             if deadline is not None and clock.now() >= deadline:
                 return ready()
-            if not self._work(ready, deadline):
+            if not self._work(ready, deadline):  # somebody else is the engine just now
+                look = clock.now() + LONGEST_LOOK
                 self._wait(
-                    ready, clock.now() + LONGEST_LOOK, self.changed
-                )  # somebody else is the engine just now
+                    lambda: ready() or not self._owner.locked(),
+                    look if deadline is None else min(look, deadline),
+                    self.changed,
+                )
         return True
 
     def _wait(self, ready: Callable[[], bool], deadline: float | None, wakers: Wakers) -> bool:
