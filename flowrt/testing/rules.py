@@ -1,0 +1,154 @@
+"""The rules that operations and executors keep, by number; and what is raised when one is broken.
+
+`check_operation` and `check_executor` check them; they need no test framework. The numbers are those of the project's list of rules, which
+follows Reactive Streams: a number is never used again for something else.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+OPERATIONS = "check_operation"
+EXECUTORS = "check_executor"
+
+
+@frozen
+class Rule:
+    """One rule.
+
+    Attributes:
+        number: "R1" and so on.
+        sentence: what holds.
+        checked_by: the functions of the kit that look whether it does.
+        why_not: for a rule that none checks: why, or what it comes with.
+    """
+
+    number: str
+    sentence: str
+    checked_by: tuple[str, ...] = ()
+    why_not: str = ""
+
+
+_BOTH = (OPERATIONS, EXECUTORS)
+
+RULES = (
+    Rule(
+        "R1",
+        "Never more at once than was asked for: process() waits while `capacity` messages are live, and parallel(n) makes n calls at a "
+        "time while there is work for n.",
+        (EXECUTORS,),
+    ),
+    Rule(
+        "R2",
+        "Every message is performed and reported once; what an operation emits leaves during its call, in the context of the message "
+        "that caused it.",
+        _BOTH,
+    ),
+    Rule(
+        "R3",
+        "Calls of an operation that is not parallel, or of one key, never overlap, and only the engine's thread takes outcomes.",
+        (EXECUTORS,),
+    ),
+    Rule(
+        "R4",
+        "A call that raises fails its message, once, and what it emitted before goes on; SystemExit and KeyboardInterrupt stop the "
+        "runtime and are raised to the caller.",
+        _BOTH,
+    ),
+    Rule(
+        "R5",
+        "What was put in comes to an end: its run is done, its ledger balances, and nothing is live or held.",
+        _BOTH,
+    ),
+    Rule("R6", "Nothing is reported once close() has returned.", (EXECUTORS,)),
+    Rule(
+        "R7",
+        "No call starts once its run was given up or close() has returned; a thread that has not come back by then is named in the "
+        "report, and no other is left.",
+        _BOTH,
+    ),
+    Rule(
+        "R8",
+        "A flow is built whole, of operations that fulfil the contract, or one FlowBuildError lists all its faults.",
+        (OPERATIONS,),
+    ),
+    Rule(
+        "R9",
+        "An operation keeps its state per place, and one object works in one running runtime at a time.",
+        (OPERATIONS,),
+    ),
+    Rule(
+        "R10",
+        "Messages arrive in the order their mode promises; every receiver of a stream gets the same, and nobody changes it.",
+        _BOTH,
+    ),
+    Rule("R11", "Subscribers may call process() and close().", (EXECUTORS,)),
+    Rule(
+        "R12",
+        "What is in flight when a run is cancelled or a runtime closed is delivered or discarded, and forgotten; other runs go on; "
+        "nothing is ever raised in a thread of a worker.",
+        _BOTH,
+    ),
+    Rule(
+        "R13",
+        "A subscriber that raises is contained: on_exception is told, else whoever closes, and the flow goes on.",
+        (EXECUTORS,),
+    ),
+    Rule(
+        "R14",
+        "Nothing nests: process() inside a call is queued, and the depth of the stack depends on no number of messages.",
+        (EXECUTORS,),
+    ),
+    Rule("R15", "submit() returns at once: the engine goes on while all workers are busy.", (EXECUTORS,)),
+    Rule(
+        "R16",
+        "close() may be called any number of times, from any thread, also at once; it comes back within its deadline.",
+        (EXECUTORS,),
+    ),
+    Rule(
+        "R17",
+        "process() after close() raises FlowStoppedError at once, and nothing is performed.",
+        (EXECUTORS,),
+    ),
+    Rule(
+        "R18",
+        "A number of workers or messages below 1, or that is none, is refused where it is given, with a text that says so.",
+        (EXECUTORS,),
+    ),
+    Rule("R19", "After close() nothing holds a message or the state of an operation.", _BOTH),
+    Rule("R20", "Counters never overflow.", why_not="Untested: they are Python's ints, which have no end."),
+    Rule(
+        "R21",
+        "Workers start all or not at all, and each has a deadline of its own to stop.",
+        why_not="Comes with worker processes; of threads, R7 and R16 say what there is to say.",
+    ),
+    Rule(
+        "R22",
+        "A worker that dies is replaced, but not without end.",
+        why_not="Comes with worker processes: a thread does not die of what it performs.",
+    ),
+    Rule(
+        "R23",
+        "Failures make room: what comes before an operation that fails does not wait for what will never come.",
+        (EXECUTORS,),
+    ),
+    Rule("R24", "An operation brings forth the same on every executor.", (OPERATIONS,)),
+)
+
+_by_number = {rule.number: rule for rule in RULES}
+
+
+class RuleViolation(AssertionError):  # noqa: N818 - it is one of a rule, and says which; `error` is what caused it
+    """An operation or an executor breaks a rule. It is an `AssertionError`, so that any test framework counts it as a failure.
+
+    Attributes:
+        rule: its number, "R3".
+        seen: what was seen.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, rule: str, seen: str, remedy: str) -> None:
+        super().__init__(f"{rule} is broken. {_by_number[rule].sentence} Seen: {seen} {remedy}")
+        self.rule = rule
+        self.seen = seen
+        self.remedy = remedy

@@ -1,0 +1,425 @@
+"""Little flows that show whether an executor performs and reports as it must: for `check_executor`."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from flowrt.container import FlowOperationContainer
+from flowrt.errors import FlowError, FlowTimeoutError, OperationError
+from flowrt.runs import Run
+from flowrt.testing.calls import Calls
+from flowrt.testing.rules import RuleViolation
+from flowrt.testing.trials import GLANCE, Trial, Trials
+
+MESSAGES = 40  # arbitrary: several groups for each of a few workers
+KEYS = 3
+WORKERS = 3
+ROUNDS = 200  # deep enough for a stack to show, and to overflow if it takes five frames a round
+FRAMES = 30  # by how much the stack may differ between two calls: a continuation, an emitter, a generator
+
+REPORT_ALL = "Perform every message that was submitted, and report every group that was performed."
+WAKE_ALL = "Wake a worker for each piece of work, as long as there are workers."
+
+MODES: dict[str, Callable[[FlowOperationContainer], FlowOperationContainer]] = {
+    "async": lambda container: container.make_async(),
+    "parallel": lambda container: container.make_parallel(WORKERS),
+    "ordered": lambda container: container.make_parallel(WORKERS, ordered=True),
+    "keyed": lambda container: container.make_parallel(WORKERS, by_key=key_of),
+}
+
+
+def key_of(number: int) -> int:
+    """Return the key of a number in keyed flows."""
+    return number % KEYS
+
+
+def same(data: Any) -> Any:
+    """Return what is given."""
+    return data
+
+
+def calls_in(mode: str) -> Calls:
+    """Watch the calls of an operation in a mode."""
+    if mode == "keyed":
+        return Calls(key=key_of)
+    return Calls(1 if mode == "async" else WORKERS)
+
+
+def few_calls(calls: Calls) -> str:
+    """Say that there were not as many calls at once as there might have been."""
+    return f"a parallel({calls.at_once}) operation, with more than that waiting, made {calls.most} calls at a time."
+
+
+def stays_free(trials: Trials) -> None:
+    """R15: while all workers are busy, the engine does what needs none."""
+    if not trials.can_block:
+        return
+    for mode in ("async", "parallel"):
+        calls = calls_in(mode)
+        with trials.new() as trial:
+            gate = trial.gate()
+            operations = FlowOperationContainer().add_func("slow", calls.of(gate))
+            MODES[mode](operations).add_func("quick", same)
+            runtime = trial.run_flow(operations, ".in -> slow -> .out", ".quick -> quick -> .out")
+            runs = [runtime.process(".in", number) for number in range(2 * WORKERS)]
+            trial.came(calls.entered, "R5", "a message was never performed.", REPORT_ALL, calls)
+            trial.came(calls.full, "R1", few_calls(calls), WAKE_ALL, calls)
+            trial.done(
+                runtime.process(".quick"),
+                "R15",
+                f"while every worker of a {mode} operation was busy, a sync operation got no turn.",
+                "submit() puts the work into a backlog and returns; workers take it from there.",
+                calls,
+            )
+            gate.open()
+            for run in runs:
+                _done(trial, run, calls)
+
+
+def one_at_a_time(trials: Trials) -> None:
+    """R3: calls of an async operation do not overlap."""
+    _do_not_overlap(trials, "async", list(range(3)))
+
+
+def one_of_a_key_at_a_time(trials: Trials) -> None:
+    """R3: calls of one key do not overlap."""
+    _do_not_overlap(trials, "keyed", [0, KEYS, 2 * KEYS, 1])
+
+
+def _do_not_overlap(trials: Trials, mode: str, numbers: list[int]) -> None:
+    calls = calls_in(mode)
+
+    def wait_for_another(number: int) -> int:
+        if trials.can_block:
+            calls.crowded.wait(GLANCE)
+        return number
+
+    with trials.new() as trial:
+        operations = MODES[mode](FlowOperationContainer().add_func("work", calls.of(wait_for_another)))
+        runtime = trial.run_flow(operations, ".in -> work -> .out")
+        run = runtime.process_many(".in", numbers)
+        _done(trial, run, calls)
+        if mode == "async":
+            _check_trace(trial, "work", 1)
+
+
+def calls_as_many_as_asked(trials: Trials) -> None:
+    """R1: parallel(n) makes n calls at a time, and `capacity` messages are the most that are let in."""
+    calls = calls_in("parallel")
+
+    def gather_round(number: int) -> int:
+        if trials.can_block and calls.full.wait(trials.patience):
+            calls.crowded.wait(GLANCE)
+        return number
+
+    with trials.new() as trial:
+        operations = MODES["parallel"](FlowOperationContainer().add_func("work", calls.of(gather_round)))
+        runtime = trial.run_flow(operations, ".in -> work -> .out")
+        run = runtime.process_many(".in", range(2 * WORKERS + 1))
+        if trials.can_block:
+            trial.came(calls.full, "R1", few_calls(calls), WAKE_ALL, calls)
+        _done(trial, run, calls)
+        _check_trace(trial, "work", WORKERS)
+    if trials.can_block:
+        _lets_in_no_more_than_capacity(trials)
+
+
+def _lets_in_no_more_than_capacity(trials: Trials) -> None:
+    with trials.new() as trial:
+        gate = trial.gate()
+        operations = FlowOperationContainer().add_func("slow", gate).make_async()
+        runtime = trial.run_flow(operations, ".in -> slow -> .out", capacity=2)
+        runs = [runtime.process(".in", number) for number in range(2)]
+        try:
+            runtime.process(".in", 2, timeout=GLANCE)
+        except FlowTimeoutError:
+            pass
+        else:
+            raise RuleViolation(
+                "R1", "capacity=2 let a third message in.", "Report a message when it is done, not before."
+            )
+        gate.open()
+        for run in runs:
+            _done(trial, run)
+
+
+def _check_trace(trial: Trial, operation: str, at_once: int) -> None:
+    """In a simulation calls overlap when one starts before another has finished."""
+    busy = most = 0
+    for step in getattr(trial.simulation, "trace", ()):
+        what, _, which = step.partition(" ")
+        if which.rpartition("#")[0] == operation:
+            busy += 1 if what == "start" else -1
+            most = max(most, busy)
+    if most > at_once:
+        raise RuleViolation(
+            "R3" if at_once == 1 else "R1",
+            f"{most} calls of an operation that may have {at_once} at a time were under way at once.",
+            "Start a call only when fewer than that are under way.",
+        )
+
+
+def performs_all_once_and_in_order(trials: Trials) -> None:
+    """R2, R5, R10: every message once, in the order the mode promises, the same to every receiver."""
+    for mode, make in MODES.items():
+        calls = calls_in(mode)
+        with trials.new() as trial:
+            operations = make(FlowOperationContainer().add_func("work", calls.of(same)))
+            runtime = trial.run_flow(operations, ".in -> work -> .out", "work -> .copy")
+            run = runtime.process_many(".in", range(MESSAGES))
+            _done(trial, run, calls)
+            ports: dict[str, list[int]] = {"out": [], "copy": []}
+            for message in run.results():
+                ports[message.port.name].append(message.data)
+            out = ports["out"]
+            _same_items(out, list(range(MESSAGES)), f"a {mode} operation")
+            _balanced(run)
+            if out != ports["copy"]:
+                raise RuleViolation(
+                    "R10",
+                    f"two receivers of a {mode} operation got its results in different orders.",
+                    "Report a group once, and do not change what was reported.",
+                )
+            if not _in_order(out, mode):
+                raise RuleViolation(
+                    "R10",
+                    f"the results of a {mode} operation left in another order than its inputs came.",
+                    "Take work in the order in which it was submitted, and report it in the order in which it was taken.",
+                )
+
+
+def _in_order(numbers: list[int], mode: str) -> bool:
+    if mode == "parallel":
+        return True
+    if mode == "keyed":
+        by_key = [[number for number in numbers if key_of(number) == key] for key in range(KEYS)]
+        return all(of_key == sorted(of_key) for of_key in by_key)
+    return numbers == sorted(numbers)
+
+
+def performs_actions_and_generators(trials: Trials) -> None:
+    """R2, R5: what actions emit and generators yield arrives, once."""
+
+    def twice(number: int, emit: Callable[[int], None]) -> None:
+        emit(number)
+        emit(number)
+
+    def several(number: int) -> Iterator[int]:
+        for _ in range(5):
+            yield number
+
+    for mode in ("async", "parallel"):
+        with trials.new() as trial:
+            operations = FlowOperationContainer()
+            MODES[mode](operations.add_action("twice", twice))
+            MODES[mode](operations.add_generator("several", several))
+            runtime = trial.run_flow(operations, ".in -> twice -> several -> .out")
+            run = runtime.process_many(".in", range(10))
+            _done(trial, run)
+            _same_items(
+                run.values(), [number for number in range(10) for _ in range(10)], f"{mode} operations"
+            )
+            _balanced(run)
+
+
+def fails_what_raises(trials: Trials) -> None:
+    """R4: one failure for each call that raises, and everything else goes on."""
+    inputs = range(MESSAGES)
+    bad = [number for number in inputs if number % 5 == 3]
+
+    def refuse_some(number: int, emit: Callable[[int], None]) -> None:
+        emit(number)
+        if number in bad:
+            raise LookupError
+
+    def refuse(number: int) -> int:
+        if number in bad:
+            raise LookupError
+        return number
+
+    for mode in ("async", "parallel", "ordered"):
+        for operation in ("function", "action"):
+            calls = calls_in(mode)
+            with trials.new() as trial:
+                operations = FlowOperationContainer()
+                if operation == "function":
+                    operations.add_func("work", calls.of(refuse))
+                else:
+                    operations.add_action("work", refuse_some)
+                MODES[mode](operations)
+                runtime = trial.run_flow(operations, ".in -> work -> .out")
+                run = runtime.process_many(".in", inputs)
+                trial.done(
+                    run, "R4", "a call that raised was never reported.", "Report it like any other.", calls
+                )
+                _all_failed(run, bad, mode)
+                results = sorted(message.data for message in _results_of(run) if message.data is not None)
+                expected = list(inputs) if operation == "action" else [n for n in inputs if n not in bad]
+                if results != expected:
+                    raise RuleViolation(
+                        "R4",
+                        f"beside {len(bad)} calls that raised, {len(results)} messages left a {mode} {operation} and not {len(expected)}.",
+                        "Leave the results and the log of a group alone.",
+                    )
+                _balanced(run)
+
+
+def _all_failed(run: Run, bad: list[int], mode: str) -> None:
+    failed = Counter[Any]()
+    for error in run.failures:
+        told = isinstance(error, OperationError) and isinstance(error.__cause__, LookupError)
+        if not told or error.message is None:  # type: ignore[attr-defined]
+            raise RuleViolation(
+                "R4",
+                f"a call raised LookupError, and the run got {type(error).__qualname__} from {type(error.__cause__).__qualname__}.",
+                "Leave what was raised in its place among the results, as a Failure.",
+            )
+        failed[error.message.data] += 1  # type: ignore[attr-defined]
+    if failed != Counter(bad):
+        raise RuleViolation(
+            "R4",
+            f"{len(bad)} calls of a {mode} operation raised, and {failed.total()} failures of {len(failed)} messages were told.",
+            "Leave what was raised in its place among the results, as a Failure.",
+        )
+
+
+def stops_at_system_exit(trials: Trials) -> None:
+    """R4: SystemExit stops the runtime and is raised to who waits."""
+    for mode in ("async", "parallel"):
+        with trials.new() as trial:
+
+            def leave(_number: int) -> None:
+                raise SystemExit(3)
+
+            operations = MODES[mode](FlowOperationContainer().add_func("leave", leave))
+            runtime = trial.run_flow(operations, ".in -> leave -> .out")
+            run = runtime.process(".in", 1)
+            remedy = "Catch BaseException around each call, and leave it among the results as a Failure."
+            try:
+                run.wait(trial.patience)
+            except SystemExit:
+                trial.check()
+                continue
+            except FlowError as error:
+                came = f"{type(error).__qualname__} was"
+            else:
+                came = "nothing was"
+            trial.check()
+            raise RuleViolation(
+                "R4", f"a {mode} call raised SystemExit, and {came} raised to who waited.", remedy
+            )
+
+
+def keeps_the_stack_flat(trials: Trials) -> None:
+    """R14: neither many messages, nor a long way, nor process() inside a call makes the stack deep."""
+    calls = Calls(WORKERS)
+    with trials.new() as trial:
+        work = FlowOperationContainer().add_func("work", calls.of(same)).make_parallel(WORKERS, by_key=same)
+        run = trial.run_flow(work, ".in -> work -> .out").process_many(".in", range(ROUNDS))
+        _flat(trial, run, calls, "messages of different keys")
+
+    rounds = Calls()
+
+    def count_down(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
+        with rounds.call(number):
+            (again if number else done)(number - 1)
+
+    with trials.new() as trial:
+        loop = FlowOperationContainer().add_action("loop", count_down).make_async()
+        run = trial.run_flow(loop, ".in -> loop", "loop.again -> loop", "loop.done -> .out").process(
+            ".in", ROUNDS
+        )
+        _flat(trial, run, rounds, "rounds of a feedback loop")
+
+    nested = Calls()
+    over = threading.Event()
+    with trials.new() as trial:
+
+        def start_another(number: int) -> int:
+            with nested.call(number):
+                if number:
+                    runtime.process(".in", number - 1)
+                else:
+                    over.set()
+            return number
+
+        start = FlowOperationContainer().add_func("start", start_another).make_async()
+        runtime = trial.run_flow(start, ".in -> start -> .out")
+        run = runtime.process(".in", ROUNDS)
+        _flat(trial, run, nested, "inputs, each sent from inside the call before")
+        runtime.wait_idle(trial.patience)
+        _flat(trial, run, nested, "inputs, each sent from inside the call before")
+        if not over.is_set():
+            raise RuleViolation("R5", "an input sent from inside a call was never performed.", REPORT_ALL)
+
+
+def _flat(trial: Trial, run: Run, calls: Calls, what: str) -> None:
+    _done(trial, run, calls)
+    deepest = max(calls.depths) - min(calls.depths)
+    if deepest > FRAMES:
+        raise RuleViolation(
+            "R14",
+            f"within {calls.number} {what} the stack grew by {deepest} frames.",
+            "A worker loops: it returns from one piece of work before it takes the next.",
+        )
+
+
+def makes_room_for_what_failed(trials: Trials) -> None:
+    """R23: messages that fail make room for those that follow."""
+
+    def refuse(_number: int) -> None:
+        raise LookupError
+
+    with trials.new() as trial:
+        operations = FlowOperationContainer().add_func("refuse", refuse).make_async()
+        runtime = trial.run_flow(operations, ".in -> refuse -> .out", capacity=2)
+        remedy = "Report calls that raised like others."
+        try:
+            run = runtime.process_many(".in", range(20), timeout=trial.patience)
+        except FlowTimeoutError as error:
+            trial.check()
+            raise RuleViolation(
+                "R23", "behind messages that failed, input waited for room without end.", remedy
+            ) from error
+        trial.done(run, "R23", "a run whose messages all failed did not end.", remedy)
+
+
+# -- what was seen
+
+
+def _done(trial: Trial, run: Run, *calls: Calls) -> None:
+    seen = "a run did not end: a message was not performed, or what became of it not reported."
+    trial.done(run, "R5", seen, REPORT_ALL, *calls)
+
+
+def _results_of(run: Run) -> list[Any]:
+    results = []
+    try:
+        for message in run.results():
+            results.append(message)  # noqa: PERF402 - what comes before the failure is kept
+    except OperationError:
+        pass
+    return results
+
+
+def _same_items(found: list[int], expected: list[int], what: str) -> None:
+    more, less = Counter(found) - Counter(expected), Counter(expected) - Counter(found)
+    if more:
+        raise RuleViolation(
+            "R2",
+            f"{more.total()} results of {what} came more often than they should.",
+            "Report a group once.",
+        )
+    if less:
+        raise RuleViolation(
+            "R5", f"{less.total()} of {len(expected)} results of {what} never came.", REPORT_ALL
+        )
+
+
+def _balanced(run: Run) -> None:
+    ledger = run.ledger
+    if not ledger.balanced or ledger.live or ledger.held:
+        raise RuleViolation("R5", f"the ledger of a run that is done does not balance:\n{ledger}", REPORT_ALL)
