@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ class Driver:
         self.changed = Wakers(seams)  # a result of any run, idleness
         self.room = Wakers(seams)
         self.ended = Wakers(seams)
+        self._wakes = self.changed.wake, self.room.wake, self.ended.wake
         self.closing = False  # no input is taken any more
         self.stopped = False
         self.fatal: BaseException | None = None
@@ -107,6 +109,7 @@ class Driver:
                 while not self.stopped:
                     if not self.step() and not self.stopped:
                         self._rest(None)
+                self._write_off()
             finally:
                 self._owner_ident = None
 
@@ -228,14 +231,16 @@ class Driver:
         if self.stopped:
             return
         self.fatal = self.fatal or error
+        reason: FlowError = FlowStoppedError(
+            f'runtime "{self.name}" was stopped by {type(error).__qualname__}.'
+        )
+        reason.__cause__ = error
+        if isinstance(error, FlowInternalError):
+            reason = error
         try:
-            reason: FlowError = FlowStoppedError(
-                f'runtime "{self.name}" was stopped by {type(error).__qualname__}.'
-            )
-            reason.__cause__ = error
-            if isinstance(error, FlowInternalError):
-                reason = error
             self.engine.abandon_all(f"the runtime was stopped by {type(error).__qualname__}", reason)
+        except BaseException:
+            self.give_up(reason)
         finally:
             self.finish()
 
@@ -251,16 +256,18 @@ class Driver:
     def finish(self) -> None:
         """Engine's thread: end the loop, let the workers go, wake everybody; each of it, whatever the rest raises."""
         self.stopped = True
-        for step in (
+        self._do_each(
             self._take_the_rest,
             *(executor.stop for executor in self.executors.all()),
             self.on_stop,
             self._tell_idle,
             self.engine.forget,
-            self.changed.wake,
-            self.room.wake,
-            self.ended.wake,
-        ):
+            *self._wakes,
+        )
+
+    def _do_each(self, *steps: Callable[[], None]) -> None:
+        """Take all steps of an end, whatever some of them raise."""
+        for step in steps:
             try:
                 step()
             except (KeyboardInterrupt, SystemExit) as error:
@@ -280,18 +287,25 @@ class Driver:
             raise failed
 
     def give_up(self, reason: FlowError) -> int:
-        """Any thread: the engine does not return, or cannot be told; tell whoever waits from here. Return what it still had."""
+        """Any thread: the engine does not return, or cannot go through its books; tell whoever waits. Return what it still had."""
         self.stopped = True
         given_up = 0
         for run in list(self.engine.books.runs):
             given_up += sum(scope.live + scope.held for scope in (run, *list(run.open_scopes)))
             run.ended = True
-            run.handle.tell_finished(reason)
-        for executor in self.executors.all():
-            executor.stop()
-        self.on_stop()
-        self.wake_all()
+            handle, run.handle = run.handle, None
+            if handle is not None:
+                handle.tell_finished(reason)
+        self._do_each(*(executor.stop for executor in self.executors.all()), self.on_stop, *self._wakes)
         return given_up
+
+    def _write_off(self) -> None:
+        """Engine's thread, as its last act: end what it had when it was given up."""
+        if self.engine.books.runs:
+            self._do_each(partial(self._discard, "the runtime was given up"))
+
+    def _discard(self, why: str) -> None:
+        self.engine.abandon_all(why, None)
 
     def crash(self, error: FlowError) -> None:
         """Any thread: stop at once, for a fault in flowrt itself."""
@@ -320,9 +334,8 @@ class Driver:
             raise self.fatal
 
     def wake_all(self) -> None:
-        self.changed.wake()
-        self.room.wake()
-        self.ended.wake()
+        for wake in self._wakes:
+            wake()
 
     # -- waiting
 
@@ -376,6 +389,8 @@ class Driver:
             try:
                 self._owner_ident = ident
                 self._work_until(ready, deadline)
+                if self.stopped:
+                    self._write_off()
             finally:
                 self._owner_ident = None
                 self._owner.release()

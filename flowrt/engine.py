@@ -409,7 +409,8 @@ class Engine:
 
     def _tell_finished(self, run: RunBooks, reason: BaseException | None) -> None:
         handle, run.handle = run.handle, None  # so that a run that is over and its handle keep nothing alive
-        handle.tell_finished(reason)
+        if handle is not None:  # else it was told when the engine was given up
+            handle.tell_finished(reason)
 
     def fail_stalled(self) -> None:
         """End what can never move, with an error that says where it is: a bug, or an operation that breaks its contract."""

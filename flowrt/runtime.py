@@ -329,6 +329,7 @@ class FlowRuntime:
         """In a forked child: its threads are not here."""
         self._driver.forked_from = parent
         self._driver.closing = self._driver.stopped = True
+        closed_in_time(self)
 
     def _stopped(self) -> None:
         closed_in_time(self)
