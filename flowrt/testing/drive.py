@@ -11,16 +11,19 @@ from flowrt.messages import Message
 from flowrt.ports import Port
 from flowrt.runtime import FlowRuntime
 from flowrt.signatures import shape_of
+from flowrt.testing.simulation import simulated
 
 
-def drive(operation: Any, *inputs: Any, port: str = "") -> list[Message]:
+def drive(operation: Any, *inputs: Any, port: str = "", seed: int | None = None) -> list[Message]:
     """Run one operation alone, on this thread, and return the messages it emits, in order.
 
     Args:
         operation: a function, a generator function or an action (told apart by its signature), an `Operation`, or a container
-            that holds just one; its mode is left aside.
+            that holds just one.
         inputs: data for the in-port `port`, or whole `Message`s, whose port says which in-port they are for.
         port: the in-port.
+        seed: None takes one input after the other and leaves the operation's mode aside; with a seed all inputs are sent at once, and the
+            operation works on them in its mode, in the order of events of `simulated(seed)`.
 
     Raises:
         OperationError: what the operation raises, as in a flow; the messages before it are lost to the caller.
@@ -37,19 +40,31 @@ def drive(operation: Any, *inputs: Any, port: str = "") -> list[Message]:
         for given in inputs
     ]
     emitted: list[Message] = []
-    with FlowRuntime(schedule="sync", parallelism=False, name="drive") as runtime:
+    with _runtime(seed) as runtime:
         runtime._engine.routes.capture = True
         runtime.add_operations(container)
         ports = dict.fromkeys([*(declaration.in_ports or ()), *(message.port.name for message in messages)])
         for name in ports:
             runtime.add_stream(Port(name=f"in {name}".strip()), _in_port(declaration, name))
         runtime.on_result(emitted.append)
+        runs = []
         for message in messages:
             entry = Port(name=f"in {message.port.name}".strip())
-            runtime.process(
+            run = runtime.process(
                 entry, message.data, correlation_id=message.correlation_id, priority=message.priority
-            ).wait()
+            )
+            runs.append(run)
+            if seed is None:
+                run.wait()
+        for run in runs:
+            run.wait()
     return emitted
+
+
+def _runtime(seed: int | None) -> FlowRuntime:
+    if seed is None:
+        return FlowRuntime(schedule="sync", parallelism=False, name="drive")
+    return FlowRuntime(name="drive", seams=simulated(seed))
 
 
 def _in_port(declaration: Declaration, name: str) -> Port:

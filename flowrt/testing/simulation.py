@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -87,14 +88,14 @@ class Simulation:
         seams: Seams,
         reports: Reports,
         post: Callable[..., None],
-        _crash: Callable[[BaseException], None],
+        crash: Callable[[BaseException], None],
         *,
         parallelism: bool,
     ) -> Pools[SimulatedExecutor]:
         """Make the executors of a runtime."""
 
         def make(_name: str, workers: int) -> SimulatedExecutor:
-            executor = SimulatedExecutor(workers, reports, post, self)
+            executor = SimulatedExecutor(workers, reports, post, crash, self)
             self._executors.append(executor)
             return executor
 
@@ -114,6 +115,18 @@ class Simulation:
         look: Callable[[], None],
     ) -> bool:
         """Let one thing happen; say whether anything could."""
+        outer = _clock_in_use.set(self.clock)
+        try:
+            return self._step(engine_step, next_moment, look)
+        finally:
+            _clock_in_use.reset(outer)
+
+    def _step(
+        self,
+        engine_step: Callable[[], bool],
+        next_moment: Callable[[], float | None],
+        look: Callable[[], None],
+    ) -> bool:
         if self._eager and not self.inputs and engine_step():
             return self._happened("engine", 0)
         before = [self.inputs[0]] if self.inputs else []
@@ -224,6 +237,14 @@ class SimulatedClock(FakeClock):
         return ended
 
 
+_clock_in_use: ContextVar[SimulatedClock | None] = ContextVar("clock_in_use", default=None)
+
+
+def clock_in_use() -> FakeClock | None:
+    """Return the clock of the simulation that this call is a part of."""
+    return _clock_in_use.get()
+
+
 @define(eq=False)
 class Call:
     """What a simulated worker is busy with."""
@@ -267,11 +288,17 @@ class SimulatedExecutor:
     inline = False
 
     def __init__(
-        self, workers: int, reports: Reports, post: Callable[..., None], simulation: Simulation
+        self,
+        workers: int,
+        reports: Reports,
+        post: Callable[..., None],
+        crash: Callable[[BaseException], None],
+        simulation: Simulation,
     ) -> None:
         self._workers = workers
         self._reports = reports
         self._post = post
+        self._crash = crash
         self._simulation = simulation
         self._backlog = Backlog(workers)
         self._pulls: deque[PullTask] = deque()
@@ -354,6 +381,12 @@ class SimulatedExecutor:
 
     def finish(self, call: Call) -> None:
         """Bring what a call has, and what it has not begun back in front."""
+        try:
+            self._bring(call)
+        except BaseException as error:
+            self._crash(error)
+
+    def _bring(self, call: Call) -> None:
         task = call.task
         self._simulation.end(call)
         self._current.remove(call)
