@@ -75,7 +75,7 @@ def explore(
     exhaustive = undisturbed.calls <= SMALL
     for number, execution in enumerate(_all_orders(trial) if exhaustive else (), 1):
         if execution.error is not None:
-            _raise_shortest(trial, execution.deviations, f"order {number} of all there are of the calls")
+            _raise_shortest(trial, execution.deviations, f"order {number} of an exhaustive search")
     found = _drawn(trial, widths, schedules, seed)
     if found is not None:
         _raise_shortest(trial, found, f"seed {seed}, order {trial.failed_at} of up to {schedules} drawn")
