@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flowrt import (
+    FlowBuildError,
+    FlowOperationContainer,
+    FlowRuntime,
+    FlowStoppedError,
+    Message,
+    Operation,
+    Part,
+)
+from flowrt import runtime as runtime_module
 from flowrt.bodies import Failure
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
@@ -15,10 +30,28 @@ from flowrt.executors.threads import ThreadPool
 from flowrt.handover import Waiting
 from flowrt.inbox import Seams
 from flowrt.messages import Chunk
-from flowrt.testing.rules import RuleViolation
-from flowrt.testing.rules_of_executors import check_executor
+from flowrt.subscribers import Subscribers
+from flowrt.testing import SimulatedExecutor, simulated, simulation
+from flowrt.testing.rulekit import (
+    RULES,
+    Rule,
+    RuleViolation,
+    check_executor,
+    check_operation,
+    executors,
+    operations,
+    trials,
+)
+from flowrt.testing.rulekit.executors_at_work import makes_room_for_what_failed
+from flowrt.testing.rulekit.executors_ending import (
+    closes_once_for_all,
+    subscribers_may_act,
+    subscribers_may_raise,
+)
+from flowrt.testing.rulekit.rules import EXECUTORS, OPERATIONS
+from flowrt.testing.rulekit.trials import Trials
 
-PATIENCE = 0.5  # seconds: as long as a broken executor that hangs holds the test up
+PATIENCE = 0.4  # seconds: as long as a broken executor that hangs holds the test up
 
 
 def seams_of(kind: type[ThreadPool]) -> Callable[[], Seams]:
@@ -347,3 +380,457 @@ def test_a_broken_pool_of_threads_is_rejected_by_its_rule(
     monkeypatch.setattr(kind, "over", over, raising=False)
 
     assert violation_of(seams_of(kind)).rule == rule
+
+
+def test_what_loses_errors_also_makes_no_room_for_what_follows() -> None:
+    with pytest.raises(RuleViolation) as caught:
+        makes_room_for_what_failed(Trials(seams_of(LosingErrors), PATIENCE))
+
+    assert caught.value.rule == "R23"
+
+
+# --- executors of a simulation that break a rule
+
+
+class SimulatedOverlapping(SimulatedExecutor):
+    """Starts a call of an async operation before the last has finished."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._workers += 1
+
+
+class SimulatedLosing(SimulatedExecutor):
+    """Loses the third chunk."""
+
+    submitted = 0
+
+    def submit(self, place: Any, chunk: Chunk) -> None:
+        self.submitted += 1
+        if self.submitted != 3:
+            super().submit(place, chunk)
+
+
+class SimulatedReordering(SimulatedExecutor):
+    """Puts the first of several messages behind the others."""
+
+    def submit(self, place: Any, chunk: Chunk) -> None:
+        if len(chunk.data) > 1:
+            first = chunk.cut(1)
+            super().submit(place, chunk)
+            chunk = first
+        super().submit(place, chunk)
+
+
+class SimulatedBlocking(SimulatedExecutor):
+    """Waits in submit(), on the one thread there is."""
+
+    over: threading.Event
+
+    def submit(self, place: Any, chunk: Chunk) -> None:
+        self.over.wait()
+
+
+class SimulatedHoarding(SimulatedExecutor):
+    """Keeps every chunk it has got."""
+
+    def submit(self, place: Any, chunk: Chunk) -> None:
+        self.__dict__.setdefault("kept", []).append(chunk.data)
+        super().submit(place, chunk)
+
+
+BROKEN_SIMULATIONS = {
+    SimulatedOverlapping: "R3",
+    SimulatedLosing: "R5",
+    SimulatedReordering: "R10",
+    SimulatedHoarding: "R19",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"), BROKEN_SIMULATIONS.items(), ids=[kind.__name__ for kind in BROKEN_SIMULATIONS]
+)
+def test_a_broken_simulated_executor_is_rejected_by_its_rule(
+    kind: type[SimulatedExecutor], rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulation, "SimulatedExecutor", kind)
+
+    assert violation_of(simulated).rule == rule
+
+
+def test_a_rule_that_is_left_out_may_be_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "SimulatedExecutor", SimulatedHoarding)
+
+    check_executor(simulated, leave_out=["R19"])
+
+
+def test_what_never_comes_back_is_given_up(over: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "SimulatedExecutor", SimulatedBlocking)
+    monkeypatch.setattr(SimulatedBlocking, "over", over, raising=False)
+    monkeypatch.setattr(trials, "CLOSING", 0.0)
+
+    with pytest.raises(RuleViolation) as caught:
+        check_executor(simulated, patience=0.1)
+
+    assert caught.value.rule == "R5"
+
+
+# --- runtimes that break a rule: what no executor can
+
+
+def test_a_runtime_that_takes_input_after_its_end_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = FlowRuntime.process
+
+    def take_in_silence(*arguments: Any, **options: Any) -> Any:
+        with suppress(FlowStoppedError):
+            return real(*arguments, **options)
+
+    monkeypatch.setattr(FlowRuntime, "process", take_in_silence)
+
+    with pytest.raises(RuleViolation) as caught:
+        closes_once_for_all(Trials(simulated, PATIENCE))
+
+    assert caught.value.rule == "R17"
+
+
+def test_a_runtime_that_takes_any_number_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_module, "check_count", lambda *_arguments: None)
+
+    violation = violation_of(simulated)
+
+    assert violation.rule == "R18"
+    assert violation.seen == "capacity=0 was taken."
+
+
+@pytest.mark.parametrize(("hook", "rule"), [("subscribe_to_results", "R11"), ("_hand_to", "R13")])
+def test_a_runtime_that_does_not_care_for_subscribers_is_rejected(
+    hook: str, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Subscribers, hook, lambda *_arguments: None)
+
+    with pytest.raises(RuleViolation) as caught:
+        subscribers_may_raise(Trials(simulated, PATIENCE)) if rule == "R13" else subscribers_may_act(
+            Trials(simulated, PATIENCE)
+        )
+
+    assert caught.value.rule == rule
+
+
+# --- operations that break a rule
+
+
+class Pairing(Operation):
+    """Pairs what comes at two ports; keeps every rule."""
+
+    in_ports = ("left", "right")
+
+    def create(self) -> dict[str, list[Part]]:
+        return {"left": [], "right": []}
+
+    def handle(self, state: Any, message: Message, emit: Any) -> None:
+        part = Part(message.data)
+        state[message.port.name].append(part)
+        emit.hold([part])
+        if state["left"] and state["right"]:
+            pair = [state[side].pop(0) for side in ("left", "right")]
+            emit.merge(pair, [part.data for part in pair])
+
+    def cancelled(self, state: Any, run: Any) -> None:
+        for side in state:
+            state[side] = [p for p in state[side] if p.scope is not None and p.scope.run is not run]
+
+
+class Clinging(Pairing):
+    """Keeps the parts of runs that were cancelled."""
+
+    def cancelled(self, state: Any, run: Any) -> None:
+        pass
+
+
+class Passing(Operation):
+    """Sends on what it gets; keeps every rule."""
+
+    def handle(self, state: Any, message: Message, emit: Any) -> None:
+        emit(message.data)
+
+
+class EmittingLater(Passing):
+    """Uses the emitter of one call in the next."""
+
+    def create(self) -> list[Any]:
+        return []
+
+    def handle(self, state: Any, message: Message, emit: Any) -> None:
+        for late in state:
+            late(message.data)
+        state.append(emit)
+
+
+class EmittingElsewhere(Passing):
+    """Has a thread emit when the call is over."""
+
+    def handle(self, state: Any, message: Message, emit: Any) -> None:
+        threading.Timer(PATIENCE / 10, emit, [message.data]).start()
+
+
+class FailingTwice(Passing):
+    """Fails its message, and raises as well."""
+
+    def handle(self, state: Any, message: Message, emit: Any) -> None:
+        emit.fail(FlowBuildError("refused"))
+        raise ValueError
+
+
+class Overbooking(Passing):
+    """Holds two parts for one message."""
+
+    def handle(self, state: Any, message: Message, emit: Any) -> None:
+        emit.hold([Part(message.data), Part(message.data)])
+
+
+class Counting(Passing):
+    """Keeps its state in the operation, where all places share it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.number = 0
+
+    def handle(self, state: Any, message: Message, emit: Any) -> None:
+        self.number += 1
+        emit(self.number)
+
+
+class CountingAll(Passing):
+    """Keeps its state in the class, where all operations share it."""
+
+    number = 0
+
+    def handle(self, state: Any, message: Message, emit: Any) -> None:
+        CountingAll.number += 1
+        emit(self.number)
+
+
+class Remembering(Passing):
+    """Keeps the last message it got."""
+
+    last: Any = None
+
+    def handle(self, state: Any, message: Message, emit: Any) -> None:
+        self.last = message
+        emit(message.data)
+
+
+class Nostalgic(Passing):
+    """Keeps its states, to go back to them."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.states: list[Any] = []
+
+    def create(self) -> set[int]:
+        class State(set[int]):
+            pass
+
+        self.states.append(State())
+        return self.states[-1]  # type: ignore[no-any-return]
+
+
+class Incomplete:
+    """Is no operation: something is missing."""
+
+    name, in_ports, out_ports = "incomplete", None, ("",)
+
+    def handle(self, state: Any, message: Message, emit: Any) -> None:
+        emit(message.data)
+
+
+def extend(data: list[int]) -> list[int]:
+    data.append(0)
+    return data
+
+
+def leave(_data: Any) -> None:
+    raise SystemExit
+
+
+def for_ever(data: Any) -> Iterator[Any]:
+    while True:
+        yield data
+
+
+def raise_elsewhere(data: Any) -> Any:
+    thread = threading.Thread(target=[].pop)
+    thread.start()
+    thread.join()
+    return data
+
+
+def name_thread(_data: Any) -> bool:
+    return threading.current_thread().name.endswith("/engine")
+
+
+def numbered() -> Callable[[Any], int]:
+    numbers = count()
+    return lambda _data: next(numbers)
+
+
+def made_once() -> Callable[[], Any]:
+    made = Passing("once")
+    return lambda: made
+
+
+def keeping() -> Callable[[], Any]:
+    kept = []
+
+    def keep(data: Any) -> None:
+        kept.append(data)
+
+    return lambda: keep
+
+
+one_for_all = numbered()
+INPUTS: list[Any] = [[1], [2], [3]]
+SIDES = [Message(".left", [1]), Message(".left", [2]), Message(".right", [3])]
+
+BROKEN_OPERATIONS: dict[str, tuple[Callable[[], Any], list[Any], str]] = {
+    "emits in the next call": (lambda: EmittingLater("late"), INPUTS, "R2"),
+    "emits on a thread after its call": (lambda: EmittingElsewhere("late"), INPUTS, "R2"),
+    "fails a message twice": (lambda: FailingTwice("twice"), INPUTS, "R4"),
+    "stops the runtime": (lambda: leave, INPUTS, "R4"),
+    "has no end": (lambda: for_ever, INPUTS, "R5"),
+    "holds more than it got": (lambda: Overbooking("more"), INPUTS, "R5"),
+    "lacks a part of the contract": (Incomplete, INPUTS, "R8"),
+    "is made once": (made_once(), INPUTS, "R9"),
+    "shares its state between places": (lambda: Counting("count"), INPUTS, "R9"),
+    "shares its state between operations": (lambda: CountingAll("count"), INPUTS, "R9"),
+    "is a function that keeps state": (lambda: one_for_all, INPUTS, "R9"),
+    "is a function whose places share state": (numbered, INPUTS, "R9"),
+    "changes its input": (lambda: extend, INPUTS, "R10"),
+    "keeps what was cancelled": (lambda: Clinging("pairs"), SIDES, "R12"),
+    "raises in a thread of its own": (lambda: raise_elsewhere, INPUTS, "R12"),
+    "keeps a message": (lambda: Remembering("last"), INPUTS, "R12"),
+    "keeps its inputs": (keeping(), INPUTS, "R19"),
+    "keeps its states": (lambda: Nostalgic("states"), INPUTS, "R19"),
+    "depends on where it runs": (lambda: name_thread, INPUTS, "R24"),
+}
+
+
+@pytest.mark.parametrize(
+    ("factory", "inputs", "rule"),
+    BROKEN_OPERATIONS.values(),
+    ids=[f"that {what}" for what in BROKEN_OPERATIONS],
+)
+def test_a_broken_operation_is_rejected_by_its_rule(
+    factory: Callable[[], Any], inputs: list[Any], rule: str
+) -> None:
+    with pytest.raises(RuleViolation) as caught:
+        check_operation(factory, inputs, patience=PATIENCE)
+
+    assert caught.value.rule == rule
+
+
+@pytest.mark.parametrize(
+    ("factory", "inputs"), [(lambda: Pairing("pairs"), SIDES), (lambda: Passing("pass"), INPUTS)]
+)
+def test_the_same_operations_unbroken_keep_every_rule(factory: Callable[[], Any], inputs: list[Any]) -> None:
+    check_operation(factory, inputs)
+
+
+def test_an_operation_that_leaves_a_thread_behind_is_rejected(over: threading.Event) -> None:
+    def linger(data: Any) -> Any:
+        threading.Thread(target=over.wait, name="lingering", daemon=True).start()
+        return data
+
+    with pytest.raises(RuleViolation) as caught:
+        check_operation(lambda: linger, [1], patience=PATIENCE)
+
+    assert caught.value.rule == "R7"
+
+
+def test_an_operation_that_does_not_return_is_rejected(over: threading.Event) -> None:
+    def stuck() -> FlowOperationContainer:
+        return FlowOperationContainer().add_func("stuck", lambda _data: over.wait()).make_async()
+
+    with pytest.raises(RuleViolation) as caught:
+        check_operation(stuck, [1], patience=PATIENCE)
+
+    assert caught.value.rule == "R5"
+
+
+def test_what_depends_on_chance_may_say_so() -> None:
+    check_operation(lambda: one_for_all, [1, 2], repeatable=False)
+
+
+# --- the words
+
+
+def test_a_violation_names_the_rule_what_was_seen_and_what_to_do() -> None:
+    with pytest.raises(RuleViolation) as caught:
+        check_operation(lambda: extend, INPUTS)
+
+    assert str(caught.value) == (
+        "R10 is broken. Messages arrive in the order their mode promises; every receiver of a stream gets the same, and nobody changes it. "
+        "Seen: input number 0 was changed by the operation. Messages are shared by all who get them: make a copy, and change that."
+    )
+    assert isinstance(caught.value, AssertionError)
+
+
+def test_the_text_names_what_the_contract_asks_for() -> None:
+    with pytest.raises(RuleViolation) as caught:
+        check_operation(Incomplete, INPUTS)
+
+    assert caught.value.seen.startswith(
+        "the operation (Incomplete) lacks create, drained, cancelled of the Operation contract."
+    )
+
+
+def test_the_text_says_how_many_calls_overlapped() -> None:
+    assert violation_of(seams_of(Overlapping)).seen == "2 calls of an async operation at once."
+    assert violation_of(seams_of(Greedy)).seen == "4 calls of a parallel(3) operation at once."
+
+
+# --- the table
+
+
+def test_every_rule_has_its_number_once() -> None:
+    assert [rule.number for rule in RULES] == [f"R{number}" for number in range(1, 25)]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.number)
+def test_every_rule_says_where_it_is_checked_or_why_not(rule: Rule) -> None:
+    assert rule.sentence.endswith(".")
+    assert bool(rule.checked_by) != bool(rule.why_not)
+    assert set(rule.checked_by) <= {OPERATIONS, EXECUTORS}
+
+
+@pytest.mark.parametrize(
+    ("function", "scenarios"),
+    [(OPERATIONS, operations.SCENARIOS), (EXECUTORS, executors.SCENARIOS)],
+    ids=[OPERATIONS, EXECUTORS],
+)
+def test_the_table_and_the_checks_agree(function: str, scenarios: Any) -> None:
+    in_the_table = {rule.number for rule in RULES if function in rule.checked_by}
+    in_the_checks = {rule for scenario in scenarios for rule in scenario.rules}
+
+    assert in_the_checks == in_the_table
+
+
+def test_every_rule_that_is_checked_is_seen_broken_here() -> None:
+    seen = {*BROKEN_POOLS.values(), *(rule for _, _, rule in BROKEN_OPERATIONS.values())}
+    seen |= {"R11", "R13", "R17", "R18", "R23"}  # above, in tests of their own
+
+    assert seen == {rule.number for rule in RULES if rule.checked_by}
+
+
+def test_the_rule_kit_needs_no_test_framework() -> None:
+    code = "import sys, flowrt.testing.rulekit; print({'pytest', '_pytest', 'hypothesis'} & set(sys.modules))"
+
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (result.stdout, result.stderr) == ("set()\n", "")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flowrt.testing.rules import RuleViolation
+from flowrt.testing.rulekit.rules import RuleViolation
 
 
 class Calls:

@@ -6,16 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from flowrt.container import FlowOperationContainer
-from flowrt.testing.scenarios_of_ends import (
-    closes_once_for_all,
-    forgets,
-    holds_on_to_what_is_in_flight,
-    lets_subscribers_act,
-    names_what_stays,
-    refuses_numbers,
-    starts_nothing_after_the_end,
-)
-from flowrt.testing.scenarios_of_work import (
+from flowrt.testing.rulekit.executors_at_work import (
     REPORT_ALL,
     calls_as_many_as_asked,
     fails_what_raises,
@@ -29,7 +20,17 @@ from flowrt.testing.scenarios_of_work import (
     stays_free,
     stops_at_system_exit,
 )
-from flowrt.testing.trials import PATIENCE, Scenario, Trials
+from flowrt.testing.rulekit.executors_ending import (
+    closes_once_for_all,
+    forgets,
+    holds_on_to_what_is_in_flight,
+    names_what_stays,
+    refuses_numbers,
+    starts_nothing_after_the_end,
+    subscribers_may_act,
+    subscribers_may_raise,
+)
+from flowrt.testing.rulekit.trials import PATIENCE, Scenario, Trials
 
 if TYPE_CHECKING:
     from flowrt.inbox import Seams
@@ -57,7 +58,8 @@ SCENARIOS = (
     Scenario(stops_at_system_exit, ("R4",), "R4"),
     Scenario(keeps_the_stack_flat, ("R14",), "R14"),
     Scenario(makes_room_for_what_failed, ("R23",), "R23"),
-    Scenario(lets_subscribers_act, ("R11", "R13"), "R11"),
+    Scenario(subscribers_may_act, ("R11",), "R11"),
+    Scenario(subscribers_may_raise, ("R13",), "R13"),
     Scenario(holds_on_to_what_is_in_flight, ("R12",), "R12"),
     Scenario(starts_nothing_after_the_end, ("R6", "R7"), "R7"),
     Scenario(closes_once_for_all, ("R16", "R17"), "R16"),

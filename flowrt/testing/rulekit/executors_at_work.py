@@ -10,9 +10,9 @@ from typing import Any
 from flowrt.container import FlowOperationContainer
 from flowrt.errors import FlowError, FlowTimeoutError, OperationError
 from flowrt.runs import Run
-from flowrt.testing.calls import Calls
-from flowrt.testing.rules import RuleViolation
-from flowrt.testing.trials import GLANCE, Trial, Trials
+from flowrt.testing.rulekit.calls import Calls
+from flowrt.testing.rulekit.rules import RuleViolation
+from flowrt.testing.rulekit.trials import GLANCE, Trial, Trials
 
 MESSAGES = 40  # arbitrary: several groups for each of a few workers
 KEYS = 3
@@ -152,7 +152,7 @@ def _check_trace(trial: Trial, operation: str, at_once: int) -> None:
     for step in getattr(trial.simulation, "trace", ()):
         what, _, which = step.partition(" ")
         if which.rpartition("#")[0] == operation:
-            busy += 1 if what == "start" else -1
+            busy += {"start": 1, "finish": -1, "fail": -1}.get(what, 0)
             most = max(most, busy)
     if most > at_once:
         raise RuleViolation(

@@ -20,11 +20,11 @@ from attrs import evolve, frozen
 from flowrt.closing import CloseReport
 from flowrt.container import FlowOperationContainer
 from flowrt.contract import Executor, Executors, PullTask, Reports, Task
-from flowrt.errors import FlowError, FlowTimeoutError
+from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError
 from flowrt.executors.threads import thread_pools
 from flowrt.runtime import FlowRuntime
-from flowrt.testing.calls import Calls, Gate
-from flowrt.testing.rules import RuleViolation
+from flowrt.testing.rulekit.calls import Calls, Gate
+from flowrt.testing.rulekit.rules import RuleViolation
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,7 +40,7 @@ PATIENCE = 5.0  # seconds for what must happen
 CLOSING = 2.0  # seconds, in addition: what close() itself gives threads that are late
 HELPER = "rule kit"  # the name of the kit's own threads
 
-ESCAPED = "Catch BaseException around everything a worker does, and bring it back as an outcome."
+ESCAPED = "Catch BaseException around everything a thread does; a worker brings it back as an outcome."
 
 
 class _Reports:
@@ -146,13 +146,17 @@ class Trial:
             self.note("R2", "a task came back with more results than inputs.", "Report one for each.")
         self._heard[id(task)] = task
 
-    def note(self, rule: str, seen: str, remedy: str) -> None:
+    def note(self, rule: str, seen: str, remedy: str) -> RuleViolation:
         """Keep a violation until somebody looks; any thread."""
-        self._noted.append(RuleViolation(rule, seen, remedy))
+        violation = RuleViolation(rule, seen, remedy)
+        self._noted.append(violation)
+        return violation
 
     def _note_escape(self, error: BaseException) -> None:
-        self.note("R12", f"{type(error).__qualname__} was raised in a thread of a worker.", ESCAPED)
-        self._noted[-1].__cause__ = error
+        if isinstance(error.__cause__, RuleViolation):
+            return  # known, and by a better name
+        seen = f"{type(error).__qualname__} was raised in a thread that began meanwhile."
+        self.note("R12", seen, ESCAPED).__cause__ = error
 
     def _escaped(self, escape: threading.ExceptHookArgs) -> None:
         if escape.thread in self._before:
@@ -212,6 +216,9 @@ class Trial:
             raise RuleViolation(
                 "R5", f"the engine was stopped by {type(fatal).__qualname__}.", remedy
             ) from fatal
+        for failure in run.failures:
+            if isinstance(failure, FlowStalledError):
+                raise RuleViolation(rule, seen, remedy) from failure
 
     def came(self, event: threading.Event, rule: str, seen: str, remedy: str, *calls: Calls) -> None:
         """Wait for an event; `rule` is broken if it does not come."""
@@ -219,7 +226,7 @@ class Trial:
             self.check(*calls)
             raise RuleViolation(rule, seen, remedy)
 
-    def close(self, rule: str = "R16", *, grace: float = CLOSING, **limits: float) -> CloseReport:
+    def close(self, rule: str = "R16", *, grace: float | None = None, **limits: float) -> CloseReport:
         """Close the runtime; `rule` is broken if that takes longer than there is patience. Failures are left aside."""
         runtime = self.runtime
         reports: list[CloseReport] = []
@@ -233,7 +240,7 @@ class Trial:
         late = RuleViolation(
             rule, "close() did not come back.", "stop() and join(seconds) must not wait for work."
         )
-        in_time(self.patience + grace, late, close)
+        in_time(self.patience + (CLOSING if grace is None else grace), late, close)
         self.check()
         return reports[0]
 
@@ -242,7 +249,7 @@ class Trial:
         self.closed = True
         for thread in self._left(report):
             thread.join(self.patience)
-        left = [thread.name for thread in self._left(report) if thread.is_alive()]
+        left = sorted({thread.name for thread in self._left(report) if thread.is_alive()})
         if left:
             raise RuleViolation(
                 "R7",
@@ -311,8 +318,8 @@ class Trials:
         self.can_block = True  # a call may wait for something: it runs on another thread than the engine
         self._last: Trial | None = None
 
-    def new(self) -> Trial:
-        self._last = Trial(self.seams(), self.patience)
+    def new(self, seams: Seams | None = None) -> Trial:
+        self._last = Trial(seams or self.seams(), self.patience)
         return self._last
 
     def give_up(self) -> None:

@@ -1,0 +1,7 @@
+"""The rule kit: operations and executors, checked against numbered rules."""
+
+from flowrt.testing.rulekit.executors import check_executor
+from flowrt.testing.rulekit.operations import check_operation
+from flowrt.testing.rulekit.rules import RULES, Rule, RuleViolation
+
+__all__ = ["RULES", "Rule", "RuleViolation", "check_executor", "check_operation"]

@@ -1,0 +1,163 @@
+"""What comes with flowrt keeps the rules that it asks of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from flowrt import (
+    Emit,
+    FlowOperationContainer,
+    Gather,
+    Message,
+    PopCausality,
+    PushCausality,
+    Scatter,
+)
+from flowrt.executors.inline import InlineExecutor
+from flowrt.executors.pools import Pools
+from flowrt.inbox import Seams
+from flowrt.testing import simulated
+from flowrt.testing.rulekit import check_executor, check_operation
+
+SEEDS = range(6)
+
+
+def inline(
+    _name: str, seams: Seams, reports: Any, _post: Any, _crash: Any, *, parallelism: bool
+) -> Pools[Any]:
+    def no_pool(_name: str, _workers: int) -> Any:
+        raise AssertionError("nothing is parallel here")
+
+    assert parallelism
+    return Pools(InlineExecutor(reports, seams.clock), no_pool, parallelism=False)
+
+
+# --- executors
+
+
+def test_threads_keep_the_rules() -> None:
+    check_executor(Seams)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_simulated_executor_keeps_the_rules(seed: int) -> None:
+    check_executor(lambda: simulated(seed))
+
+
+def test_the_simulated_executor_keeps_the_rules_first_in_first_out() -> None:
+    check_executor(lambda: simulated(deviations={}))
+
+
+def test_the_simulated_executor_keeps_the_rules_when_it_takes_groups() -> None:
+    check_executor(lambda: simulated(1, group=3))
+
+
+def test_the_inline_executor_keeps_the_rules() -> None:
+    check_executor(lambda: Seams(executors=inline))
+
+
+# --- functions, actions, generators
+
+
+def reciprocal(number: int) -> float:
+    return 1 / number
+
+
+def words_of(text: str, on_word: Callable[[str], None]) -> None:
+    for word in text.split():
+        on_word(word)
+
+
+def divide(number: int, even: Callable[[int], None], odd: Callable[[int], None]) -> None:
+    (odd if number % 2 else even)(number)
+    if number > 5:
+        raise ValueError
+
+
+def count_to(number: int) -> Iterator[Any]:
+    yield from range(number)
+    yield Emit("done", number)
+    if number > 2:
+        raise ValueError
+
+
+CALLABLES = {
+    "function": (lambda: reciprocal, [1, 2, 0, 4]),
+    "function of nothing": (lambda: lambda: 7, [None, 1]),
+    "built-in": (lambda: len, [[1, 2], "abc", 5]),
+    "action": (lambda: words_of, ["a few words", "", "one"]),
+    "action with two ports": (lambda: divide, [1, 2, 6, 7]),
+    "generator": (lambda: count_to, [0, 1, 2, 3]),
+    "signal": (lambda: FlowOperationContainer().add_action("tell", str, signal=True), [1, 2]),
+    "parallel function": (
+        lambda: FlowOperationContainer().add_func("work", reciprocal).make_parallel(2),
+        [1, 0],
+    ),
+}
+
+
+@pytest.mark.parametrize(("factory", "inputs"), CALLABLES.values(), ids=list(CALLABLES))
+def test_plain_callables_keep_the_rules(factory: Callable[[], Any], inputs: list[Any]) -> None:
+    check_operation(factory, inputs)
+
+
+# --- the operators that come with flowrt
+
+LISTS = [[1, 2, 3], [], [[4]], "no list"]
+COUNTED = {"stream": "stream", "count": "count"}
+
+
+def scatter() -> Scatter:
+    return Scatter("scatter")
+
+
+def push() -> PushCausality:
+    return PushCausality("push")
+
+
+def test_scatter_keeps_the_rules() -> None:
+    check_operation(scatter, LISTS)
+
+
+@pytest.mark.parametrize("streams", [COUNTED, {"stream": "stream"}], ids=["counted", "drained"])
+@pytest.mark.parametrize("on_missing", ["fail", "skip", "collect"])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_gather_behind_a_scatter_keeps_the_rules(
+    streams: dict[str, str], on_missing: Any, ordered: bool
+) -> None:
+    check_operation(
+        lambda: Gather("gather", on_missing=on_missing, ordered=ordered), LISTS, behind=(scatter, streams)
+    )
+
+
+def test_gather_by_correlation_id_keeps_the_rules() -> None:
+    messages = [
+        Message(".stream", ["a"]),
+        Message(".stream", ["x"], "other"),
+        Message(".stream", ["b"]),
+        Message(".count", -1),
+        Message(".count", 2),
+        Message(".count", 1, "other"),
+        Message(".stream", ["too late"], "other"),
+    ]
+
+    check_operation(lambda: Gather("gather"), messages)
+
+
+def test_gather_without_a_scatter_and_without_a_count_keeps_the_rules() -> None:
+    check_operation(lambda: Gather("gather"), [1, 2], port="stream")
+
+
+def test_push_causality_keeps_the_rules() -> None:
+    check_operation(push, [1, [2], "three"])
+
+
+def test_pop_causality_keeps_the_rules() -> None:
+    check_operation(lambda: PopCausality("pop"), [1, [2]], behind=(push, {"": ""}))
+
+
+def test_pop_causality_without_a_push_keeps_the_rules() -> None:
+    check_operation(lambda: PopCausality("pop"), [1, [2]])
