@@ -36,6 +36,7 @@ from tests.flows import (
     increment,
     input_of,
     nested,
+    refuse,
     results_of,
     twice,
     wire,
@@ -559,3 +560,24 @@ def test_a_gather_gives_what_its_policy_says_whatever_becomes_of_the_items(
         delivered=not gives_up,
         discarded=kept if gives_up else 0,
     )
+
+
+def test_collect_lists_every_error_of_an_item() -> None:
+    """A generator gives one item and raises; the item fails too: two errors at one position, and none is lost."""
+
+    def one_and_raise(_: int) -> Iterator[int]:
+        yield 1
+        raise ValueError("second")
+
+    operations = FlowOperationContainer().add_generator("gen", one_and_raise).add_func("work", refuse)
+    operations.add_operation(Scatter("scatter")).add_operation(Gather("gather", on_missing="collect"))
+    with FlowRuntime() as runtime:
+        wire(runtime, ".in -> scatter", "scatter.stream -> gen -> work -> gather.stream", "gather -> .out")
+        runtime.add_operations(operations)
+        run = runtime.process(".in", [7])
+        ((gathered,), failures) = (run.values(SECONDS), run.failures)
+
+    assert failures == []
+    assert [position for position, _, _ in gathered.failures] == [0, 0]
+    assert {type(error.__cause__) for _, _, error in gathered.failures} == {ValueError}
+    assert len({id(error) for _, _, error in gathered.failures}) == 2

@@ -67,8 +67,8 @@ class Gathered:
 
     Attributes:
         items: what arrived.
-        failures: (position in the scattered list, reason, error or None) of each item that did not; the position is None where
-            unknown, as when the iterable itself raised.
+        failures: (position in the scattered list, reason, error or None) of each item that did not, and once more for each further error
+            of it; the position is None where unknown, as when the iterable itself raised.
     """
 
     items: list[Any]
@@ -274,8 +274,7 @@ class Gather(Operation):
         missing = self._missing(scope, owed, counted=emit.is_fed("count"))
         items = self._in_order(owed)
         if self.on_missing == "collect":
-            failures = tuple((position, str(record), record.error) for position, record in _rows(missing))
-            emit.gather(scope, Gathered(items, failures), owed.causality, missing)
+            emit.gather(scope, Gathered(items, _failures(missing)), owed.causality, missing)
         elif not missing or self.on_missing == "skip":
             emit.gather(scope, items, owed.causality, missing)
         elif all(
@@ -447,3 +446,17 @@ def _rows(missing: list[Missing]) -> list[tuple[int | None, Missing]]:
             for position in record.positions:
                 rows.setdefault(position, record)
     return [*sorted(rows.items(), key=itemgetter(0)), *unplaced]
+
+
+def _failures(missing: list[Missing]) -> tuple[tuple[int | None, str, BaseException | None], ...]:
+    """List each missing item once, and once more for each further error that was left to the gather."""
+    listed: list[tuple[int | None, str, BaseException | None]] = [
+        (position, str(record), record.error) for position, record in _rows(missing)
+    ]
+    told = {id(error) for _, _, error in listed}
+    for record in missing:
+        for error in (record.error, *record.also):
+            if error is not None and id(error) not in told:
+                told.add(id(error))
+                listed += [(position, str(record), error) for position in record.positions or (None,)]
+    return tuple(sorted(listed, key=lambda row: (row[0] is None, row[0] or 0)))
