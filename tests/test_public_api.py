@@ -17,7 +17,10 @@ NAMES = """
     WorkerLostError
 """.split()
 NAMES_AT_MOST = 40  # what a reader of one page can take in (docs/design.md)
-TESTING = ["FakeClock", "SimulatedExecutor", "Simulation", "drive", "simulated"]
+TESTING = """
+    Explored Failing FakeClock LedgerWatch Probe RULES Rule RuleViolation Seams SimulatedError SimulatedExecutor Simulation Slow Source
+    assert_same_in_all_modes check_executor check_operation drive explore run_flow simulated
+""".split()
 
 
 def test_flowrt_exports_these_names_and_no_others() -> None:

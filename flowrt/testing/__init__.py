@@ -1,5 +1,6 @@
 """The test kit: time and chance under control, operations on their own, and flows in every order of events."""
 
+from flowrt.inbox import Seams
 from flowrt.testing.clock import FakeClock
 from flowrt.testing.doubles import Failing, Probe, Slow, Source
 from flowrt.testing.drive import drive
@@ -7,20 +8,27 @@ from flowrt.testing.execution import run_flow
 from flowrt.testing.explore import Explored, explore
 from flowrt.testing.ledgers import LedgerWatch
 from flowrt.testing.modes import assert_same_in_all_modes
+from flowrt.testing.rulekit import RULES, Rule, RuleViolation, check_executor, check_operation
 from flowrt.testing.simulation import SimulatedError, SimulatedExecutor, Simulation, simulated
 
 __all__ = [
+    "RULES",
     "Explored",
     "Failing",
     "FakeClock",
     "LedgerWatch",
     "Probe",
+    "Rule",
+    "RuleViolation",
+    "Seams",
     "SimulatedError",
     "SimulatedExecutor",
     "Simulation",
     "Slow",
     "Source",
     "assert_same_in_all_modes",
+    "check_executor",
+    "check_operation",
     "drive",
     "explore",
     "run_flow",

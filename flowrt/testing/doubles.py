@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import count
 from typing import Any
 
-from flowrt.errors import FlowError, FlowTimeoutError
+from flowrt.errors import FlowError, FlowTimeoutError, counted
 from flowrt.messages import Message
 from flowrt.operations import Emitter, Operation
 from flowrt.ports import Port
@@ -58,7 +58,7 @@ class Probe:
         runtime.add_stream(self.port, name)
 
     def __repr__(self) -> str:
-        return f'<probe of "{self.port}": {len(self.messages)} messages>'
+        return f'<probe of "{self.port}": {counted(len(self.messages), "message")}>'
 
     def _keep(self, message: Message) -> None:
         self.messages.append(message)
@@ -84,7 +84,7 @@ class Probe:
         driver = self._runtime._driver
         if not driver.wait_until(lambda: len(self.messages) >= number, timeout):
             raise FlowTimeoutError(
-                f'"{self.port}" gave {len(self.messages)} messages within {timeout} s; waited for {number}. See probe.messages, and '
+                f'"{self.port}" gave {counted(len(self.messages), "message")} within {timeout} s; waited for {number}. See probe.messages, and '
                 "run.ledger for where the others are."
             )
         return self.data
@@ -116,7 +116,7 @@ class Source:
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "exhausted" if self.exhausted else "open"
-        return f"<source: {self.pulled} items pulled, {state}>"
+        return f"<source: {counted(self.pulled, 'item')} pulled, {state}>"
 
     def __iter__(self) -> Iterator[Any]:
         return self

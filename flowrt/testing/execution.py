@@ -113,7 +113,10 @@ def execute(
             for number, message in enumerate(messages):
                 send = partial(_send, runtime, message, runs)
                 simulation.inputs.append(Possibility(f"input {message.port}#{number}", send))
-            runtime._driver.wait_until(lambda: not simulation.inputs, None)
+            try:
+                runtime._driver.wait_until(lambda: not simulation.inputs, None)
+            finally:
+                simulation.inputs.clear()  # after an error none is to come while the runtime closes
             runtime.wait_idle()
         check_ledgers(runs)
     except FlowBuildError:

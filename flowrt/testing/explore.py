@@ -75,10 +75,12 @@ def explore(
     exhaustive = undisturbed.calls <= SMALL
     for number, execution in enumerate(_all_orders(trial) if exhaustive else (), 1):
         if execution.error is not None:
-            _raise_shortest(trial, execution.deviations, f"order {number} of an exhaustive search")
+            _raise_shortest(trial, execution, f"order {number} of an exhaustive search")
     found = _drawn(trial, widths, schedules, seed)
     if found is not None:
-        _raise_shortest(trial, found, f"seed {seed}, order {trial.failed_at} of up to {schedules} drawn")
+        _raise_shortest(
+            trial, trial.run(found), f"seed {seed}, order {trial.failed_at} of up to {schedules} drawn"
+        )
     return Explored(len(trial.orders), exhaustive)
 
 
@@ -210,14 +212,16 @@ def _hypothesis() -> Any:
     return hypothesis
 
 
-def _raise_shortest(trial: _Trial, deviations: Mapping[int, int], found: str) -> None:
-    shortest = _shortest(trial, dict(trial.run(deviations).deviations))
+def _raise_shortest(trial: _Trial, failed: Execution, found: str) -> None:
+    shortest = _shortest(trial, dict(failed.deviations))
     number = counted(len(shortest), "deviation")
-    trial.raise_if(trial.run(shortest), f"{found}; shrunk to {number} from first in, first out")
+    execution = trial.run(shortest)
+    if shortest:  # without any it is the undisturbed order, which had passed
+        trial.raise_if(execution, f"{found}; shrunk to {number} from first in, first out")
     raise FlowError(
-        "the flow failed in an order of events, and did not fail when that was repeated: its functions keep something from one run to the next, or "
-        "depend on time or chance. Give explore a function that makes the flow with new functions, and seed what is random."
-    )
+        "the flow does not do the same in the same order of events: its functions keep something from one run to the next, or depend on time or "
+        "chance. Give explore a function that makes the flow with new functions, and seed what is random."
+    ) from (execution.error or failed.error)
 
 
 def _shortest(trial: _Trial, deviations: dict[int, int]) -> dict[int, int]:

@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def fake_clock() -> FakeClock:
-    """A clock that moves when told to: `Seams(clock=fake_clock)`, or the one of `flow_runtime(clock=fake_clock)`."""
+    """A clock that moves when told to, for functions that ask for the time or sleep: `Slow(f, 2.0, fake_clock)`, `f(sleep=fake_clock.sleep)`."""
     return FakeClock()
 
 

@@ -255,10 +255,11 @@ class Call:
     due: float  # nothing more of it happens before
 
     def may_fail(self) -> bool:
-        """Whether its last message is not one that raised by itself."""
+        """Whether its last message has not raised by itself, nor been seen by the engine."""
         if isinstance(self.task, PullTask):
             return self.task.failure is None
-        return bool(self.task.results) and type(self.task.results[-1]) is not Failure
+        results = self.task.results
+        return self.task.reported < len(results) and type(results[-1]) is not Failure
 
     def fail(self) -> None:
         """Have it end with a fault instead of what its last message brought."""
