@@ -123,13 +123,14 @@ class Backlog:
                 source: deque[Any] = queue if isinstance(entry, Waiting) else self._keyed[entry.key]
                 waiting = entry if isinstance(entry, Waiting) else source.popleft()
                 quota = waiting.place.pace.quota(self.size, self._workers)
-                size = min(quota, alike(waiting.chunk))
+                same, ended = alike(waiting.chunk)
+                size = min(quota, same)
                 if size < len(waiting.chunk.data):
                     head = waiting.cut(size)
                     source.appendleft(waiting)
                     waiting = head
                 self.size -= len(waiting.chunk.data)
-                waiting.ended = waiting.chunk.context_at(0).scope.run.ended
+                waiting.ended = ended
                 return waiting
         return None
 
@@ -183,13 +184,13 @@ class Reorder:
             settle()
 
 
-def alike(chunk: Chunk) -> int:
-    """Count the first messages whose runs have all ended, or all not."""
+def alike(chunk: Chunk) -> tuple[int, bool]:
+    """Count the first messages whose runs have all ended, or all not; say which. A run may end meanwhile: each is looked at once."""
+    ended = chunk.context_at(0).scope.run.ended
     context = chunk.context
     if type(context) is not list:
-        return len(chunk.data)
-    ended = context[0].scope.run.ended
-    for index, each in enumerate(context):
-        if each.scope.run.ended is not ended:
-            return index
-    return len(context)
+        return len(chunk.data), ended
+    for index in range(1, len(context)):
+        if context[index].scope.run.ended is not ended:
+            return index, ended
+    return len(context), ended

@@ -147,9 +147,8 @@ class Wakers:
         self._events.pop(event, None)
 
     def wake(self) -> None:
-        while self._events:
-            try:
-                event, _ = self._events.popitem()
-            except KeyError:  # it left meanwhile
-                return
-            event.set()
+        if self._events:
+            # All that are here now. Those who come back meanwhile look again after the change: waking them too might never end.
+            for event in list(self._events):
+                self._events.pop(event, None)
+                event.set()

@@ -117,10 +117,10 @@ def test_messages_are_alike_whose_runs_have_all_ended_or_all_not() -> None:
     one.ended = two.ended = True
     contexts = [Context(run) for run in (one, two, three, one)]
 
-    assert alike(chunk_of([1, 2, 3, 4], contexts)) == 2
-    assert alike(chunk_of([3, 4], contexts[2:])) == 1
-    assert alike(chunk_of([1, 2], contexts[:2])) == 2
-    assert alike(chunk_of([1, 2, 3], contexts[0])) == 3
+    assert alike(chunk_of([1, 2, 3, 4], contexts)) == (2, True)
+    assert alike(chunk_of([3, 4], contexts[2:])) == (1, False)
+    assert alike(chunk_of([1, 2], contexts[:2])) == (2, True)
+    assert alike(chunk_of([1, 2, 3], contexts[0])) == (3, True)
 
 
 def test_a_worker_does_not_mix_runs_that_have_ended_with_others() -> None:

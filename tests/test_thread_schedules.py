@@ -1,0 +1,358 @@
+"""Inbox, hand-over, thread pool and results, with their threads in orders that no stress brings about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from attrs import Factory, define
+
+from flowrt import bodies, contract, engine, handover, inbox, messages, runs
+from flowrt.bodies import ActionBody, FunctionBody
+from flowrt.contract import PullTask, Task
+from flowrt.engine import Engine
+from flowrt.executors import tasks, threads
+from flowrt.executors.threads import ThreadPool
+from flowrt.handover import Backlog, Pace, Waiting
+from flowrt.inbox import Inbox, Wakers
+from flowrt.ledger import Books
+from flowrt.messages import Chunk, Context, Trunk
+from flowrt.ports import Port
+from flowrt.routes import Handler
+from flowrt.runs import Arrived, Results, Run
+from tests.scheduled_flows import each_of
+from tests.scheduler import DeadlockError, Program, Scheduler
+from tests.schedules import explore, interrupt_everywhere
+
+MODULES = (bodies, contract, engine, handover, inbox, runs, tasks, threads)
+WATCHED = [__file__, *(module.__file__ for module in MODULES)]
+
+HANDLER = Handler(Port.parse("operation"), None)
+ROOT = Trunk().root
+
+
+def new_run() -> Any:
+    return Books(1000).open_run()
+
+
+def chunk_of(data: list[Any], context: Any = None) -> Chunk:
+    return Chunk(HANDLER, data, context or Context(new_run()), range(len(data)), ROOT)
+
+
+# --- inbox
+
+
+def waited_for(scheduler: Scheduler) -> None:
+    """Two wait for a change; somebody wakes them once before it and once after."""
+    wakers = Wakers(scheduler.seams())
+    changes: list[bool] = []
+
+    def wait() -> None:
+        while not changes:
+            event = wakers.enlist()
+            try:
+                if not changes:
+                    event.wait()
+            finally:
+                wakers.leave(event)
+
+    def change() -> None:
+        wakers.wake()
+        changes.append(True)
+        wakers.wake()
+
+    scheduler.together(wait, wait, change)
+    assert not wakers
+
+
+def waited_for_too_late(scheduler: Scheduler) -> None:
+    """As nobody must: look first, and enlist then."""
+    wakers = Wakers(scheduler.seams())
+    changes: list[bool] = []
+
+    def wait() -> None:
+        if not changes:
+            wakers.enlist().wait()
+
+    def change() -> None:
+        changes.append(True)
+        wakers.wake()
+
+    scheduler.together(wait, change)
+
+
+def posted_by_two(scheduler: Scheduler) -> None:
+    calls = Inbox(scheduler.seams())
+    taken: list[tuple[str, int]] = []
+
+    def post(name: str) -> None:
+        for number in range(3):
+            calls.post(taken.append, (name, number))
+
+    def take() -> None:
+        for timeout in (None, 1.0, None, 1.0, None, 1.0):
+            call = calls.take(timeout)
+            assert call is not None
+            call[0](*call[1])
+
+    scheduler.together(lambda: post("one"), lambda: post("two"), take)
+    assert calls.empty()
+    assert calls.take() is None
+    for name in ("one", "two"):
+        assert [number for poster, number in taken if poster == name] == [0, 1, 2]
+
+
+# --- hand-over
+
+
+def taken_while_a_run_ends(scheduler: Scheduler) -> None:
+    """What is not begun belongs to runs that have ended, whenever that was."""
+    ending, going = new_run(), new_run()
+    pace = Pace()
+    pace.took(100, 0.0)
+    place: Any = SimpleNamespace(pace=pace)
+    contexts = [Context(run) for run in (ending, ending, going, ending)]
+    backlog = Backlog(1)
+    backlog.put(Waiting(place, chunk_of([1, 2, 3, 4], contexts), 0))
+    taken: list[Waiting] = []
+
+    def end() -> None:
+        ending.ended = True
+
+    scheduler.together(lambda: taken.extend(iter(backlog.take, None)), end)
+    assert [number for waiting in taken for number in waiting.chunk.data] == [1, 2, 3, 4]
+    not_begun = [number for waiting in taken if waiting.ended for number in waiting.chunk.data]
+    assert 3 not in not_begun
+
+
+# --- the thread pool
+
+
+@define(eq=False)
+class Place:
+    """What a pool asks of an operation's place."""
+
+    declaration: Any
+    name: str = "operation"
+    pace: Pace = Factory(Pace)
+    reorder: None = None
+
+
+class Bench:
+    """A pool of threads, with the test's own thread as its engine."""
+
+    def __init__(
+        self, scheduler: Scheduler, function: Callable[[Any], Any], workers: int, **mode: Any
+    ) -> None:
+        self.inbox = Inbox(scheduler.seams())
+        self.crashes: list[BaseException] = []
+        self.reported: list[Any] = []
+        self.pulled: list[Any] = []
+        self.pool = ThreadPool(
+            "pool",
+            workers,
+            scheduler.seams(),
+            self,
+            self.inbox.post,
+            self.crashes.append,
+        )
+        by_key = mode.get("by_key")
+        declaration = SimpleNamespace(body=FunctionBody(function), mode=SimpleNamespace(by_key=by_key))
+        self.place: Any = Place(declaration)
+
+    def submit(self, *data: Any) -> None:
+        self.pool.submit(self.place, chunk_of(list(data)))
+
+    def collect(self, group: Any) -> None:
+        raise AssertionError("functions emit nothing")
+
+    def give_back(self, chunk: Chunk) -> None:
+        raise AssertionError("a pool keeps what it has not begun")
+
+    def report(self, task: Task, *, final: bool = True) -> None:
+        self.reported += task.data[: len(task.results)]
+
+    def report_pull(self, pull: PullTask, *, final: bool = True) -> None:
+        self.pulled += pull.results
+
+    def work(self, messages: int, *, take_back: bool = False) -> None:
+        """Be the engine until so many messages were reported."""
+        while len(self.reported) + len(self.pulled) < messages:
+            if take_back:
+                for task in self.pool.in_work():
+                    task.stop = True
+            call = self.inbox.take(None)
+            assert call is not None
+            call[0](*call[1])
+
+    def close(self) -> None:
+        self.pool.stop()
+        assert self.pool.join(1.0) == ()
+        assert self.pool.thread_idents() == []
+        assert self.pool.in_work() == []
+        assert self.pool.unreported() == []
+        assert self.inbox.empty()
+        assert not self.crashes
+
+
+def pooled(scheduler: Scheduler, workers: int, *, take_back: bool = False, by_key: Any = None) -> None:
+    made: Counter[int] = Counter()
+
+    def work(number: int) -> int:
+        made[number] += 1
+        return number
+
+    bench = Bench(scheduler, work, workers, by_key=by_key)
+    bench.submit(0)
+    bench.submit(1, 2, 3)
+    bench.work(2, take_back=take_back)
+    bench.submit(4, 5)
+    bench.work(6, take_back=take_back)
+    bench.close()
+    assert sorted(bench.reported) == list(range(6))
+    assert made == Counter(range(6))
+    if workers == 1:
+        assert bench.reported == list(range(6))
+    if by_key is not None:
+        for key in (0, 1):
+            mine = [number for number in bench.reported if number % 2 == key]
+            assert mine == sorted(mine)
+
+
+def one_worker(scheduler: Scheduler) -> None:
+    pooled(scheduler, 1)
+
+
+def two_workers(scheduler: Scheduler) -> None:
+    pooled(scheduler, 2)
+
+
+def three_workers_asked_to_stop(scheduler: Scheduler) -> None:
+    pooled(scheduler, 3, take_back=True)
+
+
+def two_workers_by_key(scheduler: Scheduler) -> None:
+    pooled(scheduler, 2, take_back=True, by_key=lambda number: number % 2)
+
+
+def pulls_and_calls(scheduler: Scheduler) -> None:
+    bench = Bench(scheduler, lambda number: number, 2)
+    source: Any = SimpleNamespace(place=bench.place)
+    bench.pool.pull(PullTask(source, iter(range(10, 13)), 3))
+    bench.submit(0, 1)
+    bench.pool.pull(PullTask(source, iter(range(20, 23)), 3))
+    bench.work(8, take_back=False)
+    bench.close()
+    assert sorted(bench.pulled + bench.reported) == [0, 1, 10, 11, 12, 20, 21, 22]
+
+
+def stopped_from_outside(scheduler: Scheduler) -> None:
+    """Whoever gives the engine up stops its pool; the engine may just be handing over."""
+    bench = Bench(scheduler, lambda number: number, 2)
+
+    def submit() -> None:
+        bench.submit(1, 2, 3)
+        bench.submit(4)
+
+    scheduler.together(submit, bench.pool.stop)
+    assert bench.pool.join(1.0) == ()
+
+
+def called_back_after_the_end(scheduler: Scheduler) -> None:
+    """An emission while its call ends is collected with the outcome, or asks for another collection."""
+    calls = Inbox(scheduler.seams())
+    host = SimpleNamespace(fetch=lambda task, late: calls.post(collect, task))
+    collecting: Any = SimpleNamespace(_host=host, _clock=scheduler.clock)
+    emitters: list[Any] = []
+    collected: list[int] = []
+
+    def action(number: int, emit: Callable[[int], None]) -> None:
+        emitters.append(scheduler.spawn(lambda: emit(2 * number), "emitter"))
+        emit(number)
+
+    def collect(task: Task) -> None:
+        entries = task.log[task.log_read :]
+        task.log_read += len(entries)
+        collected.extend(data for _, port, data in entries if port == "")
+
+    place: Any = None
+    task = Task(place, chunk_of([1]), lambda group: Engine.collect(collecting, group))
+    ActionBody(action, ("",)).perform(task)
+    task.finished = True
+    calls.post(collect, task)
+    while not (emitters[0].finished and calls.empty()):
+        call = calls.take(1.0)
+        if call is not None:
+            call[0](*call[1])
+    assert sorted(collected) == [1, 2]
+
+
+# --- results
+
+
+def read_by_several(scheduler: Scheduler) -> None:
+    results = Results(scheduler.rlock())
+    seams = scheduler.seams()
+    driver: Any = SimpleNamespace(seams=seams, changed=Wakers(seams), next_number=lambda: 1)
+    run = Run(driver, results)
+    mine = run._mine
+    found: list[Any] = []
+
+    def add() -> None:
+        for data in ([0, 1], [2], [3, 4]):
+            run.tell_arrived(chunk_of(data))
+        run.tell_failed(LookupError())
+
+    def read_any() -> None:
+        for _ in range(3):
+            entry = results.take()
+            if entry is not None:
+                found.append(entry.failure if isinstance(entry, Arrived) else entry.data)
+
+    def read_mine() -> None:
+        while (message := results.take_of(mine)) is not None:
+            found.append(message.data)
+
+    scheduler.together(add, read_any, read_mine, lambda: found.extend(results.take_values(mine)))
+    found.extend(message.data for _, message in results.take_messages())
+    found.extend(results.unseen_failures())
+    assert sorted(map(str, found)) == ["", "0", "1", "2", "3", "4"]
+    assert results.unread == 0
+    assert results.take() is None
+
+
+# With the modules that are interrupted everywhere.
+SMALL: dict[Program, list[ModuleType]] = {
+    waited_for: [inbox],
+    posted_by_two: [inbox],
+    taken_while_a_run_ends: [handover, messages],
+    called_back_after_the_end: [bodies, engine],
+    read_by_several: [runs],
+}
+LARGER = (
+    one_worker,
+    two_workers,
+    three_workers_asked_to_stop,
+    two_workers_by_key,
+    pulls_and_calls,
+    stopped_from_outside,
+)
+FLOWS = (*SMALL, *LARGER)
+
+
+@each_of(SMALL)
+def test_it_holds_wherever_a_thread_is_interrupted_once(program: Program) -> None:
+    assert interrupt_everywhere(program, [module.__file__ for module in SMALL[program]]) > 50
+
+
+@each_of(FLOWS)
+def test_it_holds_in_every_order(program: Program) -> None:
+    explore(program, 200, WATCHED)
+
+
+def test_looking_before_enlisting_is_found_to_lose_a_wake_up() -> None:
+    with pytest.raises(DeadlockError, match="thread 1 waits for an event"):
+        explore(waited_for_too_late, 200, WATCHED)
