@@ -162,6 +162,26 @@ class _DeviationsChooser:
         return default(able, now.running)
 
 
+class Recorder:
+    """The default order, noting what else could have happened: (thread, its step, who could have run instead)."""
+
+    tick = 0.0
+
+    def __init__(self) -> None:
+        self.others: list[tuple[int, int, int]] = []
+
+    def begin(self) -> Chooser:
+        return self
+
+    def next_stop(self, now: Moment) -> int:
+        return now.steps + 1
+
+    def choose(self, now: Moment, able: list[int], *, timed: bool) -> int:
+        chosen = default(able, now.running)
+        self.others += [(now.running, now.own, other) for other in able if other != chosen]
+        return chosen
+
+
 def orders(schedules: int, length: int, seed: int = 0) -> Iterator[Order]:
     """Three of four by priorities, with one to three changes of them; the rest random walks."""
     for number in range(seed, seed + schedules):

@@ -20,7 +20,7 @@ from tests.stand_ins import ScheduledEvent, ScheduledLock, ScheduledQueue, Sched
 SOON = (
     0.3  # seconds; an order may let so much time pass though somebody can run: a look at work, never a drain
 )
-LIMIT = 200_000  # steps of one schedule, opcodes and operations: past it something spins
+LIMIT = 60_000  # steps of one schedule, opcodes and operations: past it something spins
 OURS = (__file__, stand_ins.__file__, threading.__file__)
 PATIENCE = 20.0  # real seconds; only what blocks outside the scheduler gets there
 
@@ -79,6 +79,7 @@ class Scheduler:
 
     Attributes:
         count: opcodes and operations so far.
+        strands: its threads, in order of their starts.
         trace: every change of threads: from where to whom.
         deviations: what makes up the order, for `Deviations`.
         waits_out: how often time had to pass because nobody could run. Where no operation takes time that is a lost wake-up, which a
@@ -96,7 +97,7 @@ class Scheduler:
         self._since = 0  # the count when the running thread began to
         self._stop = min(self._chooser.next_stop(Moment(0, 0, 0)), LIMIT)
         self._watched = frozenset(str(file) for file in watch)
-        self._strands: list[Strand] = []
+        self.strands: list[Strand] = []
         self._running: Strand | None = None
         self._over = False
         self._error: BaseException | None = None
@@ -194,8 +195,8 @@ class Scheduler:
     def _add(self, work: Callable[[], object], name: str) -> Strand:
         if self._over:
             raise Stopped
-        strand = Strand(self, len(self._strands), work, name)
-        self._strands.append(strand)
+        strand = Strand(self, len(self.strands), work, name)
+        self.strands.append(strand)
         strand.thread.start()
         return strand
 
@@ -218,7 +219,7 @@ class Scheduler:
         strand.finished = True
         if self._over:
             return
-        if all(each.finished for each in self._strands):
+        if all(each.finished for each in self.strands):
             self._end(None)
             return
         self.count += 1
@@ -259,7 +260,7 @@ class Scheduler:
                 self._end(EndlessError(f"no end after {self.count} steps:\n{self._whereabouts()}"))
                 raise Stopped
             now = self.clock.now()
-            alive = [strand for strand in self._strands if not strand.finished]
+            alive = [strand for strand in self.strands if not strand.finished]
             able = [strand.index for strand in alive if _can_run(strand, now)]
             moments = [each.deadline for each in alive if each.deadline is not None and each.deadline > now]
             picked = TIME
@@ -273,7 +274,7 @@ class Scheduler:
                 self._end(DeadlockError(f"nobody can run any more:\n{self._whereabouts()}"))
                 raise Stopped
             if picked != TIME:
-                return self._strands[picked]
+                return self.strands[picked]
             self.waits_out += not able
             self.trace.append(
                 f"time passes: {min(moments) - now:.6f} s" + (", for nobody can run" * (not able))
@@ -318,7 +319,7 @@ class Scheduler:
         """Unwind the threads one after another; the one that is running unwinds by itself."""
         self._over = True
         left = []
-        for strand in sorted(self._strands, key=lambda each: each is not self._running):
+        for strand in sorted(self.strands, key=lambda each: each is not self._running):
             if strand.baton.locked():
                 strand.baton.release()
             strand.thread.join(PATIENCE / 4)
@@ -329,7 +330,7 @@ class Scheduler:
             self._error.add_note(f"left behind: {', '.join(left)}")
 
     def _whereabouts(self) -> str:
-        alive = [strand for strand in self._strands if not strand.finished]
+        alive = [strand for strand in self.strands if not strand.finished]
         return "\n".join(
             f"  {strand.name} waits for {strand.what}, at {_place_of(strand)}"
             if strand.ready is not None
