@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +106,29 @@ def test_every_link_inside_the_repository_leads_somewhere(page: Path) -> None:
     missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
 
     assert missing == []
+
+
+@pytest.mark.slow
+def test_the_tests_on_the_page_about_testing_pass_in_pytest(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    code = "\n".join(block.text for block in blocks(page) if block.language == "python" and block.is_run)
+    (tmp_path / "test_page.py").write_text(code, encoding="utf-8")
+    turned_on = [block.text for block in blocks(page) if block.text.startswith("pytest_plugins =")]
+    (tmp_path / "conftest.py").write_text("".join(turned_on), encoding="utf-8")
+    settings = [block.text for block in blocks(page) if block.language == "toml"]
+    (tmp_path / "pyproject.toml").write_text("".join(settings), encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "test_page.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(re.findall('(?m)^def test_', code))} passed" in done.stdout
 
 
 PAGE = """
