@@ -121,10 +121,7 @@ class Driver:
         """Do a part of the engine's work; what goes wrong in it stops the runtime, and whoever waits is told."""
         try:
             return work()
-        except (
-            KeyboardInterrupt,
-            SystemExit,
-        ) as error:  # only where the engine has borrowed the caller's thread
+        except (KeyboardInterrupt, SystemExit) as error:  # only on a borrowed thread
             self.halt(error)
             raise
         except BaseException as error:
@@ -265,7 +262,7 @@ class Driver:
             *self._wakes,
         )
 
-    def _do_each(self, *steps: Callable[[], None]) -> None:
+    def _do_each(self, *steps: Callable[[], object]) -> None:
         """Take all steps of an end, whatever some of them raise."""
         for step in steps:
             try:
@@ -302,10 +299,7 @@ class Driver:
     def _write_off(self) -> None:
         """Engine's thread, as its last act: end what it had when it was given up."""
         if self.engine.books.runs:
-            self._do_each(partial(self._discard, "the runtime was given up"))
-
-    def _discard(self, why: str) -> None:
-        self.engine.abandon_all(why, None)
+            self._do_each(partial(self.engine.abandon_all, "the runtime was given up", None))
 
     def crash(self, error: FlowError) -> None:
         """Any thread: stop at once, for a fault in flowrt itself."""
@@ -381,9 +375,8 @@ class Driver:
         """Be the engine until `ready()`; say whether that was possible."""
         ident = threading.get_ident()
         try:
-            self._borrowers.add(
-                ident
-            )  # first: a signal handler may come between, and must not wait for the thread it interrupts
+            # First: a signal handler may come between, and must not wait for the thread it interrupts.
+            self._borrowers.add(ident)
             if not self._owner.acquire(blocking=False):
                 return False
             try:
@@ -398,9 +391,8 @@ class Driver:
             self._borrowers.discard(ident)
         self.changed.wake()  # another waiter may have to be the engine now
         if self.seams.simulation is None and not self.inbox.empty() and not self.stopped:
-            self._work(
-                self.inbox.empty, deadline
-            )  # a signal handler has posted just before the engine was given up
+            # A signal handler has posted just before the engine was given up.
+            self._work(self.inbox.empty, deadline)
         return True
 
     def _work_until(self, ready: Callable[[], bool], deadline: float | None) -> None:

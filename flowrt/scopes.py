@@ -8,6 +8,7 @@ or may still bring forth something (a token: an open source).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -199,3 +200,30 @@ def lost_list(scope: Scope, where: str, error: BaseException | None = None) -> M
 def missing_text(missing: Sequence[Missing]) -> str:
     """Say where the missing items of a list went, without repeating a place."""
     return "; ".join(dict.fromkeys(str(record) for record in missing))
+
+
+def missing_rows(missing: list[Missing]) -> list[tuple[int | None, Missing]]:
+    """List each missing item once, by position, with the first that was heard of it; what has no position comes last."""
+    rows: dict[int, Missing] = {}
+    unplaced: list[tuple[int | None, Missing]] = []
+    for record in missing:
+        if record.positions is None:
+            unplaced.append((None, record))
+        else:
+            for position in record.positions:
+                rows.setdefault(position, record)
+    return [*sorted(rows.items(), key=itemgetter(0)), *unplaced]
+
+
+def missing_errors(missing: list[Missing]) -> tuple[tuple[int | None, str, BaseException | None], ...]:
+    """List each missing item once, and once more for each further error that was left to the gather."""
+    listed: list[tuple[int | None, str, BaseException | None]] = [
+        (position, str(record), record.error) for position, record in missing_rows(missing)
+    ]
+    told = {id(error) for _, _, error in listed}
+    for record in missing:
+        for error in (record.error, *record.also):
+            if error is not None and id(error) not in told:
+                told.add(id(error))
+                listed += [(position, str(record), error) for position in record.positions or (None,)]
+    return tuple(sorted(listed, key=lambda row: (row[0] is None, row[0] or 0)))

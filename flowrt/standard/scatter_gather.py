@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import Factory, define, evolve, field, frozen
@@ -13,7 +12,7 @@ from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteErr
 from flowrt.ledger import ABSORBED
 from flowrt.messages import first_position, position_key
 from flowrt.operations import Batch, Emitter, Operation
-from flowrt.scopes import MISSING_KEPT, Missing, Part, missing_text
+from flowrt.scopes import MISSING_KEPT, Missing, Part, missing_errors, missing_rows, missing_text
 
 if TYPE_CHECKING:
     from flowrt.messages import Message
@@ -274,7 +273,7 @@ class Gather(Operation):
         missing = self._missing(scope, owed, counted=emit.is_fed("count"))
         items = self._in_order(owed)
         if self.on_missing == "collect":
-            emit.gather(scope, Gathered(items, _failures(missing)), owed.causality, missing)
+            emit.gather(scope, Gathered(items, missing_errors(missing)), owed.causality, missing)
         elif not missing or self.on_missing == "skip":
             emit.gather(scope, items, owed.causality, missing)
         elif all(
@@ -320,7 +319,7 @@ class Gather(Operation):
         return left
 
     def _incomplete(self, scope: Scope, missing: list[Missing], owed: _List) -> GatherIncompleteError:
-        rows = _rows(missing)
+        rows = missing_rows(missing)
         positions = [position for position, _ in rows if position is not None]
         shown = ", ".join(map(str, positions[:POSITIONS_SHOWN]))
         more = f" and {len(positions) - POSITIONS_SHOWN} more" if len(positions) > POSITIONS_SHOWN else ""
@@ -433,30 +432,3 @@ def _source(scope: Scope) -> str:
     return (
         scope.stream.port.fullname.removesuffix(".stream") if scope.stream is not None else "an unknown place"
     )
-
-
-def _rows(missing: list[Missing]) -> list[tuple[int | None, Missing]]:
-    """List each missing item once, by position, with the first that was heard of it; what has no position comes last."""
-    rows: dict[int, Missing] = {}
-    unplaced: list[tuple[int | None, Missing]] = []
-    for record in missing:
-        if record.positions is None:
-            unplaced.append((None, record))
-        else:
-            for position in record.positions:
-                rows.setdefault(position, record)
-    return [*sorted(rows.items(), key=itemgetter(0)), *unplaced]
-
-
-def _failures(missing: list[Missing]) -> tuple[tuple[int | None, str, BaseException | None], ...]:
-    """List each missing item once, and once more for each further error that was left to the gather."""
-    listed: list[tuple[int | None, str, BaseException | None]] = [
-        (position, str(record), record.error) for position, record in _rows(missing)
-    ]
-    told = {id(error) for _, _, error in listed}
-    for record in missing:
-        for error in (record.error, *record.also):
-            if error is not None and id(error) not in told:
-                told.add(id(error))
-                listed += [(position, str(record), error) for position in record.positions or (None,)]
-    return tuple(sorted(listed, key=lambda row: (row[0] is None, row[0] or 0)))
