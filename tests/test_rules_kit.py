@@ -15,6 +15,7 @@ import pytest
 
 from flowrt import (
     FlowBuildError,
+    FlowError,
     FlowOperationContainer,
     FlowRuntime,
     FlowStoppedError,
@@ -24,6 +25,7 @@ from flowrt import (
 )
 from flowrt import runtime as runtime_module
 from flowrt.bodies import Failure
+from flowrt.contract import Task
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.threads import ThreadPool
@@ -49,6 +51,7 @@ from flowrt.testing.rulekit.executors_ending import (
     subscribers_may_raise,
 )
 from flowrt.testing.rulekit.rules import EXECUTORS, OPERATIONS
+from flowrt.testing.rulekit.subjects import alike
 from flowrt.testing.rulekit.trials import Trials
 
 PATIENCE = 0.4  # seconds: as long as a broken executor that hangs holds the test up
@@ -337,6 +340,51 @@ class Hoarding(ThreadPool):
         super().submit(place, chunk)
 
 
+class Telling(ThreadPool):
+    """Has something done to each task before it is reported."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._tell, self._post = self._post, self._tell_changed
+
+    def _tell_changed(self, report: Any, task: Any) -> None:
+        if isinstance(task, Task):
+            self.change(task)
+        self._tell(report, task)
+
+    def change(self, task: Task) -> None:
+        raise NotImplementedError
+
+
+class Generous(Telling):
+    """Reports more results than there were inputs."""
+
+    def change(self, task: Task) -> None:
+        task.results = task.results * 2
+
+
+class Echoing(Telling):
+    """Reports what an action emitted twice."""
+
+    def change(self, task: Task) -> None:
+        task.log = task.log[:-1] * 2 + task.log[-1:]
+
+
+class Muting(Telling):
+    """Loses what an action emitted."""
+
+    def change(self, task: Task) -> None:
+        task.log = task.log[-1:]
+
+
+class Retracting(Telling):
+    """Loses what an action emitted before it raised."""
+
+    def change(self, task: Task) -> None:
+        if task.failed:
+            task.log = task.log[-1:]
+
+
 BROKEN_POOLS = {
     Overlapping: "R3",
     Greedy: "R1",
@@ -362,6 +410,10 @@ BROKEN_POOLS = {
     Discreet: "R7",
     Endless: "R16",
     Hoarding: "R19",
+    Generous: "R2",
+    Echoing: "R2",
+    Muting: "R5",
+    Retracting: "R4",
 }
 
 
@@ -473,6 +525,18 @@ def test_what_never_comes_back_is_given_up(over: threading.Event, monkeypatch: p
         check_executor(simulated, patience=0.1)
 
     assert caught.value.rule == "R5"
+
+
+def test_an_error_of_the_flow_that_nothing_explains_is_told_as_the_cause() -> None:
+    def refuse(_work: Any, _name: str) -> Any:
+        raise FlowError("no threads today")
+
+    violation = violation_of(lambda: Seams(spawn=refuse))
+
+    assert violation.rule == "R5"
+    assert violation.seen == '"look" was ended by FlowError.'
+    assert violation.remedy == "It says: no threads today"
+    assert isinstance(violation.__cause__, FlowError)
 
 
 # --- runtimes that break a rule: what no executor can
@@ -669,6 +733,12 @@ def name_thread(_data: Any) -> bool:
     return threading.current_thread().name.endswith("/engine")
 
 
+def insist_on_thread(data: Any) -> Any:
+    if not name_thread(data):
+        raise LookupError
+    return data
+
+
 def numbered() -> Callable[[Any], int]:
     numbers = count()
     return lambda _data: next(numbers)
@@ -712,6 +782,12 @@ BROKEN_OPERATIONS: dict[str, tuple[Callable[[], Any], list[Any], str]] = {
     "keeps its inputs": (keeping(), INPUTS, "R19"),
     "keeps its states": (lambda: Nostalgic("states"), INPUTS, "R19"),
     "depends on where it runs": (lambda: name_thread, INPUTS, "R24"),
+    "fails where it does not like to run": (lambda: insist_on_thread, INPUTS, "R24"),
+    "is not alone": (
+        lambda: FlowOperationContainer().add_func("one", str).add_func("two", str),
+        INPUTS,
+        "R8",
+    ),
 }
 
 
@@ -757,6 +833,50 @@ def test_an_operation_that_does_not_return_is_rejected(over: threading.Event) ->
     assert caught.value.rule == "R5"
 
 
+def test_data_that_cannot_be_copied_is_used_as_it_is() -> None:
+    check_operation(lambda: lambda lock: lock.locked(), [threading.Lock()])
+
+
+class Plain:
+    """Knows only itself."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Prickly:
+    """Does not let itself be compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "prickly"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (1, 1, True),
+        (1, True, False),
+        ([1, (2, "a")], [1, (2, "a")], True),
+        ([1], [1, 2], False),
+        ({"a": [1]}, {"a": [1]}, True),
+        ({"a": [1]}, {"a": [2]}, False),
+        (Plain([1]), Plain([1]), True),
+        (Plain([1]), Plain([2]), False),
+        (ValueError("a"), ValueError("a"), True),
+        (ValueError("a"), ValueError("b"), False),
+        (Prickly(), Prickly(), True),
+        (threading.Lock(), threading.Lock(), True),
+    ],
+)
+def test_results_are_compared_by_what_they_hold(first: Any, second: Any, same: bool) -> None:
+    assert alike(first, second) is same
+
+
 def test_what_depends_on_chance_may_say_so() -> None:
     check_operation(lambda: one_for_all, [1, 2], repeatable=False)
 
@@ -787,6 +907,50 @@ def test_the_text_names_what_the_contract_asks_for() -> None:
 def test_the_text_says_how_many_calls_overlapped() -> None:
     assert violation_of(seams_of(Overlapping)).seen == "2 calls of an async operation at once."
     assert violation_of(seams_of(Greedy)).seen == "4 calls of a parallel(3) operation at once."
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        (
+            lambda: check_executor(Seams()),  # type: ignore[arg-type]
+            "check_executor takes a function that makes Seams, new in every call, got Seams. Put `lambda:` in front of what makes it.",
+        ),
+        (
+            lambda: check_operation(Passing("pass"), [1]),  # type: ignore[arg-type]
+            "check_operation takes a function that makes the operation, new in every call, got Passing. Put `lambda:` in front of what makes it.",
+        ),
+        (
+            lambda: check_operation(lambda: str, []),
+            "check_operation got no inputs: nothing would be seen. Give a few, also such as make it raise.",
+        ),
+    ],
+    ids=["seams", "an operation", "no inputs"],
+)
+def test_what_cannot_be_checked_is_refused(check: Callable[[], None], text: str) -> None:
+    with pytest.raises(FlowBuildError) as caught:
+        check()
+
+    assert str(caught.value) == text
+
+
+def test_the_operation_itself_is_no_factory() -> None:
+    with pytest.raises(RuleViolation) as caught:
+        check_operation(extend, INPUTS)  # type: ignore[arg-type]
+
+    assert caught.value.rule == "R8"
+    assert caught.value.seen == (
+        "the factory raised TypeError. It is called without arguments and makes the operation; is it the operation itself? "
+        "Put `lambda:` in front of it."
+    )
+
+
+def test_a_rule_that_does_not_exist_cannot_be_left_out() -> None:
+    with pytest.raises(
+        FlowBuildError,
+        match=r"^leave_out: there is no rule 'R77'\. Did you mean \"R7\"\? There are: R1, R10, .* and 14 more\.$",
+    ):
+        check_operation(lambda: str, [1], leave_out="R77")
 
 
 # --- the table

@@ -30,6 +30,7 @@ from flowrt.testing.rulekit.executors_ending import (
     subscribers_may_act,
     subscribers_may_raise,
 )
+from flowrt.testing.rulekit.rules import check_factory, checked_numbers
 from flowrt.testing.rulekit.trials import PATIENCE, Scenario, Trials
 
 if TYPE_CHECKING:
@@ -87,9 +88,12 @@ def check_executor(
 
     Raises:
         RuleViolation: the first rule that is broken.
+        FlowBuildError: the arguments cannot be meant.
 
     Runs on: threads of its own, all of which end, unless what is checked keeps them.
     """
+    check_factory("check_executor", factory, "Seams")
+    left_out = checked_numbers(leave_out)
     trials = Trials(factory, patience)
     for scenario in SCENARIOS:
-        scenario.attempt_on(trials, leave_out)
+        scenario.attempt_on(trials, left_out)

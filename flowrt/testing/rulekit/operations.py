@@ -14,7 +14,7 @@ from flowrt.inbox import Seams
 from flowrt.messages import Message
 from flowrt.runs import Run
 from flowrt.runtime import FlowRuntime
-from flowrt.testing.rulekit.rules import RuleViolation
+from flowrt.testing.rulekit.rules import RuleViolation, check_factory, checked_numbers
 from flowrt.testing.rulekit.subjects import STATE, Subject, Watch, alike, copied, entry, watchable
 from flowrt.testing.rulekit.trials import PATIENCE, Scenario, Trial, Trials
 from flowrt.testing.simulation import simulated
@@ -386,10 +386,17 @@ def check_operation(
 
     Raises:
         RuleViolation: the first rule that is broken.
+        FlowBuildError: the arguments cannot be meant.
 
     Runs on: threads of its own, all of which end, unless the operation keeps them.
     """
+    check_factory("check_operation", factory, "the operation")
+    left_out = checked_numbers(leave_out)
     subject = Subject(factory, list(inputs), port, behind)
+    if not len(subject):
+        raise FlowBuildError(
+            "check_operation got no inputs: nothing would be seen. Give a few, also such as make it raise."
+        )
     trials = OperationTrials(subject, patience, repeatable=repeatable)
     for scenario in SCENARIOS:
-        scenario.attempt_on(trials, leave_out)
+        scenario.attempt_on(trials, left_out)

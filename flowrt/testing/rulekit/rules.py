@@ -6,7 +6,11 @@ follows Reactive Streams: a number is never used again for something else.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from attrs import frozen
+
+from flowrt.errors import FlowBuildError, did_you_mean
 
 OPERATIONS = "check_operation"
 EXECUTORS = "check_executor"
@@ -152,3 +156,22 @@ class RuleViolation(AssertionError):  # noqa: N818 - it is one of a rule, and sa
         self.rule = rule
         self.seen = seen
         self.remedy = remedy
+
+
+def checked_numbers(numbers: Collection[str]) -> frozenset[str]:
+    """Return numbers of rules; `FlowBuildError` if one of them is none."""
+    found = frozenset([numbers] if isinstance(numbers, str) else numbers)
+    for number in sorted(found - _by_number.keys(), key=repr):
+        raise FlowBuildError(
+            f"leave_out: there is no rule {number!r}.{did_you_mean(str(number), _by_number)}"
+        )
+    return found
+
+
+def check_factory(function: str, factory: object, makes: str) -> None:
+    """Refuse what makes nothing."""
+    if not callable(factory):
+        raise FlowBuildError(
+            f"{function} takes a function that makes {makes}, new in every call, got {type(factory).__name__}. Put `lambda:` in front of what "
+            "makes it."
+        )

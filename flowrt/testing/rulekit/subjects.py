@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flowrt.container import Declaration, FlowOperationContainer
-from flowrt.errors import FlowError
+from flowrt.errors import FlowBuildError, FlowError, describe
 from flowrt.messages import Message
 from flowrt.operations import Emitter
 from flowrt.ports import Port
@@ -160,7 +160,13 @@ class Subject:
 
     def container(self, watch: Watch | None = None) -> FlowOperationContainer:
         """Make the operation anew, and put it into a container; watched, if it is an own one."""
-        made = self.factory()
+        try:
+            made = self.factory()
+        except Exception as error:
+            raise FlowBuildError(
+                f"the factory raised {describe(error)}. It is called without arguments and makes the operation; is it the operation itself? "
+                "Put `lambda:` in front of it."
+            ) from error
         if watch is not None and hasattr(made, "handle"):
             made = WatchedOperation(made, watch)
         return _container_of(made)

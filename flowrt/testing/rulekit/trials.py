@@ -349,8 +349,8 @@ class Scenario:
                 raise
         except FlowError as error:
             if self.hung not in leave_out:
-                ended = f"{what} was ended by {type(error).__qualname__}: {error}"
-                raise RuleViolation(self.hung, ended, "See its cause.") from error
+                ended = f"{what} was ended by {type(error).__qualname__}."
+                raise RuleViolation(self.hung, ended, f"It says: {error}") from error
 
 
 def in_time(seconds: float, otherwise: RuleViolation, *works: Callable[[], Any]) -> None:
