@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 from flowrt import FlowRuntime, OperationError
+from flowrt.testing import explore, run_flow
+from samples.out_of_order import __main__ as out_of_order_program
+from samples.out_of_order import book
+from samples.out_of_order.flow import bind, set_chapter
 from samples.telegram import __main__ as telegram_program
 from samples.telegram import reformat
 from samples.telegram.operations import LineAssembler, LineWriter, read_lines, split_words
@@ -23,6 +27,7 @@ from samples.word_count.operations import Total, Unreadable, count_words, find_f
 CHECKOUT = Path(__file__).parent.parent
 WORD_COUNT = CHECKOUT / "samples" / "word_count"
 TELEGRAM = CHECKOUT / "samples" / "telegram"
+OUT_OF_ORDER = CHECKOUT / "samples" / "out_of_order"
 SECONDS = 20.0  # the limit of every wait; only a test that fails gets there
 
 STAGES = (stage1_lists, stage2_scattered, stage3_guarded)
@@ -45,6 +50,10 @@ def words_counted_in_another_way(folder):
 
 def without_times(output):
     return re.sub(r"\d+\.\d{3} s", "-.--- s", output)
+
+
+def without_luck(output):
+    return re.sub(r"the right book in \d+ of 100 runs", "the right book in - of 100 runs", output)
 
 
 # --- word count: the operations alone -----------------------------------------------------------------------------
@@ -386,3 +395,73 @@ def test_what_cannot_be_reformatted_ends_the_telegram_program_with_the_reason(
 
     assert ended.value.code == 2
     assert capsys.readouterr().err.endswith(f"error: {reason}\n")
+
+
+# --- out of order -------------------------------------------------------------------------------------------------
+
+
+def test_a_chapter_is_set_in_capitals_without_the_blanks_around_it():
+    assert set_chapter(" The Carpet-Bag\n") == "THE CARPET-BAG"
+
+
+@pytest.mark.parametrize(
+    ("chapters", "bound"),
+    [([], ""), (["A"], "A"), (["B", "A", "B"], "B / A / B")],
+    ids=["none", "one", "three"],
+)
+def test_chapters_are_bound_in_the_order_they_are_given_in(chapters, bound):
+    assert bind(chapters) == bound
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_undisturbed_the_book_is_right_with_the_bug_and_without(ordered):
+    (result,) = run_flow(book(ordered=ordered), out_of_order_program.INPUTS, deviations={})
+
+    assert result.data == "LOOMINGS / THE CARPET-BAG / THE SPOUTER-INN"
+
+
+def test_the_mended_book_is_right_on_threads():
+    titles = [f"chapter {number}" for number in range(100)]
+
+    (result,) = run_flow(book(ordered=True), [(".in", titles)])
+
+    assert result.data == " / ".join(f"CHAPTER {number}" for number in range(100))
+
+
+def test_the_bug_is_found_as_one_swap_and_comes_again_when_it_is_replayed():
+    flow, inputs, check = book(ordered=False), out_of_order_program.INPUTS, out_of_order_program.check
+
+    with pytest.raises(AssertionError) as found:
+        explore(flow, inputs, check)
+
+    order, how, replay = found.value.__notes__
+    assert order.endswith("finish set#0, finish set#2, finish set#1")
+    assert "shrunk to 1 deviation " in how
+    deviations = {int(step): int(choice) for step, choice in re.findall(r"(\d+): (\d+)", replay)}
+    assert replay == f"replay it: explore(flow, inputs, check, replay={deviations})"
+    with pytest.raises(AssertionError):
+        explore(flow, inputs, check, replay=deviations)
+
+
+@pytest.mark.slow
+def test_the_mended_flow_is_right_in_every_order_in_which_calls_can_begin_and_end():
+    explored = explore(book(ordered=True), out_of_order_program.INPUTS, out_of_order_program.check)
+
+    assert explored.exhaustive
+
+
+@pytest.mark.slow
+def test_the_out_of_order_program_prints_what_its_readme_says_but_for_times_and_luck():
+    done = subprocess.run(
+        [sys.executable, "-m", "samples.out_of_order"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=SECONDS,
+        check=False,
+    )
+
+    assert done.stderr == ""
+    assert done.returncode == 0
+    (shown,) = re.findall(r"(?s)```text\n(.*?)```", (OUT_OF_ORDER / "README.md").read_text(encoding="utf-8"))
+    assert without_luck(without_times(done.stdout)) == without_luck(without_times(shown))
