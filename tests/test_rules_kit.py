@@ -54,7 +54,7 @@ from flowrt.testing.rulekit.rules import EXECUTORS, OPERATIONS
 from flowrt.testing.rulekit.subjects import alike
 from flowrt.testing.rulekit.trials import Trials
 
-PATIENCE = 0.4  # seconds: as long as a broken executor that hangs holds the test up
+PATIENCE = 0.3  # seconds: as long as a broken executor that hangs holds the test up
 
 
 def seams_of(kind: type[ThreadPool]) -> Callable[[], Seams]:

@@ -90,7 +90,8 @@ def check_executor(
         RuleViolation: the first rule that is broken.
         FlowBuildError: the arguments cannot be meant.
 
-    Runs on: threads of its own, all of which end, unless what is checked keeps them.
+    Runs on: threads of its own, all of which end, unless what is checked keeps them. Threads that anybody starts meanwhile are taken for
+    those of the executors.
     """
     check_factory("check_executor", factory, "Seams")
     left_out = checked_numbers(leave_out)

@@ -246,7 +246,7 @@ class Trial:
 
     def nothing_more(self, report: CloseReport) -> None:
         """After close(): see the threads off, and what they still do."""
-        self.closed = True
+        self.closed = not report.abandoned  # such a thread may still report, to nobody
         for thread in self._left(report):
             thread.join(self.patience)
         left = sorted({thread.name for thread in self._left(report) if thread.is_alive()})
