@@ -20,7 +20,7 @@ from tests.stand_ins import ScheduledEvent, ScheduledLock, ScheduledQueue, Sched
 SOON = (
     0.3  # seconds; an order may let so much time pass though somebody can run: a look at work, never a drain
 )
-LIMIT = 60_000  # steps of one schedule, opcodes and operations: past it something spins
+LIMIT = 150_000  # steps of one schedule, opcodes and operations: past it something spins
 OURS = (__file__, stand_ins.__file__, threading.__file__)
 PATIENCE = 20.0  # real seconds; only what blocks outside the scheduler gets there
 

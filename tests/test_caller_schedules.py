@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from types import ModuleType
+
+import pytest
 
 from flowrt import (
     FlowOperationContainer,
     FlowStoppedError,
+    Gather,
     Run,
     RunCancelledError,
+    Scatter,
     closing,
     driver,
     intake,
 )
 from flowrt import runtime as runtimes
 from tests.flows import double, increment, same
+from tests.orders import Deviations, Order, Pct, Walk
 from tests.scheduled_flows import WATCHED, Calls, each_of, opened
 from tests.scheduler import Program, Scheduler
-from tests.schedules import explore, interrupt_everywhere
+from tests.schedules import explore, interrupt_everywhere, run_once
 
 
 def two_senders_and_a_closer(scheduler: Scheduler) -> None:
@@ -205,6 +211,101 @@ def changed_meanwhile(scheduler: Scheduler) -> None:
         assert sorted(run.result().data for run in started) == [0, 1, 2, 9]
 
 
+def a_gather_cancelled(scheduler: Scheduler) -> None:
+    operations = FlowOperationContainer().add_operation(Scatter("scatter")).add_operation(Gather("gather"))
+    operations.add_func("work", double).make_parallel(2)
+    chains = (".in -> scatter", "scatter.stream -> work -> gather.stream", "scatter.count -> gather.count")
+    with opened(scheduler, *chains, "gather -> .out", operations=operations) as runtime:
+        run, other = runtime.process(".in", [1, 2, 3]), runtime.process(".in", [4, 5])
+        canceller = scheduler.spawn(run.cancel, "canceller")
+        with contextlib.suppress(RunCancelledError):
+            run.wait()
+        canceller.join()
+
+        assert sorted(other.result().data) == [8, 10]
+        assert run.ledger.balanced
+        runtime.wait_idle()
+        assert runtime._engine.books.live == 0
+
+
+def a_generator_cancelled(scheduler: Scheduler) -> None:
+    """Every generator that was begun is ended, also one that a worker is just pulling."""
+    begun, ended = [], []
+
+    def count(number: int) -> Iterator[int]:
+        begun.append(number)
+        try:
+            yield from range(4)
+        finally:
+            ended.append(number)
+
+    operations = FlowOperationContainer().add_generator("count", count, window=2).make_async()
+    with opened(scheduler, ".in -> count -> .out", operations=operations) as runtime:
+        run = runtime.process(".in", 1)
+        run.result()
+        run.cancel()
+        with contextlib.suppress(RunCancelledError):
+            run.wait()
+        assert run.ledger.balanced
+    assert begun == ended
+
+
+def closed_from_inside(scheduler: Scheduler) -> None:
+    """An operation may close its own runtime; what was accepted before is worked off."""
+    started: list[Run] = []
+
+    def work(number: int) -> int:
+        if number == 2:
+            assert runtime.close().pending
+        return number
+
+    operations = FlowOperationContainer().add_func("work", work).make_parallel(2)
+    with opened(scheduler, ".in -> work -> .out", operations=operations) as runtime:
+        with contextlib.suppress(FlowStoppedError):
+            started.extend(runtime.process(".in", number) for number in range(4))
+        for run in started:
+            with contextlib.suppress(FlowStoppedError):
+                run.wait()
+            assert run.done
+    assert len(started) >= 3
+
+
+def two_wait_for_any_result(scheduler: Scheduler) -> None:
+    found: list[int] = []
+    operations = FlowOperationContainer().add_func("work", same).make_parallel(2)
+    with opened(scheduler, ".in -> work -> .out", operations=operations) as runtime:
+
+        def read() -> None:
+            found.extend(runtime.wait_for_result().data for _ in range(2))
+
+        scheduler.together(read, read, runtime.wait_idle, lambda: runtime.process_many(".in", range(4)))
+    assert sorted(found) == [0, 1, 2, 3]
+
+
+def emitted_while_closing(scheduler: Scheduler) -> None:
+    """An emission past its call, while the runtime closes, is either refused or delivered."""
+    emitters, refused = [], []
+
+    def work(number: int, emit: Callable[[int], None]) -> None:
+        def emit_late() -> None:
+            try:
+                emit(number + 10)
+            except FlowStoppedError:
+                refused.append(number + 10)
+
+        emitters.append(scheduler.spawn(emit_late, f"emitter {number}"))
+        emit(number)
+
+    operations = FlowOperationContainer().add_action("work", work).make_async()
+    with opened(scheduler, ".in -> work -> .out", operations=operations) as runtime:
+        runtime.process_many(".in", [1, 2])
+        scheduler.together(runtime.close)
+        for emitter in emitters:
+            emitter.join()
+    found = [message.data for message in runtime.results()]
+    assert sorted(found + refused) == [1, 2, 11, 12]
+
+
 FLOWS = (
     two_senders_and_a_closer,
     iterables_and_a_closer,
@@ -217,6 +318,11 @@ FLOWS = (
     two_closers,
     subscribed_meanwhile,
     changed_meanwhile,
+    a_gather_cancelled,
+    a_generator_cancelled,
+    closed_from_inside,
+    two_wait_for_any_result,
+    emitted_while_closing,
 )
 
 
@@ -266,3 +372,26 @@ NARROW: dict[Program, list[ModuleType]] = {
 @each_of(NARROW)
 def test_a_runtime_keeps_its_promises_wherever_a_thread_is_interrupted_once(program: Program) -> None:
     assert interrupt_everywhere(program, [module.__file__ for module in NARROW[program]], 300) > 50
+
+
+# Orders that failed once, replayed for ever. They mean the same only as long as the bytecode is the same; what makes sure of the bugs that
+# they showed are the programs themselves, and the interruptions above.
+KEPT: list[tuple[Program, Order]] = [
+    (a_run_cancelled, Walk(1371)),
+    (changed_meanwhile, Pct(1006, 4, 8757)),
+    (first_inputs_of_two_threads, Pct(2268, 2, 3800)),
+    (several_readers, Walk(5255)),
+    (room_for_one, Walk(2019)),
+    (senders_with_little_room, Walk(2027)),
+    (sync_from_two_threads, Pct(2005, 3, 12530)),
+    (sync_and_a_closer, Pct(2014, 4, 4189)),
+    (a_generator_cancelled, Pct(16, 2, 6551)),
+    (emitted_while_closing, Deviations()),
+]
+
+
+@pytest.mark.parametrize(
+    ("program", "order"), KEPT, ids=lambda value: getattr(value, "__name__", repr(value))
+)
+def test_an_order_that_failed_once_is_replayed(program: Program, order: Order) -> None:
+    run_once(program, order, [*WATCHED, __file__])

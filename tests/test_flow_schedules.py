@@ -11,15 +11,19 @@ import pytest
 from flowrt import (
     FlowError,
     FlowOperationContainer,
+    FlowRuntime,
+    FlowStoppedError,
     Gather,
     OperationError,
     Run,
     Scatter,
 )
-from tests.flows import double, increment
+from flowrt.closing import closed_in_time
+from tests.flows import double, increment, same, wire
+from tests.orders import Pct
 from tests.scheduled_flows import WATCHED, Calls, KeyedCalls, each_of, once_each, opened
 from tests.scheduler import Program, Scheduler
-from tests.schedules import explore
+from tests.schedules import explore, run_once
 
 
 def async_then_parallel(scheduler: Scheduler) -> None:
@@ -160,6 +164,75 @@ def emitted_by_another_thread(scheduler: Scheduler) -> None:
         assert sorted(message.data for message in runtime.results()) == [1, 2, 11, 12]
 
 
+def processed_inside(scheduler: Scheduler) -> None:
+    """What operations send in does not wait for room."""
+
+    def work(number: int) -> int:
+        if number < 3:
+            runtime.process(".in", number + 10)
+        return number
+
+    operations = FlowOperationContainer().add_func("work", work).make_parallel(2)
+    with opened(scheduler, ".in -> work -> .out", operations=operations, capacity=1) as runtime:
+        for number in range(3):
+            runtime.process(".in", number)
+        assert sorted(message.data for message in runtime.results()) == [0, 1, 2, 10, 11, 12]
+
+
+def one_pool_depth_first(scheduler: Scheduler) -> None:
+    operations = FlowOperationContainer().add_func("first", increment).make_parallel(2, pool="pool")
+    operations.add_func("second", double).make_parallel(2, pool="pool").add_func("third", same)
+    chain = ".in -> first -> second -> third -> .out"
+    with opened(scheduler, chain, operations=operations, schedule="depth_first") as runtime:
+        assert sorted(runtime.process_many(".in", range(4)).values()) == [2, 4, 6, 8]
+
+
+def a_worker_that_exits(scheduler: Scheduler) -> None:
+    """SystemExit stops the runtime, and whoever waits is told."""
+
+    def work(number: int) -> int:
+        if number == 2:
+            raise SystemExit(3)
+        return number
+
+    operations = FlowOperationContainer().add_func("work", work).make_parallel(2)
+    runtime = FlowRuntime(seams=scheduler.seams(), name="flow")
+    try:
+        wire(runtime, ".in -> work -> .out")
+        runtime.add_operations(operations)
+        with pytest.raises((SystemExit, FlowStoppedError)):
+            runtime.process_many(".in", range(5)).wait()
+        with contextlib.suppress(SystemExit):
+            runtime.close()
+        assert not scheduler.waits_out
+    finally:
+        closed_in_time(runtime)
+
+
+def a_worker_that_stays(scheduler: Scheduler) -> None:
+    """A call that does not return is given up, by name; everything else is told and balanced."""
+    gate = scheduler.event()
+
+    def work(number: int) -> int:
+        if number == 1:
+            gate.wait()
+        return number
+
+    operations = FlowOperationContainer().add_func("work", work).make_parallel(2)
+    runtime = FlowRuntime(seams=scheduler.seams(), name="flow")
+    try:
+        wire(runtime, ".in -> work -> .out")
+        runtime.add_operations(operations)
+        run = runtime.process_many(".in", range(5))
+        report = runtime.close(drain=1.0)
+        assert run.done
+        assert run.ledger.balanced
+        assert len(report.abandoned) == 1
+        gate.set()
+    finally:
+        closed_in_time(runtime)
+
+
 FLOWS = (
     async_then_parallel,
     parallel_in_order,
@@ -170,9 +243,18 @@ FLOWS = (
     slow_calls_taken_back,
     slow_actions_that_emit,
     emitted_by_another_thread,
+    processed_inside,
+    one_pool_depth_first,
+    a_worker_that_exits,
+    a_worker_that_stays,
 )
 
 
 @each_of(FLOWS)
 def test_a_runtime_keeps_its_promises_in_every_order(program: Program) -> None:
     explore(program, 60, [*WATCHED, __file__])
+
+
+def test_an_order_that_failed_once_is_replayed() -> None:
+    """In it a wake-up never ended; see also `waited_for` in tests/test_thread_schedules.py."""
+    run_once(async_then_parallel, Pct(2002, 4, 8837), [*WATCHED, __file__])

@@ -219,7 +219,7 @@ def test_what_spins_is_ended() -> None:
         while not event.is_set():
             pass
 
-    with pytest.raises(EndlessError, match="no end after 60000 steps:\n  main is at test_scheduler"):
+    with pytest.raises(EndlessError, match="no end after 150000 steps:\n  main is at test_scheduler"):
         run_once(program, Deviations(), HERE)
 
 

@@ -23,9 +23,10 @@ from flowrt.messages import Chunk, Context, Trunk
 from flowrt.ports import Port
 from flowrt.routes import Handler
 from flowrt.runs import Arrived, Results, Run
+from tests.orders import Order, Pct, Walk
 from tests.scheduled_flows import each_of
 from tests.scheduler import DeadlockError, Program, Scheduler
-from tests.schedules import explore, interrupt_everywhere
+from tests.schedules import explore, interrupt_everywhere, run_once
 
 MODULES = (bodies, contract, engine, handover, inbox, runs, tasks, threads)
 WATCHED = [__file__, *(module.__file__ for module in MODULES)]
@@ -356,3 +357,20 @@ def test_it_holds_in_every_order(program: Program) -> None:
 def test_looking_before_enlisting_is_found_to_lose_a_wake_up() -> None:
     with pytest.raises(DeadlockError, match="thread 1 waits for an event"):
         explore(waited_for_too_late, 200, WATCHED)
+
+
+# Orders that failed once, replayed for ever. They mean the same only as long as the bytecode is the same; what makes sure of the bugs that
+# they showed are the programs themselves, and the interruptions above.
+KEPT: list[tuple[Program, Order]] = [
+    (waited_for, Pct(2000, 2, 226)),
+    (taken_while_a_run_ends, Pct(2004, 2, 590)),
+    (taken_while_a_run_ends, Walk(7)),
+    (read_by_several, Walk(3)),
+]
+
+
+@pytest.mark.parametrize(
+    ("program", "order"), KEPT, ids=lambda value: getattr(value, "__name__", repr(value))
+)
+def test_an_order_that_failed_once_is_replayed(program: Program, order: Order) -> None:
+    run_once(program, order, WATCHED)
