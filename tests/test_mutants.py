@@ -1,7 +1,7 @@
 """Bugs planted on purpose, which a hundred runs on threads do not show: each is found by a seed, and the seed is right without it.
 
-By default the seed recorded for each bug is replayed; where it does not show the bug any more, since the engine takes its steps otherwise now, the
-finder searches within its bound. FLOWRT_MUTANTS=search has it search for all of them from the start. See tests/mutants/README.md.
+By default the seed recorded for each bug is replayed. Where that does not show the bug, since the engine takes its steps otherwise now or the bytecode is
+another, the finder searches within its bound, in the same scenario first. FLOWRT_MUTANTS=search has it search for all of them from the start. See tests/mutants/README.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def test_a_planted_bug_is_found_by_a_seed_that_passes_without_it(name: str) -> N
     found = None
     if not SEARCH:
         known = RECORDED[name]
-        found = hunt.find(name, known.scenario, str(known.seed))
+        found = hunt.find(name, known.scenario, str(known.seed)) or hunt.find(name, known.scenario)
     if found is None:
         found = hunt.find(name)
 
@@ -67,7 +67,7 @@ def test_a_patch_that_does_not_fit_says_which_lines_are_missing(line: str, times
 
     assert str(raised.value) == (
         f"some.patch no longer applies: the lines of its hunk 1 stand in file.py {times}. Plant the bug anew by hand, and keep the difference "
-        f"(git diff -U2). The lines:\n    {line}"
+        f"(git diff -U1). The lines:\n    {line}"
     )
 
 

@@ -102,7 +102,7 @@ def applied(patch: Patch, path: str, text: str) -> str:
             times = f"{len(found)} times" if found else "not at all"
             raise PatchError(
                 f"{patch.name}.patch no longer applies: the lines of its hunk {number} stand in {path} {times}. Plant the bug anew by hand, and "
-                f"keep the difference (git diff -U2). The lines:\n"
+                f"keep the difference (git diff -U1). The lines:\n"
                 + "\n".join(f"    {line}" for line in hunk.before)
             )
         lines[found[0] : found[0] + len(hunk.before)] = hunk.after

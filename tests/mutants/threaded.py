@@ -30,6 +30,7 @@ from tests.scheduler import Program, Scheduler
 from tests.schedules import run_once
 
 STRIDE = 15  # opcodes between two changes of a random walk: few files are watched
+HALF_A_MINUTE = 30.0  # of the scheduler's time, which passes only where nobody can run
 
 
 def order_of(seed: int, length: int) -> Order:
@@ -78,7 +79,7 @@ def one_after_another(scheduler: Scheduler) -> None:
     operations = FlowOperationContainer().add_func("work", same).make_async()
     with opened(scheduler, operations) as runtime:
         runs = [runtime.process(".in", number) for number in range(3)]
-        assert [run.result().data for run in runs] == [0, 1, 2]
+        assert [run.result(timeout=HALF_A_MINUTE).data for run in runs] == [0, 1, 2]
         assert not scheduler.waits_out, "a wake-up was lost, and a timed wait has hidden it"
 
 
