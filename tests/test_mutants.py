@@ -1,7 +1,8 @@
-"""Bugs planted on purpose, which a hundred runs on threads do not show: each is found by a seed, and the seed is right without it.
+"""Bugs planted on purpose, which runs on real threads hardly ever show: each is found by a seed, and the seed is right without it.
 
-By default the seed recorded for each bug is replayed. Where that does not show the bug, since the engine takes its steps otherwise now or the bytecode is
-another, the finder searches within its bound, in the same scenario first. FLOWRT_MUTANTS=search has it search for all of them from the start. See tests/mutants/README.md.
+By default the seed recorded for each bug is replayed. Where that does not show the bug, since the engine takes its steps otherwise now or the
+bytecode is another, the finder searches within its bound, in the same scenario first. FLOWRT_MUTANTS=search has it search for all of them
+from the start. See tests/mutants/README.md.
 """
 
 from __future__ import annotations
