@@ -22,7 +22,7 @@ from flowrt import (
     reading,
     runs,
 )
-from flowrt.closing import closed_in_time
+from flowrt.closing import _watch_the_process, closed_in_time
 from flowrt.executors import tasks, threads
 from tests.flows import same, wire
 from tests.scheduler import Program, Scheduler
@@ -44,6 +44,9 @@ WATCHED = [
         threads,
     )
 ]
+
+
+_watch_the_process()  # once per process: not in the middle of the first schedule
 
 
 @contextlib.contextmanager

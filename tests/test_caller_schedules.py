@@ -326,6 +326,7 @@ FLOWS = (
 )
 
 
+@pytest.mark.slow
 @each_of(FLOWS)
 def test_a_runtime_keeps_its_promises_in_every_order(program: Program) -> None:
     explore(program, 60, [*WATCHED, __file__])
@@ -369,6 +370,7 @@ NARROW: dict[Program, list[ModuleType]] = {
 }
 
 
+@pytest.mark.slow
 @each_of(NARROW)
 def test_a_runtime_keeps_its_promises_wherever_a_thread_is_interrupted_once(program: Program) -> None:
     assert interrupt_everywhere(program, [module.__file__ for module in NARROW[program]], 300) > 50

@@ -250,6 +250,7 @@ FLOWS = (
 )
 
 
+@pytest.mark.slow
 @each_of(FLOWS)
 def test_a_runtime_keeps_its_promises_in_every_order(program: Program) -> None:
     explore(program, 60, [*WATCHED, __file__])

@@ -344,11 +344,13 @@ LARGER = (
 FLOWS = (*SMALL, *LARGER)
 
 
+@pytest.mark.slow
 @each_of(SMALL)
 def test_it_holds_wherever_a_thread_is_interrupted_once(program: Program) -> None:
     assert interrupt_everywhere(program, [module.__file__ for module in SMALL[program]]) > 50
 
 
+@pytest.mark.slow
 @each_of(FLOWS)
 def test_it_holds_in_every_order(program: Program) -> None:
     explore(program, 200, WATCHED)
