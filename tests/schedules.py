@@ -7,7 +7,8 @@ Every lock, event, queue, thread and clock of the program must come from the sch
 one of these gives the baton away, so that no thread ever blocks for real. Time stands still, but for a tick per step where the order
 says so; a timed wait ends when nobody can run, and now and then before, as on a slow machine.
 
-FLOWRT_SCHEDULES=20 in the environment runs twenty times as many orders. What fails is told as its few deviations from the order in which each thread runs until it waits (tests/orders.py).
+What fails is told as its few deviations from the order in which each thread runs until it waits (tests/orders.py).
+FLOWRT_SCHEDULES=20 in the environment runs twenty times as many orders.
 """
 
 from __future__ import annotations
