@@ -43,7 +43,7 @@ class Evidence:
     arrived_at_gathers: Counter[tuple[str, int]] = attrs.Factory(Counter)  # gather and serial
     surplus: Counter[tuple[str, int]] = attrs.Factory(Counter)  # by gather and tag: items beyond the count
     left_out: Counter[int] = attrs.Factory(Counter)  # by tag: items that came to a gather and into no list
-    lacking: Counter[str] = attrs.Factory(Counter)  # by gather: lists that did not come
+    lacking: Counter[tuple[str, int]] = attrs.Factory(Counter)  # by gather and tag: lists that did not come
 
     def fact(self, serial: int) -> Fact:
         return self.notes.facts[serial]

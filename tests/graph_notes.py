@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from typing import Any
 
 import attrs
@@ -139,11 +140,14 @@ class Notes:
     tags: dict[int, int] = attrs.Factory(dict)  # by number of a run
     watched: list[weakref.ref[Datum]] = attrs.Factory(list)
     step: Callable[[], str] = lambda: ""
+    # From any thread.
+    _next_serial: Callable[[], int] = attrs.Factory(lambda: count().__next__)
+    _next_number: Callable[[], int] = attrs.Factory(lambda: count().__next__)
 
     # -- what operations note
 
     def datum(self, tag: int, value: int, lineage: Lineage, priority: int, hops: int = 0) -> Datum:
-        datum = Datum(tag, value, len(self.facts), lineage, priority, hops)
+        datum = Datum(tag, value, self._next_serial(), lineage, priority, hops)
         self.facts[datum.serial] = Fact(tag, lineage, priority)
         if datum.serial % REMEMBERED == 0:
             self.watched.append(weakref.ref(datum))
@@ -163,7 +167,7 @@ class Notes:
         *,
         value: int = 0,
     ) -> Call:
-        call = Call(operation, len(self.calls), tag, serial, lineage, priority, value, self.step())
+        call = Call(operation, self._next_number(), tag, serial, lineage, priority, value, self.step())
         self.calls.append(call)
         return call
 

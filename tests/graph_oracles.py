@@ -129,7 +129,8 @@ class Judge(Evidence):
                 assert found == number if home else found <= number, (gather, tag, found, number)
         if {sent.tag for sent in self.sent} | self.late <= self.whole:
             for gather, number in lists.items():
-                assert number <= self.lacking[gather], (gather, number, self.lacking)
+                lacking = sum(lists for (name, _), lists in self.lacking.items() if name == gather)
+                assert number <= lacking, (gather, number, lacking)
 
     def _lenient(self, op: Op) -> list[GatherFacts]:
         """The gathers around that can do without an item."""
@@ -178,7 +179,7 @@ class Judge(Evidence):
 
     def gathers_emit_what_came(self) -> None:
         notes = self.notes
-        for gather in notes.gathers.values():
+        for gather in sorted(notes.gathers.values(), key=lambda each: -each.depth):
             arrivals: dict[int | None, list[int]] = {}
             for (name, serial), number in self.arrived_at_gathers.items():
                 if name == gather.name:
@@ -220,7 +221,7 @@ class Judge(Evidence):
         assert not by_list or max(by_list.values()) == 1, (gather, by_list)
         tag = made[0].tag
         fails = self._failures_in(tag)
-        self.lacking[gather.name] += len(made) - len(came)
+        self.lacking[gather.name, tag] += len(made) - len(came)
         self._count_left_out(gather, tag, came)
         if tag in self.vague:
             if gather.policy != "fail":
@@ -284,6 +285,9 @@ class Judge(Evidence):
         if made.length is None:
             return False
         positions = {self.fact(serial).lineage[gather.depth][1] for serial in here}
+        inner = [name for name in self.notes.gathers if gather.scatter in self.notes.ops[name].lists]
+        if len(positions) < made.length and any(self.lacking[name, made.tag] for name in inner):
+            return None  # an inner list that did not come is an item that did not come
         lossy = {position for number, position in fails if number in {made.number, None}}
         return None if lossy - positions else True
 

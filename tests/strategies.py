@@ -24,6 +24,7 @@ from flowrt import (
     PushCausality,
     Scatter,
 )
+from tests.graphs import draw_graph
 
 # --- Names and ports
 
@@ -325,6 +326,10 @@ def graphs(draw: st.DrawFn, max_nodes: int = 4) -> Graph:
         for port in out_ports:
             streams[source, port] = tuple(draw(st.lists(st.sampled_from(later), max_size=2)))
     return Graph(tuple(nodes), streams)
+
+
+# Flows of any shape: regions within regions, with an oracle that asks the notes of operations (`tests/graph_oracles.py`).
+wired_graphs = st.builds(draw_graph, st.randoms(use_true_random=False))
 
 
 # --- The oracle
