@@ -48,7 +48,7 @@ def find(name: str, *what: str) -> Found | None:
         folder = plant(Path(made).resolve(), name)
         ran = run_planted(folder, "tests.mutants.finder", *what, timeout=PATIENCE)
         if ran.returncode:
-            raise AssertionError(f"the finder failed over {name}:\n{ran.stderr}")
+            raise AssertionError(f"the finder ended with {ran.returncode} over {name}:\n{ran.stderr}")
         told = json.loads(ran.stdout.splitlines()[-1])
         if not Path(told["flowrt"]).is_relative_to(folder):
             raise AssertionError(f"the finder ran on {told['flowrt']}, which has no bug planted")
