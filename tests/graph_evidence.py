@@ -72,7 +72,9 @@ class Evidence:
         """What a port emitted, in stretches that keep their order."""
         notes = self.notes
         if source == ".in":
-            stretches = [[serial for sent in self.sent for serial in notes.inputs.get(sent.tag, ())]]
+            stretches = list(notes.inputs.values())
+            if not any(op.kind == "caller" for op in notes.ops.values()):  # else one may come amid another
+                stretches = [[serial for stretch in stretches for serial in stretch]]
         else:
             op = notes.ops[source]
             calls = [call for call in notes.calls if call.operation == source and call.tag not in self.late]

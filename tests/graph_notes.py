@@ -6,7 +6,7 @@ Notes name data by their serial numbers and keep none of them, so that a test ca
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -140,6 +140,7 @@ class Notes:
     tags: dict[int, int] = attrs.Factory(dict)  # by number of a run
     watched: list[weakref.ref[Datum]] = attrs.Factory(list)
     step: Callable[[], str] = lambda: ""
+    outside: Callable[[int], None] = lambda _number: None  # do something that the outside may do as well
     # From any thread.
     _next_serial: Callable[[], int] = attrs.Factory(lambda: count().__next__)
     _next_number: Callable[[], int] = attrs.Factory(lambda: count().__next__)
@@ -195,7 +196,7 @@ class Notes:
         if not found:
             return  # its run was over, and its body not called
         found[-1].ending, found[-1].fault = "fault", name
-        if self.ops[operation].kind == "function":
+        if self.ops[operation].kind in {"function", "caller"}:
             found[-1].emitted.clear()
 
     # -- what they are connected to
@@ -229,6 +230,17 @@ def a_function(notes: Notes, name: str) -> Callable[[Datum], Datum]:
         return notes.emit(call, datum.value + 1, datum.hops)
 
     return function
+
+
+def a_caller(notes: Notes, name: str) -> Callable[[Datum], Datum]:
+    def caller(datum: Datum) -> Datum:
+        call = notes.begin(name, datum)
+        if not notes.few(datum):
+            notes.outside(datum.value)
+        call.ending = "returned"
+        return notes.emit(call, datum.value + 1, datum.hops)
+
+    return caller
 
 
 def an_action(notes: Notes, name: str) -> Callable[..., None]:
@@ -436,7 +448,3 @@ def key_of_error(error: BaseException) -> Any:
         return ("incomplete", error.operation, id(error))
     datum = data_of(error)
     return ("surplus", getattr(error, "operation", ""), None if datum is None else datum.serial, str(cause))
-
-
-def serials_of(data: Iterable[Datum]) -> list[int]:
-    return [datum.serial for datum in data]

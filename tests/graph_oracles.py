@@ -151,8 +151,8 @@ class Judge(Evidence):
         for call in notes.calls:
             for port, serial in call.emitted:
                 due.update((taker, serial) for taker in notes.takers(call.operation, port))
-        for sent in self.sent:
-            for serial in notes.inputs.get(sent.tag, ()):
+        for serials in notes.inputs.values():
+            for serial in serials:
                 due.update((taker, serial) for taker in notes.takers(".in", ""))
         taken: Counter[tuple[str, int]] = Counter()
         for operation, serials in notes.taken.items():

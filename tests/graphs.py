@@ -25,7 +25,14 @@ MODES: dict[str, Callable[[FlowOperationContainer], Any]] = {
     "keyed": lambda operations: operations.make_parallel(2, by_key=graph_notes.key_of),
 }
 LIMITS = {"async": 1, "shared": 1, "parallel": 2, "ordered": 3, "keyed": 2}
-LEAVES = {"function": 6, "action": 3, "branch": 2, "generator": 3, "keeper": 1}  # kinds of nodes: how likely
+LEAVES = {
+    "function": 6,
+    "action": 3,
+    "branch": 2,
+    "generator": 3,
+    "keeper": 1,
+    "caller": 1,
+}  # kinds of nodes: how likely
 BORDERS = {"bracket": 5, "guard": 3, "flow": 2, "loop": 2}
 DEEPEST = 3  # regions within regions
 MOST_NODES = 9
@@ -209,6 +216,8 @@ class Builder:
                 self._operations.add_action(name, graph_notes.an_action(notes, name))
             case "branch":
                 self._operations.add_action(name, graph_notes.a_branch(notes, name))
+            case "caller":
+                self._operations.add_func(name, graph_notes.a_caller(notes, name))
             case "keeper":
                 self._operations.add_action(name, graph_notes.a_keeper(notes, name))
             case "generator":
