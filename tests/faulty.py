@@ -37,15 +37,20 @@ class Plan:
         self.nth = nth
         self.persistent = persistent
         self.error = error
-        self.injected = 0
+        self.raised: list[Injected] = []
         self.healed = False
         self._calls = count(1)
 
     def hit(self) -> None:
         number = next(self._calls)
         if not self.healed and (number == self.nth or (self.persistent and number > self.nth)):
-            self.injected += 1
-            raise self.error("injected")
+            self.raised.append(self.error("injected"))
+            raise self.raised[-1]
+
+    @property
+    def injected(self) -> int:
+        """How many calls have failed."""
+        return len(self.raised)
 
     def failing(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function behind the plan."""
