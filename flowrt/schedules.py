@@ -89,17 +89,70 @@ class BreadthFirst:
         return level
 
 
+StreamKey = tuple[object, object]
+
+
+class _Level:
+    """What waits at one priority: a stack of streams (the top one last), and a FIFO of inputs."""
+
+    __slots__ = ("inputs", "inputs_of", "stack", "streams")
+
+    def __init__(self) -> None:
+        self.stack: list[tuple[StreamKey, deque[Chunk]]] = []
+        self.streams: dict[
+            StreamKey, deque[Chunk]
+        ] = {}  # of those on the stack, where what is emitted next belongs
+        self.inputs: deque[Chunk] = deque()
+        self.inputs_of: dict[StreamKey, int] = {}
+
+    def put_input(self, chunk: Chunk) -> None:
+        if self.inputs and self.inputs[-1].extend(chunk):
+            return
+        self.inputs.append(chunk)
+        key = stream_of(chunk)
+        self.inputs_of[key] = self.inputs_of.get(key, 0) + 1
+
+    def push(self, key: StreamKey, waiting: deque[Chunk]) -> None:
+        self.stack.append((key, waiting))
+        self.streams.setdefault(key, waiting)
+
+    def take(self) -> Chunk | None:
+        if self.stack:
+            key, waiting = self.stack[-1]
+            chunk = waiting.popleft()
+            if not waiting:
+                self.stack.pop()
+                if self.streams.get(key) is waiting:
+                    del self.streams[key]
+            return chunk
+        if not self.inputs:
+            return None
+        chunk = self.inputs.popleft()
+        key = stream_of(chunk)
+        left = self.inputs_of[key] - 1
+        if left:
+            self.inputs_of[key] = left
+        else:
+            del self.inputs_of[key]
+        return chunk
+
+
+def stream_of(chunk: Chunk) -> StreamKey:
+    """Return which stream a chunk is on: the port it left, and where it goes."""
+    return chunk.trail.route, chunk.handler
+
+
 class DepthFirst:
     """A stack: what a message led to is worked off to its end before its neighbour; inputs from outside keep a FIFO.
 
-    Messages are taken singly: only so does the order hold that each goes to its end before the next.
+    Messages are taken singly: only so does the order hold that each goes to its end before the next. What is emitted on a stream on which
+    something still waits goes behind that, so that every stream keeps its order: in a cycle, and where a high priority led back to a lower one.
     """
 
     step = 1
 
     def __init__(self) -> None:
-        self._stacks: dict[int, list[Chunk]] = {0: []}
-        self._inputs: dict[int, deque[Chunk]] = {0: deque()}
+        self._levels: dict[int, _Level] = {0: _Level()}
         self._order = [0]
         self._fresh: list[Chunk] = []  # emitted by the message in work; the first of them is to be on top
 
@@ -108,42 +161,62 @@ class DepthFirst:
             self._fresh.append(chunk)
 
     def put_input(self, chunk: Chunk) -> None:
-        self._know(chunk.priority)
-        waiting = self._inputs[chunk.priority]
-        if not (waiting and waiting[-1].extend(chunk)):
-            waiting.append(chunk)
+        self._level(chunk.priority).put_input(chunk)
 
     def put_back(self, chunk: Chunk) -> None:
-        self._know(chunk.priority)
-        self._stacks[chunk.priority].append(chunk)
+        level, key = self._level(chunk.priority), stream_of(chunk)
+        level.push(key, deque((chunk,)))
 
     def take(self) -> Chunk | None:
-        while self._fresh:
-            self.put_back(self._fresh.pop())
+        if self._fresh:
+            self._stack_fresh()
         for priority in reversed(self._order):
-            if self._stacks[priority]:
-                return self._stacks[priority].pop()
-            if self._inputs[priority]:
-                return self._inputs[priority].popleft()
+            chunk = self._levels[priority].take()
+            if chunk is not None:
+                return chunk
         return None
+
+    def _stack_fresh(self) -> None:
+        pushed: list[tuple[_Level, StreamKey, deque[Chunk]]] = []
+        for chunk in self._fresh:
+            level, key = self._level(chunk.priority), stream_of(chunk)
+            if key in level.inputs_of:
+                level.put_input(chunk)
+                continue
+            waiting = level.streams.get(key)
+            if waiting is None:
+                waiting = level.streams[key] = deque()
+                pushed.append((level, key, waiting))
+            waiting.append(chunk)
+        self._fresh.clear()
+        for level, key, waiting in reversed(pushed):
+            level.push(key, waiting)
 
     def __iter__(self) -> Iterator[Chunk]:
         yield from self._fresh
-        for priority in self._order:
-            yield from self._stacks[priority]
-            yield from self._inputs[priority]
+        for level in self._levels.values():
+            for _, waiting in level.stack:
+                yield from waiting
+            yield from level.inputs
 
     def clear(self, unwanted: Callable[[Chunk], bool]) -> None:
         self._fresh = [chunk for chunk in self._fresh if not unwanted(chunk)]
-        for priority in self._order:
-            self._stacks[priority] = [chunk for chunk in self._stacks[priority] if not unwanted(chunk)]
-            self._inputs[priority] = deque(chunk for chunk in self._inputs[priority] if not unwanted(chunk))
+        for priority, level in self._levels.items():
+            left = self._levels[priority] = _Level()
+            for key, waiting in level.stack:
+                kept = deque(chunk for chunk in waiting if not unwanted(chunk))
+                if kept:
+                    left.push(key, kept)
+            for chunk in level.inputs:
+                if not unwanted(chunk):
+                    left.put_input(chunk)
 
-    def _know(self, priority: int) -> None:
-        if priority not in self._stacks:
-            self._stacks[priority] = []
-            self._inputs[priority] = deque()
+    def _level(self, priority: int) -> _Level:
+        level = self._levels.get(priority)
+        if level is None:
+            level = self._levels[priority] = _Level()
             insort(self._order, priority)
+        return level
 
 
 SCHEDULES: dict[str, Callable[[], Schedule]] = {

@@ -295,3 +295,75 @@ def test_a_generator_is_pulled_only_when_nothing_else_is_ready(schedule: str) ->
     assert not alive
     assert len(most) == 500
     assert max(most) <= 5  # the window, and the one being made
+
+
+# --- streams keep their order, whatever leads back to them
+
+
+def around(n: int, again: Callable[[int], None]) -> None:
+    if n:
+        again(n - 1)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    "chains", [(".in -> f -> around -> f", "f -> .out"), ("f -> .out", ".in -> f -> around -> f")]
+)
+def test_a_stream_that_leaves_a_loop_keeps_its_order(schedule: str, chains: tuple[str, ...]) -> None:
+    operations = FlowOperationContainer().add_func("f", same).add_action("around", around)
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, *chains)
+        runtime.add_operations(operations)
+
+        assert runtime.process(".in", 5).values(SECONDS) == [5, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_many_rounds_on_a_stream_that_waits_cost_no_more_each(schedule: str) -> None:
+    operations = FlowOperationContainer().add_func("f", same).add_action("around", around)
+    seen: list[int] = []
+    operations.add_action("see", seen.append)
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".in -> f -> around -> f", "f -> see")
+        runtime.add_operations(operations)
+        runtime.process(".in", 20_000).wait(4 * SECONDS)
+
+    assert seen == list(range(20_000, -1, -1))
+
+
+def test_what_is_emitted_on_a_stream_goes_behind_what_waits_on_it() -> None:
+    """As when an error of priority 99 completes a list while the one before still waits (random graphs, seed 25152)."""
+    schedule = DepthFirst()
+    for emitted in ("a1", "b1"):
+        schedule.put(chunk(emitted))
+    urgent = chunk("h", priority=99)
+    schedule.put_input(urgent)
+    assert schedule.take() is urgent
+    schedule.put(chunk("b2"))
+    schedule.put(chunk("c1"))
+
+    assert taken(schedule) == ["c1", "a1", "b1", "b2"]
+
+
+def test_what_is_emitted_on_a_stream_goes_behind_what_waits_among_the_inputs() -> None:
+    schedule = DepthFirst()
+    for text in ("a1", "b1"):
+        schedule.put_input(chunk(text))
+    assert "".join(schedule.take().data) == "a1"  # type: ignore[union-attr]
+    schedule.put(chunk("b2"))
+    schedule.put(chunk("c1"))
+
+    assert taken(schedule) == ["c1", "b1", "b2"]
+
+
+def test_the_rest_of_a_chunk_goes_before_what_was_emitted_later_on_its_stream() -> None:
+    schedule = DepthFirst()
+    schedule.put(chunk("a123"))
+    taken_first = schedule.take()
+    assert taken_first is not None
+    head = taken_first.cut(2)
+    schedule.put_back(taken_first)
+    schedule.put(chunk("a4"))
+
+    assert "".join(head.data) == "a1"
+    assert taken(schedule) == ["23", "a4"]
