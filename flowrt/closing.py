@@ -146,6 +146,8 @@ class Closer:
         for executor in self._driver.executors.all():  # again: an interrupt may have hit whoever did it first
             executor.stop()
         abandoned = self._driver.join(patience)
+        if not abandoned:
+            self._driver.take_late()
         engine = self._driver.engine
         return CloseReport(self._discarded + engine.sources.stopped, abandoned)
 

@@ -252,7 +252,7 @@ class Driver:
 
     def finish(self) -> None:
         """Engine's thread: end the loop, let the workers go, wake everybody; each of it, whatever the rest raises."""
-        self.stopped = True
+        self.stopped = self.engine.over = True
         self._do_each(
             self._take_the_rest,
             *(executor.stop for executor in self.executors.all()),
@@ -271,6 +271,16 @@ class Driver:
                 self.fatal = self.fatal or error
             except BaseException as error:
                 self.fatal = self.fatal or internal_error(error)
+
+    def take_late(self) -> None:
+        """Once all threads have ended: take what they posted last, so that what is open is closed."""
+        if self._owner.acquire(blocking=False):
+            try:
+                self._owner_ident = threading.get_ident()
+                self._do_each(self._take_the_rest)
+            finally:
+                self._owner_ident = None
+                self._owner.release()
 
     def _take_the_rest(self) -> None:
         """Make the calls that were posted while nobody had told yet: input is refused, not lost."""

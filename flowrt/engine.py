@@ -129,6 +129,7 @@ class Engine:
         self.delay = 0.0
         self.not_before: float | None = None  # when the throttle lets the next message go
         self.taps = Taps(self.traffic, self.failures)
+        self.over = False  # reports only close what is to be closed
         self._some_ended = False
         self._ordered = False
         self.in_work: OperationPlace | None = None
@@ -327,6 +328,9 @@ class Engine:
                 self.under_way -= len(task.results)
             place.meter.calls += len(task.results)
             place.meter.busy += task.busy
+        if self.over:
+            self.outcomes.drop(task)
+            return
         task.nudged = False
         if place.reorder is None:
             self.outcomes.take(task, final=final)
@@ -336,6 +340,8 @@ class Engine:
 
     def fetch(self, task: Task) -> None:
         """Take what a call has emitted so far, or after it had ended."""
+        if self.over:
+            return
         task.nudged = False
         if task.place.reorder is None or not task.results:
             self.outcomes.take(task, final=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowrt.contract import Task
 from flowrt.runs import Results, Run
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ class RuntimeHost:
         return self._driver.executors.executor_for(place.declaration)
 
     def fetch(self, task: Group, *, late: bool) -> None:
-        """Any thread: have the engine look at a task."""
-        if late and (self._driver.closing or self._driver.stopped):
-            raise self._driver.stopped_error()
-        self._driver.post(self._driver.engine.fetch, task)
+        """Any thread: have the engine look at a task. What comes late is refused once the runtime is over; until then it is drained."""
+        driver = self._driver
+        if late and driver.stopped:
+            raise driver.stopped_error()
+        driver.post(driver.engine.fetch, task)
+        if late and driver.stopped and isinstance(task, Task) and task.log_read < len(task.log):
+            raise driver.stopped_error()  # it was over before the engine came to look

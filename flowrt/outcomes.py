@@ -68,6 +68,14 @@ class Outcomes:
             task.results = []
             task.reported = 0
 
+    def drop(self, task: Task) -> None:
+        """Take a task of which nothing counts any more: what it has opened is closed."""
+        if type(task.place.declaration.body) is GeneratorBody:
+            for result in task.results[task.reported :]:
+                if type(result) is not Failure:
+                    self._sources.close_iterator(task.place, result)
+        task.results = []
+
     def _results(self, task: Task, first: int, last: int, *, whole: bool) -> None:
         if not task.failed:
             self._send_results(task, first, last, whole=whole)
@@ -123,7 +131,9 @@ class Outcomes:
             context = task.chunk.context_at(index)
             if type(result) is Failure:
                 self._fail_call(task, index)
-            elif not context.scope.run.ended:
+            elif context.scope.run.ended:
+                self._sources.close_iterator(task.place, result)
+            else:
                 self._sources.open_generator(
                     task.place, message_of(task.chunk, index), context, task.chunk.trail, result
                 )

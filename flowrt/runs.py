@@ -64,11 +64,13 @@ class Results:
     def unread(self) -> int:
         return self._added - self._handed_out
 
-    def add(self, arrived: Arrived) -> None:
-        """Engine's thread."""
+    def add(self, arrived: Arrived, mine: deque[Arrived] | None = None) -> None:
+        """Engine's thread: take in an entry, for readers of all runs and for those of its own (`mine`); counted before anybody can read it."""
         with self._lock:
-            self._arrived.append(arrived)
             self._added += arrived.left
+            self._arrived.append(arrived)
+            if mine is not None:
+                mine.append(arrived)
 
     def take(self) -> Arrived | Message | None:
         """Take the next result of any run, or a failure."""
@@ -204,9 +206,7 @@ class Run:
     def tell_arrived(self, chunk: Chunk) -> None:
         """Engine's thread: take results."""
         self._delivered += len(chunk.data)
-        entry = Arrived(self, chunk)
-        self._mine.append(entry)
-        self._results.add(entry)
+        self._results.add(Arrived(self, chunk), self._mine)
         self._changed.wake()
         self._driver.changed.wake()
 

@@ -209,7 +209,7 @@ class Sources:
             source.place.pulls.took(max(len(pull.results), 1), pull.busy)
         if source.closed:  # cancelled meanwhile
             if final:
-                self._close_iterator(source)
+                self.close_iterator(source.place, source.items)
             return
         if data:
             self._send_items(source, data)
@@ -302,7 +302,7 @@ class Sources:
                     if source.pull is not None:  # it is closed when the pull comes back
                         source.pull.stop = True
                     else:
-                        self._close_iterator(source)
+                        self.close_iterator(source.place, source.items)
         return found
 
     def stop(self) -> None:
@@ -319,7 +319,7 @@ class Sources:
     def stop_source(self, source: Source) -> None:
         """End one source: its input is discarded, and its scope will not get a list."""
         self._remove(source)
-        self._close_iterator(source)
+        self.close_iterator(source.place, source.items)
         reason = "its source was stopped when the runtime closed"
         books = self._traffic.books
         self.stopped += 1
@@ -333,7 +333,8 @@ class Sources:
         books.end(source.input.scope, "discarded", 1, source.place.name, reason, [source.position])
         books.let_go(source.scope)
 
-    def _close_iterator(self, source: Source) -> None:
-        error = close_iterator(source.items)
+    def close_iterator(self, place: OperationPlace, iterator: Any) -> None:
+        """Close an iterator of a place; what that raises is a subscriber's error: nobody waits for it."""
+        error = close_iterator(iterator)
         if error is not None and not isinstance(error, GeneratorExit):
-            self._failures.contain(f'the end of generator "{source.place.name}"', error)
+            self._failures.contain(f'the end of generator "{place.name}"', error)

@@ -508,6 +508,17 @@ def test_a_flow_that_remembers_is_told_so_if_a_failure_does_not_come_back() -> N
     assert isinstance(caught.value.__cause__, AssertionError)
 
 
+def test_a_flow_that_depends_on_something_else_is_told_so_while_orders_are_drawn() -> None:
+    numbers = itertools.count()
+    operations = FlowOperationContainer().add_func("work", lambda _: next(numbers)).make_async()
+
+    def is_not_three(results: list[Message]) -> None:
+        assert results[0].data != 3
+
+    with pytest.raises(FlowError, match="the flow does not do the same in the same order of events"):
+        explore(flow_of(operations, ".in -> work -> .out"), [(".in", "a")], is_not_three)
+
+
 def test_a_flow_that_remembers_is_told_so_if_it_fails_ever_after() -> None:
     with pytest.raises(
         FlowError, match="the flow does not do the same in the same order of events"

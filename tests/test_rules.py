@@ -51,8 +51,10 @@ def test_the_simulated_executor_keeps_the_rules_first_in_first_out() -> None:
     check_executor(lambda: simulated(deviations={}))
 
 
-def test_the_simulated_executor_keeps_the_rules_when_it_takes_groups() -> None:
-    check_executor(lambda: simulated(1, group=3))
+# From 15 on: an executor that kept a call whose group had been looked at whole.
+@pytest.mark.parametrize("seed", [1, 15, 19, 20, 25])
+def test_the_simulated_executor_keeps_the_rules_when_it_takes_groups(seed: int) -> None:
+    check_executor(lambda: simulated(seed, group=3))
 
 
 def test_the_inline_executor_keeps_the_rules() -> None:

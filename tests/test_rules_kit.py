@@ -778,7 +778,7 @@ BROKEN_OPERATIONS: dict[str, tuple[Callable[[], Any], list[Any], str]] = {
     "changes its input": (lambda: extend, INPUTS, "R10"),
     "keeps what was cancelled": (lambda: Clinging("pairs"), SIDES, "R12"),
     "raises in a thread of its own": (lambda: raise_elsewhere, INPUTS, "R12"),
-    "keeps a message": (lambda: Remembering("last"), INPUTS, "R12"),
+    "keeps a message": (lambda: Remembering("last"), INPUTS, "R19"),
     "keeps its inputs": (keeping(), INPUTS, "R19"),
     "keeps its states": (lambda: Nostalgic("states"), INPUTS, "R19"),
     "depends on where it runs": (lambda: name_thread, INPUTS, "R24"),

@@ -17,6 +17,10 @@ from flowrt.testing.simulation import Simulation, as_told
 Check = Callable[[list[Message]], object]
 
 SMALL = 6  # calls on workers: all their orders are at most 10,395 (1 · 3 · 5 · 7 · 9 · 11, if all may be under way at once)
+NOT_THE_SAME = (
+    "the flow does not do the same in the same order of events: its functions keep something from one run to the next, or depend on time or "
+    "chance. Give explore a function that makes the flow with new functions, and seed what is random."
+)
 STEPS_SHOWN = 60  # arbitrary: a longer order nobody reads
 
 
@@ -198,6 +202,8 @@ def _drawn(trial: _Trial, widths: list[int], schedules: int, seed: int) -> Mappi
         )
     except hypothesis.errors.NoSuchExample:
         return None
+    except hypothesis.errors.Flaky as error:
+        raise FlowError(NOT_THE_SAME) from error
     return found
 
 
@@ -218,10 +224,7 @@ def _raise_shortest(trial: _Trial, failed: Execution, found: str) -> None:
     execution = trial.run(shortest)
     if shortest:  # without any it is the undisturbed order, which had passed
         trial.raise_if(execution, f"{found}; shrunk to {number} from first in, first out")
-    raise FlowError(
-        "the flow does not do the same in the same order of events: its functions keep something from one run to the next, or depend on time or "
-        "chance. Give explore a function that makes the flow with new functions, and seed what is random."
-    ) from (execution.error or failed.error)
+    raise FlowError(NOT_THE_SAME) from (execution.error or failed.error)
 
 
 def _shortest(trial: _Trial, deviations: dict[int, int]) -> dict[int, int]:

@@ -421,6 +421,9 @@ class SimulatedExecutor:
             self._stopped = True
             for call in self._current:
                 self._simulation.end(call)
+            self._current.clear()
+            self._pulls.clear()
+            self._backlog = Backlog(self._workers)
 
     def join(self, _seconds: float) -> tuple[str, ...]:
         return ()
