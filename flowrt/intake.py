@@ -37,10 +37,13 @@ class Intake:
     Called on: any thread; the underscored methods that the engine is posted, on the engine's.
     """
 
-    def __init__(self, driver: Driver, results: Results, capacity: int, max_results: int) -> None:
+    def __init__(
+        self, driver: Driver, results: Results, *, capacity: int, max_live: int, max_results: int
+    ) -> None:
         self._driver = driver
         self._results = results
         self._capacity = capacity
+        self._max_live = max_live
         self._max_results = max_results
         self._posted: dict[int, int] = {}
         self._taken = 0
@@ -100,6 +103,11 @@ class Intake:
                 "subscribe with on_result, which keeps none."
             )
         if driver.inside():
+            if self._load() >= self._max_live:
+                raise FlowOverloadError(
+                    f'runtime "{driver.name}" already has max_live={self._max_live} inputs live or waiting, and from inside nobody can wait for '
+                    "room. Emit from a generator or a Scatter, which wait for it; or raise max_live."
+                )
             return BATCH
         room = self._capacity - self._load()
         if room <= 0:

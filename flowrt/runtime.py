@@ -106,7 +106,9 @@ class FlowRuntime:
         self._driver.on_stop = self._stopped
         self._reading = Reading(self._driver, self._results)
         self._closer = Closer(self._driver)
-        self._intake = Intake(self._driver, self._results, capacity, max_results)
+        self._intake = Intake(
+            self._driver, self._results, capacity=capacity, max_live=max_live, max_results=max_results
+        )
         self._build_lock = seams.rlock()
         self._changed = True
         self._built: Any = None
@@ -195,7 +197,7 @@ class FlowRuntime:
         Raises:
             FlowBuildError: the flow, or a change to it, is faulty.
             FlowTimeoutError: no room within `timeout`; nothing was sent.
-            FlowOverloadError: nobody reads the results; nothing was sent.
+            FlowOverloadError: nobody reads the results; or, from inside, `max_live` inputs are live or waiting. Nothing was sent.
             FlowStoppedError: the runtime is closed or closing; nothing was sent.
         """
         if isinstance(port, Message):

@@ -20,6 +20,7 @@ from flowrt import (
     FlowRuntime,
     FlowTimeoutError,
     Gather,
+    OperationError,
     Scatter,
 )
 from tests.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire
@@ -529,3 +530,31 @@ def test_input_from_inside_never_waits_for_room(place: str) -> None:
         runtime.wait_idle(SECONDS)
 
     assert sorted(seen) == list(range(40))
+
+
+@every_schedule
+def test_input_from_inside_is_bounded_and_never_waits(schedule: str) -> None:
+    sent: list[int] = []
+
+    def flood(_: object) -> None:
+        for number in range(10_000):
+            runtime.process(".side", number)
+            sent.append(number)
+
+    operations = FlowOperationContainer().add_action("flood", flood).add_func("work", same)
+    runtime = FlowRuntime(name="flow", schedule=schedule, capacity=10, max_live=100)
+    with runtime:
+        wire(runtime, ".in -> flood", ".side -> work -> .out")
+        runtime.add_operations(operations)
+        run = runtime.process(".in", None)
+        with pytest.raises(OperationError) as caught:
+            run.wait(SECONDS)
+        runtime.wait_idle(SECONDS)
+        values = [message.data for message in runtime.results(SECONDS)]
+
+    assert isinstance(caught.value.__cause__, FlowOverloadError)
+    assert str(caught.value.__cause__).startswith(
+        'runtime "flow" already has max_live=100 inputs live or waiting, and from inside nobody can wait for room.'
+    )
+    assert len(sent) == 99  # and the input that floods
+    assert values == sent
