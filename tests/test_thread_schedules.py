@@ -11,7 +11,7 @@ import pytest
 from attrs import Factory, define
 
 from flowrt import bodies, contract, engine, handover, inbox, messages, runs
-from flowrt.bodies import ActionBody, FunctionBody
+from flowrt.bodies import ActionBody, Failure, FunctionBody, Group
 from flowrt.contract import PullTask, Task
 from flowrt.engine import Engine
 from flowrt.executors import tasks, threads
@@ -129,6 +129,21 @@ def taken_while_a_run_ends(scheduler: Scheduler) -> None:
     assert 3 not in not_begun
 
 
+def looked_at_while_it_fails(scheduler: Scheduler) -> None:
+    """Whoever sees a failure among the results of a group sees that the group has failed."""
+
+    def refuse(number: int) -> int:
+        raise LookupError
+
+    group = Group([1, 2])
+
+    def look() -> None:
+        if any(type(result) is Failure for result in list(group.results)):
+            assert group.failed
+
+    scheduler.together(lambda: FunctionBody(refuse).perform(group), look)
+
+
 # --- the thread pool
 
 
@@ -225,6 +240,24 @@ def pooled(scheduler: Scheduler, workers: int, *, take_back: bool = False, by_ke
 
 def one_worker(scheduler: Scheduler) -> None:
     pooled(scheduler, 1)
+
+
+def one_worker_asked_to_stop(scheduler: Scheduler) -> None:
+    """What it has not begun stays in front of what came later."""
+    bench = Bench(scheduler, lambda number: number, 1)
+    bench.submit(0)
+    bench.work(1)
+    bench.submit(1, 2, 3)
+    bench.submit(4, 5)
+
+    def stop() -> None:
+        for task in bench.pool.in_work():
+            task.stop = True
+
+    scheduler.spawn(stop, "stopper")
+    bench.work(6)
+    bench.close()
+    assert bench.reported == list(range(6))
 
 
 def two_workers(scheduler: Scheduler) -> None:
@@ -330,11 +363,13 @@ SMALL: dict[Program, list[ModuleType]] = {
     waited_for: [inbox],
     posted_by_two: [inbox],
     taken_while_a_run_ends: [handover, messages],
+    looked_at_while_it_fails: [bodies],
     called_back_after_the_end: [bodies, engine],
     read_by_several: [runs],
 }
 LARGER = (
     one_worker,
+    one_worker_asked_to_stop,
     two_workers,
     three_workers_asked_to_stop,
     two_workers_by_key,
@@ -347,7 +382,7 @@ FLOWS = (*SMALL, *LARGER)
 @pytest.mark.slow
 @each_of(SMALL)
 def test_it_holds_wherever_a_thread_is_interrupted_once(program: Program) -> None:
-    assert interrupt_everywhere(program, [module.__file__ for module in SMALL[program]]) > 50
+    assert interrupt_everywhere(program, [module.__file__ for module in SMALL[program]]) > 20
 
 
 @pytest.mark.slow
