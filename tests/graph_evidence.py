@@ -34,7 +34,6 @@ class Evidence:
     results: dict[int, list[int]]
     trace: list[str]
     subscribed: bool
-    depth_first: bool
     group: int
     run_failures: list[BaseException]
     vague: set[int] = attrs.Factory(set)  # tags of which not every item tells its list
@@ -54,7 +53,7 @@ class Evidence:
         """What leaves a port arrives in order of emission, where its operation keeps one and the other end takes in order."""
         notes = self.notes
         for source, port in list(notes.wires):
-            if source in notes.passing or (self.depth_first and self._looped(source)):
+            if source in notes.passing:
                 continue
             stretches = self._given(source, port)
             for target in set(notes.takers(source, port)) - {UNCONNECTED}:
@@ -63,10 +62,6 @@ class Evidence:
                     for stretch in stretches:
                         places = [index[serial] for serial in dict.fromkeys(stretch) if serial in index]
                         assert places == sorted(places), (source, port, target, stretch, taken)
-
-    def _looped(self, source: str) -> bool:
-        """Whether an operation stands in a cycle: depth-first works off a round before what the last one sent elsewhere."""
-        return source in self.notes.ops and self.notes.ops[source].looped
 
     def _given(self, source: str, port: str, *behind: str) -> list[list[int]]:
         """What a port emitted, in stretches that keep their order."""
@@ -103,7 +98,6 @@ class Evidence:
             [by_serial[serial] for serial in stretch if serial in by_serial]
             for source, port in list(self.notes.wires)
             if source not in self.notes.passing and op.name in self.notes.takers(source, port)
-            if not (self.depth_first and self._looped(source))
             for stretch in self._given(source, port, *behind)
         ]
 

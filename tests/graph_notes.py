@@ -69,7 +69,6 @@ class Op:
     mode: str
     guards: tuple[str, ...]
     lists: tuple[str, ...]
-    looped: bool = False  # it stands in a cycle
 
 
 @attrs.frozen

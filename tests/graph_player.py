@@ -368,7 +368,6 @@ class Player:
             self.results,
             self.simulation.trace,
             self.plan.subscribed,
-            self.plan.schedule != "breadth_first",
             self.plan.group if self.plan.parallelism else 1,
             failures,
         ).judge()

@@ -165,7 +165,6 @@ class Around:
     target: Flow | FlowRuntime
     guards: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
-    looped: bool = False
 
 
 class Builder:
@@ -204,7 +203,7 @@ class Builder:
     def _note(self, name: str, kind: str, mode: str, around: Around) -> None:
         """Set the mode of the operation added last, and note all about it."""
         MODES[mode](self._operations)
-        self._notes.ops[name] = graph_notes.Op(name, kind, mode, around.guards, around.lists, around.looped)
+        self._notes.ops[name] = graph_notes.Op(name, kind, mode, around.guards, around.lists)
 
     def _leaf(self, node: Node, around: Around) -> tuple[tuple[str, str, str], dict[str, Ends]]:
         name, notes = node.name, self._notes
@@ -230,11 +229,10 @@ class Builder:
 
     def _loop(self, node: Node, around: Around) -> tuple[tuple[str, str, str], dict[str, Ends]]:
         name = node.name
-        inside = attrs.evolve(around, looped=True)
         self._operations.add_action(name, graph_notes.a_loop(self._notes, name))
-        self._note(name, "loop", node.mode, inside)
+        self._note(name, "loop", node.mode, around)
         assert node.inner is not None
-        self._region(node.inner, inside, [(f"{name}.again", name, "again")], [(name, name, "")])
+        self._region(node.inner, around, [(f"{name}.again", name, "again")], [(name, name, "")])
         return (name, name, ""), {"done": [(f"{name}.done", name, "done")]}
 
     def _flow(self, node: Node, around: Around) -> tuple[tuple[str, str, str], dict[str, Ends]]:
@@ -273,9 +271,7 @@ class Builder:
         self._operations.add_operation(graph_notes.Lister(lister, scatter, notes, lazy=node.flag))
         self._note(lister, "list", node.second_mode, around)
         self._operations.add_operation(Scatter(scatter, window=node.window))
-        notes.ops[scatter] = graph_notes.Op(
-            scatter, "scatter", "sync", around.guards, around.lists, around.looped
-        )
+        notes.ops[scatter] = graph_notes.Op(scatter, "scatter", "sync", around.guards, around.lists)
         self._connect(around, (lister, lister, ""), (scatter, scatter, ""))
         ways_out = []
         gathers: Ends = []
@@ -284,9 +280,7 @@ class Builder:
             self._operations.add_operation(
                 Gather(gather, on_missing=cast("Any", spec.policy), ordered=spec.ordered)
             )
-            notes.ops[gather] = graph_notes.Op(
-                gather, "gather", "sync", around.guards, around.lists, around.looped
-            )
+            notes.ops[gather] = graph_notes.Op(gather, "gather", "sync", around.guards, around.lists)
             notes.gathers[gather] = graph_notes.GatherFacts(
                 gather, scatter, spec.policy, len(around.lists), ordered=spec.ordered, counted=spec.counted
             )

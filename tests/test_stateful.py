@@ -105,6 +105,7 @@ class Stage:
     second_mode: str
     policy: str
     flag: bool
+    ordered: bool
 
 
 MODES: dict[str, Callable[[FlowOperationContainer], Any]] = {
@@ -127,6 +128,8 @@ KINDS = (
     "causality",
     "flow",
     "loop",
+    "feedback",
+    "merge",
 )
 
 stages = st.builds(
@@ -136,6 +139,7 @@ stages = st.builds(
     second_mode=st.sampled_from(sorted(MODES)),
     policy=st.sampled_from(["fail", "skip", "collect"]),
     flag=st.booleans(),
+    ordered=st.booleans(),
 )
 
 Source = tuple[str, str, str]  # the port as a stream names it, the operation, its port
@@ -214,6 +218,22 @@ class Builder:
         self._connect([*sources, (f"{name}.again", name, "again")], name)
         return [(f"{name}.done", name, "done")]
 
+    def _feedback(self, name: str, stage: Stage, sources: list[Source]) -> list[Source]:
+        """A cycle through two operations, the second of which adds one."""
+        self.operations.add_action(name, a_loop(self.notes, name, step=2))
+        self._note(name, stage.mode, "action")
+        self._connect(sources, name)
+        self._connect(
+            self._plain(f"{name} back", stage.second_mode, [(f"{name}.again", name, "again")]), name
+        )
+        return [(f"{name}.done", name, "done")]
+
+    def _merge(self, name: str, stage: Stage, sources: list[Source]) -> list[Source]:
+        """Two different operations, whose outputs meet in a third."""
+        left = self._plain(f"{name} left", stage.mode, sources)
+        right = self._repeat(f"{name} right", stage, sources)
+        return self._plain(f"{name} both", stage.second_mode, left + right)
+
     def _causality(self, name: str, stage: Stage, sources: list[Source]) -> list[Source]:
         push, work, pop, handle = (f"{name} {part}" for part in ("push", "work", "pop", "handle"))
         self.operations.add_operation(PushCausality(push)).add_operation(PopCausality(pop))
@@ -246,7 +266,9 @@ class Builder:
         self.runtime.add_stream(lists, scatter)
         self.notes.streams[lists, ""] = [scatter]
         worked = work(gather, [(f"{scatter}.stream", scatter, "stream")])
-        self.operations.add_operation(Gather(gather, on_missing=cast("Any", stage.policy)))
+        self.operations.add_operation(
+            Gather(gather, on_missing=cast("Any", stage.policy), ordered=stage.ordered)
+        )
         self._connect(worked, f"{gather}.stream", gather)
         if stage.flag:
             self.runtime.add_stream(f"{scatter}.count", f"{gather}.count")
@@ -324,11 +346,11 @@ def a_branch(notes: Notes, name: str) -> Callable[..., None]:
     return branch
 
 
-def a_loop(notes: Notes, name: str) -> Callable[..., None]:
+def a_loop(notes: Notes, name: str, step: int = 1) -> Callable[..., None]:
     def loop(datum: Datum, again: Callable[[Datum], None], done: Callable[[Datum], None]) -> None:
         call = notes.begin(name, datum.tag, datum)
         if datum.value % 3:
-            again(emitted(call, datum.value - 1, "again"))
+            again(emitted(call, datum.value - step, "again"))
         else:
             done(emitted(call, datum.value + 2, "done"))
         call.ending = "returned"
@@ -479,7 +501,7 @@ def in_flight(trace: list[str], pool: str) -> int:
     most = 0
     for step in trace:
         what, _, call = step.partition(" ")
-        if what != "engine" and call.rpartition("#")[0] == pool:
+        if what in {"start", "finish"} and call.rpartition("#")[0] == pool:
             (now.add if what == "start" else now.discard)(call)
             most = max(most, len(now))
     return most
@@ -506,17 +528,21 @@ class FlowMachine(RuleBasedStateMachine):
     @initialize(
         shape=st.lists(stages, min_size=1, max_size=4),
         seed=st.integers(0, 2**16),
+        group=st.sampled_from([1, 1, 2, 3]),
         schedule=st.sampled_from(SCHEDULES),
         tapped=st.booleans(),
         subscribed=st.booleans(),
     )
-    def start(self, shape: list[Stage], seed: int, schedule: str, tapped: bool, subscribed: bool) -> None:
+    def start(
+        self, shape: list[Stage], seed: int, group: int, schedule: str, tapped: bool, subscribed: bool
+    ) -> None:
         self.notes = Notes()
         self.sent: dict[int, Sent] = {}
         self.closed = False
         self.tapped = tapped
         self.subscribed = subscribed
-        seams = simulated(seed)
+        self.group = group
+        seams = simulated(seed, group=group)
         self.simulation = cast("Simulation", seams.simulation)
         self.runtime = FlowRuntime(schedule=schedule, seams=seams)
         Builder(self.runtime, self.notes).build(shape)
@@ -737,7 +763,7 @@ class FlowMachine(RuleBasedStateMachine):
             if call.operation == source
         ]
         kind, mode = notes.kinds.get(source), notes.modes.get(source)
-        if kind == "generator" or mode in {"parallel", "keyed"}:
+        if kind == "generator" or mode in {"parallel", "keyed"} or self._taken_back(mode):
             return calls
         emissions = [datum for call in calls for datum in call]
         if source == ".in":
@@ -747,10 +773,15 @@ class FlowMachine(RuleBasedStateMachine):
             for priority in {datum.priority for datum in emissions}
         ]
 
+    def _taken_back(self, mode: str | None) -> bool:
+        """Whether calls may begin in another order than their inputs came: what is taken back of a group begins later."""
+        return self.group > 1 and mode in {"parallel", "ordered"}
+
     def _begins_in_any_order(self, target: str) -> bool:
         notes = self.notes
         return (
             target in notes.gathers
+            or self._taken_back(notes.modes.get(target))
             or notes.modes.get(target) == "keyed"  # in order per key
             or notes.kinds.get(target) == "generator"  # its body begins when it is first pulled
         )
