@@ -13,11 +13,9 @@ from tests.graph_notes import (
     UNCONNECTED,
     Call,
     GatherFacts,
-    Lineage,
     ListCame,
     ListMade,
     Op,
-    data_of,
     key_of_error,
 )
 
@@ -91,17 +89,7 @@ class Judge(Evidence):
             # A position of which something else arrived is not missing: its error is the run's.
             assert places in ([], ["run"]), (call, places)
             if not places and all(gather.policy == "collect" for gather in lenient):
-                # An item has one row, with the first error that was heard of it.
-                rows = [error for _, error in self.notes.collected]
-                assert any(self._about(error, call.lineage) for error in rows), call
-
-    def _about(self, error: BaseException, lineage: Lineage) -> bool:
-        """Whether an error may be about this item of a list, or an item of it."""
-        datum = data_of(error)
-        if datum is None or not lineage:
-            return True
-        (depth, (number, position)), *_ = [(depth, each) for depth, each in enumerate(lineage)]
-        return len(datum.lineage) <= depth or datum.lineage[depth] in {(number, position), (None, None)}
+                assert key in {key_of_error(error) for _, error in self.notes.collected}, call
 
     def _judge_errors_of_gathers(self) -> None:
         """Gathers fail what comes beyond the count, and lists that stay incomplete."""

@@ -140,9 +140,6 @@ class Observed(Simulation):
 
     def _fail(self, call: SimulatedCall) -> None:
         task: Any = call.task
-        if not hasattr(task, "source") and task.reported == len(task.results):
-            call.executor.finish(call)
-            return
         place, data = (
             (task.source.place, task.source.message.data)
             if hasattr(task, "source")
