@@ -94,7 +94,9 @@ class Driver:
         return threading.get_ident() == self._owner_ident
 
     def inside(self) -> bool:
-        """Say whether this thread is the engine's, or a worker's."""
+        """Say whether this thread is the engine's, or a worker's; of a fork there is none."""
+        if self.forked_from is not None:
+            return False
         ident = threading.get_ident()
         if ident == self._owner_ident or ident in self._borrowers:
             return True

@@ -327,8 +327,11 @@ class Sources:
         run.unfinished = run.unfinished or FlowStoppedError(
             f'run {run.number} was cut short: "{source.place.name}" was stopped after {source.given} items when the runtime closed.'
         )
+        around = source.scope.home
+        while around.parent is not None:  # no list around it comes whole, and none is to come in part
+            around.cut_short = True
+            around = around.parent.home
         if source.stream is not None:
-            source.scope.cut_short = True
             source.scope.lose(Missing(None, FAILED, source.place.name, reason))
         books.end(source.input.scope, "discarded", 1, source.place.name, reason, [source.position])
         books.let_go(source.scope)
