@@ -106,7 +106,6 @@ class Numbers:
         self.closed += 1
 
 
-@pytest.mark.xfail(strict=True, reason="a list around one that was cut short")
 @pytest.mark.parametrize("on_missing", ["fail", "skip", "collect"])
 @real_queues
 def test_f19_the_end_in_the_midst_of_a_list_gives_no_partial_list(bench: Bench, on_missing: Any) -> None:
@@ -410,15 +409,7 @@ tell(codes=codes, again=runtime.process(".in", 2).values(5), closed=str(runtime.
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.parametrize(
-    "place",
-    [
-        "outside",
-        pytest.param(
-            "inside", marks=pytest.mark.xfail(strict=True, reason="waits in a fork inside an operation")
-        ),
-    ],
-)
+@pytest.mark.parametrize("place", ["outside", "inside"])
 def test_f28_a_fork_in_the_midst_of_work_is_refused_everything_and_the_parent_goes_on(place: str) -> None:
     """While an operation works and a thread waits; `inside`: it is an operation that forks. No call of the child hangs."""
     ended = run_script(FORKED, place)
