@@ -409,7 +409,9 @@ tell(codes=codes, again=runtime.process(".in", 2).values(5), closed=str(runtime.
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.parametrize("place", ["outside", "inside"])
+@pytest.mark.parametrize(
+    "place", ["outside", pytest.param("inside", marks=pytest.mark.xfail(strict=True, reason="close() there"))]
+)
 def test_f28_a_fork_in_the_midst_of_work_is_refused_everything_and_the_parent_goes_on(place: str) -> None:
     """While an operation works and a thread waits; `inside`: it is an operation that forks. No call of the child hangs."""
     ended = run_script(FORKED, place)
@@ -425,6 +427,7 @@ def test_f28_a_fork_in_the_midst_of_work_is_refused_everything_and_the_parent_go
     assert {"codes": [5], "again": [2], "closed": "closed; nothing was left"} in others
     for call in ("process", "process_many", "add_stream", "wait", "next"):
         assert calls[call] == refused, calls
+    assert calls["close"] == "closed; nothing was left"
 
 
 # --- F30, F31: limits of the system

@@ -45,9 +45,6 @@ NOT_TO_BE_SURVIVED = {("event.set", "breadth_first", True)}
 
 # Mends to come: why.
 AWAITED = {
-    ("queue.put", "breadth_first", True): "the ledger of what nobody could be asked about",
-    ("queue.put", "sync", True): "the ledger of what nobody could be asked about",
-    ("queue.put", "simulated", False): "a simulated worker that cannot report",
     ("schedule.clear __iter__", "breadth_first", True): "halting without knowing where messages are",
     ("schedule.clear __iter__", "simulated", True): "halting without knowing where messages are",
     ("executor.unreported", "breadth_first", True): "halting without knowing where messages are",
