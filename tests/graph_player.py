@@ -19,8 +19,9 @@ from flowrt import (
 )
 from flowrt.closing import closed_in_time
 from flowrt.testing import SimulatedExecutor, Simulation
-from flowrt.testing.simulation import Call as SimulatedCall
-from flowrt.testing.simulation import Possibility, as_told, seams_of
+from flowrt.testing.simulation import as_told, seams_of
+from flowrt.testing.workers import Call as SimulatedCall
+from flowrt.testing.workers import Possibility
 from tests.flows import SCHEDULES
 from tests.graph_evidence import Sent
 from tests.graph_notes import Notes, data_of
@@ -29,7 +30,7 @@ from tests.graphs import Builder, Region, draw_graph
 
 STEPS_PER_EVENT, STEPS_ASIDE = 12, 600  # after the faults have stopped; at most half of that was seen
 NO_ORDER_OF_BEGIN = 2  # messages in a group: what is taken back begins after what others have begun meanwhile
-MOST_STEPS = 50_000  # in any case; a fifth of that was seen
+MOST_STEPS_PER_EVENT, MOST_STEPS_ASIDE = 40, 5_000  # in any case, however late everything is
 
 
 @attrs.frozen
@@ -151,11 +152,11 @@ class Observed(Simulation):
     def step(self, *arguments: Any) -> bool:
         self._now = ""
         happened = super().step(*arguments)
-        steps = len(self.trace) - self._plan.heal
-        if len(self.trace) > MOST_STEPS:
-            raise AssertionError(f"after {MOST_STEPS} steps it is not idle")
+        events = len(self._notes.calls) + len(self._notes.facts)
+        if len(self.trace) > MOST_STEPS_ASIDE + MOST_STEPS_PER_EVENT * events:
+            raise AssertionError(f"after {len(self.trace)} steps it is not idle")
         if self._plan.calm:
-            events = len(self._notes.calls) + len(self._notes.facts)
+            steps = len(self.trace) - self._plan.heal
             if steps <= 0:
                 self._events_before = events
             elif steps > STEPS_ASIDE + STEPS_PER_EVENT * (events - self._events_before + 10):
