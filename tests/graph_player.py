@@ -144,7 +144,7 @@ class Observed(Simulation):
         place, data = (
             (task.source.place, task.source.message.data)
             if hasattr(task, "source")
-            else (task.place, task.data[len(task.results) - 1])
+            else (task.place, task.data[call.performed - 1])
         )
         self._notes.fail(place.name.rpartition("/")[2], call.name, data)
         super()._fail(call)

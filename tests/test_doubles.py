@@ -16,8 +16,10 @@ from flowrt import (
     FlowError,
     FlowOperationContainer,
     FlowRuntime,
+    FlowStalledError,
     FlowTimeoutError,
     Gather,
+    Message,
     OperationError,
     Run,
     Scatter,
@@ -108,6 +110,23 @@ def test_what_does_not_come_is_an_error_that_says_what_came() -> None:
 
     assert str(caught.value).startswith('"increment" gave 1 message within 3600.0 s; waited for 2.')
     assert repr(probe) == '<probe of "increment": 1 message>'
+
+
+def test_a_probe_is_not_waited_for_from_inside() -> None:
+    caught: list[BaseException] = []
+
+    def wait(message: Message) -> None:
+        try:
+            probe.wait_for(5)
+        except FlowStalledError as error:
+            caught.append(error)
+
+    with FlowRuntime(chain()) as runtime:
+        probe = Probe(runtime, "increment")
+        runtime.on_result(wait)
+        runtime.process(".in", 1).wait(SECONDS)
+
+    assert "it would wait for itself" in str(caught[0])
 
 
 # --- sources
@@ -266,6 +285,12 @@ def test_an_order_that_is_not_promised_is_not_compared() -> None:
     flow = flow_of(operations, ".in -> left -> work -> .out", ".in -> right -> work")
 
     assert_same_in_all_modes(flow, [(".in", 1)])
+
+
+def test_inputs_of_several_priorities_have_no_order_to_compare() -> None:
+    inputs = [Message(".in", number, priority=number % 3) for number in range(12)]
+
+    assert_same_in_all_modes(chain(), inputs)
 
 
 def test_nested_flows_and_flows_that_hold_themselves_are_run_in_all_modes() -> None:

@@ -20,6 +20,7 @@ from flowrt import (
     FlowError,
     FlowOperationContainer,
     FlowRuntime,
+    FlowStalledError,
     Gather,
     Message,
     OperationError,
@@ -37,6 +38,7 @@ from flowrt.testing import (
     run_flow,
     simulated,
 )
+from flowrt.testing.simulation import seams_of
 from samples.out_of_order import book
 from samples.out_of_order.__main__ import INPUTS, check
 from tests import strategies
@@ -332,9 +334,10 @@ def note(arrived: list[tuple[int, int]], simulation: Simulation, message: Messag
 
 
 def test_the_engine_sees_a_part_of_a_group_before_it_is_finished() -> None:
-    """Undisturbed but for one look: the first of a group of three leaves before the group has finished."""
+    """Undisturbed but for one look: the first of the group of two that follows the first message leaves before the group has finished."""
     operations = FlowOperationContainer().add_func("work", same).make_async()
     flow = flow_of(operations, ".in -> work -> .out")
+    early = 0
     for step in range(20):
         seams = simulated(deviations={step: 2}, group=3)
         simulation = cast("Simulation", seams.simulation)
@@ -343,12 +346,58 @@ def test_the_engine_sees_a_part_of_a_group_before_it_is_finished() -> None:
             runtime.on_result(partial(note, arrived, simulation))
             runtime.process_many(".in", [1, 2, 3]).wait()
         assert [data for data, _ in arrived] == [1, 2, 3]
-        if "look" in simulation.trace:
-            look, finish = simulation.trace.index("look"), simulation.trace.index("finish work#0")
-            assert look < finish
-            assert arrived[0][1] <= finish
-            return
-    raise AssertionError("no step at which the engine could look")
+        early += arrived[1][1] <= simulation.trace.index("finish work#1")
+    assert early
+
+
+# --- emissions of a call that has not ended
+
+
+def test_what_a_call_emits_may_be_seen_before_the_call_ends() -> None:
+    def act(_: int, on_a: Callable[[str], None], on_b: Callable[[str], None]) -> None:
+        on_a("a")
+        on_b("b")
+
+    operations = (
+        FlowOperationContainer().add_action("act", act).make_async().add_func("slow", same).make_async()
+    )
+    flow = flow_of(operations, ".in -> act", "act.on_a -> slow -> .out", "act.on_b -> .out")
+    seen: Counter[str] = Counter()
+    traces: list[list[str]] = []
+
+    def both(results: list[Message]) -> None:
+        assert sorted(result.data for result in results) == ["a", "b"]
+        seen.update(["".join(result.data for result in results)])
+
+    assert explore(flow, [(".in", 1)], both, schedules=50).exhaustive
+    for seed in range(50):
+        seams = simulated(seed)
+        with FlowRuntime(flow, seams=seams) as runtime:
+            runtime.process(".in", 1).wait()
+        traces.append(cast("Simulation", seams.simulation).trace)
+
+    assert set(seen) == {"ab", "ba"}
+    assert any(
+        "emit act#0" in trace and trace.index("finish slow#0") < trace.index("finish act#0")
+        for trace in traces
+    )
+
+
+def test_a_call_that_is_made_to_fail_has_emitted_what_was_seen() -> None:
+    def act(_: int, on_a: Callable[[str], None]) -> None:
+        on_a("a")
+
+    operations = FlowOperationContainer().add_action("act", act).make_async()
+    outcomes = set()
+    for seed in range(60):
+        seams = simulated(seed, faults=1)
+        with FlowRuntime(flow_of(operations, ".in -> act -> .out"), seams=seams) as runtime:
+            runtime.on_exception(lambda _error: None)
+            run = runtime.process(".in", 1)
+            outcomes.add((tuple(run.values()), run.ledger.failed))
+            assert run.ledger.balanced
+
+    assert outcomes == {(("a",), 0), (("a",), 1)}  # what was emitted has happened
 
 
 # --- deviations
@@ -471,6 +520,101 @@ def test_a_faulty_flow_is_told_as_such_and_not_as_a_finding(inputs: int) -> None
         explore(Flow().add_stream(".in", "nowhere"), [(".in", 1)] * inputs, is_anything)
 
     assert not hasattr(caught.value, "__notes__")
+
+
+# --- what cannot be meant, or has no end
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_check_that_answers_instead_of_asserting_is_refused(answer: bool) -> None:
+    with pytest.raises(FlowBuildError, match=f"it returned {answer}, at which nobody looks"):
+        explore(gathered(ordered=True), LETTERS, lambda _results: answer)
+
+
+@pytest.mark.parametrize("options", [{"schedules": -1}, {"schedules": 1.5}, {"faults": -1}, {"faults": True}])
+def test_numbers_that_are_none_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(FlowBuildError, match="0 or more; got"):
+        explore(gathered(ordered=True), LETTERS, is_anything, **options)
+    with pytest.raises(FlowBuildError, match="groups of 1 message or more"):
+        simulated(group=0)
+
+
+def test_without_inputs_there_is_nothing_to_check() -> None:
+    with pytest.raises(FlowBuildError, match="without inputs nothing happens"):
+        explore(gathered(ordered=True), [], is_anything)
+
+
+def test_none_drawn_leaves_the_orders_there_are() -> None:
+    operations = FlowOperationContainer().add_func("work", same).make_parallel(3)
+    explored = explore(
+        flow_of(operations, ".in -> work -> .out"), [(".in", n) for n in range(3)], is_anything, schedules=0
+    )
+
+    assert explored == Explored(15, exhaustive=True)  # 1 · 3 · 5, the undisturbed one among them
+
+
+def test_an_exhaustive_search_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowrt.testing.exploration.MOST_ORDERS", 5)
+
+    explored = explore(gathered(ordered=True), LETTERS, is_anything, schedules=0)
+
+    assert explored == Explored(5, exhaustive=False)
+
+
+def test_what_pytest_fails_with_is_a_finding_like_any_other() -> None:
+    def check_by_pytest(results: list[Message]) -> None:
+        if results[0].data != list("abcd"):
+            pytest.fail("out of order")
+
+    with pytest.raises(pytest.fail.Exception) as caught:
+        explore(gathered(ordered=False), LETTERS, check_by_pytest)
+
+    assert notes_of(caught.value)[-1].startswith("replay it: ")
+
+
+def test_a_test_that_is_skipped_in_its_check_is_skipped() -> None:
+    def skip(_results: list[Message]) -> None:
+        pytest.skip("not here")
+
+    with pytest.raises(pytest.skip.Exception) as caught:
+        explore(gathered(ordered=True), LETTERS, skip)
+
+    assert not hasattr(caught.value, "__notes__")
+
+
+def ping_pong(*, rounds: int | None) -> Flow:
+    def pong(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
+        (done if number == rounds else again)(number + 1)
+
+    operations = FlowOperationContainer().add_func("ping", same).make_async().add_action("pong", pong)
+    return flow_of(operations, ".in -> ping -> pong", "pong.again -> ping", "pong.done -> .out")
+
+
+def test_a_flow_that_goes_round_for_ever_is_an_error_that_shows_the_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flowrt.testing.exploration.MOST_STEPS", 5_000)
+
+    with pytest.raises(FlowStalledError) as caught:
+        explore(ping_pong(rounds=None), [(".in", 0)], is_anything)
+
+    assert str(caught.value).startswith(
+        "the flow has not come to its end within 5000 steps of the simulation"
+    )
+    assert "finish ping#" in str(caught.value)
+    assert "undisturbed: first in, first out" in notes_of(caught.value)
+
+
+def test_a_runtime_of_ones_own_that_goes_round_for_ever_ends_too() -> None:
+    seams = seams_of(Simulation(lambda _step, _possibilities: 0, most_steps=2_000))
+    with pytest.raises(FlowStalledError), FlowRuntime(ping_pong(rounds=None), seams=seams) as runtime:
+        runtime.process(".in", 0).wait()
+
+
+def test_many_rounds_that_end_are_no_finding() -> None:
+    (result,) = run_flow(ping_pong(rounds=2_000), [(".in", 0)], seed=1)
+
+    assert result.data == 2_001
 
 
 # --- flows that remember

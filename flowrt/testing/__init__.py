@@ -5,11 +5,12 @@ from flowrt.testing.clock import FakeClock
 from flowrt.testing.doubles import Failing, Probe, Slow, Source
 from flowrt.testing.drive import drive
 from flowrt.testing.execution import run_flow
-from flowrt.testing.explore import Explored, explore
+from flowrt.testing.exploration import Explored, explore
 from flowrt.testing.ledgers import LedgerWatch
 from flowrt.testing.modes import assert_same_in_all_modes
 from flowrt.testing.rulekit import RULES, Rule, RuleViolation, check_executor, check_operation
-from flowrt.testing.simulation import SimulatedError, SimulatedExecutor, Simulation, simulated
+from flowrt.testing.simulation import Simulation, simulated
+from flowrt.testing.workers import SimulatedError, SimulatedExecutor
 
 __all__ = [
     "RULES",

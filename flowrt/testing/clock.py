@@ -1,6 +1,9 @@
-"""A clock that only moves when told to."""
+"""Clocks that only move when told to."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
 
 from flowrt.errors import FlowError
 
@@ -27,3 +30,38 @@ class FakeClock:
     def sleep(self, seconds: float) -> None:
         """Take time, as `time.sleep` does: let seconds pass. In a simulation they pass for the call that sleeps, beside all others."""
         self.advance(seconds)
+
+
+class SimulatedClock(FakeClock):
+    """Time passes for a call that sleeps without passing for those beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead: float | None = None  # of the call being performed
+
+    def now(self) -> float:
+        return self._now + (self._ahead or 0.0)
+
+    def sleep(self, seconds: float) -> None:
+        if self._ahead is None:
+            self.advance(seconds)
+        else:
+            self._ahead += seconds
+
+    def perform(self, work: Callable[[], None]) -> float:
+        """Have a call perform; return when it is over."""
+        self._ahead = 0.0
+        try:
+            work()
+        finally:
+            ended = self.now()
+            self._ahead = None
+        return ended
+
+
+CLOCK_IN_USE: ContextVar[SimulatedClock | None] = ContextVar("clock_in_use", default=None)
+
+
+def clock_in_use() -> FakeClock | None:
+    """Return the clock of the simulation that this call is a part of."""
+    return CLOCK_IN_USE.get()

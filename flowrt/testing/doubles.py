@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import count
+from threading import Lock
 from typing import Any
 
-from flowrt.errors import FlowError, FlowTimeoutError, counted
+from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError, counted
 from flowrt.messages import Message
 from flowrt.operations import Emitter, Operation
 from flowrt.ports import Port
+from flowrt.runs import waiting_inside
 from flowrt.runtime import FlowRuntime
-from flowrt.testing.clock import FakeClock
-from flowrt.testing.simulation import clock_in_use
+from flowrt.testing.clock import FakeClock, clock_in_use
 
 
 def _same(data: Any) -> Any:
@@ -79,9 +80,12 @@ class Probe:
             timeout: seconds; in a simulation of fake time.
 
         Raises:
-            FlowTimeoutError: they did not come in time.
+            FlowTimeoutError: they did not come in time, or before the runtime was closed.
+            FlowStalledError: it is called on the engine's thread or a worker's, where it would wait for itself.
         """
         driver = self._runtime._driver
+        if driver.inside():
+            raise FlowStalledError(waiting_inside(f"for messages of a probe of {self.port}"))
         if not driver.wait_until(lambda: len(self.messages) >= number, timeout):
             raise FlowTimeoutError(
                 f'"{self.port}" gave {counted(len(self.messages), "message")} within {timeout} s; waited for {number}. See probe.messages, and '
@@ -165,12 +169,13 @@ class Failing:
         self._function = function
         self._at = frozenset(numbers)
         self._error = error
-        self._count = count(1)
+        self._lock = Lock()
         self.calls = 0
 
     def __call__(self, data: Any) -> Any:
-        number = next(self._count)  # atomic, unlike `+= 1`
-        self.calls = max(self.calls, number)
+        with self._lock:
+            self.calls += 1
+            number = self.calls
         if number not in self._at:
             return self._function(data)
         if isinstance(self._error, type):

@@ -14,7 +14,8 @@ from flowrt.messages import Message
 from flowrt.ports import Port
 from flowrt.runs import Run
 from flowrt.runtime import FlowRuntime
-from flowrt.testing.simulation import Possibility, Simulation, seams_of, simulated
+from flowrt.testing.simulation import Simulation, seams_of, simulated
+from flowrt.testing.workers import Possibility
 
 Inputs = Iterable[tuple[str | Port, Any] | Message]
 FlowOrMaker = Flow | Callable[[], Flow]
@@ -35,7 +36,7 @@ class Execution:
     """
 
     messages: list[Message] = Factory(list)
-    error: Exception | None = None
+    error: BaseException | None = None
     trace: Sequence[str] = ()
     deviations: Mapping[int, int] = Factory(dict)
     calls: int = 0
@@ -60,7 +61,7 @@ def run_flow(
         deviations: likewise, in the order of events they say: see `simulated`.
         schedule: as for `FlowRuntime`.
         parallelism: as for `FlowRuntime`.
-        timeout: seconds to wait for the end.
+        timeout: seconds to wait for the end, on threads; a simulation ends after a million steps.
 
     Raises:
         OperationError: what nobody in the flow took (or another error of the flow); several as an `ExceptionGroup`.

@@ -9,18 +9,26 @@ from typing import Any
 
 from attrs import frozen
 
-from flowrt.errors import FlowError, counted
+from flowrt.errors import FlowBuildError, FlowError, counted
 from flowrt.messages import Message
 from flowrt.testing.execution import Execution, FlowOrMaker, Inputs, checked_inputs, execute
-from flowrt.testing.simulation import Simulation, as_told
+from flowrt.testing.simulation import MOST_STEPS, Simulation, as_told, check_faults
 
 Check = Callable[[list[Message]], object]
 
-SMALL = 6  # calls on workers: all their orders are at most 10,395 (1 · 3 · 5 · 7 · 9 · 11, if all may be under way at once)
+SMALL = 6  # calls on workers: the orders of their beginnings and ends are at most 10,395 (1 · 3 · 5 · 7 · 9 · 11, if all may be under way at once)
+MOST_ORDERS = 11_000  # to go through; where calls sleep, emit before they end or are made to fail there may be more than that
 NOT_THE_SAME = (
     "the flow does not do the same in the same order of events: its functions keep something from one run to the next, or depend on time or "
     "chance. Give explore a function that makes the flow with new functions, and seed what is random."
 )
+NO_FAILURES = {
+    "Skipped",
+    "SkipTest",
+    "XFailed",
+    "Exit",
+}  # of pytest and unittest: they say that a test is not to go on
+STEPS_TO_SPARE = 10_000  # beyond twenty times those of the undisturbed order: past that a flow is taken to go round for ever
 STEPS_SHOWN = 60  # arbitrary: a longer order nobody reads
 
 
@@ -30,7 +38,8 @@ class Explored:
 
     Attributes:
         schedules: how many different orders of events.
-        exhaustive: whether they include every order in which the calls can begin and end.
+        exhaustive: whether they include every order in which calls on workers can begin, emit and end while the engine keeps up with them and
+            all inputs have come before. Orders in which it does not, or inputs come in between, are among those drawn.
     """
 
     schedules: int
@@ -51,14 +60,15 @@ def explore(
     """Run a flow in many orders of events, and raise what goes wrong in the shortest of those in which something does.
 
     The flow runs in a simulation: on this thread, in fake time, its modes and limits as declared. First in first out comes first; then, for a
-    flow that hands at most six calls over to workers, every order in which they can begin and end; then orders drawn by hypothesis, as
-    deviations from the first. A failing one is shrunk to as few deviations as possible.
+    flow that hands at most six calls over to workers, every order in which they can begin, emit and end while the engine keeps up (up to 11,000
+    of them); then orders drawn by hypothesis, as deviations from the first, in which anything may be late. A failing one is shrunk to as
+    few deviations as possible.
 
     Args:
         flow: a `Flow`; or a function that makes one, for functions that keep something between calls.
         inputs: `(port, data)` each, or a `Message`; each starts a run of its own.
         check: is given the list of results (Messages, in order of arrival) and asserts what must hold in every order.
-        schedules: how many orders to draw.
+        schedules: how many orders to draw; 0 draws none, and needs no hypothesis.
         seed: of the drawing; the same one draws the same orders.
         replay: the deviations of one order to run instead, as printed with an error.
         faults: up to so many calls are made to fail with `SimulatedError`, where the order says so.
@@ -69,18 +79,30 @@ def explore(
             and what nobody in the flow took, likewise.
         FlowError: the flow does different things in the same order of events.
     """
-    trial = _Trial(flow, checked_inputs(inputs), check, faults, schedule)
+    check_faults(faults)
+    if not isinstance(schedules, int) or isinstance(schedules, bool) or schedules < 0:
+        raise FlowBuildError(f"schedules says how many orders to draw, 0 or more; got {schedules!r}.")
+    messages = checked_inputs(inputs)
+    if not messages:
+        raise FlowBuildError(
+            "without inputs nothing happens that could be checked. Give explore a list of (port, data)."
+        )
+    trial = _Trial(flow, messages, check, faults, schedule)
     if replay is not None:
         trial.raise_if(trial.run(replay), f"replayed: {dict(replay)}")
         return Explored(1, exhaustive=False)
     widths: list[int] = []
     undisturbed = trial.run_chosen(partial(_first, widths))
     trial.raise_if(undisturbed, "undisturbed: first in, first out")
+    trial.most_steps = STEPS_TO_SPARE + 20 * len(undisturbed.trace)
     exhaustive = undisturbed.calls <= SMALL
     for number, execution in enumerate(_all_orders(trial) if exhaustive else (), 1):
         if execution.error is not None:
             _raise_shortest(trial, execution, f"order {number} of an exhaustive search")
-    found = _drawn(trial, widths, schedules, seed)
+        if number >= MOST_ORDERS:
+            exhaustive = False
+            break
+    found = _drawn(trial, widths, schedules, seed) if schedules else None
     if found is not None:
         _raise_shortest(
             trial, trial.run(found), f"seed {seed}, order {trial.failed_at} of up to {schedules} drawn"
@@ -99,6 +121,7 @@ class _Trial:
         self._check = check
         self._faults = faults
         self._schedule = schedule
+        self.most_steps = MOST_STEPS
         self.orders: set[int] = set()  # hashes of traces
         self.drawn = 0
         self.failed_at = 0
@@ -107,12 +130,16 @@ class _Trial:
         return self.run_chosen(partial(as_told, deviations))
 
     def run_chosen(self, choose: Callable[[int, int], int], *, eager: bool = False) -> Execution:
-        simulation = Simulation(choose, faults=self._faults, eager=eager)
+        simulation = Simulation(choose, faults=self._faults, eager=eager, most_steps=self.most_steps)
         execution = execute(self._flow, self._messages, simulation, self._schedule)
         if execution.error is None:
             try:
-                self._check(execution.messages)
-            except Exception as error:
+                _refuse_answer(self._check(execution.messages))
+            except (KeyboardInterrupt, SystemExit, GeneratorExit, FlowBuildError):
+                raise
+            except BaseException as error:  # pytest.fail raises no Exception
+                if type(error).__name__ in NO_FAILURES:
+                    raise
                 execution.error = error
         self.orders.add(hash(tuple(execution.trace)))
         return execution
@@ -145,6 +172,13 @@ class _Trial:
             f"replay it: explore(flow, inputs, check, replay={dict(sorted(execution.deviations.items()))}{options})"
         )
         raise error
+
+
+def _refuse_answer(answer: object) -> None:
+    if isinstance(answer, bool):
+        raise FlowBuildError(
+            f"check says what must hold by asserting it; it returned {answer}, at which nobody looks. Write: assert ..."
+        )
 
 
 def _all_orders(trial: _Trial) -> Iterator[Execution]:

@@ -14,47 +14,35 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from attrs import define
-
-from flowrt.bodies import Failure, Group
 from flowrt.contract import PullTask, Reports, Task
-from flowrt.errors import FlowError
+from flowrt.errors import FlowBuildError, FlowError, FlowStalledError
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
-from flowrt.executors.tasks import prepare, rest_of, waiting_of
-from flowrt.handover import FASTEST, Backlog, Waiting
 from flowrt.inbox import Seams
-from flowrt.testing.clock import FakeClock
+from flowrt.testing.clock import CLOCK_IN_USE, SimulatedClock
+from flowrt.testing.workers import Call, Possibility, SimulatedExecutor
 
 if TYPE_CHECKING:
-    from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
 
 Choose = Callable[[int, int], int]
 """Given the number of a step and how many possibilities it has: the number of one."""
 
 
-class SimulatedError(Exception):
-    """What a call raises that the simulation lets fail."""
-
-
-@define(eq=False)
-class Possibility:
-    """Something that may happen next."""
-
-    name: str
-    happen: Callable[[], None]
+MOST_STEPS = 1_000_000  # some twenty seconds; arbitrary: no test is meant to take longer
+STEPS_TO_CLOSE = 10_000  # more, for the runtime to be closed; arbitrary
+STEPS_SHOWN = 6  # arbitrary: a round of a small loop
 
 
 class Simulation:
     """Chooses what happens next among all that may.
 
     At each step the possibilities are, in this order: the next input (of `inputs`), the engine's next step, starts of calls for which a worker is
-    free, goings-on of calls (the next message of a group, the end of a call; oldest call first), failures of calls, the passing of time.
+    free, goings-on of calls (the next message of a group, the end of a call; oldest call first), emissions that are seen before their call ends,
+    failures of calls, the passing of time.
     The first that has something to do is what happens undisturbed; time then passes only when nothing else can happen.
 
     Args:
@@ -62,17 +50,28 @@ class Simulation:
         faults: so many calls may be made to fail with `SimulatedError`.
         group: how many messages a worker takes at most. Beyond one, the engine may also look at what a group has so far.
         eager: the engine goes first whenever it can, and so do inputs: only the order of calls is chosen.
+        most_steps: after so many of them whoever waits gets a `FlowStalledError`.
 
     Attributes:
-        trace: what happened, step by step: "engine", "start op#n", "work op#n", "finish op#n", "fail op#n", "look", "time", and names of inputs.
+        trace: what happened, step by step: "engine", "look", "time", names of inputs, and of a call "start op#n", "work op#n", "emit op#n",
+            "finish op#n", "fail op#n".
         deviations: the steps at which it was not the first possibility, and what it was: `{step: choice}`.
         inputs: what is still to come from outside.
     """
 
-    def __init__(self, choose: Choose, *, faults: int = 0, group: int = 1, eager: bool = False) -> None:
+    def __init__(
+        self,
+        choose: Choose,
+        *,
+        faults: int = 0,
+        group: int = 1,
+        eager: bool = False,
+        most_steps: int = MOST_STEPS,
+    ) -> None:
         self._choose = choose
         self._faults = faults
         self._eager = eager
+        self._most_steps = most_steps
         self._executors: list[SimulatedExecutor] = []
         self._calls: list[Call] = []
         self._numbers: dict[str, int] = {}
@@ -115,11 +114,17 @@ class Simulation:
         look: Callable[[], None],
     ) -> bool:
         """Let one thing happen; say whether anything could."""
-        outer = _clock_in_use.set(self.clock)
+        if len(self.trace) >= self._most_steps:
+            steps, self._most_steps = self._most_steps, len(self.trace) + STEPS_TO_CLOSE
+            raise FlowStalledError(
+                f"the flow has not come to its end within {steps} steps of the simulation; the last were {', '.join(self.trace[-STEPS_SHOWN:])}. "
+                "Does it go round for ever? Let every loop end, or give it fewer inputs."
+            )
+        outer = CLOCK_IN_USE.set(self.clock)
         try:
             return self._step(engine_step, next_moment, look)
         finally:
-            _clock_in_use.reset(outer)
+            CLOCK_IN_USE.reset(outer)
 
     def _step(
         self,
@@ -173,6 +178,11 @@ class Simulation:
                 moments.append(call.due)
             elif (each := call.executor.goes_on(call)) is not None:
                 found.append(each)
+        found += [
+            Possibility(f"emit {call.name}", partial(call.executor.emit, call))
+            for call in self._calls
+            if call.due <= now and call.may_emit()
+        ]
         if self._faults:
             found += [
                 Possibility(f"fail {call.name}", partial(self._fail, call))
@@ -210,225 +220,6 @@ class Simulation:
         self._calls.remove(call)
 
 
-class SimulatedClock(FakeClock):
-    """Time passes for a call that sleeps without passing for those beside it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._ahead: float | None = None  # of the call being performed
-
-    def now(self) -> float:
-        return self._now + (self._ahead or 0.0)
-
-    def sleep(self, seconds: float) -> None:
-        if self._ahead is None:
-            self.advance(seconds)
-        else:
-            self._ahead += seconds
-
-    def perform(self, work: Callable[[], None]) -> float:
-        """Have a call perform; return when it is over."""
-        self._ahead = 0.0
-        try:
-            work()
-        finally:
-            ended = self.now()
-            self._ahead = None
-        return ended
-
-
-_clock_in_use: ContextVar[SimulatedClock | None] = ContextVar("clock_in_use", default=None)
-
-
-def clock_in_use() -> FakeClock | None:
-    """Return the clock of the simulation that this call is a part of."""
-    return _clock_in_use.get()
-
-
-@define(eq=False)
-class Call:
-    """What a simulated worker is busy with."""
-
-    name: str
-    executor: SimulatedExecutor
-    task: Task | PullTask
-    due: float  # nothing more of it happens before
-
-    def may_fail(self) -> bool:
-        """Whether its last message has not raised by itself, nor been seen by the engine."""
-        if isinstance(self.task, PullTask):
-            return self.task.failure is None
-        results = self.task.results
-        return self.task.reported < len(results) and type(results[-1]) is not Failure
-
-    def fail(self) -> None:
-        """Have it end with a fault instead of what its last message brought."""
-        failure = Failure(SimulatedError(f"{self.name} was made to fail"))
-        if isinstance(self.task, PullTask):
-            self.task.failure = failure
-            self.task.exhausted = False
-        else:
-            self.task.failed = True
-            self.task.results[-1] = failure
-
-
-class _Entries:
-    """The log of a call that performs one message of a group, under the message's number in the group."""
-
-    def __init__(self, task: Task, index: int) -> None:
-        self._log = task.log
-        self._index = index
-
-    def append(self, entry: tuple[int, Any, Any]) -> None:
-        self._log.append((self._index, *entry[1:]))
-
-
-class SimulatedExecutor:
-    """A pool whose workers only do something when the simulation chooses them."""
-
-    inline = False
-
-    def __init__(
-        self,
-        workers: int,
-        reports: Reports,
-        post: Callable[..., None],
-        crash: Callable[[BaseException], None],
-        simulation: Simulation,
-    ) -> None:
-        self._workers = workers
-        self._reports = reports
-        self._post = post
-        self._crash = crash
-        self._simulation = simulation
-        self._backlog = Backlog(workers)
-        self._pulls: deque[PullTask] = deque()
-        self._current: list[Call] = []
-        self._taken = 0
-        self._stopped = False
-
-    def submit(self, place: OperationPlace, chunk: Chunk) -> None:
-        place.pace.estimate, place.pace.allowed = FASTEST, self._simulation.group
-        for waiting in waiting_of(place, chunk, self._reports):
-            self._backlog.put(waiting)
-
-    def pull(self, pull: PullTask) -> None:
-        self._pulls.append(pull)
-
-    # -- what the simulation chooses
-
-    def start(self) -> Possibility | None:
-        """Return the start of what waits longest, if a worker is free."""
-        if self._stopped or len(self._current) >= self._workers:
-            return None
-        if self._pulls:
-            return Possibility(
-                f"start {self._simulation.next_name(self._pulls[0].source.place)}", self._start_pull
-            )
-        place = self._backlog.first_place()
-        if place is None:
-            return None
-        return Possibility(f"start {self._simulation.next_name(place)}", self._start)
-
-    def goes_on(self, call: Call) -> Possibility | None:
-        """Return what comes next of a call; None when the runtime is over."""
-        if self._stopped:
-            return None
-        task = call.task
-        if isinstance(task, Task) and len(task.results) < len(task.data) and not task.stop:
-            return Possibility(f"work {call.name}", partial(self._perform_next, call))
-        return Possibility(f"finish {call.name}", partial(self.finish, call))
-
-    def _start_pull(self) -> None:
-        pull = self._pulls.popleft()
-        pull.quota = min(pull.quota, self._simulation.group)
-        call = self._begin(pull)
-        call.due = self._simulation.clock.perform(pull.perform)
-
-    def _start(self) -> None:
-        waiting = self._backlog.take()
-        if waiting is None:
-            raise AssertionError("unreachable: something was ready")
-        task = prepare(Task(waiting.place, waiting.chunk, self._reports.collect))
-        task.sequence, task.key = waiting.sequence, waiting.key
-        task.worker, task.started = 1 + self._taken % self._workers, self._simulation.clock.now()
-        call = self._begin(task)
-        if waiting.ended:  # inputs whose runs had ended when they were taken are not begun
-            task.results = [None] * len(task.data)
-        else:
-            self._perform_next(call)
-
-    def _begin(self, task: Task | PullTask) -> Call:
-        self._taken += 1
-        call = self._simulation.begin(self, task)
-        self._current.append(call)
-        return call
-
-    def _perform_next(self, call: Call) -> None:
-        """Perform the next message of a group, as the body would in its loop."""
-        task = call.task
-        assert isinstance(task, Task)  # a pull is performed at once
-        index = len(task.results)
-        alone = Group(task.data[index : index + 1], lambda _group: self._reports.collect(task))
-        alone.messages, alone.operation = task.messages[index : index + 1], task.operation
-        alone.state, alone.fed = task.state, task.fed
-        alone.log = _Entries(task, index)  # type: ignore[assignment]
-        call.due = self._simulation.clock.perform(lambda: task.place.declaration.body.perform(alone))
-        task.failed = task.failed or alone.failed
-        task.results += alone.results
-        result = alone.results[0]
-        if type(result) is Failure and isinstance(result.error, SystemExit | KeyboardInterrupt):
-            task.stop = True
-
-    def finish(self, call: Call) -> None:
-        """Bring what a call has, and what it has not begun back in front."""
-        try:
-            self._bring(call)
-        except BaseException as error:
-            self._crash(error)
-
-    def _bring(self, call: Call) -> None:
-        task = call.task
-        self._simulation.end(call)
-        self._current.remove(call)
-        task.finished = True
-        if isinstance(task, PullTask):
-            self._post(self._reports.report_pull, task)
-            return
-        rest = rest_of(task)
-        if rest is not None:
-            self._backlog.put_back(Waiting(task.place, rest, task.sequence + len(task.results), task.key))
-        self._post(self._reports.report, task)
-        if task.key is not None:
-            self._backlog.release(task.key)
-
-    # -- the contract
-
-    def unreported(self) -> list[tuple[str, Chunk, int]]:
-        found = [(waiting.place.name, waiting.chunk, 0) for waiting in self._backlog]
-        tasks = [call.task for call in self._current if isinstance(call.task, Task)]
-        return found + [(task.place.name, task.chunk, task.reported) for task in tasks]
-
-    def in_work(self) -> list[Task | PullTask]:
-        """Return what is performed in groups; of a single call nothing is seen before it is chosen to finish."""
-        return [call.task for call in self._current] if self._simulation.group > 1 else []
-
-    def thread_idents(self) -> list[int]:
-        return []
-
-    def stop(self) -> None:
-        if not self._stopped:
-            self._stopped = True
-            for call in self._current:
-                self._simulation.end(call)
-            self._current.clear()
-            self._pulls.clear()
-            self._backlog = Backlog(self._workers)
-
-    def join(self, _seconds: float) -> tuple[str, ...]:
-        return ()
-
-
 def simulated(
     seed: int | None = None,
     *,
@@ -445,6 +236,9 @@ def simulated(
         faults: so many calls may be made to fail with `SimulatedError`.
         group: how many messages a worker takes at most.
     """
+    check_faults(faults)
+    if not isinstance(group, int) or isinstance(group, bool) or group < 1:
+        raise FlowBuildError(f"a worker takes groups of 1 message or more, not {group!r}.")
     if seed is not None and deviations is not None:
         raise FlowError("simulated takes a seed or deviations, not both: deviations leave nothing to chance.")
     rng = random.Random(seed or 0)  # noqa: S311 - to be repeatable is the point
@@ -452,6 +246,12 @@ def simulated(
     if deviations is not None:
         choose = partial(as_told, dict(deviations))
     return seams_of(Simulation(choose, faults=faults, group=group), rng)
+
+
+def check_faults(faults: int) -> None:
+    """Refuse what is no number of calls."""
+    if not isinstance(faults, int) or isinstance(faults, bool) or faults < 0:
+        raise FlowBuildError(f"faults says how many calls may be made to fail, 0 or more; got {faults!r}.")
 
 
 def as_told(deviations: Mapping[int, int], step: int, possibilities: int) -> int:

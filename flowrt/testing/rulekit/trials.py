@@ -316,9 +316,11 @@ class Trials:
         self.seams = factory
         self.patience = patience
         self.can_block = True  # a call may wait for something: it runs on another thread than the engine
+        self.began = time.monotonic()  # the last trial
         self._last: Trial | None = None
 
     def new(self, seams: Seams | None = None) -> Trial:
+        self.began = time.monotonic()
         self._last = Trial(seams or self.seams(), self.patience)
         return self._last
 
@@ -341,7 +343,12 @@ class Scenario:
         what = f'"{self.attempt.__name__.replace("_", " ")}"'
         hung = RuleViolation(self.hung, f"{what} did not come back.", "Nothing but join() may wait for work.")
         try:
-            in_time(3 * trials.patience + CLOSING, hung, partial(self.attempt, trials))
+            in_time(
+                3 * trials.patience + CLOSING,
+                hung,
+                partial(self.attempt, trials),
+                since=lambda: trials.began,
+            )
         except RuleViolation as violation:
             if violation is hung:
                 trials.give_up()
@@ -353,8 +360,16 @@ class Scenario:
                 raise RuleViolation(self.hung, ended, f"It says: {error}") from error
 
 
-def in_time(seconds: float, otherwise: RuleViolation, *works: Callable[[], Any]) -> None:
-    """Do something, each on a thread of its own; raise what it raises, or `otherwise` when it does not come back."""
+def in_time(
+    seconds: float,
+    otherwise: RuleViolation,
+    *works: Callable[[], Any],
+    since: Callable[[], float] = float,
+) -> None:
+    """Do something, each on a thread of its own; raise what it raises, or `otherwise` when it does not come back.
+
+    `seconds` count from the start, or from `since()` where that is later.
+    """
     raised: list[BaseException] = []
 
     def do(work: Callable[[], Any]) -> None:
@@ -366,9 +381,10 @@ def in_time(seconds: float, otherwise: RuleViolation, *works: Callable[[], Any])
     threads = [threading.Thread(target=do, args=(work,), name=HELPER, daemon=True) for work in works]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + seconds
+    started = time.monotonic()
     for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+        while thread.is_alive() and (left := max(started, since()) + seconds - time.monotonic()) > 0:
+            thread.join(left)
     if raised:
         raise raised[0]
     if any(thread.is_alive() for thread in threads):
