@@ -380,7 +380,11 @@ class Engine:
 
     def _abandon(self, runs: set[RunBooks], why: str, reason: FlowError | None) -> int:
         self._some_ended = True
-        found = self._whereabouts(runs)
+        failed: BaseException | None = None
+        try:
+            found = self._whereabouts(runs)
+        except BaseException as error:  # they end all the same, without places
+            found, failed = {run: [] for run in runs}, error
         discarded = 0
         operations = [place for place in self.routes.all_places() if place.operation is not None]
         for run in sorted(runs, key=lambda each: each.number):
@@ -392,6 +396,8 @@ class Engine:
                     self.failures.contain(f'the end of a run in operation "{place.name}"', error)
             discarded += self.books.abandon(run, found[run], why)
             self._tell_finished(run, reason)
+        if failed is not None:
+            raise failed
         return discarded
 
     def _whereabouts(self, runs: set[RunBooks]) -> dict[RunBooks, list[tuple[str, int]]]:

@@ -287,7 +287,7 @@ def faults_of(root: Definition, *, strict: bool) -> list[str]:
                 fault, nested = _end_fault(flow, stream, port, entering=entering)
                 if fault is not None:
                     faults[fault] = None
-                elif nested is not None and id(nested.definition) not in chain:
+                if nested is not None and id(nested.definition) not in chain:
                     pending.append((nested, (*chain, id(nested.definition))))
         if strict:
             faults.update(dict.fromkeys(_unconnected(flow)))

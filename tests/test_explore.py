@@ -277,6 +277,42 @@ def test_an_unhandled_fault_is_raised_with_the_order_that_led_to_it() -> None:
     assert replay.endswith(", faults=1)")
 
 
+def test_a_tolerated_fault_is_no_finding_and_the_results_are_checked() -> None:
+    operations = FlowOperationContainer().add_func("work", same).make_parallel(2)
+    flow = flow_of(operations, ".in -> work -> .out")
+    seen: Counter[int] = Counter()
+
+    def others_come(results: list[Message]) -> None:
+        seen[len(results)] += 1
+        assert len(results) >= 2
+
+    explore(flow, [(".in", n) for n in range(3)], others_come, faults=1, tolerate=SimulatedError)
+
+    assert set(seen) == {2, 3}
+    with pytest.raises(AssertionError) as caught:
+        explore(flow, [(".in", n) for n in range(3)], others_come, faults=2, tolerate=SimulatedError)
+    assert notes_of(caught.value)[-1].endswith(", faults=2, tolerate=SimulatedError)")
+
+
+def test_what_is_shrunk_stays_the_same_failure() -> None:
+    """The third result first is one deviation, which lowered by one is the second first: another failure."""
+    operations = FlowOperationContainer().add_func("work", same).make_parallel(3)
+    flow = flow_of(operations, ".in -> work -> .out")
+
+    def first_is_first(results: list[Message]) -> None:
+        if results[0].data == 1:
+            raise LookupError
+        assert results[0].data != 2
+
+    found = set()
+    for seed in range(10):
+        with pytest.raises((AssertionError, LookupError)) as caught:
+            explore(flow, [(".in", n) for n in range(8)], first_is_first, seed=seed)
+        found.add(type(caught.value))
+
+    assert found == {AssertionError, LookupError}
+
+
 @pytest.mark.parametrize("faults", [0, 1, 3])
 def test_never_more_calls_are_made_to_fail_than_asked_for(faults: int) -> None:
     for seed in range(30):
@@ -479,6 +515,25 @@ def test_time_never_passes_twice_for_calls_that_wait_for_the_same_moment(seed: i
     assert 2.0 <= seams.clock.now() <= 8.0
 
 
+def test_what_is_emitted_before_a_sleep_is_seen_before_it_is_over() -> None:
+    clock_of: list[Any] = []
+
+    def act(_: int, emit: Callable[[str], None]) -> None:
+        emit("at once")
+        clock_of[0].sleep(5.0)
+        emit("later")
+
+    seams = simulated(deviations={})
+    clock_of.append(seams.clock)
+    arrived: list[tuple[str, float]] = []
+    operations = FlowOperationContainer().add_action("act", act).make_async()
+    with FlowRuntime(flow_of(operations, ".in -> act -> .out"), seams=seams) as runtime:
+        runtime.on_result(lambda message: arrived.append((message.data, seams.clock.now())))
+        runtime.process(".in", 1).wait()
+
+    assert arrived == [("at once", 0.0), ("later", 5.0)]
+
+
 # --- run_flow
 
 
@@ -593,7 +648,7 @@ def ping_pong(*, rounds: int | None) -> Flow:
 def test_a_flow_that_goes_round_for_ever_is_an_error_that_shows_the_round(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flowrt.testing.exploration.MOST_STEPS", 5_000)
+    monkeypatch.setattr("flowrt.testing.exploration.FIRST_STEPS", 5_000)
 
     with pytest.raises(FlowStalledError) as caught:
         explore(ping_pong(rounds=None), [(".in", 0)], is_anything)

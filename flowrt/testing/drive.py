@@ -28,7 +28,7 @@ def drive(operation: Any, *inputs: Any, port: str = "", seed: int | None = None)
     Raises:
         OperationError: what the operation raises, as in a flow; the messages before it are lost to the caller.
     """
-    container = _container_of(operation)
+    container = container_of(operation)
     declarations = list(container)
     if len(declarations) != 1:
         raise FlowBuildError(
@@ -71,7 +71,8 @@ def _in_port(declaration: Declaration, name: str) -> Port:
     return Port(operation=declaration.name, name=name.removeprefix("."))
 
 
-def _container_of(operation: Any) -> FlowOperationContainer:
+def container_of(operation: Any) -> FlowOperationContainer:
+    """Return a container that holds the operation; of a function by what its signature says it is."""
     if isinstance(operation, FlowOperationContainer):
         return operation
     container = FlowOperationContainer()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,10 @@ from attrs import frozen
 from flowrt.errors import FlowBuildError, FlowError, counted
 from flowrt.messages import Message
 from flowrt.testing.execution import Execution, FlowOrMaker, Inputs, checked_inputs, execute
-from flowrt.testing.simulation import MOST_STEPS, Simulation, as_told, check_faults
+from flowrt.testing.simulation import Simulation, as_told, check_faults
 
 Check = Callable[[list[Message]], object]
+Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 SMALL = 6  # calls on workers: the orders of their beginnings and ends are at most 10,395 (1 · 3 · 5 · 7 · 9 · 11, if all may be under way at once)
 MOST_ORDERS = 11_000  # to go through; where calls sleep, emit before they end or are made to fail there may be more than that
@@ -28,6 +29,7 @@ NO_FAILURES = {
     "XFailed",
     "Exit",
 }  # of pytest and unittest: they say that a test is not to go on
+FIRST_STEPS = 200_000  # of the undisturbed order, some four seconds
 STEPS_TO_SPARE = 10_000  # beyond twenty times those of the undisturbed order: past that a flow is taken to go round for ever
 STEPS_SHOWN = 60  # arbitrary: a longer order nobody reads
 
@@ -55,6 +57,7 @@ def explore(
     seed: int = 0,
     replay: Mapping[int, int] | None = None,
     faults: int = 0,
+    tolerate: Errors = (),
     schedule: str = "breadth_first",
 ) -> Explored:
     """Run a flow in many orders of events, and raise what goes wrong in the shortest of those in which something does.
@@ -72,6 +75,8 @@ def explore(
         seed: of the drawing; the same one draws the same orders.
         replay: the deviations of one order to run instead, as printed with an error.
         faults: up to so many calls are made to fail with `SimulatedError`, where the order says so.
+        tolerate: types of errors that operations may raise without anybody in the flow taking them: those are no finding, and `check` is given the
+            results all the same. With `faults`, usually `SimulatedError`.
         schedule: as for `FlowRuntime`.
 
     Raises:
@@ -79,15 +84,9 @@ def explore(
             and what nobody in the flow took, likewise.
         FlowError: the flow does different things in the same order of events.
     """
-    check_faults(faults)
+    trial = _Trial(flow, _some_inputs(inputs), check, check_faults(faults), tolerate, schedule)
     if not isinstance(schedules, int) or isinstance(schedules, bool) or schedules < 0:
         raise FlowBuildError(f"schedules says how many orders to draw, 0 or more; got {schedules!r}.")
-    messages = checked_inputs(inputs)
-    if not messages:
-        raise FlowBuildError(
-            "without inputs nothing happens that could be checked. Give explore a list of (port, data)."
-        )
-    trial = _Trial(flow, messages, check, faults, schedule)
     if replay is not None:
         trial.raise_if(trial.run(replay), f"replayed: {dict(replay)}")
         return Explored(1, exhaustive=False)
@@ -95,13 +94,7 @@ def explore(
     undisturbed = trial.run_chosen(partial(_first, widths))
     trial.raise_if(undisturbed, "undisturbed: first in, first out")
     trial.most_steps = STEPS_TO_SPARE + 20 * len(undisturbed.trace)
-    exhaustive = undisturbed.calls <= SMALL
-    for number, execution in enumerate(_all_orders(trial) if exhaustive else (), 1):
-        if execution.error is not None:
-            _raise_shortest(trial, execution, f"order {number} of an exhaustive search")
-        if number >= MOST_ORDERS:
-            exhaustive = False
-            break
+    exhaustive = undisturbed.calls <= SMALL and _search(trial)
     found = _drawn(trial, widths, schedules, seed) if schedules else None
     if found is not None:
         _raise_shortest(
@@ -110,28 +103,61 @@ def explore(
     return Explored(len(trial.orders), exhaustive)
 
 
+def _some_inputs(inputs: Inputs) -> list[Message]:
+    messages = checked_inputs(inputs)
+    if not messages:
+        raise FlowBuildError(
+            "without inputs nothing happens that could be checked. Give explore a list of (port, data)."
+        )
+    return messages
+
+
+def _search(trial: _Trial) -> bool:
+    """Go through all orders of the calls; say whether that was possible."""
+    for number, execution in enumerate(_all_orders(trial), 1):
+        if execution.error is not None:
+            _raise_shortest(trial, execution, f"order {number} of an exhaustive search")
+        if number >= MOST_ORDERS:
+            return False
+    return True
+
+
 class _Trial:
     """Runs the flow in one order after another, and checks what comes out."""
 
     def __init__(
-        self, flow: FlowOrMaker, messages: list[Message], check: Check, faults: int, schedule: str
+        self,
+        flow: FlowOrMaker,
+        messages: list[Message],
+        check: Check,
+        faults: int,
+        tolerate: Errors,
+        schedule: str,
     ) -> None:
         self._flow = flow
         self._messages = messages
         self._check = check
         self._faults = faults
+        self._tolerate = tolerate if isinstance(tolerate, tuple) else (tolerate,)
         self._schedule = schedule
-        self.most_steps = MOST_STEPS
+        self.most_steps = FIRST_STEPS
         self.orders: set[int] = set()  # hashes of traces
         self.drawn = 0
         self.failed_at = 0
+        self._failed_with: type | None = None
 
     def run(self, deviations: Mapping[int, int]) -> Execution:
         return self.run_chosen(partial(as_told, deviations))
 
     def run_chosen(self, choose: Callable[[int, int], int], *, eager: bool = False) -> Execution:
         simulation = Simulation(choose, faults=self._faults, eager=eager, most_steps=self.most_steps)
-        execution = execute(self._flow, self._messages, simulation, self._schedule)
+        try:
+            execution = execute(self._flow, self._messages, simulation, self._schedule)
+        except SystemExit as error:
+            error.add_note(_order_text(simulation.trace))
+            raise
+        if execution.error is not None and _is_tolerated(execution.error, self._tolerate):
+            execution.error = None
         if execution.error is None:
             try:
                 _refuse_answer(self._check(execution.messages))
@@ -146,18 +172,18 @@ class _Trial:
 
     def fails(self, deviations: Mapping[int, int]) -> bool:
         self.drawn += 1
-        failed = self.run(deviations).error is not None
-        if failed and not self.failed_at:
-            self.failed_at = self.drawn
-        return failed
+        error = self.run(deviations).error
+        if error is None:
+            return False
+        if self._failed_with is None:
+            self.failed_at, self._failed_with = self.drawn, type(error)
+        return type(error) is self._failed_with  # what is shrunk stays the same failure
 
     def raise_if(self, execution: Execution, found: str) -> None:
         """Raise the error of an execution, with how to come by it again."""
         error = execution.error
         if error is None:
             return
-        steps = [name for name in execution.trace if name != "engine"]
-        more = f", and {len(steps) - STEPS_SHOWN} more" if len(steps) > STEPS_SHOWN else ""
         options = "".join(
             f", {name}={value!r}"
             for name, value, usual in (
@@ -166,12 +192,27 @@ class _Trial:
             )
             if value != usual
         )
-        error.add_note(f"in this order: {', '.join(steps[:STEPS_SHOWN])}{more}")
+        if self._tolerate:
+            names = ", ".join(kind.__name__ for kind in self._tolerate)
+            options += f", tolerate={names if len(self._tolerate) == 1 else f'({names})'}"
+        error.add_note(_order_text(execution.trace))
         error.add_note(found)
         error.add_note(
             f"replay it: explore(flow, inputs, check, replay={dict(sorted(execution.deviations.items()))}{options})"
         )
         raise error
+
+
+def _order_text(trace: Sequence[str]) -> str:
+    steps = [name for name in trace if name != "engine"]
+    more = f", and {len(steps) - STEPS_SHOWN} more" if len(steps) > STEPS_SHOWN else ""
+    return f"in this order: {', '.join(steps[:STEPS_SHOWN])}{more}"
+
+
+def _is_tolerated(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_tolerated(each, kinds) for each in error.exceptions)
+    return isinstance(error, kinds) or (isinstance(error, FlowError) and isinstance(error.__cause__, kinds))
 
 
 def _refuse_answer(answer: object) -> None:
@@ -182,7 +223,7 @@ def _refuse_answer(answer: object) -> None:
 
 
 def _all_orders(trial: _Trial) -> Iterator[Execution]:
-    """Run every order in which the calls can begin and end, depth first, each from the start."""
+    """Run every order in which the calls can begin, emit and end while the engine keeps up, depth first, each from the start."""
     path: list[int] = []
     while True:
         widths: list[int] = []
@@ -253,7 +294,7 @@ def _hypothesis() -> Any:
 
 
 def _raise_shortest(trial: _Trial, failed: Execution, found: str) -> None:
-    shortest = _shortest(trial, dict(failed.deviations))
+    shortest = _shortest(trial, dict(failed.deviations), type(failed.error))
     number = counted(len(shortest), "deviation")
     execution = trial.run(shortest)
     if shortest:  # without any it is the undisturbed order, which had passed
@@ -261,8 +302,8 @@ def _raise_shortest(trial: _Trial, failed: Execution, found: str) -> None:
     raise FlowError(NOT_THE_SAME) from (execution.error or failed.error)
 
 
-def _shortest(trial: _Trial, deviations: dict[int, int]) -> dict[int, int]:
-    """Leave out and lower deviations as long as the order still fails."""
+def _shortest(trial: _Trial, deviations: dict[int, int], kind: type) -> dict[int, int]:
+    """Leave out and lower deviations as long as the order still fails with that kind of error."""
     shrunk = True
     while shrunk:
         shrunk = False
@@ -270,7 +311,7 @@ def _shortest(trial: _Trial, deviations: dict[int, int]) -> dict[int, int]:
             fewer = {other: choice for other, choice in deviations.items() if other != step}
             lower = [{**deviations, step: choice} for choice in range(1, deviations[step])]
             for candidate in (fewer, *lower):
-                if trial.run(candidate).error is not None:
+                if type(trial.run(candidate).error) is kind:
                     deviations = candidate
                     shrunk = True
                     break

@@ -178,11 +178,12 @@ class Simulation:
                 moments.append(call.due)
             elif (each := call.executor.goes_on(call)) is not None:
                 found.append(each)
-        found += [
-            Possibility(f"emit {call.name}", partial(call.executor.emit, call))
-            for call in self._calls
-            if call.due <= now and call.may_emit()
-        ]
+        for call in self._calls:
+            moment = call.emits_at()
+            if moment is not None and moment <= now:
+                found.append(Possibility(f"emit {call.name}", partial(call.executor.emit, call)))
+            elif moment is not None:
+                moments.append(moment)
         if self._faults:
             found += [
                 Possibility(f"fail {call.name}", partial(self._fail, call))
@@ -248,10 +249,11 @@ def simulated(
     return seams_of(Simulation(choose, faults=faults, group=group), rng)
 
 
-def check_faults(faults: int) -> None:
-    """Refuse what is no number of calls."""
+def check_faults(faults: int) -> int:
+    """Return a number of calls; refuse what is none."""
     if not isinstance(faults, int) or isinstance(faults, bool) or faults < 0:
         raise FlowBuildError(f"faults says how many calls may be made to fail, 0 or more; got {faults!r}.")
+    return faults
 
 
 def as_told(deviations: Mapping[int, int], step: int, possibilities: int) -> int:

@@ -45,28 +45,31 @@ class Call:
     name: str
     executor: SimulatedExecutor
     task: Task | PullTask
-    due: float  # nothing more of it happens before
+    due: float  # it does not go on before
     results: list[Any] = Factory(list)
-    log: list[Entry] = Factory(list)
+    log: list[tuple[float, Entry]] = Factory(list)  # and when each was made
+    shown: int = 0  # messages of the group of which everything has been seen
 
     @property
     def performed(self) -> int:
         """How many messages of its group it has performed."""
-        return len(self.task.results) + len(self.results)
+        return self.shown + len(self.results)
 
     def show(self) -> None:
         """Let everything be seen; the log first, as where a body performs."""
-        self.task.log += self.log
+        self.task.log += [entry for _, entry in self.log]
         self.log.clear()
+        self.shown += len(self.results)
         self.task.failed = self.task.failed or any(type(each) is Failure for each in self.results)
         self.task.results += self.results
         self.results.clear()
 
-    def may_emit(self) -> bool:
-        """Whether it has emitted something that could be seen already."""
-        if not isinstance(self.task, Task) or self.task.place.reorder is not None:
-            return False
-        return bool(self.log) and self.log[0][1] is not END_OF_CALL
+    def emits_at(self) -> float | None:
+        """When it has emitted something that can be seen before it ends; None if there is nothing."""
+        if not isinstance(self.task, Task) or self.task.place.reorder is not None or not self.log:
+            return None
+        moment, entry = self.log[0]
+        return None if entry[1] is END_OF_CALL else moment
 
     def may_fail(self) -> bool:
         """Whether what it performed last has not raised by itself."""
@@ -93,8 +96,11 @@ class _Entries:
 
     def append(self, entry: Entry) -> None:
         call = self._call
-        seen = len(call.task.results) > self._index  # it comes late
-        (call.task.log if seen else call.log).append((self._index, *entry[1:]))
+        own = (self._index, *entry[1:])
+        if call.shown > self._index:  # it comes late
+            call.task.log.append(own)
+        else:
+            call.log.append((call.executor.now(), own))
 
 
 class SimulatedExecutor:
@@ -169,6 +175,7 @@ class SimulatedExecutor:
         call = self._begin(task)
         if waiting.ended:  # inputs whose runs had ended when they were taken are not begun
             task.results += [None] * len(task.data)
+            call.shown = len(task.data)
         else:
             self._perform_next(call)
 
@@ -183,7 +190,7 @@ class SimulatedExecutor:
         task = call.task
         assert isinstance(task, Task)  # a pull is performed at once
         call.show()
-        index = len(task.results)
+        index = call.shown
         alone = Group(task.data[index : index + 1], lambda _group: self._reports.collect(task))
         alone.messages, alone.operation = task.messages[index : index + 1], task.operation
         alone.state, alone.fed = task.state, task.fed
@@ -198,7 +205,8 @@ class SimulatedExecutor:
         """Let the next thing be seen that a call has emitted, though the call has not ended."""
         task = call.task
         assert isinstance(task, Task)  # a pull emits nothing
-        task.log.append(call.log.pop(0))
+        _, entry = call.log.pop(0)
+        task.log.append(entry)
         self._post(partial(self._reports.report, task, final=False))
 
     def finish(self, call: Call) -> None:
@@ -223,6 +231,9 @@ class SimulatedExecutor:
         self._post(self._reports.report, task)
         if task.key is not None:
             self._backlog.release(task.key)
+
+    def now(self) -> float:
+        return self._simulation.clock.now()
 
     # -- the contract
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from flowrt.messages import Message
 from flowrt.operations import Emitter
 from flowrt.ports import Port
 from flowrt.scopes import Part
-from flowrt.testing.drive import _container_of
+from flowrt.testing.drive import container_of
 
 Note = Callable[[str, str, str], BaseException]
 
@@ -169,7 +170,7 @@ class Subject:
             ) from error
         if watch is not None and hasattr(made, "handle"):
             made = WatchedOperation(made, watch)
-        return _container_of(made)
+        return container_of(made)
 
     def declaration(self, container: FlowOperationContainer) -> Declaration:
         """Return the operation under check as it was declared."""
@@ -183,7 +184,7 @@ class Subject:
         ports = dict.fromkeys(message.port.name for message in self.messages())
         front = ""
         if self._behind is not None:
-            declared = self.declaration(_container_of(self._behind[0]()))
+            declared = self.declaration(container_of(self._behind[0]()))
             front = declared.name
             container._add(declared)
         streams = []
@@ -260,6 +261,8 @@ def alike(first: Any, second: Any) -> bool:
             return True
     except Exception:
         return repr(first) == repr(second)
+    if isinstance(first, float):
+        return math.isnan(first) and math.isnan(second)
     if isinstance(first, BaseException):
         return alike(first.args, second.args)
     if getattr(type(first), "__eq__", None) is object.__eq__:  # it only knows itself
