@@ -254,9 +254,9 @@ finally:
 """
 
 
-def signalled(kind: str, number: int) -> tuple[int, list[dict[str, Any]], str]:
+def signalled(script: str, number: int, *arguments: str) -> tuple[int, list[dict[str, Any]], str]:
     with subprocess.Popen(
-        [sys.executable, "-c", PREAMBLE + SIGNALLED, kind],
+        [sys.executable, "-c", PREAMBLE + script, *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -283,7 +283,7 @@ def test_f21_f22_a_signal_drains_what_is_live_and_leaves_with_its_code(
 
     The command line will turn SIGTERM into an exit; here the program itself does, and the library drains.
     """
-    returned, facts, errors = signalled(kind, number)
+    returned, facts, errors = signalled(SIGNALLED, number, kind)
 
     assert returned == code, errors
     assert facts[1:] == [
@@ -299,8 +299,40 @@ def test_f21_f22_a_signal_drains_what_is_live_and_leaves_with_its_code(
     assert ("KeyboardInterrupt" in errors) == (kind == "interrupt")
 
 
+OWN_ENGINE = """
+import signal
+signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+def endless():
+    tell(ready=True)
+    yield from iter(int, 1)
+
+operations = FlowOperationContainer().add_generator("generate", lambda _: endless()).make_async()
+operations.add_action("drop", lambda _: None).make_async()
+runtime = FlowRuntime(schedule="sync").add_operations(operations)
+runtime.add_stream(".in", "generate").add_stream("generate", "drop")
+try:
+    with runtime:
+        runtime.process(".in")
+finally:
+    tell(threads=threading.active_count())
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 128 + signal.SIGTERM)],
+    ids=["f21", "f22"],
+)
+def test_f21_f22_a_signal_reaches_a_thread_that_is_the_engine_itself(number: int, code: int) -> None:
+    returned, facts, errors = signalled(OWN_ENGINE, number)
+
+    assert returned == code, errors
+    assert [sorted(fact) for fact in facts] == [["ready"], ["threads"]]  # it left the `with` block
+
+
 def test_f22_without_a_handler_of_the_program_sigterm_ends_it_as_it_ends_any_other() -> None:
-    returned, facts, _ = signalled("default", signal.SIGTERM)
+    returned, facts, _ = signalled(SIGNALLED, signal.SIGTERM, "default")
 
     assert (returned, len(facts)) == (-signal.SIGTERM, 1)
 
@@ -409,9 +441,7 @@ tell(codes=codes, again=runtime.process(".in", 2).values(5), closed=str(runtime.
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.parametrize(
-    "place", ["outside", pytest.param("inside", marks=pytest.mark.xfail(strict=True, reason="close() there"))]
-)
+@pytest.mark.parametrize("place", ["outside", "inside"])
 def test_f28_a_fork_in_the_midst_of_work_is_refused_everything_and_the_parent_goes_on(place: str) -> None:
     """While an operation works and a thread waits; `inside`: it is an operation that forks. No call of the child hangs."""
     ended = run_script(FORKED, place)

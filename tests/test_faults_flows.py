@@ -190,7 +190,6 @@ def test_f35_every_stream_to_nowhere_is_found_before_anything_runs_with_a_sugges
     )
     wire(
         runtime,
-        ".in -> inner.in",
         ".in -> chekc",
         "check.on_godo -> gather.strem",
         "scatter.stram -> inner.inn",

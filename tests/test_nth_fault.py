@@ -43,15 +43,6 @@ NEEDS_A_RUN_UNDER_WAY = {"executor.unreported"}  # under "sync" whoever could ca
 # While no event can be set nobody can be woken: that is what the event is for.
 NOT_TO_BE_SURVIVED = {("event.set", "breadth_first", True)}
 
-# Mends to come: why.
-AWAITED = {
-    ("schedule.clear __iter__", "breadth_first", True): "halting without knowing where messages are",
-    ("schedule.clear __iter__", "simulated", True): "halting without knowing where messages are",
-    ("executor.unreported", "breadth_first", True): "halting without knowing where messages are",
-    ("executor.unreported", "simulated", True): "halting without knowing where messages are",
-    ("executor.in_work", "breadth_first", True): "halting without knowing where messages are",
-}
-
 # What may raise the error of the operation that fails, if the fault has kept everybody else from seeing it.
 READING = {"results", "close", "close again"}
 
@@ -71,7 +62,6 @@ CASES = [
     pytest.param(
         *case,
         id=f"{case[0]}-{case[1]}-{'for good' if case[2] else 'once'}",
-        marks=[pytest.mark.xfail(strict=True, reason=AWAITED[case])] if case in AWAITED else [],
     )
     for case in product(points_of_failure(), SCHEDULES, (False, True))
     if is_used(case[0], case[1]) and case not in NOT_TO_BE_SURVIVED
