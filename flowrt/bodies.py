@@ -230,16 +230,19 @@ class OperationBody:
         append = group.results.append
         for index, message in enumerate(group.messages):
             emit = Emitter(log, index, group.fed, group.operation.out_ports)
+            raised: BaseException | None = None
             try:
                 handle(group.state, message, emit)
             except BaseException as error:
-                group.failed = True
-                append(Failure(error))
-                if isinstance(error, (SystemExit, KeyboardInterrupt)):
-                    break
-            else:
-                append(None)
+                raised = error
             emit.end()
             log.append((index, END_OF_CALL, None))
+            if raised is None:
+                append(None)
+            else:
+                group.failed = True
+                append(Failure(raised))
+                if isinstance(raised, (SystemExit, KeyboardInterrupt)):
+                    break
             if group.over():
                 break

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.batches import Batches, popped
-from flowrt.bodies import END_OF_CALL, Failure, FunctionBody, GeneratorBody
+from flowrt.bodies import END_OF_CALL, Failure, FunctionBody, GeneratorBody, OperationBody
 from flowrt.ledger import ABSORBED
 from flowrt.messages import Chunk, Context, Positions, message_of
 from flowrt.operations import Act, Correlated
@@ -54,6 +54,10 @@ class Outcomes:
         # The results before the log: what a call emitted is in the log before its result is there.
         first, last = task.reported, len(task.results)
         entries = task.log[task.log_read :]
+        if type(body) is OperationBody and not final:
+            # What an operation does takes effect when its call is over: a part held and not yet merged would be all that is left of a run.
+            ended = [at for at, entry in enumerate(entries, 1) if entry[1] is END_OF_CALL]
+            del entries[ended[-1] if ended else 0 :]
         task.log_read += len(entries)
         task.reported = last
         if type(body) is FunctionBody:

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 
-from flowrt import FlowOperationContainer, FlowRuntime, Scatter
+from flowrt import FlowOperationContainer, FlowRuntime, Message, Operation, Part, Scatter
 from flowrt.bodies import ActionBody, Failure, FunctionBody, GeneratorBody, Group, Pull
 from flowrt.contract import Task
+from flowrt.driver import Driver
 from flowrt.executors.tasks import perform
 from flowrt.handover import Backlog, Pace, Waiting
 from flowrt.inbox import Seams
 from flowrt.messages import Chunk, Context
+from flowrt.operations import Emitter
 from flowrt.scopes import RunBooks
-from tests.flows import SECONDS, double
+from tests.flows import SCHEDULES, SECONDS, arrived, double, wire
 
 
 def refuse(_number: Any, *_continuations: Any) -> Any:
@@ -122,3 +124,48 @@ def test_what_a_group_in_work_has_so_far_comes_after_what_was_posted_before_it_b
         gate.set()
 
         assert first + [message.data for message in results] == [0, 1, 2, 3]
+
+
+class PausingPairs(Operation):
+    """Pairs messages; between holding the second and merging both it waits until the engine has looked."""
+
+    def __init__(self, pause: Callable[[], None]) -> None:
+        super().__init__("pairs")
+        self._pause = pause
+
+    def create(self) -> list[Part]:
+        return []
+
+    def handle(self, state: list[Part], message: Message, emit: Emitter) -> None:
+        state.append(Part(message.data))
+        emit.hold(state[-1:])
+        if len(state) == 2:
+            self._pause()
+            emit.merge(state, [part.data for part in state])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_what_an_operation_does_takes_effect_when_its_call_is_over(
+    schedule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine looks between hold and merge: were the part held already, nothing of the run would be live, and it would end."""
+    pausing, looked = threading.Event(), threading.Event()
+    usual = Driver._look_at_work
+
+    def look(driver: Driver) -> None:
+        seen = pausing.is_set()
+        usual(driver)
+        if seen:
+            looked.set()
+
+    def pause() -> None:
+        pausing.set()
+        arrived(looked)
+
+    monkeypatch.setattr(Driver, "_look_at_work", look)
+    operations = FlowOperationContainer().add_operation(PausingPairs(pause)).make_async()
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".in -> pairs -> .out")
+        runtime.add_operations(operations)
+
+        assert runtime.process_many(".in", [1, 2]).values(SECONDS) == [[1, 2]]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
 
-from flowrt.bodies import END_OF_CALL, Failure, Group
+from flowrt.bodies import END_OF_CALL, ActionBody, Failure, Group
 from flowrt.contract import PullTask, Reports, Task
 from flowrt.executors.tasks import prepare, rest_of, waiting_of
 from flowrt.handover import FASTEST, Backlog, Waiting
@@ -66,7 +66,10 @@ class Call:
 
     def emits_at(self) -> float | None:
         """When it has emitted something that can be seen before it ends; None if there is nothing."""
-        if not isinstance(self.task, Task) or self.task.place.reorder is not None or not self.log:
+        task = self.task
+        if not self.log or not isinstance(task, Task) or task.place.reorder is not None:
+            return None
+        if type(task.place.declaration.body) is not ActionBody:
             return None
         moment, entry = self.log[0]
         return None if entry[1] is END_OF_CALL else moment
