@@ -85,7 +85,7 @@ class Closer:
                 )
             )
             driver.engine.delay, driver.engine.not_before = 0.0, None
-            driver.when_idle(driver.finish)
+            driver.draining = True
 
     def close(self, drain: float, deadline: float) -> CloseReport:
         """Close from outside; return what had to be left."""

@@ -109,6 +109,7 @@ class Driver(Ending):
             return work()
         except (KeyboardInterrupt, SystemExit) as error:  # only on a borrowed thread
             self.halt(error)
+            self.fatal_seen = self.fatal_seen or self.fatal is error
             raise
         except BaseException as error:
             self.halt(internal_error(error))
@@ -118,12 +119,8 @@ class Driver(Ending):
         worked = False
         self.engine.let_go()
         for _ in range(CALLS_PER_STEP):
-            if self.inbox.empty():
+            if not self.inbox.work():
                 break
-            call = self.inbox.take()
-            if call is None:
-                break
-            call[0](*call[1])
             worked = True
             if self.stopped:
                 return False
@@ -155,6 +152,13 @@ class Driver(Ending):
             engine.fail_stalled()
             return True
         self._tell_idle()
+        # A call whose results were seen may still emit: whoever emits before the end is heard.
+        if self.draining and not (engine.under_way or engine.sources.pulls_under_way):
+            with self.last_word:
+                if not self.inbox.empty():
+                    return True
+                self.stopped = engine.over = True
+            self.finish()
         return False
 
     def _rest(self, timeout: float | None) -> None:
@@ -171,15 +175,13 @@ class Driver(Ending):
             waits.append(self._look)
         if not self._own_thread:
             waits.append(SIGNAL_SLICE)
-        call = self.inbox.take(min(waits) if waits else None)
-        if call is not None:
+        if self.inbox.wait(min(waits) if waits else None):
             self._look = FIRST_LOOK
-            call[0](*call[1])
-            engine.settle()
-        elif handed_over:
+            return True
+        if handed_over:
             self._look = min(self._look * LOOKS_GROW, LONGEST_LOOK)
             self._look_at_work()
-        return call is not None
+        return False
 
     def _look_at_work(self) -> None:
         """Take what groups in work have so far, and ask them to stop after the current message.
@@ -187,8 +189,8 @@ class Driver(Ending):
         What was posted before comes first: a group that is in work now began after its predecessor had been posted.
         """
         in_work = [task for executor in self.executors.all() for task in executor.in_work()]
-        while (call := self.inbox.take()) is not None:
-            call[0](*call[1])
+        while self.inbox.work():
+            pass
         for task in in_work:
             task.stop = True
             if isinstance(task, Task):

@@ -32,7 +32,9 @@ class Ending:
         self.ended = Wakers(seams)
         self._wakes = self.changed.wake, self.room.wake, self.ended.wake
         self.closing = False  # no input is taken any more
+        self.draining = False  # the engine ends when nothing is left to do
         self.stopped = False
+        self.last_word = seams.rlock()  # held by who emits late, and by the engine while it decides to end
         self.fatal: BaseException | None = None
         self.fatal_seen = False
         self.forked_from: int | None = None
@@ -85,11 +87,12 @@ class Ending:
     def _take_the_rest(self) -> None:
         """Make the calls that were posted while nobody had told yet: input is refused, not lost."""
         failed: BaseException | None = None
-        while (call := self.inbox.take()) is not None:
+        while not self.inbox.empty():
             try:
-                call[0](*call[1])
+                self.inbox.work()
             except BaseException as error:
                 failed = failed or error
+                self.inbox.drop()
         if failed is not None:
             raise failed
 

@@ -39,8 +39,11 @@ class RuntimeHost:
     def fetch(self, task: Group, *, late: bool) -> None:
         """Any thread: have the engine look at a task. What comes late is refused once the runtime is over; until then it is drained."""
         driver = self._driver
-        if late and driver.stopped:
-            raise driver.stopped_error()
-        driver.post(driver.engine.fetch, task)
-        if late and driver.stopped and isinstance(task, Task) and task.log_read < len(task.log):
-            raise driver.stopped_error()  # it was over before the engine came to look
+        if not late:
+            driver.post(driver.engine.fetch, task)
+            return
+        with driver.last_word:
+            if not driver.stopped:
+                driver.post(driver.engine.fetch, task)
+            elif isinstance(task, Task) and task.log_read < len(task.log):  # nobody will look at it any more
+                raise driver.stopped_error()

@@ -6,6 +6,7 @@ import queue
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from flowrt.contract import Executors
     from flowrt.schedules import Schedule
 
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
+Call = list[Any]
+"""What to call, and its arguments as a tuple."""
 
 
 @frozen
@@ -75,7 +77,7 @@ class Seams:
     Attributes:
         clock: tells the time.
         spawn: starts a thread.
-        queue: makes the queue of the inbox; its `put` must be re-entrant, for signal handlers post too.
+        queue: makes the queue that wakes the engine; its `put` must be re-entrant, for signal handlers post too.
         lock: makes a lock.
         rlock: makes a lock that its holder may take again, as a signal handler does on the thread it interrupts.
         event: makes an event to wait on.
@@ -87,7 +89,7 @@ class Seams:
 
     clock: Clock = Factory(MonotonicClock)
     spawn: Callable[[Callable[[], None], str], ThreadLike] = spawn_thread
-    queue: Callable[[], queue.SimpleQueue[Call]] = queue.SimpleQueue
+    queue: Callable[[], queue.SimpleQueue[None]] = queue.SimpleQueue
     lock: Callable[[], threading.Lock] = threading.Lock
     rlock: Callable[[], Any] = threading.RLock
     event: Callable[[], threading.Event] = threading.Event
@@ -100,26 +102,61 @@ class Seams:
 class Inbox:
     """Calls for the engine to make, in order of posting.
 
-    One `SimpleQueue`: its put is re-entrant, so that a signal handler may post while the code it interrupted is posting.
-    `queue.Queue` and janus stop for ever there (RELIABILITY M1).
-    Guarded by: nothing. Called on: `post` any thread; the rest the engine's.
+    A deque, and a bell to wait for. Both are re-entrant, so that a signal handler may post while the code it interrupted is posting
+    (`queue.Queue` and janus stop for ever there: RELIABILITY M1). A call is taken off when it has been made: what a queue returns is lost where a
+    signal handler raises just then, on a thread that is the engine itself.
+
+    Guarded by: the atomicity of deque operations. Called on: `post` any thread; the rest the engine's.
     """
 
     def __init__(self, seams: Seams) -> None:
-        self._calls = seams.queue()
-        self.empty = self._calls.empty
+        self._calls: deque[Call] = deque()
+        self._bell = seams.queue()
+        self._waiting = False
+
+    def empty(self) -> bool:
+        return not self._calls
 
     def post(self, call: Callable[..., Any], *arguments: Any) -> None:
-        self._calls.put((call, arguments))
+        entry = [call, arguments]
+        self._calls.append(entry)
+        if self._waiting:  # looked at after appending, as `wait` sets it before it looks
+            try:
+                self._bell.put(None)
+            except BaseException:
+                entry[0] = _nothing  # whoever posts is told, so it must not be made
+                raise
 
-    def take(self, timeout: float | None = 0.0) -> Call | None:
-        """Take the next call, waiting up to `timeout` seconds (None: until there is one)."""
+    def work(self) -> bool:
+        """Make the next call; say whether there was one. If it raises it stays where it is."""
+        if not self._calls:
+            return False
+        call, arguments = self._calls[0]
+        call(*arguments)
+        self._calls.popleft()
+        return True
+
+    def drop(self) -> None:
+        """Take the next call off."""
+        self._calls.popleft()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait up to `timeout` seconds (None: as long as it takes) for a call; say whether there is one."""
+        self._waiting = True
         try:
-            if timeout is not None and timeout <= 0.0:
-                return self._calls.get_nowait()
-            return self._calls.get(timeout=timeout)
+            while not self._bell.empty():  # rung for calls that have been made since
+                self._bell.get_nowait()
+            if not self._calls:
+                self._bell.get(timeout=None if timeout is None else max(timeout, 0.0))
         except queue.Empty:
-            return None
+            pass
+        finally:
+            self._waiting = False
+        return bool(self._calls)
+
+
+def _nothing(*_arguments: Any) -> None:
+    """Stands for a call that could not be posted."""
 
 
 class Wakers:

@@ -124,13 +124,17 @@ class Intake:
     def _take(self, run: Run, entry: Entry, data: Any) -> None:
         self._taken += 1
         if self._driver.stopped:
-            run.tell_finished(self._driver.stopped_error())
+            self._refuse(run)
         else:
             self._driver.engine.take_input(run, entry.port, data, entry.correlation_id, entry.priority)
 
+    def _refuse(self, run: Run) -> None:
+        if run.books is None:  # else an interrupt came while it was being taken in, and it was told
+            run.tell_finished(self._driver.stopped_error())
+
     def _open(self, run: Run) -> None:
         if self._driver.stopped:
-            run.tell_finished(self._driver.stopped_error())
+            self._refuse(run)
         else:
             self._driver.engine.start(run)
 

@@ -50,6 +50,8 @@ SCHEDULES = ("breadth_first", "sync", "simulated")
 
 
 def is_used(point: str, schedule: str) -> bool:
+    if point.startswith("queue.") and schedule == "simulated":
+        return False  # nobody waits for the inbox there
     return not (
         (point in NEEDS_THREADS and schedule == "simulated")
         or (point in NEEDS_ENGINE_THREAD and schedule != "breadth_first")

@@ -95,13 +95,12 @@ def posted_by_two(scheduler: Scheduler) -> None:
 
     def take() -> None:
         for timeout in (None, 1.0, None, 1.0, None, 1.0):
-            call = calls.take(timeout)
-            assert call is not None
-            call[0](*call[1])
+            while not calls.work():
+                calls.wait(timeout)
 
     scheduler.together(lambda: post("one"), lambda: post("two"), take)
     assert calls.empty()
-    assert calls.take() is None
+    assert not calls.work()
     for name in ("one", "two"):
         assert [number for poster, number in taken if poster == name] == [0, 1, 2]
 
@@ -200,9 +199,8 @@ class Bench:
             if take_back:
                 for task in self.pool.in_work():
                     task.stop = True
-            call = self.inbox.take(None)
-            assert call is not None
-            call[0](*call[1])
+            if not self.inbox.work():
+                self.inbox.wait(None)
 
     def close(self) -> None:
         self.pool.stop()
@@ -318,9 +316,8 @@ def called_back_after_the_end(scheduler: Scheduler) -> None:
     task.finished = True
     calls.post(collect, task)
     while not (emitters[0].finished and calls.empty()):
-        call = calls.take(1.0)
-        if call is not None:
-            call[0](*call[1])
+        if not calls.work():
+            calls.wait(1.0)
     assert sorted(collected) == [1, 2]
 
 
