@@ -179,6 +179,15 @@ def test_the_tables_have_a_line_for_each_claim_contender_and_size() -> None:
     assert growth[-1][-2:] == [" 2 ms per item ", " 1 × "]
 
 
+def test_growth_is_seen_from_the_cheapest_size_on() -> None:
+    costs = {1: 4.0, 10: 1.0, 100: 3.0}
+    curve = Curve(
+        "name", "sizes", "s per item", (1, 10, 100), {"a": lambda size: plainly(lambda: costs[size])()}
+    )
+
+    assert [line[-1].strip() for line in cells(tables.growth([trace(curve, 1)]))[2:]] == ["1 ×", "1 ×", "3 ×"]
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(2.0, "2 s per hop"), (0.0021, "2.1 ms per hop"), (3.5e-6, "3.5 µs per hop"), (42e-9, "42 ns per hop")],

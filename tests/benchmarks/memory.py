@@ -16,14 +16,14 @@ STATUS = Path("/proc/self/status")
 KIB = 1_024
 
 
-def peak() -> float:
-    """Return the most memory this process has had, in bytes.
+def resident(what: str) -> float:
+    """Return the memory this process has now ("VmRSS") or has had at most ("VmHWM"), in bytes; elsewhere than on Linux the most.
 
-    On Linux `ru_maxrss` may be that of the parent, which is kept over the start of a child; VmHWM is our own.
+    On Linux `ru_maxrss` may be that of the parent, which is kept over the start of a child.
     """
     if STATUS.exists():
         for line in STATUS.read_text("ascii").splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(f"{what}:"):
                 return float(line.split()[1]) * KIB
     import resource  # not on every system
 
@@ -49,9 +49,9 @@ def main(items: int) -> None:
     with FlowRuntime() as runtime:
         runtime.add_stream(".in", "numbers").add_stream("numbers", "consume").add_operations(operations)
         runtime.process(".in", 1).wait()
-        consumed, idle = 0, peak()
+        consumed, idle = 0, resident("VmRSS")
         runtime.process(".in", items).wait()
-        print(json.dumps([(peak() - idle) / 1e6, consumed]))
+        print(json.dumps([(resident("VmHWM") - idle) / 1e6, consumed]))
 
 
 if __name__ == "__main__":

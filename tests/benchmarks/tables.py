@@ -78,12 +78,14 @@ def figures(measured: Sequence[Measured]) -> str:
 
 
 def growth(curves: Sequence[Grown]) -> str:
-    """Lay out what a piece of work costs in each size, beside what it costs in the smallest."""
+    """Lay out what a piece of work costs in each size, and how many times as much as in the cheapest size up to there."""
     lines = []
     for each in curves:
         for series in each.curve.series:
             points = each.figures(series)
+            cheapest = points[0][1]
             for size, figure in points:
+                cheapest = min(cheapest, figure)
                 factor, unit = readable(figure, each.curve.unit)
                 lines.append(
                     [
@@ -91,7 +93,7 @@ def growth(curves: Sequence[Grown]) -> str:
                         series,
                         f"{size:,}",
                         f"{number(figure * factor)} {unit}",
-                        f"{number(figure / points[0][1])} ×",
+                        f"{number(figure / cheapest)} ×",
                     ]
                 )
     return markdown(GROWTH, lines)
