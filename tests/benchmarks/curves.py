@@ -144,12 +144,22 @@ def workers(scale: Scale) -> Curve:
         with through(rest, lambda workers: workers * calls)(count) as sample:
             yield lambda: sample() * count
 
+    @contextmanager
+    def bare(count: int) -> Iterator[Sample]:
+        data = list(range(count * scale(100, 4)))
+        sample = timed(lambda: work.bare_threads(count, rest, data), same_items(data), len(data))
+        yield lambda: sample() * count
+
     return Curve(
         "curve-workers",
         "workers of a cheap operation, and one that blocks for 2 ms (times the workers: 2 ms is ideal)",
         "s per item",
         sizes(1, 64, 2, scale),
-        {"cheap": through(increment, lambda _: scale(50_000, 64)), "blocking": times_ideal},
+        {
+            "cheap": through(increment, lambda _: scale(50_000, 64)),
+            "blocking": times_ideal,
+            "blocking, bare threads": bare,
+        },
     )
 
 
