@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flowrt.bodies import Group, Pull
@@ -82,6 +82,10 @@ class Reports(Protocol):
         """Take the items a pull has brought so far. Engine's thread."""
         ...
 
+    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any], seconds: float) -> None:
+        """Take one result for each message of an inline chunk. Engine's thread."""
+        ...
+
     def give_back(self, chunk: Chunk) -> None:
         """Take the rest of an inline chunk back, in front of its queue. Engine's thread."""
         ...
@@ -90,8 +94,8 @@ class Reports(Protocol):
 class Executor(Protocol):
     """Where an operation runs. All methods are called on the engine's thread and (`join` aside) return at once."""
 
-    def thread_idents(self) -> list[int]:
-        """Return the idents of its threads."""
+    def thread_idents(self) -> Container[int]:
+        """Return the idents of its threads; any thread may ask, at each input."""
         ...
 
     def submit(self, place: OperationPlace, chunk: Chunk) -> None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.contract import Task
 from flowrt.endings import Ending
-from flowrt.engine import internal_error
-from flowrt.errors import FlowError, FlowStalledError
+from flowrt.errors import FlowError, FlowStalledError, internal_error
 from flowrt.inbox import Seams, ThreadLike, Wakers
 
 if TYPE_CHECKING:
@@ -84,7 +83,10 @@ class Driver(Ending):
         ident = threading.get_ident()
         if ident == self._owner_ident or ident in self._borrowers:
             return True
-        return any(ident in executor.thread_idents() for executor in self.executors.all())
+        for executor in self.executors.all():  # noqa: SIM110 - any() would cost a generator at each input
+            if ident in executor.thread_idents():
+                return True
+        return False
 
     # -- the loop
 
@@ -153,7 +155,7 @@ class Driver(Ending):
             return True
         self._tell_idle()
         # A call whose results were seen may still emit: whoever emits before the end is heard.
-        if self.draining and not (engine.under_way or engine.sources.pulls_under_way):
+        if self.draining and not (engine.under_way > 0 or engine.sources.pulls_under_way > 0):
             with self.last_word:
                 if not self.inbox.empty():
                     return True
@@ -192,7 +194,7 @@ class Driver(Ending):
         while self.inbox.work():
             pass
         for task in in_work:
-            task.stop = True
+            task.ask_to_stop()
             if isinstance(task, Task):
                 self.engine.report(task, final=False)
             else:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flowrt.engine import internal_error
-from flowrt.errors import FlowError, FlowInternalError, FlowStoppedError
+from flowrt.errors import FlowError, FlowInternalError, FlowStoppedError, internal_error
 from flowrt.inbox import Inbox, Seams, Wakers
 
 if TYPE_CHECKING:

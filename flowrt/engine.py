@@ -23,18 +23,18 @@ from flowrt.batches import Batches
 from flowrt.contract import Executor, PullTask, Task
 from flowrt.errors import (
     FlowError,
-    FlowInternalError,
     FlowOverloadError,
-    FlowStalledError,
     release_frames,
 )
-from flowrt.failures import Failures
+from flowrt.failures import Failures, stalled_error
+from flowrt.fusion import Chain, Fusion
 from flowrt.handover import QUANTUM, Pace, Reorder
 from flowrt.ledger import Books
 from flowrt.messages import Chunk, Context
 from flowrt.meters import Meter
 from flowrt.outcomes import Outcomes
 from flowrt.routes import Routes
+from flowrt.schedules import DepthFirst
 from flowrt.sources import Sources
 from flowrt.taps import Taps
 from flowrt.traffic import Traffic
@@ -72,6 +72,10 @@ class Host(Protocol):
 
     def deliver(self, chunk: Chunk) -> None:
         """Take results."""
+        ...
+
+    def delivers_singly(self) -> bool:
+        """Say whether somebody takes each result as it comes."""
         ...
 
     def executor_for(self, place: OperationPlace) -> Executor:
@@ -132,7 +136,8 @@ class Engine:
         self.over = False  # reports only close what is to be closed
         self._some_ended = False
         self._ordered = False
-        self.in_work: OperationPlace | None = None
+        self.fusion = Fusion(self.traffic, self.failures, clock)
+        self.in_work: OperationPlace | Chain | None = None
 
     # -- places
 
@@ -243,6 +248,8 @@ class Engine:
 
     def _step(self, chunk: Chunk) -> None:
         limit = 1 if self.taps or self.delay else self.schedule.step
+        if limit == 1 and self._fused(chunk):
+            return
         if len(chunk.data) > limit:
             head = chunk.cut(limit)
             self.schedule.put_back(chunk)
@@ -271,6 +278,23 @@ class Engine:
             place.executor.submit(place, chunk)
         self.in_work = None
         self._check_live(run, place.name)
+
+    def _fused(self, chunk: Chunk) -> bool:
+        """Take a chunk through a chain of functions, where the schedule allows it and nobody watches; say whether it was done."""
+        schedule, place = self.schedule, chunk.handler.place
+        if self.taps or self.delay or place is None or type(schedule) is not DepthFirst:
+            return False
+        chain = self.fusion.chain_of(place)
+        if chain is None:
+            return False
+        if self._some_ended and not chunk.leave_out_ended():
+            return True
+        run = chunk.context_at(0).scope.run
+        self.in_work = chain
+        done = self.fusion.take(chain, chunk, schedule, singly=self._host.delivers_singly())
+        self.in_work = None
+        self._check_live(run, chain.name)
+        return done
 
     def settle(self) -> None:
         """Close what can be closed."""
@@ -338,6 +362,16 @@ class Engine:
             place.reorder.add(task.sequence, len(task.results), lambda: self.outcomes.take(task, final=True))
         self._check_live(run, place.name)
 
+    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any], seconds: float) -> None:
+        """Send what a function made of each message of a chunk on its way: the lean one, for most messages go it."""
+        self.returned += 1
+        meter = place.meter
+        meter.calls += len(results)
+        meter.busy += seconds
+        self.outcomes.pass_on(place, chunk, results)
+        if self.books.live > self._max_live:
+            self._check_live(chunk.context_at(0).scope.run, place.name)
+
     def fetch(self, task: Task) -> None:
         """Take what a call has emitted so far, or after it had ended."""
         if self.over:
@@ -382,7 +416,7 @@ class Engine:
         self._some_ended = True
         failed: BaseException | None = None
         try:
-            found = self._whereabouts(runs)
+            found = self.traffic.whereabouts(runs)
         except BaseException as error:  # they end all the same, without places
             found, failed = {run: [] for run in runs}, error
         discarded = 0
@@ -400,25 +434,6 @@ class Engine:
             raise failed
         return discarded
 
-    def _whereabouts(self, runs: set[RunBooks]) -> dict[RunBooks, list[tuple[str, int]]]:
-        """Say for each run where how many of its messages are, in one look at everything."""
-        counts: dict[tuple[RunBooks, str], int] = {}
-        waiting = [(chunk.handler.port.fullname, chunk, 0) for chunk in self.schedule]
-        for executor in {id(place.executor): place.executor for place in self.routes.all_places()}.values():
-            if executor is not None:
-                waiting += executor.unreported()
-        for where, chunk, first in waiting:
-            contexts = chunk.context[first:] if isinstance(chunk.context, list) else [chunk.context]
-            each_stands_for = 1 if isinstance(chunk.context, list) else len(chunk.data) - first
-            for context in contexts:
-                key = (context.scope.run, where)
-                counts[key] = counts.get(key, 0) + each_stands_for
-        found: dict[RunBooks, list[tuple[str, int]]] = {run: [] for run in runs}
-        for (run, where), messages in counts.items():
-            if run in found:
-                found[run].append((where, messages))
-        return found
-
     def _tell_finished(self, run: RunBooks, reason: BaseException | None) -> None:
         handle, run.handle = run.handle, None  # so that a run that is over and its handle keep nothing alive
         if handle is not None:  # else it was told when the engine was given up
@@ -427,25 +442,5 @@ class Engine:
     def fail_stalled(self) -> None:
         """End what can never move, with an error that says where it is: a bug, or an operation that breaks its contract."""
         for run in list(self.books.runs):
-            live = sum(scope.live for scope in (run, *run.open_scopes))
-            held = {place.name for scope in (run, *run.open_scopes) for place in scope.parts or ()}
-            run.handle.tell_failed(
-                FlowStalledError(
-                    f"run {run.number} cannot go on: {live} messages are live and nothing is ready, under way or waiting for time"
-                    + (f"; {', '.join(sorted(held))} hold parts" if held else "")
-                    + ". This is a bug in flowrt, or in an operation that keeps messages without holding them."
-                )
-            )
+            run.handle.tell_failed(stalled_error(run))
             self.abandon(run, "the run had stalled", None)
-
-
-def internal_error(error: BaseException) -> FlowInternalError:
-    """Say that flowrt itself is at fault."""
-    if isinstance(error, FlowInternalError):
-        return error
-    internal = FlowInternalError(
-        f"this is a bug in flowrt ({type(error).__qualname__} in its engine): the runtime was stopped, and nothing it still held was worked on. "
-        "Please report it with the traceback of its cause."
-    )
-    internal.__cause__ = error
-    return internal

@@ -177,3 +177,15 @@ def _clear_ours(frame: FrameType | None) -> None:
             except RuntimeError:  # still running: its locals are in use
                 pass
         frame = frame.f_back
+
+
+def internal_error(error: BaseException) -> FlowInternalError:
+    """Say that flowrt itself is at fault."""
+    if isinstance(error, FlowInternalError):
+        return error
+    internal = FlowInternalError(
+        f"this is a bug in flowrt ({type(error).__qualname__} in its engine): the runtime was stopped, and nothing it still held was worked on. "
+        "Please report it with the traceback of its cause."
+    )
+    internal.__cause__ = error
+    return internal

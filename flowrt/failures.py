@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.errors import FlowBuildError, FlowError, OperationError, counted, describe
+from flowrt.errors import FlowBuildError, FlowError, FlowStalledError, OperationError, counted, describe
 from flowrt.messages import EXCEPTION_PRIORITY, Chunk, Context, Message, Trail, first_position
 from flowrt.traffic import Traffic
 
@@ -260,3 +260,15 @@ def _gathering_home(scope: Scope) -> Scope | None:
                 return home
         home = home.parent.home if home.parent is not None else None
     return None
+
+
+def stalled_error(run: RunBooks) -> FlowStalledError:
+    """Say that a run has live messages that can never move, and who holds parts of it."""
+    scopes = (run, *run.open_scopes)
+    live = sum(scope.live for scope in scopes)
+    held = {place.name for scope in scopes for place in scope.parts or ()}
+    return FlowStalledError(
+        f"run {run.number} cannot go on: {live} messages are live and nothing is ready, under way or waiting for time"
+        + (f"; {', '.join(sorted(held))} hold parts" if held else "")
+        + ". This is a bug in flowrt, or in an operation that keeps messages without holding them."
+    )

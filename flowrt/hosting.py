@@ -28,6 +28,10 @@ class RuntimeHost:
         """Take results."""
         self._subscribers.deliver(chunk)
 
+    def delivers_singly(self) -> bool:
+        """Say whether there are handlers of `on_result`."""
+        return self._subscribers.any
+
     def new_handle(self) -> Run:
         """Make the run of an emission that came after its call had ended."""
         return Run(self._driver, self._results)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, FlowTimeoutError
+from flowrt.messages import CHUNK_SIZE
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from flowrt.ports import Port
     from flowrt.runs import Results, Run
 
-BATCH = 256  # inputs of one iterable that are handed over together, at most; arbitrary, a quarter of a chunk
+BATCH = CHUNK_SIZE  # inputs of one iterable that are handed over together, at most
+PULL_MOST = (
+    64  # items pulled between two looks at the clock; so many may come late from an iterable that turns slow
+)
 BATCH_SECONDS = 0.001  # and no longer than this, so that the first of a slow iterable go at once
 
 
@@ -154,21 +159,23 @@ def batches_of(items: Iterator[Any], size: int, clock: Clock) -> Iterator[list[A
     """Pull an iterator into batches, cut by number and time; what it raises comes after what it gave."""
     batch: list[Any] = []
     end = 0.0
+    pull = 1
     failure: BaseException | None = None
-    while failure is None:
+    going_on = True
+    while going_on:
+        wanted = min(pull, size - len(batch))
+        before, started = len(batch), clock.now()
         try:
-            batch.append(next(items))
-        except StopIteration:
-            break
+            batch.extend(islice(items, wanted))  # what came before an error is in the batch
         except BaseException as error:
             failure = error
-            break
-        if len(batch) >= size or clock.now() >= end:
+        now = clock.now()
+        going_on = failure is None and len(batch) - before == wanted
+        pull = min(pull * 8, PULL_MOST) if now - started < BATCH_SECONDS / 8 else 1
+        if batch and (len(batch) >= size or now >= end or not going_on):
             yield batch
             batch = []
             end = clock.now() + BATCH_SECONDS
-    if batch:
-        yield batch
     if failure is not None:
         raise failure
 

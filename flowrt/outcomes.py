@@ -72,6 +72,22 @@ class Outcomes:
             task.results = []
             task.reported = 0
 
+    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any]) -> None:
+        """Send one result for each message of an inline chunk, in the chunk itself where it has one way to go. No run ends meanwhile."""
+        traffic = self._traffic
+        if not place.declaration.out_ports:
+            traffic.absorb(chunk.data, chunk.context, place.name, chunk.positions)
+            return
+        route = place.outs.get("") or traffic.routes.out(place, "")
+        targets = route.targets
+        if len(targets) != 1 or targets[0].place is None or targets[0].dead:
+            traffic.emit(route, results, chunk.context, chunk.positions, chunk.trail)
+            return
+        chunk.data = results
+        chunk.handler = targets[0]
+        chunk.trail = chunk.trail.step(route)
+        traffic.schedule.put(chunk)
+
     def drop(self, task: Task) -> None:
         """Take a task of which nothing counts any more: what it has opened is closed."""
         if type(task.place.declaration.body) is GeneratorBody:

@@ -32,6 +32,7 @@ class OperationPlace:
 
     __slots__ = (
         "batches",
+        "chain",
         "declaration",
         "executor",
         "fed",
@@ -67,6 +68,7 @@ class OperationPlace:
                 f"raised {describe(error)}."
             ) from error
         self.outs: dict[str, Route] = {}
+        self.chain: Any = None  # that begins here, once it was asked for
         self.handlers: dict[str, Handler] = {}
         self.fed: frozenset[str] = frozenset()
         self.matched: tuple[OperationPlace, ...] | None = None

@@ -89,6 +89,7 @@ class Routes:
                     child.definition = found
         for place in self._equipped:
             place.outs.clear()
+            place.chain = None
             place.matched = None
             place.fed = _fed(place)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flowrt.closing import DEADLINE, DRAIN, Closer, CloseReport, closed_in_time, drain_at_exit, raise_unseen
 from flowrt.driver import Driver
-from flowrt.engine import Engine, internal_error
+from flowrt.engine import Engine
 from flowrt.errors import (
     FlowBuildError,
     FlowError,
@@ -16,6 +16,7 @@ from flowrt.errors import (
     FlowTimeoutError,
     check_count,
     counted,
+    internal_error,
 )
 from flowrt.executors.threads import thread_pools
 from flowrt.flow import Definition, Flow

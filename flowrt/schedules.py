@@ -167,6 +167,13 @@ class DepthFirst:
         level, key = self._level(chunk.priority), stream_of(chunk)
         level.push(key, deque((chunk,)))
 
+    def waits_on(self, priority: int, streams: tuple[StreamKey, ...]) -> bool:
+        """Say whether something of a priority waits on one of these streams."""
+        level = self._levels.get(priority)
+        if level is None or not (level.streams or level.inputs_of):
+            return False
+        return any(key in level.streams or key in level.inputs_of for key in streams)
+
     def take(self) -> Chunk | None:
         if self._fresh:
             self._stack_fresh()

@@ -24,6 +24,11 @@ class Subscribers:
         self._results = results
         self._handlers: list[Callable[[Message], None]] = []
 
+    @property
+    def any(self) -> bool:
+        """Whether there are handlers of `on_result`."""
+        return bool(self._handlers)
+
     def subscribe(self, add: Callable[[], None], remove: Callable[[], None]) -> Callable[[], None]:
         """Have the engine add something; return a function that has it removed."""
         self._on_engine(add)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from flowrt.errors import FlowError
     from flowrt.routes import Routes
     from flowrt.schedules import Schedule
-    from flowrt.scopes import Scope
+    from flowrt.scopes import RunBooks, Scope
 
 Contexts = Context | list[Context]
 
@@ -150,6 +150,25 @@ class Traffic:
             if not context.scope.run.ended:
                 own = None if positions is None else positions[index : index + 1]
                 books.end(context.scope, what, 1, where, reason, own, error)
+
+    def whereabouts(self, runs: set[RunBooks]) -> dict[RunBooks, list[tuple[str, int]]]:
+        """Say for each run where how many of its messages are, in one look at everything."""
+        counts: dict[tuple[RunBooks, str], int] = {}
+        waiting = [(chunk.handler.port.fullname, chunk, 0) for chunk in self.schedule]
+        for executor in {id(place.executor): place.executor for place in self.routes.all_places()}.values():
+            if executor is not None:
+                waiting += executor.unreported()
+        for where, chunk, first in waiting:
+            contexts = chunk.context[first:] if isinstance(chunk.context, list) else [chunk.context]
+            each_stands_for = 1 if isinstance(chunk.context, list) else len(chunk.data) - first
+            for context in contexts:
+                key = (context.scope.run, where)
+                counts[key] = counts.get(key, 0) + each_stands_for
+        found: dict[RunBooks, list[tuple[str, int]]] = {run: [] for run in runs}
+        for (run, where), messages in counts.items():
+            if run in found:
+                found[run].append((where, messages))
+        return found
 
     def absorb(self, data: list[Any], contexts: Contexts, where: str, positions: Positions) -> None:
         """End messages for which their operation emitted nothing."""

@@ -184,6 +184,9 @@ class Bench:
     def collect(self, group: Any) -> None:
         raise AssertionError("functions emit nothing")
 
+    def pass_on(self, place: Any, chunk: Chunk, results: list[Any], seconds: float) -> None:
+        raise AssertionError("nothing runs inline here")
+
     def give_back(self, chunk: Chunk) -> None:
         raise AssertionError("a pool keeps what it has not begun")
 
@@ -198,14 +201,14 @@ class Bench:
         while len(self.reported) + len(self.pulled) < messages:
             if take_back:
                 for task in self.pool.in_work():
-                    task.stop = True
+                    task.ask_to_stop()
             if not self.inbox.work():
                 self.inbox.wait(None)
 
     def close(self) -> None:
         self.pool.stop()
         assert self.pool.join(1.0) == ()
-        assert self.pool.thread_idents() == []
+        assert self.pool.thread_idents() == set()
         assert self.pool.in_work() == []
         assert self.pool.unreported() == []
         assert self.inbox.empty()
@@ -250,7 +253,7 @@ def one_worker_asked_to_stop(scheduler: Scheduler) -> None:
 
     def stop() -> None:
         for task in bench.pool.in_work():
-            task.stop = True
+            task.ask_to_stop()
 
     scheduler.spawn(stop, "stopper")
     bench.work(6)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from flowrt.bodies import FunctionBody, Group
 from flowrt.contract import PullTask, Reports, Task
 from flowrt.executors.tasks import prepare, rest_of
 from flowrt.handover import QUANTUM
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from flowrt.places import OperationPlace
 
 
+_NO_DATA: list[Any] = []
+
+
 class InlineExecutor:
     """Performs about a millisecond's work of a chunk at once, and gives the rest back."""
 
@@ -22,6 +26,8 @@ class InlineExecutor:
     def __init__(self, reports: Reports, clock: Clock) -> None:
         self._reports = reports
         self._clock = clock
+        self._group = Group(_NO_DATA)  # used again and again: one call at a time is made here
+        self._group.clock = clock
 
     def submit(self, place: OperationPlace, chunk: Chunk) -> None:
         quota = place.pace.quota(len(chunk.data))
@@ -29,16 +35,40 @@ class InlineExecutor:
             head = chunk.cut(quota)
             self._reports.give_back(chunk)
             chunk = head
-        task = prepare(Task(place, chunk, self._reports.collect))
-        started = self._clock.now()
-        task.clock, task.until = self._clock, started + QUANTUM
-        place.declaration.body.perform(task)
-        task.busy = self._clock.now() - started
-        place.pace.took(len(task.results), task.busy)
+        if type(place.declaration.body) is FunctionBody:
+            task = self._call(place, chunk)
+            if task is None:
+                return
+        else:
+            task = prepare(Task(place, chunk, self._reports.collect))
+            started = self._clock.now()
+            task.clock, task.until = self._clock, started + QUANTUM
+            place.declaration.body.perform(task)
+            task.busy = self._clock.now() - started
+            place.pace.took(len(task.results), task.busy)
         rest = rest_of(task)
         if rest is not None:
             self._reports.give_back(rest)
         self._reports.report(task, final=True)
+
+    def _call(self, place: OperationPlace, chunk: Chunk) -> Task | None:
+        """Call a function with each message; return a task if not all of them have gone through, and have the results passed on else."""
+        group, clock = self._group, self._clock
+        group.data, group.failed = chunk.data, False
+        results: list[Any] = []
+        group.results = results
+        started = clock.now()
+        group.until = started + QUANTUM
+        place.declaration.body.perform(group)
+        busy = clock.now() - started
+        place.pace.took(len(results), busy)
+        group.data, group.results = _NO_DATA, _NO_DATA  # it keeps no message alive
+        if not group.failed and len(results) == len(chunk.data):
+            self._reports.pass_on(place, chunk, results, busy)
+            return None
+        task = Task(place, chunk, self._reports.collect)
+        task.results, task.failed, task.busy = results, group.failed, busy
+        return task
 
     def pull(self, pull: PullTask) -> None:
         started = self._clock.now()

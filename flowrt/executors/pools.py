@@ -30,6 +30,7 @@ class Pools(Generic[Pool]):
         self._make = make
         self._parallelism = parallelism
         self._pools: dict[object, Pool] = {}
+        self._all: list[Pool] = []
 
     def executor_for(self, declaration: Declaration) -> Executor:
         mode = declaration.mode
@@ -39,7 +40,8 @@ class Pools(Generic[Pool]):
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = self._make(mode.pool or declaration.name, mode.workers)
+            self._all.append(pool)
         return pool
 
     def all(self) -> Sequence[Pool]:
-        return list(self._pools.values())
+        return self._all

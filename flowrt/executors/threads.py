@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from flowrt.contract import PullTask, Reports, Task
@@ -103,9 +103,9 @@ class ThreadPool:
         place = task.place if isinstance(task, Task) else task.source.place
         return f'operation "{place.name}" on thread "{thread.name}"'
 
-    def thread_idents(self) -> list[int]:
+    def thread_idents(self) -> Container[int]:
         """Return the idents of its threads."""
-        return list(self._idents)
+        return self._idents
 
     # -- workers' side
 

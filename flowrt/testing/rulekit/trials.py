@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from flowrt.container import Declaration
     from flowrt.inbox import Seams
     from flowrt.messages import Chunk
+    from flowrt.places import OperationPlace
     from flowrt.runs import Run
 
 GLANCE = 0.02  # seconds to look for what must not happen: time enough for an idle thread to do it
@@ -62,6 +63,9 @@ class _Reports:
         if final:
             self._trial.hear(pull)
         self._reports.report_pull(pull, final=final)
+
+    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any], seconds: float) -> None:
+        self._reports.pass_on(place, chunk, results, seconds)
 
     def give_back(self, chunk: Chunk) -> None:
         self._reports.give_back(chunk)
