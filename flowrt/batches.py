@@ -84,6 +84,10 @@ class Batches:
         elif action is Act.MERGE:
             parts, data, port = argument
             homes = self._traffic.books.give_back(place, parts)
+            if context.correlation_id is None and parts:  # then the one that all parts came with
+                common = parts[0].correlation_id
+                if all(part.correlation_id == common for part in parts):
+                    context = Context(context.scope, common, context.priority, context.causality)
             self.send_merged(place, context, position, trail, homes, data, port)
 
     def send_merged(

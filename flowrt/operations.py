@@ -127,7 +127,7 @@ class Emitter:
         self._log.append((self._index, Act.HOLD, tuple(parts)))
 
     def merge(self, parts: Sequence[Part], data: Any, port: str = "") -> None:
-        """Emit one message made of parts held, in the context of the message in hand (in `drained`: of the scope)."""
+        """Emit one message made of parts held, in the context of the message in hand (in `drained`: of the scope, with the id all parts have)."""
         self._log.append((self._index, Act.MERGE, (tuple(parts), data, checked_port(port))))
 
     def release(self, parts: Sequence[Part], reason: str) -> None:

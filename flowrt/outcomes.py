@@ -249,6 +249,8 @@ class Outcomes:
                 for part in argument:
                     if part.position is None:
                         part.position = chunk.positions[index]
+                    if part.correlation_id is None:
+                        part.correlation_id = context.correlation_id
                 self._traffic.books.hold(context.scope, task.place, argument)
         elif action is Act.FAIL:
             task.kept.add(index)

@@ -13,6 +13,7 @@ import pytest
 
 from flowrt import (
     Flow,
+    FlowBuildError,
     FlowError,
     FlowOperationContainer,
     FlowRuntime,
@@ -127,6 +128,15 @@ def test_a_probe_is_not_waited_for_from_inside() -> None:
         runtime.process(".in", 1).wait(SECONDS)
 
     assert "it would wait for itself" in str(caught[0])
+
+
+@pytest.mark.parametrize("port", [".out", ".OUT"])
+def test_a_probe_of_a_result_port_says_where_to_listen(port: str) -> None:
+    with (
+        FlowRuntime(chain()) as runtime,
+        pytest.raises(FlowBuildError, match="a probe listens where they start"),
+    ):
+        Probe(runtime, port)
 
 
 # --- sources

@@ -313,6 +313,34 @@ def test_what_is_shrunk_stays_the_same_failure() -> None:
     assert found == {AssertionError, LookupError}
 
 
+def test_faults_need_calls_on_workers() -> None:
+    flow = flow_of(FlowOperationContainer().add_func("work", same), ".in -> work -> .out")
+
+    with pytest.raises(FlowBuildError, match="faults= makes calls on workers fail, and this flow has none"):
+        explore(flow, [(".in", 1)], is_anything, faults=1)
+
+
+def test_what_a_tolerated_fault_leads_to_is_a_finding() -> None:
+    """The lost item makes a later operation raise: the second error of one run."""
+
+    def needs_all(items: list[str]) -> str:
+        return {"abc": "whole"}["".join(sorted(items))]
+
+    operations = FlowOperationContainer().add_func("work", same).make_parallel(2).add_func("needs", needs_all)
+    operations.add_operation(Scatter("scatter")).add_operation(Gather("gather", on_missing="skip"))
+    flow = flow_of(
+        operations,
+        ".in -> scatter",
+        "scatter.stream -> work -> gather.stream",
+        "gather -> needs -> .out",
+    )
+
+    with pytest.raises(OperationError) as caught:
+        explore(flow, [(".in", list("abc"))], is_anything, faults=1, tolerate=SimulatedError)
+
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
 @pytest.mark.parametrize("faults", [0, 1, 3])
 def test_never_more_calls_are_made_to_fail_than_asked_for(faults: int) -> None:
     for seed in range(30):
@@ -577,6 +605,38 @@ def test_a_faulty_flow_is_told_as_such_and_not_as_a_finding(inputs: int) -> None
     assert not hasattr(caught.value, "__notes__")
 
 
+@pytest.mark.parametrize("options", [{}, {"seed": 1}])
+def test_all_errors_that_nobody_took_are_raised(options: dict[str, Any]) -> None:
+    operations = FlowOperationContainer().add_func("work", Failing(at=[1, 2])).make_async()
+    flow = flow_of(
+        operations.add_operation(Scatter("scatter")), ".in -> scatter", "scatter.stream -> work -> .out"
+    )
+
+    with pytest.raises(ExceptionGroup) as caught:
+        run_flow(flow, [(".in", [1, 2, 3])], **options)
+
+    assert "2 errors that nobody in it took" in str(caught.value)
+    assert {type(error) for error in caught.value.exceptions} == {OperationError}
+
+
+@pytest.mark.parametrize("options", [{}, {"seed": 1}])
+def test_an_input_to_a_port_that_leads_nowhere_is_an_error(options: dict[str, Any]) -> None:
+    with pytest.raises(FlowBuildError) as caught:
+        run_flow(gathered(ordered=True), [(".inn", [1])], **options)
+
+    assert str(caught.value).startswith(
+        'an input led nowhere. No stream starts at ".inn". Did you mean ".in"?'
+    )
+    with pytest.raises(FlowBuildError):
+        explore(gathered(ordered=True), [(".inn", [1])], is_anything)
+
+
+@pytest.mark.parametrize("replay", [{900: 2}, [(9, 2)], {"9": 2}])
+def test_a_replay_that_does_not_fit_is_refused(replay: Any) -> None:
+    with pytest.raises(FlowBuildError, match=r"another flow, or of other inputs|replay takes the deviations"):
+        explore(gathered(ordered=True), LETTERS, is_anything, replay=replay)
+
+
 # --- what cannot be meant, or has no end
 
 
@@ -747,7 +807,7 @@ def test_without_hypothesis_it_says_what_to_install() -> None:
     )
 
     assert ended.stdout.splitlines()[-1] == (
-        'explore draws orders of events with hypothesis, which is not installed: pip install "flowrt[testing]".'
+        "explore draws orders of events with hypothesis, which is not installed: pip install hypothesis; or give schedules=0."
     )
 
 

@@ -1228,3 +1228,38 @@ def test_an_own_operation_that_pops_outside_any_causality_fails_its_messages() -
 
     assert len(run.failures) == 2
     assert_ledger(run, accepted=2, failed=2)
+
+
+@pytest.mark.parametrize("ids", [("id", "id"), ("id", None), (None, None)])
+def test_what_is_merged_of_parts_with_one_correlation_id_has_it(ids: tuple[object, object]) -> None:
+    class Pack(Operation):
+        """Keeps all, and gives it away when nothing more comes."""
+
+        def create(self) -> list[Part]:
+            return []
+
+        def handle(self, state: list[Part], message: Message, emit: Emitter) -> None:
+            state.append(Part(message.data))
+            emit.hold(state[-1:])
+
+        def drained(self, state: list[Part], scope: Any, emit: Emitter) -> None:
+            mine = [part for part in state if part.scope is scope]
+            if mine:
+                emit.merge(mine, [part.data for part in mine])
+
+    def send(_: object, emit: Any) -> None:
+        for number, correlation_id in enumerate(ids):
+            emit(number, correlation_id=correlation_id)
+
+    class Send(Operation):
+        def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
+            send(message.data, emit)
+
+    operations = FlowOperationContainer().add_operation(Send("send")).add_operation(Pack("pack"))
+    with FlowRuntime(schedule="sync") as runtime:
+        wire(runtime, ".in -> send -> pack -> .out")
+        runtime.add_operations(operations)
+        (result,) = runtime.process(".in", None).results(SECONDS)
+
+    assert result.data == [0, 1]
+    assert result.correlation_id == (ids[0] if ids[0] == ids[1] else None)

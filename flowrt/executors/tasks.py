@@ -32,21 +32,28 @@ def waiting_of(place: OperationPlace, chunk: Chunk, reports: Reports) -> list[Wa
 def _by_key(
     place: OperationPlace, chunk: Chunk, by_key: Callable[[Any], Any], reports: Reports
 ) -> list[Waiting]:
-    found: list[Waiting] = []
-    while chunk.data:
-        head = chunk.cut(1)
+    """Split a chunk by key; what has one key stays in order, which is all that is promised."""
+    found: dict[Hashable, list[int]] = {}
+    for index, item in enumerate(chunk.data):
         try:
-            key: Hashable = (place, by_key(head.data[0]))
-            hash(key)
-            goes_on = bool(found) and found[-1].key == key
-        except BaseException as error:
-            refused = Task(place, head)
+            found.setdefault((place, by_key(item)), []).append(index)
+        except BaseException as error:  # of the function, or of a key that cannot be hashed
+            refused = Task(place, picked(chunk, [index]))
             refused.results, refused.failed = [Failure(error)], True
             reports.report(refused)
-            continue
-        if not (goes_on and found[-1].chunk.extend(head)):
-            found.append(Waiting(place, head, 0, key))
-    return found
+    return [Waiting(place, picked(chunk, indexes), 0, key) for key, indexes in found.items()]
+
+
+def picked(chunk: Chunk, indexes: list[int]) -> Chunk:
+    """Make a chunk of some messages of a chunk."""
+    context = chunk.context
+    return Chunk(
+        chunk.handler,
+        [chunk.data[index] for index in indexes],
+        [context[index] for index in indexes] if type(context) is list else context,
+        [chunk.positions[index] for index in indexes],
+        chunk.trail,
+    )
 
 
 def prepare(task: Task) -> Task:

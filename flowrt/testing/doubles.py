@@ -7,7 +7,7 @@ from itertools import count
 from threading import Lock
 from typing import Any
 
-from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError, counted
+from flowrt.errors import FlowBuildError, FlowError, FlowStalledError, FlowTimeoutError, counted
 from flowrt.messages import Message
 from flowrt.operations import Emitter, Operation
 from flowrt.ports import Port
@@ -54,6 +54,13 @@ class Probe:
         self.port = Port.parse(port)
         self.messages: list[Message] = []
         self._runtime = runtime
+        if not self.port.has_operation and any(
+            stream.target == self.port for stream in runtime._flow.streams
+        ):
+            raise FlowBuildError(
+                f'"{self.port}" is where streams lead, and a probe listens where they start. Name the out-port in front of it; results are read '
+                "with run.results() or runtime.on_result()."
+            )
         name = f"probe {next(self._numbers)}"
         runtime.add_operation(_Collect(name, self._keep))
         runtime.add_stream(self.port, name)

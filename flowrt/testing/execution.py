@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -87,7 +88,11 @@ def _on_threads(
         runtime.on_result(results.append)
         runs = [runtime.process(message) for message in messages]
         runtime.wait_idle(timeout)
+        check_ports(runtime, messages)
+        error = error_of(runs)
     check_ledgers(runs)
+    if error is not None:
+        raise error
     return results
 
 
@@ -119,6 +124,8 @@ def execute(
             finally:
                 simulation.inputs.clear()  # after an error none is to come while the runtime closes
             runtime.wait_idle()
+            check_ports(runtime, messages)
+            execution.error = error_of(runs)
         check_ledgers(runs)
     except FlowBuildError:
         raise
@@ -131,6 +138,27 @@ def execute(
 
 def _send(runtime: FlowRuntime, message: Message, runs: list[Run]) -> None:
     runs.append(runtime.process(message))
+
+
+def error_of(runs: Iterable[Run]) -> Exception | None:
+    """Take what nobody in the flow took, of all runs: None, the one error, or all of them as a group."""
+    errors: list[Exception] = []
+    for run in runs:
+        failures = [each for each in run.failures if isinstance(each, Exception)]
+        errors += failures
+        if failures:
+            with contextlib.suppress(type(failures[0])):
+                run.wait()  # it is seen now
+    if len(errors) < 2:
+        return errors[0] if errors else None
+    return ExceptionGroup(f"the flow had {len(errors)} errors that nobody in it took", errors)
+
+
+def check_ports(runtime: FlowRuntime, messages: Iterable[Message]) -> None:
+    """Raise a FlowBuildError if an input went to a port at which no stream starts."""
+    hint = runtime._engine.routes.hint_for_inputs({message.port.fullname: None for message in messages})
+    if hint:
+        raise FlowBuildError(f"an input led nowhere{hint}")
 
 
 def check_ledgers(runs: Iterable[Run]) -> None:

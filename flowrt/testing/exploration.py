@@ -74,7 +74,7 @@ def explore(
         schedules: how many orders to draw; 0 draws none, and needs no hypothesis.
         seed: of the drawing; the same one draws the same orders.
         replay: the deviations of one order to run instead, as printed with an error.
-        faults: up to so many calls are made to fail with `SimulatedError`, where the order says so.
+        faults: up to so many calls on workers are made to fail with `SimulatedError`, where the order says so.
         tolerate: types of errors that operations may raise without anybody in the flow taking them: those are no finding, and `check` is given the
             results all the same. With `faults`, usually `SimulatedError`.
         schedule: as for `FlowRuntime`.
@@ -88,11 +88,25 @@ def explore(
     if not isinstance(schedules, int) or isinstance(schedules, bool) or schedules < 0:
         raise FlowBuildError(f"schedules says how many orders to draw, 0 or more; got {schedules!r}.")
     if replay is not None:
-        trial.raise_if(trial.run(replay), f"replayed: {dict(replay)}")
+        _check_replay(replay)
+        execution = trial.run(replay)
+        trial.raise_if(execution, f"replayed: {dict(replay)}")
+        if any(step >= len(execution.trace) for step in replay):
+            raise FlowBuildError(
+                f"the replayed order has {len(execution.trace)} steps, and replay={dict(replay)} deviates at a later one: these are deviations of "
+                "another flow, or of other inputs. Explore anew."
+            )
         return Explored(1, exhaustive=False)
+    if schedules:
+        _hypothesis()  # before the search: it is wanted in any case, but where something is found
     widths: list[int] = []
     undisturbed = trial.run_chosen(partial(_first, widths))
     trial.raise_if(undisturbed, "undisturbed: first in, first out")
+    if faults and not undisturbed.calls:
+        raise FlowBuildError(
+            "faults= makes calls on workers fail, and this flow has none: make the operations that are to fail async or parallel, or have them "
+            "raise by Failing."
+        )
     trial.most_steps = STEPS_TO_SPARE + 20 * len(undisturbed.trace)
     exhaustive = undisturbed.calls <= SMALL and _search(trial)
     found = _drawn(trial, widths, schedules, seed) if schedules else None
@@ -101,6 +115,15 @@ def explore(
             trial, trial.run(found), f"seed {seed}, order {trial.failed_at} of up to {schedules} drawn"
         )
     return Explored(len(trial.orders), exhaustive)
+
+
+def _check_replay(replay: object) -> None:
+    if not isinstance(replay, Mapping) or not all(
+        isinstance(each, int) for pair in replay.items() for each in pair
+    ):
+        raise FlowBuildError(
+            f"replay takes the deviations of an order, such as {{11: 2}}; got {type(replay).__name__}."
+        )
 
 
 def _some_inputs(inputs: Inputs) -> list[Message]:
@@ -288,7 +311,7 @@ def _hypothesis() -> Any:
         import hypothesis.strategies  # noqa: PLC0415
     except ImportError as error:
         raise FlowError(
-            'explore draws orders of events with hypothesis, which is not installed: pip install "flowrt[testing]".'
+            "explore draws orders of events with hypothesis, which is not installed: pip install hypothesis; or give schedules=0."
         ) from error
     return hypothesis
 
