@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flowrt.contract import Task
 from flowrt.endings import Ending
 from flowrt.errors import FlowError, FlowStalledError, internal_error
+from flowrt.handover import QUANTUM
 from flowrt.inbox import Seams, ThreadLike, Wakers
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ LOOKS_GROW = 4  # times longer until the next look, while nothing comes
 LONGEST_LOOK = (
     0.25  # seconds; arbitrary: bounds how long an emission of a call that then falls silent may wait
 )
+GIVE_WAY = 1e-6  # seconds; the system makes some 60 us of it, the least there is
 SIGNAL_SLICE = 0.25  # seconds; arbitrary. A signal that arrives just before a thread blocks is handled when it next wakes (measured: 5 of 80 lost)
 
 
@@ -45,6 +47,7 @@ class Driver(Ending):
         self._borrowers: set[int] = set()  # threads that are the engine for a while, or about to be
         self._thread: ThreadLike | None = None
         self._look = FIRST_LOOK
+        self._worked_since = 0.0
         self._lock = seams.lock()
 
     # -- posting
@@ -136,7 +139,18 @@ class Driver(Ending):
             return False
         if self.room and self.has_room():
             self.room.wake()
-        return worked or self._nothing_to_do()
+        if not worked:
+            return self._nothing_to_do()
+        if engine.under_way and self._own_thread:
+            self._give_way()
+        return True
+
+    def _give_way(self) -> None:
+        """After a millisecond's work: a thread back from I/O waits for the GIL until its holder lets it go, for 5 ms otherwise."""
+        now = self.seams.clock.now()
+        if now - self._worked_since > QUANTUM:
+            self.seams.pause(GIVE_WAY)
+            self._worked_since = self.seams.clock.now()
 
     def _nothing_to_do(self) -> bool:
         """Tell who waits for that; say whether it gave the engine something to do."""
@@ -177,7 +191,9 @@ class Driver(Ending):
             waits.append(self._look)
         if not self._own_thread:
             waits.append(SIGNAL_SLICE)
-        if self.inbox.wait(min(waits) if waits else None):
+        called = self.inbox.wait(min(waits) if waits else None)
+        self._worked_since = self.seams.clock.now()
+        if called:
             self._look = FIRST_LOOK
             return True
         if handed_over:

@@ -81,6 +81,7 @@ class Seams:
         lock: makes a lock.
         rlock: makes a lock that its holder may take again, as a signal handler does on the thread it interrupts.
         event: makes an event to wait on.
+        pause: lets other threads run for a moment.
         rng: makes what chance decides, where it does.
         schedule: makes a schedule, instead of the one asked for by name.
         executors: makes the executors, given (runtime name, seams, post, parallelism).
@@ -93,6 +94,7 @@ class Seams:
     lock: Callable[[], threading.Lock] = threading.Lock
     rlock: Callable[[], Any] = threading.RLock
     event: Callable[[], threading.Event] = threading.Event
+    pause: Callable[[float], None] = time.sleep
     rng: random.Random = Factory(random.Random)
     schedule: Callable[[], Schedule] | None = None
     executors: Callable[..., Executors] | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, field, setters
 
 from flowrt.ports import Port
 
@@ -206,7 +206,7 @@ def _port(name: str | Port) -> Port:
     return Port.parse(name)
 
 
-@define(eq=False)
+@define(eq=False, on_setattr=setters.NO_OP)  # one is made per result that is looked at
 class Message:
     """One datum on its way.
 
@@ -229,12 +229,15 @@ class Message:
 def message_of(chunk: Chunk, index: int) -> Message:
     """Make the message at `index` of a chunk visible."""
     context = chunk.context_at(index)
-    return Message(
-        chunk.handler.port,
-        chunk.data[index],
-        context.correlation_id,
-        context.priority,
-        scope=context.scope.home,
-        position=chunk.positions[index],
-        context=context,
-    )
+    message = _blank(Message)  # without its converter: here a port is a port
+    message.port = chunk.handler.port
+    message.data = chunk.data[index]
+    message.correlation_id = context.correlation_id
+    message.priority = context.priority
+    message.scope = context.scope.home
+    message.position = chunk.positions[index]
+    message.context = context
+    return message
+
+
+_blank = object.__new__

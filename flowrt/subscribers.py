@@ -22,7 +22,9 @@ class Subscribers:
     def __init__(self, driver: Driver, results: Results) -> None:
         self._driver = driver
         self._results = results
-        self._handlers: list[Callable[[Message], None]] = []
+        self._handlers: tuple[
+            Callable[[Message], None], ...
+        ] = ()  # a new one at each change: it may be gone through meanwhile
 
     @property
     def any(self) -> bool:
@@ -37,7 +39,7 @@ class Subscribers:
     def subscribe_to_results(self, handler: Callable[[Message], None]) -> Callable[[], None]:
         """Have results handed to `handler`, those that wait already first."""
         check_handler("on_result", handler)
-        return self.subscribe(lambda: self._add(handler), lambda: discard(self._handlers, handler))
+        return self.subscribe(lambda: self._add(handler), lambda: self._remove(handler))
 
     def _on_engine(self, call: Callable[[], None]) -> None:
         driver = self._driver
@@ -59,7 +61,12 @@ class Subscribers:
         for run, message in waiting:
             run.tell_passed_on(1)
             self._hand_to(handler, message)
-        self._handlers.append(handler)
+        self._handlers = (*self._handlers, handler)
+
+    def _remove(self, handler: Callable[[Message], None]) -> None:
+        left = list(self._handlers)
+        discard(left, handler)
+        self._handlers = tuple(left)
 
     def _hand_to(self, handler: Callable[[Message], None], message: Message) -> None:
         try:
@@ -74,10 +81,22 @@ class Subscribers:
             if not self._handlers:
                 run.tell_arrived(part)
                 continue
-            run.tell_passed_on(len(part.data))
-            for index in range(len(part.data)):
-                for handler in list(self._handlers):
-                    self._hand_to(handler, message_of(part, index))
+            rest = self._hand_out(run, part)
+            if rest < len(part.data):  # a handler has removed the last one
+                left = Chunk(part.handler, part.data[rest:], part.context, part.positions[rest:], part.trail)
+                run.tell_arrived(left)
+
+    def _hand_out(self, run: Run, part: Chunk) -> int:
+        """Hand results to the handlers, each to all before the next; return how many were handed to somebody."""
+        for index in range(len(part.data)):
+            handlers = self._handlers
+            if not handlers:
+                return index
+            run.tell_passed_on(1)
+            message = message_of(part, index)
+            for handler in handlers:
+                self._hand_to(handler, message)
+        return len(part.data)
 
 
 def _by_run(chunk: Chunk) -> Iterator[Chunk]:

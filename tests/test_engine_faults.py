@@ -797,3 +797,20 @@ def test_a_run_and_its_ledger_show_what_became_of_it(schedule: str) -> None:
     assert repr(run) == "<run 1 of shown (failed)>"
     assert str(run.ledger).splitlines()[0] == "run 1 of shown (failed): in 1 + born 0 = failed 1"
     assert repr(run.ledger) == str(run.ledger)
+
+
+@every_schedule
+def test_a_handler_that_removes_itself_leaves_the_rest_to_be_read(schedule: str) -> None:
+    seen: list[Any] = []
+
+    def take_two(message: Any) -> None:
+        seen.append(message.data)
+        if len(seen) == 2:
+            remove()
+
+    with runtime_of(schedule, work("sync")) as runtime:
+        remove = runtime.on_result(take_two)
+        run = runtime.process_many(".in", range(5))
+
+        assert run.values(SECONDS) == [2, 3, 4]
+    assert seen == [0, 1]

@@ -13,14 +13,15 @@ import pytest
 from flowrt import FlowOperationContainer, FlowRuntime, Message, Operation, Part, Scatter
 from flowrt.bodies import ActionBody, Failure, FunctionBody, GeneratorBody, Group, Pull
 from flowrt.contract import Task
-from flowrt.driver import Driver
+from flowrt.driver import GIVE_WAY, Driver
 from flowrt.executors.tasks import perform
 from flowrt.handover import Backlog, Pace, Waiting
 from flowrt.inbox import Seams
 from flowrt.messages import Chunk, Context
 from flowrt.operations import Emitter
 from flowrt.scopes import RunBooks
-from tests.flows import SCHEDULES, SECONDS, arrived, double, wire
+from flowrt.testing import FakeClock
+from tests.flows import SCHEDULES, SECONDS, Gate, arrived, double, wire
 
 
 def refuse(_number: Any, *_continuations: Any) -> Any:
@@ -169,3 +170,29 @@ def test_what_an_operation_does_takes_effect_when_its_call_is_over(
         runtime.add_operations(operations)
 
         assert runtime.process_many(".in", [1, 2]).values(SECONDS) == [[1, 2]]
+
+
+def test_the_engine_gives_way_while_workers_hold_work() -> None:
+    """After about a millisecond of its own work, and only then."""
+    gate = Gate()
+    pauses: list[float] = []
+    clock = FakeClock()
+
+    def slow(number: int) -> int:
+        clock.advance(0.002)
+        return number
+
+    operations = FlowOperationContainer().add_func("held", gate).make_async().add_func("slow", slow)
+    with FlowRuntime(seams=Seams(clock=clock, pause=pauses.append)) as runtime:
+        wire(runtime, ".held -> held -> .out", ".slow -> slow -> .out")
+        runtime.add_operations(operations)
+        assert runtime.process_many(".slow", range(5)).values(SECONDS) == list(range(5))
+        assert pauses == []
+        held = runtime.process(".held", 1)
+        arrived(gate.entered)
+        assert runtime.process_many(".slow", range(5)).values(SECONDS) == list(range(5))
+        gate.open()
+        held.wait(SECONDS)
+
+    assert set(pauses) == {GIVE_WAY}
+    assert 1 <= len(pauses) <= 12
