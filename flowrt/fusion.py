@@ -7,49 +7,34 @@
             append(f2(x2))
 
 Where a call raises, the number of the line says which it was, and the local of that number what it was given, at no cost to the others. One such
-function is compiled per number of calls. Runs cold, or where somebody watches (taps, throttle, `on_result`), messages go singly.
+function is compiled per number of calls. Under a tap or a throttle nothing is fused; where something but a result port follows, or somebody
+takes each result as it comes, messages go through singly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from flowrt.bodies import SLICE, Failure, FunctionBody
+from flowrt.bodies import SLICE, FunctionBody
 from flowrt.handover import QUANTUM
-from flowrt.messages import Chunk, Message
+from flowrt.messages import Chunk, message_of
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.failures import Failures
     from flowrt.places import OperationPlace
     from flowrt.routes import Route, Routes
-    from flowrt.schedules import StreamKey
+    from flowrt.schedules import DepthFirst, StreamKey
     from flowrt.traffic import Traffic
 
 LONGEST = 64  # calls in one function; a longer chain goes on with another
 FIRST_CALL = 3  # the line of the first call
 
 Fused = Callable[..., None]
-
-
-class Waiting(Protocol):
-    """What a schedule says about the streams inside a chain."""
-
-    def waits_on(self, priority: int, streams: tuple[StreamKey, ...]) -> bool:
-        """Say whether something of a priority waits on one of these streams."""
-        ...
-
-    def put(self, chunk: Chunk) -> None:
-        """Add what was emitted."""
-        ...
-
-    def put_back(self, chunk: Chunk) -> None:
-        """Return the rest of a chunk."""
-        ...
 
 
 @frozen(eq=False)
@@ -94,7 +79,7 @@ class Fusion:
         chain: Chain = place.chain
         return chain if chain.ends or len(chain.places) > 1 else None
 
-    def take(self, chain: Chain, chunk: Chunk, schedule: Waiting, *, singly: bool) -> bool:
+    def take(self, chain: Chain, chunk: Chunk, schedule: DepthFirst, *, singly: bool) -> bool:
         """Perform a chunk's messages, for about a millisecond or up to the first that fails; give the rest back.
 
         Returns: whether it was done; not if something waits on a stream inside the chain, which goes first.
@@ -164,19 +149,11 @@ class Fusion:
             place.meter.calls += 1
             if passed:
                 chunk.trail = chunk.trail.step(chain.routes[passed - 1])
-        place = chain.places[stage]
-        context = chunk.context_at(0)
-        port = chunk.handler.port if stage == 0 else chain.routes[stage - 1].targets[0].port
-        message = Message(
-            port,
-            value,
-            context.correlation_id,
-            context.priority,
-            scope=context.scope.home,
-            position=chunk.positions[0],
-            context=context,
-        )
-        self._failures.fail(place, message, context, chunk.positions[0], chunk.trail, Failure(raised).error)
+        if stage:
+            chunk.handler = chain.routes[stage - 1].targets[0]
+        chunk.data = [value]
+        context, position = chunk.context_at(0), chunk.positions[0]
+        self._failures.fail(chain.places[stage], message_of(chunk, 0), context, position, chunk.trail, raised)
 
 
 def is_lean(place: OperationPlace) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +83,25 @@ def test_an_error_names_its_operation_what_that_was_given_and_the_way(schedule: 
     assert values == [number + 4 for number in range(20) if number != 10]
     assert len(given) == 20
     assert_ledger(run, accepted=20, delivered=19, failed=1)
+
+
+@depth_first
+@pytest.mark.parametrize("stage", [0, 1])
+def test_the_traceback_begins_in_the_function_that_was_called(schedule: str, stage: int) -> None:
+    def deeper(number: int) -> int:
+        raise LookupError(number)
+
+    def outer(number: int) -> int:
+        return deeper(number)
+
+    runtime = chain(schedule, *[same, outer] if stage else [outer, same])
+    with pytest.raises(OperationError) as caught:
+        runtime.process(".in", 1).wait(SECONDS)
+    runtime.close()
+
+    assert caught.value.__cause__ is not None
+    frames = [frame.name for frame in traceback.extract_tb(caught.value.__cause__.__traceback__)]
+    assert frames == ["outer", "deeper"]
 
 
 @depth_first
