@@ -88,15 +88,7 @@ def explore(
     if not isinstance(schedules, int) or isinstance(schedules, bool) or schedules < 0:
         raise FlowBuildError(f"schedules says how many orders to draw, 0 or more; got {schedules!r}.")
     if replay is not None:
-        _check_replay(replay)
-        execution = trial.run(replay)
-        trial.raise_if(execution, f"replayed: {dict(replay)}")
-        if any(step >= len(execution.trace) for step in replay):
-            raise FlowBuildError(
-                f"the replayed order has {len(execution.trace)} steps, and replay={dict(replay)} deviates at a later one: these are deviations of "
-                "another flow, or of other inputs. Explore anew."
-            )
-        return Explored(1, exhaustive=False)
+        return _replayed(trial, replay)
     if schedules:
         _hypothesis()  # before the search: it is wanted in any case, but where something is found
     widths: list[int] = []
@@ -117,13 +109,22 @@ def explore(
     return Explored(len(trial.orders), exhaustive)
 
 
-def _check_replay(replay: object) -> None:
+def _replayed(trial: _Trial, replay: Mapping[int, int]) -> Explored:
+    """Run the one order that deviations say."""
     if not isinstance(replay, Mapping) or not all(
         isinstance(each, int) for pair in replay.items() for each in pair
     ):
         raise FlowBuildError(
             f"replay takes the deviations of an order, such as {{11: 2}}; got {type(replay).__name__}."
         )
+    execution = trial.run(replay)
+    trial.raise_if(execution, f"replayed: {dict(replay)}")
+    if any(step >= len(execution.trace) for step in replay):
+        raise FlowBuildError(
+            f"the replayed order has {len(execution.trace)} steps, and replay={dict(replay)} deviates at a later one: these are deviations of "
+            "another flow, or of other inputs. Explore anew."
+        )
+    return Explored(1, exhaustive=False)
 
 
 def _some_inputs(inputs: Inputs) -> list[Message]:
