@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import frozen
-
 from flowrt.errors import FlowBuildError
 from flowrt.operations import Emitter
 
@@ -101,11 +99,13 @@ class Body(Protocol):
         ...
 
 
-@frozen
 class FunctionBody:
     """One result per input."""
 
-    function: Callable[[Any], Any]
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
 
     def perform(self, group: Group) -> None:
         data, clock = group.data, group.clock
@@ -151,12 +151,14 @@ class Continuation:
             collect(group)
 
 
-@frozen
 class ActionBody:
     """Emits through its continuations, on `ports`."""
 
-    function: Callable[..., Any]
-    ports: tuple[str, ...]
+    __slots__ = ("function", "ports")
+
+    def __init__(self, function: Callable[..., Any], ports: tuple[str, ...]) -> None:
+        self.function = function
+        self.ports = ports
 
     def perform(self, group: Group) -> None:
         function, ports, log = self.function, self.ports, group.log
@@ -177,11 +179,13 @@ class ActionBody:
                 break
 
 
-@frozen
 class GeneratorBody:
     """Opens an iterator per input; the engine decides when it is pulled."""
 
-    function: Callable[[Any], Iterable[Any]]
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[[Any], Iterable[Any]]) -> None:
+        self.function = function
 
     def perform(self, group: Group) -> None:
         for item in group.data:
@@ -243,9 +247,10 @@ def close_iterator(iterator: Any) -> BaseException | None:
     return None
 
 
-@frozen
 class OperationBody:
     """Hands messages to an operation with state, one by one."""
+
+    __slots__ = ()
 
     def perform(self, group: Group) -> None:
         handle, log = group.operation.handle, group.log

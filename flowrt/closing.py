@@ -6,7 +6,6 @@ import atexit
 import functools
 import os
 import threading
-import traceback
 import warnings
 import weakref
 from collections.abc import Callable
@@ -203,6 +202,8 @@ def _drain_all() -> None:
             report = close(drain=EXIT_DRAIN, deadline=EXIT_DRAIN)
         except BaseException as error:
             report = error  # type: ignore[assignment]
+            import traceback  # noqa: PLC0415 - only here, and importing flowrt is to cost little
+
             traceback.print_exception(error)  # nobody is left to raise it to
         warnings.warn(
             f'flow runtime "{runtime.name}" was still open when the interpreter exited ({report}). Use "with", or call close().',

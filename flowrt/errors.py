@@ -6,7 +6,6 @@ do; none of them holds payload data.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from typing import TYPE_CHECKING, Any
@@ -121,6 +120,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(set(known), key=str.casefold)
     if not names:
         return ""
+    import difflib  # noqa: PLC0415 - only for errors, and importing flowrt is to cost little
+
     folded = {candidate.casefold(): candidate for candidate in names}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
     hint = f' Did you mean "{folded[close[0]]}"?' if close else ""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
-from attrs import Factory, define
-
 from flowrt.container import Declaration, FlowOperationContainer, declared_at, same_name
 from flowrt.errors import FlowBuildError, counted
 from flowrt.ports import Port, Stream
@@ -113,7 +111,6 @@ class Flow:
         self._streams, self._operations, self._flows = list(streams), dict(operations), dict(flows)
 
 
-@define(eq=False)
 class Definition:
     """What a flow is made of, looked up by folded names.
 
@@ -125,14 +122,17 @@ class Definition:
         fed_below: the same for operations of flows below: (path, operation, instance).
     """
 
-    name: str
-    operations: dict[str, Declaration] = Factory(dict)
-    flows: dict[str, Definition] = Factory(dict)
-    outs: dict[SourceKey, list[Stream]] = Factory(dict)
-    crossing: dict[tuple[Path, SourceKey], list[Stream]] = Factory(dict)
-    sources_of: dict[tuple[str, str], dict[SourceKey, None]] = Factory(dict)
-    fed: dict[tuple[str, str], set[str]] = Factory(dict)
-    fed_below: dict[tuple[Path, str, str], set[str]] = Factory(dict)
+    __slots__ = ("crossing", "fed", "fed_below", "flows", "name", "operations", "outs", "sources_of")
+
+    def __init__(self, name: str, operations: dict[str, Declaration] | None = None) -> None:
+        self.name = name
+        self.operations = operations if operations is not None else {}
+        self.flows: dict[str, Definition] = {}
+        self.outs: dict[SourceKey, list[Stream]] = {}
+        self.crossing: dict[tuple[Path, SourceKey], list[Stream]] = {}
+        self.sources_of: dict[tuple[str, str], dict[SourceKey, None]] = {}
+        self.fed: dict[tuple[str, str], set[str]] = {}
+        self.fed_below: dict[tuple[Path, str, str], set[str]] = {}
 
     def add(self, stream: Stream) -> None:
         source, target = stream.source, stream.target

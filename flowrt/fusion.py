@@ -17,8 +17,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from flowrt.bodies import SLICE, FunctionBody
 from flowrt.handover import QUANTUM
 from flowrt.messages import Chunk, message_of
@@ -37,7 +35,6 @@ FIRST_CALL = 3  # the line of the first call
 Fused = Callable[..., None]
 
 
-@frozen(eq=False)
 class Chain:
     """Consecutive places of one-to-one functions.
 
@@ -46,12 +43,24 @@ class Chain:
         inner: the streams between the places.
     """
 
-    places: tuple[OperationPlace, ...]
-    routes: tuple[Route, ...]
-    inner: tuple[StreamKey, ...]
-    functions: tuple[Callable[[Any], Any], ...]
-    ends: bool
-    call: Fused
+    __slots__ = ("call", "ends", "functions", "inner", "places", "routes")
+
+    def __init__(
+        self,
+        places: tuple[OperationPlace, ...],
+        routes: tuple[Route, ...],
+        inner: tuple[StreamKey, ...],
+        functions: tuple[Callable[[Any], Any], ...],
+        call: Fused,
+        *,
+        ends: bool,
+    ) -> None:
+        self.places = places
+        self.routes = routes
+        self.inner = inner
+        self.functions = functions
+        self.call = call
+        self.ends = ends
 
     @property
     def name(self) -> str:
@@ -178,7 +187,7 @@ def _chain_from(place: OperationPlace, routes: Routes) -> Chain:
         outs.append(routes.out(following, ""))
     ends = bool(outs[-1].targets) and all(target.place is None for target in outs[-1].targets)
     functions = tuple(each.declaration.body.function for each in places)  # type: ignore[attr-defined]
-    return Chain(tuple(places), tuple(outs), tuple(inner), functions, ends, _fused(len(places)))
+    return Chain(tuple(places), tuple(outs), tuple(inner), functions, _fused(len(places)), ends=ends)
 
 
 @cache

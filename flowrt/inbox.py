@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import queue
-import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from flowrt.errors import FlowError
 
 if TYPE_CHECKING:
+    import random
+
     from flowrt.clock import Clock
     from flowrt.contract import Executors
     from flowrt.schedules import Schedule
@@ -23,12 +24,11 @@ Call = list[Any]
 """What to call, and its arguments as a tuple."""
 
 
-@frozen
 class MonotonicClock:
     """`time.monotonic`: a changed system time disturbs nothing."""
 
-    def now(self) -> float:
-        return time.monotonic()
+    __slots__ = ()
+    now = staticmethod(time.monotonic)
 
 
 class ThreadLike(Protocol):
@@ -82,7 +82,7 @@ class Seams:
         rlock: makes a lock that its holder may take again, as a signal handler does on the thread it interrupts.
         event: makes an event to wait on.
         pause: lets other threads run for a moment.
-        rng: makes what chance decides, where it does.
+        rng: decides what is left to chance; None: nothing is.
         schedule: makes a schedule, instead of the one asked for by name.
         executors: makes the executors, given (runtime name, seams, post, parallelism).
         simulation: where there is one, no thread is started: waiting is working.
@@ -95,7 +95,7 @@ class Seams:
     rlock: Callable[[], Any] = threading.RLock
     event: Callable[[], threading.Event] = threading.Event
     pause: Callable[[float], None] = time.sleep
-    rng: random.Random = Factory(random.Random)
+    rng: random.Random | None = None
     schedule: Callable[[], Schedule] | None = None
     executors: Callable[..., Executors] | None = None
     simulation: Simulation | None = None

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from flowrt.errors import FlowBuildError, FlowOverloadError, FlowTimeoutError
 from flowrt.messages import CHUNK_SIZE
 
@@ -25,13 +23,15 @@ PULL_MOST = (
 BATCH_SECONDS = 0.001  # and no longer than this, so that the first of a slow iterable go at once
 
 
-@frozen
 class Entry:
     """Where input enters, and what it carries besides its data."""
 
-    port: Port
-    correlation_id: object
-    priority: int
+    __slots__ = ("correlation_id", "port", "priority")
+
+    def __init__(self, port: Port, correlation_id: object, priority: int) -> None:
+        self.port = port
+        self.correlation_id = correlation_id
+        self.priority = priority
 
 
 class Intake:

@@ -28,7 +28,7 @@ Positions = Sequence[Any]
 """Where the messages of a chunk stand in their scope: a `range` while they are neighbours, else a list of int or tuple."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Context:
     """What a message has in common with those that caused it."""
 
@@ -38,12 +38,14 @@ class Context:
     causality: Causality | None = None
 
 
-@define(eq=False)
 class Causality:
     """An open exception scope: where errors go, and the context they arrive in (its causality is the next outer one)."""
 
-    place: OperationPlace
-    context: Context
+    __slots__ = ("context", "place")
+
+    def __init__(self, place: OperationPlace, context: Context) -> None:
+        self.place = place
+        self.context = context
 
 
 class Trail:
@@ -105,7 +107,7 @@ class Trunk:
         return known
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Chunk:
     """Consecutive messages on one stream, moved together. `context` is one for all, or a list parallel to `data`.
 

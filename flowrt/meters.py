@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from attrs import define, frozen
+from attrs import frozen
 
 
-@define(eq=False)
 class Meter:
     """The figures of one place. Written by the engine's thread, from what workers report."""
 
-    calls: int = 0
-    busy: float = 0.0
+    __slots__ = ("busy", "calls")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.busy = 0.0
 
 
 @frozen

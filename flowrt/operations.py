@@ -170,12 +170,14 @@ class Emitter:
 _OVER = _Over()
 
 
-@frozen
 class Correlated:
     """An emission that brings its own correlation id."""
 
-    data: Any
-    correlation_id: object
+    __slots__ = ("correlation_id", "data")
+
+    def __init__(self, data: Any, correlation_id: object) -> None:
+        self.data = data
+        self.correlation_id = correlation_id
 
 
 class Operation:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, frozen
-
 from flowrt.container import Declaration
 from flowrt.errors import FlowBuildError, describe, did_you_mean
 from flowrt.flow import Definition, Path, SourceKey, source_key
@@ -163,27 +161,35 @@ class FlowPlace:
             pending += flow.children.values()
 
 
-@frozen(eq=False)
 class Target:
     """Where a stream ends: at a place's in-port, or (no place) at a result port. `borders`: the flow ports crossed.
 
     `dead`: at a flow's port from where nothing leads on.
     """
 
-    place: OperationPlace | None
-    port: Port
-    borders: tuple[Port, ...]
-    dead: bool = False
+    __slots__ = ("borders", "dead", "place", "port")
+
+    def __init__(
+        self, place: OperationPlace | None, port: Port, borders: tuple[Port, ...], *, dead: bool = False
+    ) -> None:
+        self.place = place
+        self.port = port
+        self.borders = borders
+        self.dead = dead
 
 
-@frozen(eq=False)
 class Border:
     """A port of a flow, or the name a nested flow's port has outside, from where streams lead on."""
 
-    flow: FlowPlace
-    source: SourceKey
-    crossed: tuple[Port, ...]
-    came_from: Border | None
+    __slots__ = ("came_from", "crossed", "flow", "source")
+
+    def __init__(
+        self, flow: FlowPlace, source: SourceKey, crossed: tuple[Port, ...], came_from: Border | None
+    ) -> None:
+        self.flow = flow
+        self.source = source
+        self.crossed = crossed
+        self.came_from = came_from
 
     @property
     def port(self) -> Port:
@@ -200,11 +206,11 @@ class Border:
         return False
 
 
-@define(eq=False)
 class Places:
     """The places of one runtime, as far as they have been entered."""
 
-    root: FlowPlace
+    def __init__(self, root: FlowPlace) -> None:
+        self.root = root
 
     def targets(self, flow: FlowPlace, source: SourceKey) -> list[Target]:
         """Follow all streams from a port to the operations and results they lead to, through the borders of flows."""

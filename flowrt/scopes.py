@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 if TYPE_CHECKING:
     from flowrt.messages import Context, Positions, Trail
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 MISSING_KEPT = 1_000_000  # records. A list whose every item is lost is named whole; beyond that only counted
 
 
-@define(eq=False)
 class Window:
     """How many live descendants the open iterators of one source may have together.
 
     Invariant: `live` is the sum over its scopes of what is live in them plus their active child scopes. What is held is in neither.
     """
 
-    limit: int
-    live: int = 0
-    paused: bool = False
+    __slots__ = ("limit", "live", "paused")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.live = 0
+        self.paused = False
 
     def open(self) -> bool:
         """Say whether its source may go on: it stops when full and goes on below half."""
@@ -41,16 +43,30 @@ class Window:
         return not self.paused
 
 
-@frozen
 class Missing:
     """Items of a scattered list that will not reach its gather."""
 
-    positions: Positions | None
-    what: str
-    where: str
-    reason: str = ""
-    error: BaseException | None = None
-    also: tuple[BaseException, ...] = ()  # more errors behind it, where an inner list is missing
+    __slots__ = ("also", "error", "positions", "reason", "what", "where")
+
+    def __init__(
+        self,
+        positions: Positions | None,
+        what: str,
+        where: str,
+        reason: str = "",
+        error: BaseException | None = None,
+        also: tuple[BaseException, ...] = (),
+    ) -> None:
+        self.positions = positions
+        self.what = what
+        self.where = where
+        self.reason = reason
+        self.error = error
+        self.also = also  # more errors behind it, where an inner list is missing
+
+    def at(self, positions: Positions) -> Missing:
+        """Return the same of other items."""
+        return Missing(positions, self.what, self.where, self.reason, self.error, self.also)
 
     def __str__(self) -> str:
         return f"{self.what} at {self.where}" + (f" ({self.reason})" if self.reason else "")

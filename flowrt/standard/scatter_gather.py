@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError, check_count
 from flowrt.ledger import ABSORBED
@@ -74,33 +74,39 @@ class Gathered:
     failures: tuple[tuple[int | None, str, BaseException | None], ...]
 
 
-@define(eq=False)
 class _List:
     """The list owed to one scope, growing."""
 
-    items: list[Any] = Factory(list)
-    positions: list[Any] = Factory(list)
-    announced: int | None = None
-    causality: Any = None
+    __slots__ = ("announced", "causality", "items", "positions")
+
+    def __init__(self, causality: Any) -> None:
+        self.items: list[Any] = []
+        self.positions: list[Any] = []
+        self.announced: int | None = None
+        self.causality = causality
 
     def arrived(self) -> set[int | None]:
         """Return the positions of the items that are here."""
         return {first_position(position) for stretch in self.positions for position in stretch}
 
 
-@define(eq=False)
 class _Bucket:
     """What waits under one correlation id, outside of any scope."""
 
-    parts: deque[Part] = Factory(deque)
-    announced: int | None = None
+    __slots__ = ("announced", "parts")
+
+    def __init__(self) -> None:
+        self.parts: deque[Part] = deque()
+        self.announced: int | None = None
 
 
-@define(eq=False)
 class _Waiting:
-    lists: dict[Scope, _List] = Factory(dict)
-    answered: dict[Scope, None] = Factory(dict)
-    buckets: dict[object, _Bucket] = Factory(dict)
+    __slots__ = ("answered", "buckets", "lists")
+
+    def __init__(self) -> None:
+        self.lists: dict[Scope, _List] = {}
+        self.answered: dict[Scope, None] = {}
+        self.buckets: dict[object, _Bucket] = {}
 
 
 @define(eq=False)
@@ -308,7 +314,7 @@ class Gather(Operation):
                 if p is not None and p not in arrived
             ]
             if absent:
-                left.append(evolve(record, positions=absent))
+                left.append(record.at(absent))
         if counted and owed.announced is not None and not left and len(owed.items) < owed.announced:
             known = arrived if arrived is not None else owed.arrived()
             few = owed.announced <= MISSING_KEPT
