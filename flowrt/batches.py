@@ -13,10 +13,12 @@ from flowrt.scopes import Missing, Scope, lost_list
 from flowrt.standard.causality import nothing_to_pop
 
 if TYPE_CHECKING:
+    from flowrt.clock import Clock
     from flowrt.failures import Failures
     from flowrt.places import OperationPlace
+    from flowrt.routes import Handler
     from flowrt.scopes import RunBooks
-    from flowrt.traffic import Traffic
+    from flowrt.traffic import Contexts, Traffic
 
 Entry = tuple[int, Any, Any]
 
@@ -61,10 +63,15 @@ class Batches:
     """
 
     def __init__(
-        self, traffic: Traffic, failures: Failures, overload: Callable[[RunBooks, FlowOverloadError], None]
+        self,
+        traffic: Traffic,
+        failures: Failures,
+        clock: Clock,
+        overload: Callable[[RunBooks, FlowOverloadError], None],
     ) -> None:
         self._traffic = traffic
         self._failures = failures
+        self._clock = clock
         self._overload = overload
 
     def act_on(
@@ -112,8 +119,28 @@ class Batches:
             books.write(home.run, ABSORBED, 1, place.name)
         self._traffic.emit(self._traffic.routes.out(place, port), [data], context, [position], trail)
 
-    def handle(self, place: OperationPlace, chunk: Chunk) -> None:
-        """Hand a chunk to an operation that takes many at once, split by context."""
+    def only_keeps(self, handler: Handler, contexts: Contexts, messages: int) -> bool:
+        """Say whether nothing would come of handing so many messages over before the last of them."""
+        place = handler.place
+        if place is None or not may_keep(handler) or isinstance(contexts, list):
+            return False
+        scope = contexts.scope.within(place)
+        if scope is None:
+            return False
+        keeps: bool = place.operation.keeps(place.state, handler.in_port, scope, messages)
+        return keeps
+
+    def take(self, chunk: Chunk) -> None:
+        """Hand a chunk to the operation it has come to, one that takes many at once."""
+        place = chunk.handler.place
+        if place is None:
+            raise AssertionError("unreachable: results are delivered at once")
+        place.meter.calls += len(chunk.data)
+        started = self._clock.now()
+        self._by_context(place, chunk)
+        place.meter.busy += self._clock.now() - started
+
+    def _by_context(self, place: OperationPlace, chunk: Chunk) -> None:
         if not isinstance(chunk.context, list):
             self._handle_batch(place, chunk, chunk.context)
             return
@@ -294,6 +321,12 @@ class Batches:
             home.lose(lost_list(scope, place.name, error))
         if error is not None:
             self._failures.fail_list(place, error, scope)
+
+
+def may_keep(handler: Handler) -> bool:
+    """Say whether messages go to an operation that can tell whether it only keeps them."""
+    place = handler.place
+    return place is not None and place.batches and hasattr(place.operation, "keeps")
 
 
 def popped(context: Context) -> Context | None:

@@ -121,13 +121,15 @@ class FunctionBody:
     def _each(self, group: Group, items: list[Any]) -> bool:
         """Call the function with each item; say whether it may go on."""
         function = self.function
-        append = group.results.append
+        results = (
+            group.results
+        )  # its method is looked up each time: for that the interpreter has an instruction of its own
         for item in items:
             try:
-                append(function(item))
+                results.append(function(item))
             except BaseException as error:
                 group.failed = True
-                append(Failure(error))
+                results.append(Failure(error))
                 if isinstance(error, (SystemExit, KeyboardInterrupt)):
                     return False
         return True

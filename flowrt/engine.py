@@ -21,11 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from flowrt.batches import Batches
 from flowrt.contract import Executor, PullTask, Task
-from flowrt.errors import (
-    FlowError,
-    FlowOverloadError,
-    release_frames,
-)
+from flowrt.errors import FlowError, FlowOverloadError, release_frames
 from flowrt.failures import Failures, stalled_error
 from flowrt.fusion import Chain, Fusion
 from flowrt.handover import QUANTUM, Pace, Reorder
@@ -117,7 +113,7 @@ class Engine:
         self.traffic.lost = self.failures.fail_lost
         self.traffic.refused = self.failures.refuse
         self.sources = Sources(self.traffic, self.failures, self._is_ordered)
-        self.batches = Batches(self.traffic, self.failures, self._overload)
+        self.batches = Batches(self.traffic, self.failures, clock, self._overload)
         self.outcomes = Outcomes(
             self.traffic, self.failures, self.sources, self.batches, self._emit_late, self._is_ordered
         )
@@ -136,7 +132,7 @@ class Engine:
         self.over = False  # reports only close what is to be closed
         self._some_ended = False
         self._ordered = False
-        self.fusion = Fusion(self.traffic, self.failures, clock)
+        self.fusion = Fusion(self.traffic, self.failures, self.batches, clock)
         self.in_work: OperationPlace | Chain | None = None
 
     # -- places
@@ -247,10 +243,11 @@ class Engine:
         return worked
 
     def _step(self, chunk: Chunk) -> None:
-        limit = 1 if self.taps or self.delay else self.schedule.step
-        if limit == 1 and self._fused(chunk):
+        watched = bool(self.taps or self.delay)
+        if not watched and self._fused(chunk):
             return
-        if len(chunk.data) > limit:
+        limit = 1 if watched else self.schedule.step
+        if len(chunk.data) > limit and (watched or not self._at_once(chunk)):
             head = chunk.cut(limit)
             self.schedule.put_back(chunk)
             chunk = head
@@ -268,10 +265,7 @@ class Engine:
         run = chunk.context_at(0).scope.run
         self.in_work = place
         if place.batches:
-            place.meter.calls += len(chunk.data)
-            started = self._clock.now()
-            self.batches.handle(place, chunk)
-            place.meter.busy += self._clock.now() - started
+            self.batches.take(chunk)
         else:
             if place.handed_over:
                 self.under_way += len(chunk.data)
@@ -279,10 +273,17 @@ class Engine:
         self.in_work = None
         self._check_live(run, place.name)
 
+    def _at_once(self, chunk: Chunk) -> bool:
+        """Say whether a chunk may go whole under a schedule that takes messages singly: nothing comes of it before its last message."""
+        handler = chunk.handler
+        if type(self.schedule) is not DepthFirst or handler.place is None:
+            return False
+        return handler.place.handed_over or self.batches.only_keeps(handler, chunk.context, len(chunk.data))
+
     def _fused(self, chunk: Chunk) -> bool:
-        """Take a chunk through a chain of functions, where the schedule allows it and nobody watches; say whether it was done."""
+        """Take a chunk through a chain of functions, where the schedule allows it; say whether it was done."""
         schedule, place = self.schedule, chunk.handler.place
-        if self.taps or self.delay or place is None or type(schedule) is not DepthFirst:
+        if type(schedule) is not DepthFirst or place is None:
             return False
         chain = self.fusion.chain_of(place)
         if chain is None:

@@ -1,14 +1,17 @@
 """Depth-first fusion: consecutive one-to-one functions as one function over a chunk, a call a line.
 
-    def fused(data, append, f0, f1, f2):
+    def fused(data, results, f0, f1, f2):
         for x0 in data:
             x1 = f0(x0)
             x2 = f1(x1)
-            append(f2(x2))
+            results.append(f2(x2))
 
 Where a call raises, the number of the line says which it was, and the local of that number what it was given, at no cost to the others. One such
-function is compiled per number of calls. Under a tap or a throttle nothing is fused; where something but a result port follows, or somebody
-takes each result as it comes, messages go through singly.
+function is compiled per number of calls.
+
+Many messages go through at once where nobody can see the difference: what follows is a result port, and nobody takes each result as it comes; or
+what follows is an operation that will only keep them (a gather whose list is not complete before the last of them), to which they go at once.
+Else they go singly. Under a tap or a throttle nothing is fused.
 """
 
 from __future__ import annotations
@@ -17,15 +20,17 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from flowrt.batches import may_keep
 from flowrt.bodies import SLICE, FunctionBody
 from flowrt.handover import QUANTUM
 from flowrt.messages import Chunk, message_of
 
 if TYPE_CHECKING:
+    from flowrt.batches import Batches
     from flowrt.clock import Clock
     from flowrt.failures import Failures
     from flowrt.places import OperationPlace
-    from flowrt.routes import Route, Routes
+    from flowrt.routes import Handler, Route, Routes
     from flowrt.schedules import DepthFirst, StreamKey
     from flowrt.traffic import Traffic
 
@@ -39,28 +44,28 @@ class Chain:
     """Consecutive places of one-to-one functions.
 
     Attributes:
-        ends: nothing follows but result ports: messages need not go singly.
-        inner: the streams between the places.
+        inner: the streams between the places, and the one to the keeper.
+        ends: nothing follows but result ports.
+        keeper: what follows instead, where it may be one that only keeps messages.
     """
 
-    __slots__ = ("call", "ends", "functions", "inner", "places", "routes")
+    __slots__ = ("call", "ends", "functions", "inner", "keeper", "places", "routes")
 
     def __init__(
-        self,
-        places: tuple[OperationPlace, ...],
-        routes: tuple[Route, ...],
-        inner: tuple[StreamKey, ...],
-        functions: tuple[Callable[[Any], Any], ...],
-        call: Fused,
-        *,
-        ends: bool,
+        self, places: tuple[OperationPlace, ...], routes: tuple[Route, ...], inner: tuple[StreamKey, ...]
     ) -> None:
         self.places = places
         self.routes = routes
-        self.inner = inner
-        self.functions = functions
-        self.call = call
-        self.ends = ends
+        last = routes[-1]
+        targets = last.targets
+        self.ends = bool(targets) and all(target.place is None for target in targets)
+        self.keeper: Handler | None = targets[0] if len(targets) == 1 and may_keep(targets[0]) else None
+        self.inner = inner if self.keeper is None else (*inner, (last, self.keeper))
+        self.functions: tuple[Callable[[Any], Any], ...] = tuple(
+            each.declaration.body.function  # type: ignore[attr-defined]
+            for each in places
+        )
+        self.call = _fused(len(places))
 
     @property
     def name(self) -> str:
@@ -74,9 +79,10 @@ class Fusion:
     Called on: the engine's thread.
     """
 
-    def __init__(self, traffic: Traffic, failures: Failures, clock: Clock) -> None:
+    def __init__(self, traffic: Traffic, failures: Failures, batches: Batches, clock: Clock) -> None:
         self._traffic = traffic
         self._failures = failures
+        self._batches = batches
         self._clock = clock
 
     def chain_of(self, place: OperationPlace) -> Chain | None:
@@ -86,7 +92,7 @@ class Fusion:
         if place.chain is None:
             place.chain = _chain_from(place, self._traffic.routes)
         chain: Chain = place.chain
-        return chain if chain.ends or len(chain.places) > 1 else None
+        return chain if chain.ends or chain.keeper is not None or len(chain.places) > 1 else None
 
     def take(self, chain: Chain, chunk: Chunk, schedule: DepthFirst, *, singly: bool) -> bool:
         """Perform a chunk's messages, for about a millisecond or up to the first that fails; give the rest back.
@@ -95,8 +101,8 @@ class Fusion:
         """
         if schedule.waits_on(chunk.priority, chain.inner):
             return False
-        first = chain.places[0]
-        quota = 1 if singly or not chain.ends else first.pace.quota(len(chunk.data))
+        first, kept = chain.places[0], self._is_kept(chain, chunk)
+        quota = first.pace.quota(len(chunk.data)) if kept or (chain.ends and not singly) else 1
         if quota < len(chunk.data):
             head = chunk.cut(quota)
             schedule.put_back(chunk)
@@ -114,16 +120,21 @@ class Fusion:
             failed = chunk.cut(1) if raised is not None else None
             if chunk.data:
                 schedule.put_back(chunk)
-        self._pass_on(chain, head, results)
+        self._pass_on(chain, head, results, kept=kept)
         if failed is not None and raised is not None:
             self._fail(chain, failed, raised)
         return True
 
+    def _is_kept(self, chain: Chain, chunk: Chunk) -> bool:
+        """Say whether all that comes of a chunk will only be kept by what follows."""
+        keeper = chain.keeper
+        return keeper is not None and self._batches.only_keeps(keeper, chunk.context, len(chunk.data))
+
     def _call(self, chain: Chain, data: list[Any], results: list[Any], until: float) -> BaseException | None:
-        call, functions, append = chain.call, chain.functions, results.append
+        call, functions = chain.call, chain.functions
         try:
             for start in range(0, len(data), SLICE):
-                call(data[start : start + SLICE], append, *functions)
+                call(data[start : start + SLICE], results, *functions)
                 if self._clock.now() > until:
                     break
         except BaseException as error:
@@ -136,12 +147,18 @@ class Fusion:
             place.meter.calls += messages
             place.meter.busy += share
 
-    def _pass_on(self, chain: Chain, chunk: Chunk, results: list[Any]) -> None:
+    def _pass_on(self, chain: Chain, chunk: Chunk, results: list[Any], *, kept: bool) -> None:
         if not results:
             return
+        trail = chunk.trail
         for route in chain.routes[:-1]:
-            chunk.trail = chunk.trail.step(route)
-        self._traffic.emit(chain.routes[-1], results, chunk.context, chunk.positions, chunk.trail)
+            trail = trail.step(route)
+        last = chain.routes[-1]
+        if not kept or chain.keeper is None:
+            self._traffic.emit(last, results, chunk.context, chunk.positions, trail)
+            return
+        chunk.handler, chunk.data, chunk.trail = chain.keeper, results, trail.step(last)
+        self._batches.take(chunk)
 
     def _fail(self, chain: Chain, chunk: Chunk, raised: BaseException) -> None:
         """Fail the one message of a chunk at the place whose line raised; it has passed those before."""
@@ -185,18 +202,16 @@ def _chain_from(place: OperationPlace, routes: Routes) -> Chain:
         inner.append((outs[-1], targets[0]))
         places.append(following)
         outs.append(routes.out(following, ""))
-    ends = bool(outs[-1].targets) and all(target.place is None for target in outs[-1].targets)
-    functions = tuple(each.declaration.body.function for each in places)  # type: ignore[attr-defined]
-    return Chain(tuple(places), tuple(outs), tuple(inner), functions, _fused(len(places)), ends=ends)
+    return Chain(tuple(places), tuple(outs), tuple(inner))
 
 
 @cache
 def _fused(calls: int) -> Fused:
     """Make a function that makes so many calls, one behind the other, for each item."""
     parameters = ", ".join(f"f{number}" for number in range(calls))
-    lines = [f"def fused(data, append, {parameters}):", " for x0 in data:"]
+    lines = [f"def fused(data, results, {parameters}):", " for x0 in data:"]
     lines += [f"  x{number + 1} = f{number}(x{number})" for number in range(calls - 1)]
-    lines.append(f"  append(f{calls - 1}(x{calls - 1}))")
+    lines.append(f"  results.append(f{calls - 1}(x{calls - 1}))")
     made: dict[str, Any] = {}
     exec(compile("\n".join(lines), "<fused operations>", "exec"), made)  # noqa: S102 - nothing in it comes from outside
     fused: Fused = made["fused"]

@@ -185,9 +185,11 @@ class Operation:
 
     A class to start from; whatever has the same members will do.
 
-    `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Two things are optional: the method
-    `handle_many(state, batch, emit)` takes consecutive messages of one context at once, instead of `handle`; the attribute `bracket` is 1
-    for an operation that opens a scope for a list, -1 for one that gathers it.
+    `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Three things are optional: the method
+    `handle_many(state, batch, emit)` takes consecutive messages of one context at once, instead of `handle`; with it, the method
+    `keeps(state, port, scope, messages)` says whether so many more messages of a scope that it gathers lead to nothing before the last of
+    them, so that a depth-first schedule may hand them over at once too; the attribute `bracket` is 1 for an operation that opens a scope
+    for a list, -1 for one that gathers it.
 
     Runs on: one thread at a time; the engine's, unless made async.
     """

@@ -97,6 +97,7 @@ def test_a_curve_runs_over_its_sizes(name: str) -> None:
         ("curve-live", 1, 1_000_000),
         ("curve-workers", 1, 64),
         ("curve-backlog", 1, 1_000_000),
+        ("curve-lists", 1_000, 100_000),
     ],
 )
 def test_a_whole_curve_spans_what_is_promised(name: str, smallest: int, largest: int) -> None:

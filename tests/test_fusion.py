@@ -158,9 +158,9 @@ def test_whoever_takes_results_gets_each_before_the_next_message_begins(schedule
     calls: list[str] = []
     with chain(schedule, noting(calls, "a"), noting(calls, "b")) as runtime:
         runtime.on_result(lambda message: calls.append(f"out{message.data}"))
-        runtime.process_many(".in", range(2)).wait(SECONDS)
+        runtime.process_many(".in", range(20)).wait(SECONDS)
 
-    assert calls == ["a0", "b0", "out0", "a1", "b1", "out1"]
+    assert calls == [f"{what}{number}" for number in range(20) for what in ("a", "b", "out")]
 
 
 @depth_first

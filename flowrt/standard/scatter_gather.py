@@ -181,6 +181,13 @@ class Gather(Operation):
         else:
             self._collect_id(state, batch, emit)
 
+    def keeps(self, state: _Waiting, port: str, scope: Scope, messages: int) -> bool:
+        """Say whether so many items more of a list are only kept: it is complete with the last of them at the earliest."""
+        if port.casefold() == "count" or scope in state.answered:
+            return False
+        owed = state.lists.get(scope)
+        return owed is None or owed.announced is None or owed.announced - len(owed.items) >= messages
+
     # -- lists of scopes
 
     def _collect(self, state: _Waiting, scope: Scope, batch: Batch, emit: Emitter) -> None:

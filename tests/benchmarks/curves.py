@@ -190,3 +190,41 @@ def backlog(scale: Scale) -> Curve:
         sizes(1, 1_000_000, 10, scale),
         {"flowrt": of},
     )
+
+
+def lists(scale: Scale) -> Curve:
+    """Lists that are scattered and gathered: through a function, and through an action, which takes its items singly."""
+
+    def through(schedule: str, declare: Callable[[FlowOperationContainer], object] | None = None) -> Of:
+        @contextmanager
+        def of(count: int) -> Iterator[Sample]:
+            data = list(range(count))
+            repeats = max(1, scale(20_000) // count)
+            check = equal_to([sum(data) + count] * repeats)
+            with work.scattering(schedule, declare) as runtime:
+                yield timed(
+                    lambda: [runtime.process(".in", data).result(TIMEOUT).data for _ in range(repeats)],
+                    check,
+                    repeats * count,
+                )
+
+        return of
+
+    def as_action(operations: FlowOperationContainer) -> None:
+        def step(x: int, emit: Callable[[int], None]) -> None:
+            emit(x + 1)
+
+        operations.add_action("f", step)
+
+    return Curve(
+        "curve-lists",
+        "items of a list: scattered, worked on, gathered",
+        "s per item",
+        sizes(1_000, 100_000, 10, scale),
+        {
+            "breadth-first": through("breadth_first"),
+            "depth-first": through("depth_first"),
+            "sync": through("sync"),
+            "sync, an action": through("sync", as_action),
+        },
+    )

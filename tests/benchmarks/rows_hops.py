@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
-from flowrt import FlowOperationContainer, FlowRuntime, Gather, Message, Scatter
+from flowrt import Message
 from tests.benchmarks import peers, work
 from tests.benchmarks.measure import (
     Claim,
@@ -258,13 +258,7 @@ def scatter(scale: Scale) -> Row:
     def scattered(schedule: str) -> Open:
         @contextmanager
         def ready() -> Iterator[Sample]:
-            operations = FlowOperationContainer().add_operation(Scatter("scatter"))
-            operations.add_func("f", increment).add_operation(Gather("gather")).add_func("sum", sum)
-            with FlowRuntime(schedule=schedule) as runtime:
-                runtime.add_stream(".in", "scatter").add_stream("scatter.stream", "f")
-                runtime.add_stream("scatter.count", "gather.count").add_stream("f", "gather.stream")
-                runtime.add_stream("gather", "sum").add_stream("sum", ".out").add_operations(operations)
-                runtime.process(".in", [1]).wait(TIMEOUT)
+            with work.scattering(schedule) as runtime:
                 yield repeated(lambda: runtime.process(".in", data).result(TIMEOUT).data)
 
         return ready

@@ -35,4 +35,5 @@ CURVES: dict[str, Callable[[Scale], Curve]] = {
     "curve-live": curves.live,
     "curve-workers": curves.workers,
     "curve-backlog": curves.backlog,
+    "curve-lists": curves.lists,
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flowrt import FlowOperationContainer, FlowRuntime
+from flowrt import FlowOperationContainer, FlowRuntime, Gather, Scatter
 
 TIMEOUT = 120  # seconds: a hang ends the run of the benchmarks instead of stopping it
 CHUNK = 1_024
@@ -72,6 +72,25 @@ def one_operation(declare: Callable[[FlowOperationContainer], Any]) -> Iterator[
     declare(operations)
     with FlowRuntime() as runtime:
         runtime.add_stream(".in", "work").add_stream("work", ".out").add_operations(operations)
+        yield runtime
+
+
+@contextmanager
+def scattering(
+    schedule: str, declare: Callable[[FlowOperationContainer], Any] | None = None
+) -> Iterator[FlowRuntime]:
+    """Run a flow that scatters a list, increments each item, gathers them and sums them up; `declare` adds another operation `f`."""
+    operations = FlowOperationContainer()
+    if declare is None:
+        operations.add_func("f", increment)
+    else:
+        declare(operations)
+    operations.add_operation(Scatter("scatter")).add_operation(Gather("gather")).add_func("sum", sum)
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_stream(".in", "scatter").add_stream("scatter.stream", "f")
+        runtime.add_stream("scatter.count", "gather.count").add_stream("f", "gather.stream")
+        runtime.add_stream("gather", "sum").add_stream("sum", ".out").add_operations(operations)
+        runtime.process(".in", [1]).wait(TIMEOUT)
         yield runtime
 
 
