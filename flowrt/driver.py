@@ -42,6 +42,8 @@ class Driver(Ending):
         self.has_room: Callable[[], bool] = lambda: True
         self.left_open: deque[RunHandle] = deque()  # of senders that could not say that their input has ended
         self._own_thread = own_thread
+        # Has the engine make a call; any thread, also a signal handler.
+        self.post: Callable[..., None] = self.inbox.post if own_thread else self._post_to_borrower
         self._owner = seams.lock()
         self._owner_ident: int | None = None
         self._borrowers: set[int] = set()  # threads that are the engine for a while, or about to be
@@ -69,11 +71,9 @@ class Driver(Ending):
         """Whether there is an engine that can take calls."""
         return not self._own_thread or self._thread is not None
 
-    def post(self, call: Callable[..., Any], *arguments: Any) -> None:
-        """Have the engine make a call; any thread, also a signal handler."""
+    def _post_to_borrower(self, call: Callable[..., Any], *arguments: Any) -> None:
         self.inbox.post(call, *arguments)
-        if not self._own_thread:
-            self.changed.wake()
+        self.changed.wake()  # it may be waiting there for another thread to stop being the engine
 
     def is_engine(self) -> bool:
         """Say whether this thread is the engine."""
@@ -123,9 +123,9 @@ class Driver(Ending):
     def _step(self) -> bool:
         worked = False
         self.engine.let_go()
-        for _ in range(CALLS_PER_STEP):
-            if not self.inbox.work():
-                break
+        left = CALLS_PER_STEP
+        while left > 0 and (made := self.inbox.work()):
+            left -= made
             worked = True
             if self.stopped:
                 return False

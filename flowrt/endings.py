@@ -97,7 +97,7 @@ class Ending:
 
     def give_up(self, reason: FlowError) -> int:
         """Any thread: the engine does not return, or cannot go through its books; tell whoever waits. Return what it still had."""
-        self.stopped = True
+        self.stopped = self.engine.books.cut_short = True
         given_up = 0
         for run in list(self.engine.books.runs):
             given_up += sum(scope.live + scope.held for scope in (run, *list(run.open_scopes)))

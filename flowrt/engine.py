@@ -59,6 +59,10 @@ class RunHandle(Protocol):
         ...
 
 
+Input = tuple[RunHandle, "Port", Any, object, int]
+"""The one input of a run: where it enters, its data, correlation id and priority."""
+
+
 class Host(Protocol):
     """What the engine needs of the runtime around it. All is called on the engine's thread."""
 
@@ -130,7 +134,6 @@ class Engine:
         self.not_before: float | None = None  # when the throttle lets the next message go
         self.taps = Taps(self.traffic, self.failures)
         self.over = False  # reports only close what is to be closed
-        self._some_ended = False
         self._ordered = False
         self.fusion = Fusion(self.traffic, self.failures, self.batches, clock)
         self.in_work: OperationPlace | Chain | None = None
@@ -193,14 +196,28 @@ class Engine:
             run.unfinished = run.unfinished or reason(run)
             self.end_input(run)
 
-    def take_input(
-        self, handle: RunHandle, port: Port, data: Any, correlation_id: object, priority: int
-    ) -> RunBooks:
-        """Open a run of one input."""
-        run = self.start(handle)
-        self.feed(run, port, [data], 0, correlation_id, priority)
-        self.end_input(run)
-        return run
+    def take_inputs(self, inputs: list[Input]) -> None:
+        """Open a run for each of these; neighbours that enter at one port with one priority are moved together."""
+        _, port, _, _, priority = inputs[0]
+        data: list[Any] = []
+        contexts: list[Context] = []
+        for handle, to, value, correlation_id, urgency in inputs:
+            if to is not port or urgency != priority:
+                self._enter(port, data, contexts)
+                data, contexts, port, priority = [], [], to, urgency
+            run = handle.books = self.books.open_with_input(handle, to.fullname)
+            data.append(value)
+            contexts.append(Context(run, correlation_id, urgency))
+        self._enter(port, data, contexts)
+
+    def _enter(self, port: Port, data: list[Any], contexts: list[Context]) -> None:
+        traffic = self.traffic
+        together: Context | list[Context] = contexts if len(data) > 1 else contexts[0]
+        route = self.routes.entry(port)
+        traffic.emit(route, data, together, [0] * len(data), traffic.trunk.root, outside=True)
+        if self.books.live > self._max_live:
+            for context in contexts[::-1]:
+                self._check_live(context.scope.run, port.fullname)
 
     def _emit_late(self, place: OperationPlace, context: Context, port: str, data: Any) -> None:
         route = self.routes.out(place, port)
@@ -251,7 +268,7 @@ class Engine:
             head = chunk.cut(limit)
             self.schedule.put_back(chunk)
             chunk = head
-        if self._some_ended and not chunk.leave_out_ended():
+        if self.books.cut_short and not chunk.leave_out_ended():
             return
         place = chunk.handler.place
         if place is None or place.executor is None:
@@ -260,7 +277,7 @@ class Engine:
             )
         if self.taps:
             self.taps.show(chunk)
-            if self._some_ended and not chunk.leave_out_ended():
+            if self.books.cut_short and not chunk.leave_out_ended():
                 return
         run = chunk.context_at(0).scope.run
         self.in_work = place
@@ -288,7 +305,7 @@ class Engine:
         chain = self.fusion.chain_of(place)
         if chain is None:
             return False
-        if self._some_ended and not chunk.leave_out_ended():
+        if self.books.cut_short and not chunk.leave_out_ended():
             return True
         run = chunk.context_at(0).scope.run
         self.in_work = chain
@@ -392,7 +409,9 @@ class Engine:
     # -- runs that end
 
     def _done(self, run: RunBooks) -> None:
-        self._tell_finished(run, run.unfinished)
+        handle, run.handle = run.handle, None
+        if handle is not None:
+            handle.tell_finished(run.unfinished)
 
     def _fail_run(self, run: RunBooks, error: BaseException) -> None:
         if run.handle is None:
@@ -414,7 +433,6 @@ class Engine:
         return self._abandon(set(self.books.runs), why, reason)
 
     def _abandon(self, runs: set[RunBooks], why: str, reason: FlowError | None) -> int:
-        self._some_ended = True
         failed: BaseException | None = None
         try:
             found = self.traffic.whereabouts(runs)

@@ -132,7 +132,7 @@ class Failures:
             self.notify(error)
         elif (home := _gathering_home(owed or context.scope)) is not None:
             error.left_to = home
-            home.left_to_gathers.append((error, context))
+            home.left_to_gathers += ((error, context),)
         else:
             self._fail_run(context.scope.run, error)
 
@@ -142,7 +142,7 @@ class Failures:
             if error.left_to is not None:
                 error.left_to = None
                 self._fail_run(context.scope.run, error)
-        scope.left_to_gathers = []
+        scope.left_to_gathers = ()
 
     def _emit_error(self, error: FlowError, place: OperationPlace, pushed: Context, position: Any) -> None:
         traffic = self._traffic

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flowrt.contract import Executors
     from flowrt.schedules import Schedule
 
+TOGETHER = 256  # calls; arbitrary: by then what each costs alone is all there is
 Call = list[Any]
 """What to call, and its arguments as a tuple."""
 
@@ -115,6 +116,12 @@ class Inbox:
         self._calls: deque[Call] = deque()
         self._bell = seams.queue()
         self._waiting = False
+        self._alike: Callable[..., Any] | None = None
+        self._together: Callable[[list[tuple[Any, ...]]], Any] = _nothing
+
+    def join_up(self, call: Callable[..., Any], together: Callable[[list[tuple[Any, ...]]], Any]) -> None:
+        """Have calls of `call` that wait one behind the other made as one of `together`, with the arguments of each."""
+        self._alike, self._together = call, together
 
     def empty(self) -> bool:
         return not self._calls
@@ -129,14 +136,26 @@ class Inbox:
                 entry[0] = _nothing  # whoever posts is told, so it must not be made
                 raise
 
-    def work(self) -> bool:
-        """Make the next call; say whether there was one. If it raises it stays where it is."""
-        if not self._calls:
-            return False
-        call, arguments = self._calls[0]
-        call(*arguments)
-        self._calls.popleft()
-        return True
+    def work(self) -> int:
+        """Make the next call, or the next ones that are made together; say how many there were. If it raises they stay where they are."""
+        calls = self._calls
+        if not calls:
+            return 0
+        call, arguments = calls[0]
+        if call is not self._alike:
+            call(*arguments)
+            calls.popleft()
+            return 1
+        several = [arguments]
+        for index in range(1, min(len(calls), TOGETHER)):
+            call, arguments = calls[index]
+            if call is not self._alike:
+                break
+            several.append(arguments)
+        self._together(several)
+        for _ in several:
+            calls.popleft()
+        return len(several)
 
     def drop(self) -> None:
         """Take the next call off."""
@@ -172,22 +191,22 @@ class Wakers:
 
     def __init__(self, seams: Seams) -> None:
         self._event = seams.event
-        self._events: dict[threading.Event, None] = {}
+        self.enlisted: dict[threading.Event, None] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._events)
+        return bool(self.enlisted)
 
     def enlist(self, event: threading.Event | None = None) -> threading.Event:
         event = event or self._event()
-        self._events[event] = None
+        self.enlisted[event] = None
         return event
 
     def leave(self, event: threading.Event) -> None:
-        self._events.pop(event, None)
+        self.enlisted.pop(event, None)
 
     def wake(self) -> None:
-        if self._events:
+        if self.enlisted:
             # All that are here now. Those who come back meanwhile look again after the change: waking them too might never end.
-            for event in list(self._events):
-                self._events.pop(event, None)
+            for event in list(self.enlisted):
+                self.enlisted.pop(event, None)
                 event.set()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, FlowTimeoutError
@@ -13,6 +13,7 @@ from flowrt.messages import CHUNK_SIZE
 if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.driver import Driver
+    from flowrt.engine import Input, RunHandle
     from flowrt.ports import Port
     from flowrt.runs import Results, Run
 
@@ -21,17 +22,6 @@ PULL_MOST = (
     64  # items pulled between two looks at the clock; so many may come late from an iterable that turns slow
 )
 BATCH_SECONDS = 0.001  # and no longer than this, so that the first of a slow iterable go at once
-
-
-class Entry:
-    """Where input enters, and what it carries besides its data."""
-
-    __slots__ = ("correlation_id", "port", "priority")
-
-    def __init__(self, port: Port, correlation_id: object, priority: int) -> None:
-        self.port = port
-        self.correlation_id = correlation_id
-        self.priority = priority
 
 
 class Intake:
@@ -50,20 +40,39 @@ class Intake:
         self._capacity = capacity
         self._max_live = max_live
         self._max_results = max_results
-        self._posted: dict[int, int] = {}
+        self._least = min(capacity, max_live)  # below it there is room, whoever asks
+        self._posted: dict[int, int] = {}  # by thread; summing its values is one step for all other threads
+        self._outside = driver.engine.books.outside
         self._taken = 0
         driver.has_room = self._half_empty
+        self._taking = self._take
+        driver.inbox.join_up(self._taking, self._take_all)
 
-    def send(self, run: Run, entry: Entry, data: Any, timeout: float | None) -> None:
+    def send(
+        self, run: Run, port: Port, data: Any, correlation_id: object, priority: int, timeout: float | None
+    ) -> None:
         """Post the one input of a run, when there is room."""
-        self._room(timeout)
-        self._driver.post(self._take, run, entry, data)
-        self._count(1)
-        if self._driver.stopped and run.books is None:
-            raise self._driver.stopped_error()
+        driver = self._driver
+        load = self._load()
+        if load >= self._least or self._results.unread >= self._max_results:
+            self._room(timeout)
+        driver.post(self._taking, run, port, data, correlation_id, priority)
+        ident = get_ident()
+        self._posted[ident] = self._posted.get(ident, 0) + 1
+        if driver.stopped and run.books is None:
+            raise driver.stopped_error()
 
-    def send_many(self, run: Run, entry: Entry, iterable: Iterable[Any], timeout: float | None) -> None:
+    def send_many(
+        self,
+        run: Run,
+        port: Port,
+        iterable: Iterable[Any],
+        correlation_id: object,
+        priority: int,
+        timeout: float | None,
+    ) -> None:
         """Post the inputs of a run, as there is room; return when the last is posted."""
+        carried = port, correlation_id, priority
         items = iter(iterable)
         self._driver.post(self._open, run)
         first = 0
@@ -71,7 +80,7 @@ class Intake:
             for batch in batches_of(items, min(BATCH, self._capacity), self._driver.seams.clock):
                 while batch:
                     room = self._room(timeout)
-                    self._driver.post(self._feed, run, entry, batch[:room], first)
+                    self._driver.post(self._feed, run, *carried, batch[:room], first)
                     self._count(len(batch[:room]))
                     first += len(batch[:room])
                     batch = batch[room:]  # noqa: PLW2901 - the rest waits for more room
@@ -90,31 +99,32 @@ class Intake:
             raise
 
     def _load(self) -> int:
-        return sum(list(self._posted.values())) - self._taken + self._driver.engine.books.outside.live
+        return sum(self._posted.values()) - self._taken + self._outside.live
 
     def _half_empty(self) -> bool:
         return self._load() < max(1, self._capacity // 2)
 
     def _count(self, messages: int) -> None:
-        ident = threading.get_ident()
+        ident = get_ident()
         self._posted[ident] = self._posted.get(ident, 0) + messages
 
     def _room(self, timeout: float | None) -> int:
         """Wait until there is room, except inside; return for how many."""
         driver = self._driver
+        load = self._load()
         if self._results.unread >= self._max_results:
             raise FlowOverloadError(
                 f'runtime "{driver.name}" holds max_results={self._max_results} unread results. Read them (wait_for_result, run.results), or '
                 "subscribe with on_result, which keeps none."
             )
         if driver.inside():
-            if self._load() >= self._max_live:
+            if load >= self._max_live:
                 raise FlowOverloadError(
                     f'runtime "{driver.name}" already has max_live={self._max_live} inputs live or waiting, and from inside nobody can wait for '
                     "room. Emit from a generator or a Scatter, which wait for it; or raise max_live."
                 )
             return BATCH
-        room = self._capacity - self._load()
+        room = self._capacity - load
         if room <= 0:
             if not driver.wait_until(self._half_empty, timeout, driver.room):
                 if driver.stopped or driver.closing:
@@ -126,14 +136,22 @@ class Intake:
             room = self._capacity - self._load()
         return max(1, room)
 
-    def _take(self, run: Run, entry: Entry, data: Any) -> None:
-        self._taken += 1
-        if self._driver.stopped:
-            self._refuse(run)
-        else:
-            self._driver.engine.take_input(run, entry.port, data, entry.correlation_id, entry.priority)
+    def _take(self, *given: Any) -> None:
+        self._take_all([given])
 
-    def _refuse(self, run: Run) -> None:
+    def _take_all(self, inputs: list[Input]) -> None:
+        try:
+            if not self._driver.stopped:
+                self._driver.engine.take_inputs(inputs)
+                return
+            for run, *_ in inputs:
+                self._refuse(run)
+        finally:
+            self._taken += len(
+                inputs
+            )  # last: so long they count twice, and nobody sees room that is not there
+
+    def _refuse(self, run: RunHandle) -> None:
         if run.books is None:  # else an interrupt came while it was being taken in, and it was told
             run.tell_finished(self._driver.stopped_error())
 
@@ -143,12 +161,14 @@ class Intake:
         else:
             self._driver.engine.start(run)
 
-    def _feed(self, run: Run, entry: Entry, batch: list[Any], first: int) -> None:
-        self._taken += len(batch)
-        if run.books is not None and not self._driver.stopped:
-            self._driver.engine.feed(
-                run.books, entry.port, batch, first, entry.correlation_id, entry.priority
-            )
+    def _feed(
+        self, run: Run, port: Port, correlation_id: object, priority: int, batch: list[Any], first: int
+    ) -> None:
+        try:
+            if run.books is not None and not self._driver.stopped:
+                self._driver.engine.feed(run.books, port, batch, first, correlation_id, priority)
+        finally:
+            self._taken += len(batch)
 
     def _end(self, run: Run) -> None:
         if run.books is not None:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from flowrt.scopes import Missing, Part, RunBooks, Scope, Window, lost_list
+from flowrt.scopes import NO_SCOPES, Missing, Part, RunBooks, Scope, Window, lost_list
 
 if TYPE_CHECKING:
-    from flowrt.messages import Positions
+    from flowrt.messages import Context, Positions
     from flowrt.places import OperationPlace
 
 DELIVERED = "delivered"
@@ -32,6 +32,7 @@ class Books:
         drain: tells an operation that nothing more will come of a scope.
         leaving: called when a scope is about to be closed, all its gathers having answered.
         done: called when a run is.
+        cut_short: whether a run has ever ended before its messages had.
 
     Called on: the engine's thread. Other threads may read `live` and the window's figures.
     """
@@ -44,7 +45,9 @@ class Books:
         self.live = 0
         self.outside = Window(capacity)
         self.runs: set[RunBooks] = set()
+        self.cut_short = False
         self._quiet: list[Scope] = []
+        self._single: dict[str, dict[str, int]] = {}  # what a run of one input has accepted, by port
 
     # -- runs and scopes
 
@@ -53,16 +56,34 @@ class Books:
         self.runs.add(run)
         return run
 
+    def open_with_input(self, handle: Any, where: str) -> RunBooks:
+        """Open a run for one input, and book that."""
+        run = RunBooks(self.outside, handle)
+        accepted = self._single.get(where)
+        if accepted is None:
+            accepted = self._single[where] = {where: 1}
+        run.accepted = accepted  # shared: `accept` makes another one
+        run.live = 1
+        run.active = True
+        self.live += 1
+        self.outside.live += 1
+        self.runs.add(run)
+        return run
+
     def accept(self, run: RunBooks, where: str, messages: int) -> None:
         """Book inputs from outside."""
-        run.accepted[where] = run.accepted.get(where, 0) + messages
+        run.accepted = {**run.accepted, where: run.accepted.get(where, 0) + messages}
         self.move(run, messages)
 
     def open_scope(self, parent: Scope, window: Window | None, *, home: bool) -> Scope:
         """Open a scope with a token, so that it cannot end before its source has."""
         scope = Scope(parent.run, parent, window, home=home)
         parent.open_children += 1
-        parent.run.open_scopes.add(scope)
+        run = parent.run
+        if run.open_scopes:
+            run.open_scopes.add(scope)
+        else:
+            run.open_scopes = {scope}
         self.hold_open(scope)
         return scope
 
@@ -94,7 +115,10 @@ class Books:
     def born(self, scope: Scope, messages: int, where: str) -> None:
         """Book messages that come in addition (or, negative, that turn out to continue another)."""
         births = scope.run.births
-        births[where] = births.get(where, 0) + messages
+        if births:
+            births[where] = births.get(where, 0) + messages
+        else:
+            scope.run.births = {where: messages}
         self.move(scope, messages)
 
     def write(self, run: RunBooks, what: str, messages: int, where: str, reason: str = "") -> None:
@@ -119,6 +143,26 @@ class Books:
             home.lose(Missing(positions, what, where, reason, error))
         self.move(scope, -messages)
 
+    def deliver(self, contexts: list[Context], where: str) -> None:
+        """End messages of many runs as delivered, one of each context."""
+        key = (DELIVERED, where, "")
+        quiet = self._quiet
+        for context in contexts:
+            scope = context.scope
+            run = scope.run
+            if run.ended:
+                continue
+            ends = run.ends
+            ends[key] = ends.get(key, 0) + 1
+            self.live -= 1
+            scope.live -= 1
+            window = scope.window
+            if window is not None:
+                window.live -= 1
+            if not (scope.live or scope.queued):
+                scope.queued = True
+                quiet.append(scope)
+
     # -- held and gathered
 
     def hold(self, scope: Scope, place: OperationPlace, parts: Sequence[Part]) -> None:
@@ -128,7 +172,10 @@ class Books:
         if home.parts is None:
             home.parts = {}
         home.parts.setdefault(place, {}).update(dict.fromkeys(parts))
-        home.run.holding.add(home)
+        if home.run.holding:
+            home.run.holding.add(home)
+        else:
+            home.run.holding = {home}
         for part in parts:
             part.scope = home
         self.move(scope, -len(parts))
@@ -182,7 +229,12 @@ class Books:
             if run.ended or scope.closed or scope.live or scope.tokens or scope.active_children:
                 continue
             if not scope.held and not scope.open_children:
-                self._close(scope)
+                if scope is run and not (run.gathers or run.gathered or run.left_to_gathers):
+                    run.closed = True
+                    self._finish(run)
+                    self.done(run)
+                else:
+                    self._close(scope)
             elif scope.active:
                 self._deactivate(scope)
             elif scope is run:
@@ -271,6 +323,7 @@ class Books:
 
         What is taken from a queue later, or comes back from a worker, belongs to a run that has ended and is dropped.
         """
+        self.cut_short = True
         scopes = [run, *run.open_scopes]
         live = sum(scope.live for scope in scopes)
         total = live
@@ -283,8 +336,7 @@ class Books:
             self.write(run, DISCARDED, live, "on its way", reason)
         for scope in scopes:
             total += self._abandon_scope(scope, reason)
-        run.open_scopes.clear()
-        run.holding.clear()
+        run.open_scopes = run.holding = NO_SCOPES
         self._finish(run)
         return total
 

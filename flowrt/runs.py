@@ -51,11 +51,11 @@ class Arrived:
 class Results:
     """Results and unhandled failures, in order of arrival; each goes to one reader.
 
-    Guarded by: `_lock`, which its holder may take again: a signal handler may read on the thread it interrupts.
+    Guarded by: `lock`, which its holder may take again: a signal handler may read on the thread it interrupts.
     """
 
     def __init__(self, lock: Any) -> None:
-        self._lock = lock
+        self.lock = lock
         self._arrived: deque[Arrived] = deque()
         self._handed_out = 0
         self._added = 0
@@ -66,7 +66,7 @@ class Results:
 
     def add(self, arrived: Arrived, mine: deque[Arrived] | None = None) -> None:
         """Engine's thread: take in an entry, for readers of all runs and for those of its own (`mine`); counted before anybody can read it."""
-        with self._lock:
+        with self.lock:
             self._added += arrived.left
             self._arrived.append(arrived)
             if mine is not None:
@@ -74,7 +74,7 @@ class Results:
 
     def take(self) -> Arrived | Message | None:
         """Take the next result of any run, or a failure."""
-        with self._lock:
+        with self.lock:
             while self._arrived:
                 first = self._arrived[0]
                 if not first.left:
@@ -90,9 +90,9 @@ class Results:
                 return message
         return None
 
-    def take_of(self, mine: deque[Arrived]) -> Message | None:
+    def take_of(self, mine: deque[Arrived] | None) -> Message | None:
         """Take the next result of one run."""
-        with self._lock:
+        with self.lock:
             while mine:
                 first = mine[0]
                 if first.chunk is not None and first.left:
@@ -105,10 +105,10 @@ class Results:
                 mine.popleft()
         return None
 
-    def take_values(self, mine: deque[Arrived]) -> list[Any]:
+    def take_values(self, mine: deque[Arrived] | None) -> list[Any]:
         """Take the data of all results of one run."""
         values: list[Any] = []
-        with self._lock:
+        with self.lock:
             while mine:
                 first = mine.popleft()
                 if first.chunk is not None and first.left:
@@ -121,7 +121,7 @@ class Results:
     def take_messages(self) -> list[tuple[Run, Message]]:
         """Take every result there is, with its run."""
         messages = []
-        with self._lock:
+        with self.lock:
             for entry in self._arrived:
                 if entry.chunk is not None:
                     self._handed_out += entry.left
@@ -135,7 +135,7 @@ class Results:
 
     def take_failure(self, entry: Arrived | None) -> None:
         """Take a run's failure off the queue: somebody is having it raised."""
-        with self._lock:
+        with self.lock:
             if entry is not None and entry.failure is not None:
                 entry.failure = None
                 self._handed_out += 1
@@ -143,7 +143,7 @@ class Results:
 
     def unseen_failures(self) -> list[BaseException]:
         """Take every failure nobody has seen."""
-        with self._lock:
+        with self.lock:
             entries = [entry for entry in self._arrived if entry.failure is not None]
         failures = [entry.failure for entry in entries]
         for entry in entries:
@@ -166,20 +166,22 @@ class Run:
     number of times; each result goes to one reader, and what is read here is taken from the runtime's queue too.
     """
 
+    # Most runs of one message need none of these: what is not written costs nothing.
+    _mine: deque[Arrived] | None = None
+    _failure_entry: Arrived | None = None
+    _failures: tuple[BaseException, ...] = ()
+    _failed = 0
+    _reason: BaseException | None = None
+    _finished = False
+    _first: Message | None = None
+    _delivered = 0
+    _taken_elsewhere = 0
+    _waiting: Wakers | None = None
+    books: RunBooks | None = None
+
     def __init__(self, driver: Driver, results: Results) -> None:
         self._driver = driver
         self._results = results
-        self._mine: deque[Arrived] = deque()
-        self._failure_entry: Arrived | None = None
-        self._failures: list[BaseException] = []
-        self._failed = 0
-        self._reason: BaseException | None = None
-        self._finished = False
-        self._first: Message | None = None
-        self._delivered = 0
-        self._taken_elsewhere = 0
-        self._changed = Wakers(driver.seams)
-        self.books: RunBooks | None = None
         self.number: int = driver.next_number()
 
     def __repr__(self) -> str:
@@ -198,7 +200,7 @@ class Run:
         """Engine's thread: take an error that nobody else took."""
         self._failed += 1
         if len(self._failures) < FAILURES_KEPT:
-            self._failures.append(error)
+            self._failures = (*self._failures, error)
         if self._failure_entry is None:
             self._failure_entry = Arrived(self, None, error)
             self._results.add(self._failure_entry)
@@ -206,9 +208,10 @@ class Run:
     def tell_arrived(self, chunk: Chunk) -> None:
         """Engine's thread: take results."""
         self._delivered += len(chunk.data)
+        if self._mine is None:
+            self._mine = deque()
         self._results.add(Arrived(self, chunk), self._mine)
-        self._changed.wake()
-        self._driver.changed.wake()
+        self._wake()
 
     def tell_passed_on(self, messages: int) -> None:
         """Engine's thread: results went to `on_result` instead."""
@@ -218,8 +221,14 @@ class Run:
         """Engine's thread: the run has ended."""
         self._reason = reason
         self._finished = True
-        self._changed.wake()
-        self._driver.changed.wake()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            self._waiting.wake()
+        changed = self._driver.changed
+        if changed.enlisted:
+            changed.wake()
 
     # -- what users ask
 
@@ -329,7 +338,7 @@ class Run:
         driver = self._driver
         if driver.inside():
             raise FlowStalledError(waiting_inside(f"for run {self.number}"))
-        if driver.wait_until(ready, timeout, self._changed) or self._finished:
+        if driver.wait_until(ready, timeout, self._wakers()) or self._finished:
             return
         if driver.fatal is not None:
             driver.fatal_seen = True
@@ -340,6 +349,13 @@ class Run:
             f"run {self.number} of {driver.name}: waited {timeout} s {what}. It goes on; wait longer, or look "
             "at run.ledger for where its messages are."
         )
+
+    def _wakers(self) -> Wakers:
+        if self._waiting is None:
+            with self._results.lock:
+                if self._waiting is None:
+                    self._waiting = Wakers(self._driver.seams)
+        return self._waiting
 
     def _raise_failure(self) -> None:
         fatal = self._driver.fatal or self._reason  # the run may be over before the runtime is

@@ -22,7 +22,7 @@ from flowrt.executors.threads import thread_pools
 from flowrt.flow import Definition, Flow
 from flowrt.hosting import RuntimeHost
 from flowrt.inbox import Seams
-from flowrt.intake import Entry, Intake, checked_priority
+from flowrt.intake import Intake, checked_priority
 from flowrt.messages import Message
 from flowrt.meters import MeterRow
 from flowrt.owners import claim_operations, release_operations
@@ -209,11 +209,14 @@ class FlowRuntime:
                 )
             port, data = message.port, message.data
             correlation_id, priority = message.correlation_id, message.priority
-        entry = Entry(Port.parse(port), correlation_id, checked_priority(priority))
+        where = Port.parse(port)
+        if priority:
+            checked_priority(priority)
         self._build()
         run = Run(self._driver, self._results)
-        self._intake.send(run, entry, data, timeout)
-        self._work_off(run)
+        self._intake.send(run, where, data, correlation_id, priority, timeout)
+        if self._sync:
+            self._work_off(run)
         return run
 
     def process_many(
@@ -230,11 +233,13 @@ class FlowRuntime:
         The iterable is pulled on the calling thread, as there is room. What it raises is raised here; the items accepted before are
         worked off. Arguments and errors otherwise as for `process`; `timeout`: seconds for each wait for room.
         """
-        entry = Entry(Port.parse(port), correlation_id, checked_priority(priority))
+        where = Port.parse(port)
+        checked_priority(priority)
         self._build()
         run = Run(self._driver, self._results)
-        self._intake.send_many(run, entry, iterable, timeout)
-        self._work_off(run)
+        self._intake.send_many(run, where, iterable, correlation_id, priority, timeout)
+        if self._sync:
+            self._work_off(run)
         return run
 
     def event_processor(self, port: str | Port) -> Callable[..., None]:
@@ -247,7 +252,7 @@ class FlowRuntime:
         return send
 
     def _work_off(self, run: Run) -> None:
-        if self._sync and not self._driver.inside():
+        if not self._driver.inside():
             self._driver.wait_until(lambda: run.done, None)
             if isinstance(self._driver.fatal, SystemExit | KeyboardInterrupt):
                 self._driver.raise_fatal()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import itemgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -145,7 +146,7 @@ class Scope:
         self.answered: tuple[OperationPlace, ...] = ()
         self.missing: list[Missing] | None = None
         self.failed_source: BaseException | None = None
-        self.left_to_gathers: list[tuple[Any, Context]] = []
+        self.left_to_gathers: tuple[tuple[Any, Context], ...] = ()
         self.origin: Context | None = None
         self.position: Any = 0
         self.trail: Trail | None = None
@@ -166,6 +167,11 @@ class Scope:
                 return scope
             scope = scope.parent.home if scope.parent is not None else None
         return None
+
+
+NO_FIGURES: dict[str, int] = MappingProxyType({})  # type: ignore[assignment]
+NO_SCOPES: set[Scope] = frozenset()  # type: ignore[assignment]
+# Most runs are of one message and never need theirs. Nobody can write into these.
 
 
 class RunBooks(Scope):
@@ -191,13 +197,13 @@ class RunBooks(Scope):
 
     def __init__(self, window: Window | None, handle: Any = None) -> None:
         super().__init__(None, None, window, home=True)
-        self.number: int = getattr(handle, "number", 0)
+        self.number: int = handle.number if handle is not None else 0
         self.handle = handle
-        self.accepted: dict[str, int] = {}
-        self.births: dict[str, int] = {}
+        self.accepted = NO_FIGURES
+        self.births = NO_FIGURES
         self.ends: dict[tuple[str, str, str], int] = {}
-        self.open_scopes: set[Scope] = set()
-        self.holding: set[Scope] = set()
+        self.open_scopes = NO_SCOPES
+        self.holding = NO_SCOPES
         self.ended = False
         self.unfinished: BaseException | None = None  # why it will not have brought all it might
 

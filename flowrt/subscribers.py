@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError
@@ -10,7 +10,7 @@ from flowrt.messages import Chunk, Message, message_of
 
 if TYPE_CHECKING:
     from flowrt.driver import Driver
-    from flowrt.runs import Results, Run
+    from flowrt.runs import Results
 
 
 class Subscribers:
@@ -60,7 +60,7 @@ class Subscribers:
         waiting = [] if self._handlers else self._results.take_messages()
         for run, message in waiting:
             run.tell_passed_on(1)
-            self._hand_to(handler, message)
+            self._hand_to((handler,), message)
         self._handlers = (*self._handlers, handler)
 
     def _remove(self, handler: Callable[[Message], None]) -> None:
@@ -68,44 +68,38 @@ class Subscribers:
         discard(left, handler)
         self._handlers = tuple(left)
 
-    def _hand_to(self, handler: Callable[[Message], None], message: Message) -> None:
-        try:
-            handler(message)
-        except BaseException as error:
-            self._driver.engine.failures.contain("on_result", error)
+    def _hand_to(self, handlers: tuple[Callable[[Message], None], ...], message: Message) -> None:
+        for handler in handlers:
+            try:
+                handler(message)
+            except BaseException as error:
+                self._driver.engine.failures.contain("on_result", error)
 
     def deliver(self, chunk: Chunk) -> None:
         """Take results: for the handlers, or to be kept for whoever reads them."""
-        for part in _by_run(chunk):
-            run: Run = part.context_at(0).scope.run.handle
-            if not self._handlers:
-                run.tell_arrived(part)
-                continue
-            rest = self._hand_out(run, part)
-            if rest < len(part.data):  # a handler has removed the last one
-                left = Chunk(part.handler, part.data[rest:], part.context, part.positions[rest:], part.trail)
-                run.tell_arrived(left)
+        rest = self._hand_out(chunk) if self._handlers else 0
+        contexts, data, positions = chunk.context, chunk.data, chunk.positions
+        if not isinstance(contexts, list):
+            if rest:  # a handler may have removed the last one
+                chunk = Chunk(chunk.handler, data[rest:], contexts, positions[rest:], chunk.trail)
+            if chunk.data:
+                contexts.scope.run.handle.tell_arrived(chunk)
+            return
+        for index in range(rest, len(data)):
+            context = contexts[index]
+            part = Chunk(chunk.handler, [data[index]], context, positions[index : index + 1], chunk.trail)
+            context.scope.run.handle.tell_arrived(part)
 
-    def _hand_out(self, run: Run, part: Chunk) -> int:
+    def _hand_out(self, chunk: Chunk) -> int:
         """Hand results to the handlers, each to all before the next; return how many were handed to somebody."""
-        for index in range(len(part.data)):
+        for index in range(len(chunk.data)):
             handlers = self._handlers
             if not handlers:
                 return index
-            run.tell_passed_on(1)
-            message = message_of(part, index)
-            for handler in handlers:
-                self._hand_to(handler, message)
-        return len(part.data)
-
-
-def _by_run(chunk: Chunk) -> Iterator[Chunk]:
-    contexts = chunk.context
-    if not isinstance(contexts, list):
-        yield chunk
-        return
-    for index, context in enumerate(contexts):
-        yield Chunk(chunk.handler, [chunk.data[index]], context, [chunk.positions[index]], chunk.trail)
+            message = message_of(chunk, index)
+            chunk.context_at(index).scope.run.handle.tell_passed_on(1)
+            self._hand_to(handlers, message)
+        return len(chunk.data)
 
 
 def check_handler(hook: str, handler: object) -> None:

@@ -119,9 +119,14 @@ class Traffic:
         """Deliver results."""
         if self.tap is not None:
             self.tap(chunk)
-        if chunk.leave_out_ended():  # the tap may have cancelled a run
-            self._deliver(chunk)
-            self.end(DELIVERED, chunk.data, chunk.context, chunk.handler.port.fullname, None)
+        if self.books.cut_short and not chunk.leave_out_ended():  # the tap may have cancelled a run
+            return
+        self._deliver(chunk)
+        contexts, where = chunk.context, chunk.handler.port.fullname
+        if type(contexts) is list:
+            self.books.deliver(contexts, where)
+        else:
+            self.books.end(contexts.scope, DELIVERED, len(chunk.data), where)  # type: ignore[union-attr]
 
     def _multiply(self, route: Route, extra: int, contexts: Contexts, messages: int) -> None:
         where = route.port.fullname

@@ -91,7 +91,7 @@ BUGS = [
     pytest.param(Traffic, "emit", 2, id="an output"),
     pytest.param(Traffic, "leave", 1, id="a result"),
     pytest.param(Books, "settle", 1, id="settling"),
-    pytest.param(Books, "_close", 1, id="closing a scope"),
+    pytest.param(Books, "_finish", 1, id="the end of a run"),
     pytest.param(Outcomes, "take", 1, id="an outcome"),
 ]
 
