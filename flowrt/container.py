@@ -9,12 +9,13 @@ from typing import Any, Literal, Self
 from attrs import evolve, frozen
 
 from flowrt.bodies import Body, OperationBody
-from flowrt.errors import FlowBuildError, check_count, did_you_mean
+from flowrt.errors import FlowBuildError, check_count, did_you_mean, is_ours
 from flowrt.signatures import action_body, function_body, generator_body
 
 ModeKind = Literal["sync", "async", "parallel"]
 DEFAULT_WORKERS = 4  # the ancestor's fixed number (B180), here only a default
 WORKERS_LIMIT = 10_000  # arbitrary: nobody means more threads than that
+RESERVED = frozenset("./\\#*,")  # what the names of ports are made up with
 
 
 @frozen
@@ -57,7 +58,7 @@ class Declaration:
 def declared_at() -> str:
     """Return file:line of the nearest caller outside flowrt."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "flowrt":
+    while frame.f_back is not None and is_ours(frame):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
@@ -155,7 +156,9 @@ class FlowOperationContainer:
         earlier = self._declarations.get(key)
         if earlier is not None:
             raise FlowBuildError(same_name(earlier, declaration))
-        self._declarations[key] = evolve(declaration, name=name.strip())
+        self._declarations[key] = (
+            declaration if name == name.strip() else evolve(declaration, name=name.strip())
+        )
         self._selected = key
         return self
 
@@ -269,7 +272,7 @@ def _check_name(name: object) -> None:
         raise FlowBuildError(
             f"an operation's name is a text, got {type(name).__name__}. The name comes first: add_func(name, function)."
         )
-    if not name.strip() or any(mark in name for mark in "./\\#*,") or not name.isprintable():
+    if not name.strip() or not RESERVED.isdisjoint(name) or not name.isprintable():
         raise FlowBuildError(
             f"an operation cannot be named {name!r}: no stream could reach it. Names are not empty and hold none of . / \\ # * and comma."
         )

@@ -169,10 +169,17 @@ def release_frames(error: BaseException) -> None:
             trace = trace.tb_next
 
 
+def is_ours(frame: FrameType) -> bool:
+    """Say whether a frame is of flowrt's own code."""
+    name = frame.f_globals.get("__name__")
+    return isinstance(name, str) and (name.startswith("flowrt.") or name == "flowrt")
+
+
 def _clear_ours(frame: FrameType | None) -> None:
     while frame is not None:
-        ours = str(frame.f_globals.get("__name__", "")).partition(".")[0] == "flowrt"
-        if ours and not frame.f_code.co_flags & _SUSPENDABLE:  # clearing a suspended generator would end it
+        if (
+            is_ours(frame) and not frame.f_code.co_flags & _SUSPENDABLE
+        ):  # clearing a suspended generator would end it
             try:
                 frame.clear()
             except RuntimeError:  # still running: its locals are in use

@@ -212,6 +212,9 @@ def _place_stream(stream: Stream, definition: Definition, root: Definition) -> N
         FlowBuildError: it starts at the root, from a flow that is nested deeper than in the root.
     """
     source, target = stream.source, stream.target
+    if not (source.path or target.path):
+        definition.add(stream)
+        return
     if source.is_rooted and definition is not root:
         if root.flows.get(definition.name.casefold()) is not definition:
             raise FlowBuildError(

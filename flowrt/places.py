@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flowrt.container import Declaration
 from flowrt.errors import FlowBuildError, describe, did_you_mean
 from flowrt.flow import Definition, Path, SourceKey, source_key
-from flowrt.ports import Port, Stream
+from flowrt.ports import Port, Stream, port_of
 
 if TYPE_CHECKING:
     from flowrt.contract import Executor
@@ -55,7 +55,7 @@ class OperationPlace:
         self.flow = flow
         self.declaration = declaration
         self.instance = instance
-        self.name = Port(path=flow.path, operation=declaration.name, instance=instance).fullname
+        self.name = port_of(flow.path, declaration.name, instance, "").fullname
         try:
             made = declaration.factory() if declaration.factory is not None else declaration.operation
             self.operation: Any = made
@@ -82,7 +82,7 @@ class OperationPlace:
 
     def port(self, name: str) -> Port:
         """Return one of this place's ports."""
-        return Port(path=self.flow.path, operation=self.declaration.name, instance=self.instance, name=name)
+        return port_of(self.flow.path, self.declaration.name, self.instance, name)
 
     def source(self, name: str) -> SourceKey:
         """Return the key of one of this place's out-ports within its flow."""
@@ -139,6 +139,8 @@ class FlowPlace:
 
     def descend(self, port: Port, root: FlowPlace) -> FlowPlace:
         """Follow the path of a port as it is seen from this flow."""
+        if not port.path:
+            return self
         flow = root if port.is_rooted else self
         for name, instance in port.segments:
             flow = flow.child(name, instance)
@@ -194,7 +196,7 @@ class Border:
     @property
     def port(self) -> Port:
         operation, instance, name = self.source
-        return Port(path=self.flow.path, operation=operation, instance=instance, name=name)
+        return port_of(self.flow.path, operation, instance, name)
 
     def closes_a_circle(self) -> bool:
         """Say whether the way here came by here before."""
@@ -250,7 +252,7 @@ class Places:
         base = flow.descend(target, self.root)
         _, operation, _, name = target.key
         if not operation:
-            port = Port(path=base.path, name=target.name)
+            port = port_of(base.path, "", "", target.name)
             if base.parent is None:
                 return Target(None, port, borders)
             if base is not flow:  # a nested flow's port named from outside: its way in
@@ -267,7 +269,7 @@ class Places:
             return Target(place, place.port(target.name), borders)
         if isinstance(found, Definition):
             nested = base.child(target.operation, target.instance)
-            entered = Port(path=nested.path, name=target.name)
+            entered = port_of(nested.path, "", "", target.name)
             return Border(nested, ("", "", name), (*borders, entered), came_from)
         return None
 
@@ -305,13 +307,17 @@ def faults_of(root: Definition, *, strict: bool) -> list[str]:
 def _end_fault(
     flow: FlowPlace, stream: Stream, port: Port, *, entering: bool
 ) -> tuple[str | None, FlowPlace | None]:
-    root = flow
-    while root.parent is not None:
-        root = root.parent
-    base = flow.descend(port, root)
+    base = flow
+    if port.path:
+        root = flow
+        while root.parent is not None:
+            root = root.parent
+        base = flow.descend(port, root)
     if not port.operation:
         return None, base if base is not flow else None
     found = base.lookup(port.key[1])
+    if isinstance(found, Declaration):
+        return _port_fault(stream, found, port, entering=entering), None
     where = f'stream "{stream}" at {stream.declared_at}'
     if found is None:
         hint = did_you_mean(port.operation, _known_names(base)) or UNREGISTERED
@@ -319,17 +325,16 @@ def _end_fault(
             f'{where}: there is no operation or flow "{port.operation}".{hint}',
             None,
         )
-    if isinstance(found, Definition):
-        nested = base.child(port.operation, port.instance)
-        return _flow_port_fault(where, nested, port, entering=entering), nested
+    nested = base.child(port.operation, port.instance)
+    return _flow_port_fault(where, nested, port, entering=entering), nested
+
+
+def _port_fault(stream: Stream, found: Declaration, port: Port, *, entering: bool) -> str | None:
     ports = found.in_ports if entering else found.out_ports
-    if ports is None or port.key[3] in {name.casefold() for name in ports}:
-        return None, None
-    side = "in-port" if entering else "out-port"
-    return (
-        f'{where}: operation "{found.name}" has {_no_port(side, port.name)}.{_ports_hint(port.name, ports, found)}',
-        None,
-    )
+    if ports is None or port.key[3] in ports or port.key[3] in {name.casefold() for name in ports}:
+        return None
+    side = _no_port("in-port" if entering else "out-port", port.name)
+    return f'stream "{stream}" at {stream.declared_at}: operation "{found.name}" has {side}.{_ports_hint(port.name, ports, found)}'
 
 
 def _flow_port_fault(where: str, nested: FlowPlace, port: Port, *, entering: bool) -> str | None:
@@ -397,7 +402,7 @@ def _unconnected(flow: FlowPlace) -> Iterator[str]:
     for (operation, instance), declaration in used.items():
         for port in declaration.out_ports or ():
             if not _is_taken(flow, (operation, instance, port.casefold())):
-                name = Port(path=flow.path, operation=declaration.name, instance=instance, name=port).fullname
+                name = port_of(flow.path, declaration.name, instance, port).fullname
                 yield (
                     f'strict: no stream takes what leaves at "{name}" (declared at {declaration.declared_at}). Connect it, or add it with '
                     "add_action if its result is not wanted."

@@ -68,6 +68,8 @@ class Port:
 
     def __attrs_post_init__(self) -> None:
         """Refuse parts that read back as other parts: `operation="a/b"` would be operation b of flow a."""
+        if self.operation and f"{self.path}{self.operation}{self.instance}{self.name}".isidentifier():
+            return  # names of letters, digits and "_" alone
         if (self.path, self.operation, self.instance, self.name) != _split(self.fullname):
             msg = (
                 f"the parts of a port make up {_quoted(self.fullname)}, which reads as another port's name. "
@@ -144,7 +146,12 @@ class Stream:
 
 @functools.lru_cache(maxsize=PORTS_REMEMBERED)
 def _parsed(text: str) -> Port:
-    path, operation, instance, name = _split(text)
+    return port_of(*_split(text))
+
+
+@functools.lru_cache(maxsize=PORTS_REMEMBERED)
+def port_of(path: str, operation: str, instance: str, name: str) -> Port:
+    """Make a port of its parts, once; `FlowBuildError` as the constructor."""
     return Port(path=path, operation=operation, instance=instance, name=name)
 
 
