@@ -9,6 +9,7 @@ from flowrt.bodies import Group, Pull
 
 if TYPE_CHECKING:
     from flowrt.container import Declaration
+    from flowrt.lanes import Reorder
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
     from flowrt.sources import Source
@@ -26,10 +27,10 @@ class Task(Group):
         "chunk",
         "emitted",
         "kept",
-        "key",
         "log_read",
         "nudged",
         "place",
+        "reorder",
         "reported",
         "sequence",
         "started",
@@ -42,8 +43,8 @@ class Task(Group):
         super().__init__(chunk.data, collect)
         self.place = place
         self.chunk = chunk
-        self.sequence = 0
-        self.key: Any = None
+        self.reorder: Reorder | None = None  # where its results wait for what came before
+        self.sequence = 0  # the number of its first message there
         self.started = 0.0
         self.busy = 0.0
         self.worker = 0
@@ -112,6 +113,10 @@ class Executor(Protocol):
 
     def in_work(self) -> list[Task | PullTask]:
         """Return what is being performed right now, elsewhere."""
+        ...
+
+    def hurry(self) -> None:
+        """Let nothing wait for what has not come to an end since the last call, if it need not."""
         ...
 
     def stop(self) -> None:

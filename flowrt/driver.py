@@ -216,6 +216,8 @@ class Driver(Ending):
             else:
                 self.engine.report_pull(task, final=False)
         self.engine.settle()
+        for executor in self.executors.all():
+            executor.hurry()
 
     def no_more(self, waiter: Callable[[], None]) -> None:
         """Engine's thread: do not call `waiter` any more."""

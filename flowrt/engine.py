@@ -24,7 +24,7 @@ from flowrt.contract import Executor, PullTask, Task
 from flowrt.errors import FlowError, FlowOverloadError, release_frames
 from flowrt.failures import Failures, stalled_error
 from flowrt.fusion import Chain, Fusion
-from flowrt.handover import QUANTUM, Pace, Reorder
+from flowrt.handover import QUANTUM, Pace
 from flowrt.ledger import Books
 from flowrt.messages import Chunk, Context
 from flowrt.meters import Meter
@@ -146,7 +146,7 @@ class Engine:
         place.handed_over = not getattr(place.executor, "inline", False)
         place.batches = hasattr(place.operation, "handle_many")
         if place.declaration.mode.ordered and place.handed_over:
-            place.reorder = Reorder()
+            place.ordered = True
         if getattr(place.operation, "ordered", False):
             self._ordered = True
 
@@ -374,10 +374,10 @@ class Engine:
             self.outcomes.drop(task)
             return
         task.nudged = False
-        if place.reorder is None:
+        if task.reorder is None:
             self.outcomes.take(task, final=final)
         elif final:
-            place.reorder.add(task.sequence, len(task.results), lambda: self.outcomes.take(task, final=True))
+            task.reorder.add(task.sequence, len(task.results), lambda: self.outcomes.take(task, final=True))
         self._check_live(run, place.name)
 
     def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any], seconds: float) -> None:
@@ -395,7 +395,7 @@ class Engine:
         if self.over:
             return
         task.nudged = False
-        if task.place.reorder is None or not task.results:
+        if task.reorder is None or not task.results:
             self.outcomes.take(task, final=False)
             self._check_live(task.chunk.context_at(0).scope.run, task.place.name)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from flowrt.lanes import NO_KEYS, Keyed, KeyedLane, Keys, Lane, OrderedLane, Waiting
 from flowrt.messages import CHUNK_SIZE, Chunk
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ FLOOR = 0.0002  # seconds: smaller groups cost more in handing over than they ga
 GROWTH = 8  # at most so many times the last group, so that one cheap item does not vouch for a thousand
 DECAY = 0.3  # how fast the estimate follows cheaper calls; it jumps up at once
 FASTEST = 1e-8  # seconds; below what the clock resolves
+AHEAD = 1_024  # messages that workers may be ahead of the oldest unfinished one, where the order is restored; as a source's window by default
+GROUPS_AHEAD = 4  # groups per worker, if that is more: of short calls several must fit in, or one slow one has the other workers wait
 
 
 class Pace:
@@ -39,6 +42,17 @@ class Pace:
         share = max(min(QUANTUM / self.estimate, backlog / workers), FLOOR / self.estimate)
         return max(1, min(int(share), self.allowed, CHUNK_SIZE))
 
+    def ahead(self, workers: int) -> int:
+        """Say how far workers may be ahead of the oldest unfinished message, where the order is restored."""
+        if not self.estimate:
+            return AHEAD
+        group = min(int(QUANTUM / self.estimate), self.allowed, CHUNK_SIZE)
+        return max(AHEAD, GROUPS_AHEAD * workers * group)
+
+    def is_little(self, messages: int) -> bool:
+        """Say whether messages make no more than one group."""
+        return 0.0 < self.estimate * messages <= QUANTUM and messages <= self.allowed
+
     def took(self, messages: int, seconds: float) -> None:
         """Learn from a group."""
         each = max(seconds / messages, FASTEST) if messages else FASTEST
@@ -49,148 +63,111 @@ class Pace:
         self.allowed = max(self.allowed, messages * GROWTH)
 
 
-class Waiting:
-    """A chunk of one place waiting for workers, with its number in the order of arrival."""
-
-    __slots__ = ("chunk", "ended", "key", "place", "sequence")
-
-    def __init__(self, place: OperationPlace, chunk: Chunk, sequence: int, key: Hashable = None) -> None:
-        self.place = place
-        self.chunk = chunk
-        self.sequence = sequence
-        self.key = key
-        self.ended = False  # all its runs had ended when it was taken: it is not begun
-
-    def cut(self, size: int) -> Waiting:
-        """Take the first messages out."""
-        head = Waiting(self.place, self.chunk.cut(size), self.sequence, self.key)
-        self.sequence += size
-        return head
-
-
-class KeyTurn:
-    """Stands in the queue for whatever waits under a key."""
-
-    __slots__ = ("key", "priority")
-
-    def __init__(self, key: Hashable, priority: int) -> None:
-        self.key = key
-        self.priority = priority
-
-
 class Backlog:
-    """What waits for the workers of one pool, by priority, and by key where one is asked for.
+    """What waits for the workers of one pool: lanes, by priority; those of one priority take turns.
 
     Guarded by: the pool's lock.
-    Invariant: a key is in `_turns` from its first waiting chunk until a `release` finds none left; it has a turn in the queue unless a
-    worker has something of it. So no two workers ever have the same key, and what has one key stays in order.
+    Invariants: a lane is among `_turns` if and only if a worker may take something from it. It is forgotten when nothing of it waits or is in work.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._levels: dict[int, deque[Waiting | KeyTurn]] = {}
-        self._keyed: dict[Hashable, deque[Waiting]] = {}
-        self._turns: set[Hashable] = set()
-        self.size = 0
+        self._lanes: dict[tuple[OperationPlace, int], Lane] = {}
+        self._keys: dict[OperationPlace, Keys] = {}
+        self._turns: dict[int, deque[Lane]] = {}
+        self.size = 0  # messages that wait
 
-    def put(self, waiting: Waiting) -> None:
-        """Add behind what has the same priority (and, with a key, behind what has the same key)."""
-        self.size += len(waiting.chunk.data)
-        if waiting.key is None:
-            self._level(waiting.chunk.priority).append(waiting)
-            return
-        self._keyed.setdefault(waiting.key, deque()).append(waiting)
-        if waiting.key not in self._turns:
-            self._turns.add(waiting.key)
-            self._level(waiting.chunk.priority).append(KeyTurn(waiting.key, waiting.chunk.priority))
+    @property
+    def ready(self) -> bool:
+        """Whether a worker may take something."""
+        return bool(self._turns)
 
-    def put_back(self, waiting: Waiting) -> None:
-        """Return the rest of what was taken, in front; before its key is released."""
-        self.size += len(waiting.chunk.data)
-        if waiting.key is None:
-            self._level(waiting.chunk.priority).appendleft(waiting)
+    def put(self, place: OperationPlace, chunk: Chunk, keys: Keyed = NO_KEYS) -> None:
+        """Add behind what waits of the same place with the same priority."""
+        self.size += len(chunk.data)
+        lane = self._lanes.get((place, chunk.priority)) or self._new_lane(place, chunk.priority, keys)
+        lane.put(chunk, keys)
+        self._offer(lane)
+
+    def _new_lane(self, place: OperationPlace, priority: int, keys: Keyed) -> Lane:
+        lane: Lane
+        if keys is not NO_KEYS:
+            common = self._keys.get(place)
+            if common is None:
+                common = self._keys[place] = Keys()
+            lane = KeyedLane(place, priority, common)
+            common.lanes.append(lane)
+        elif place.ordered:
+            lane = OrderedLane(place, priority, self._workers)
         else:
-            self._keyed.setdefault(waiting.key, deque()).appendleft(waiting)
+            lane = Lane(place, priority)
+        self._lanes[place, priority] = lane
+        return lane
 
     def take(self) -> Waiting | None:
         """Take about a millisecond's work, of runs that have ended or of runs that have not; None if nothing is ready."""
-        for level in sorted(self._levels, reverse=True):
-            queue = self._levels[level]
-            if not queue:
-                del self._levels[level]
-            else:
-                entry = queue.popleft()
-                source: deque[Any] = queue if isinstance(entry, Waiting) else self._keyed[entry.key]
-                waiting = entry if isinstance(entry, Waiting) else source.popleft()
-                quota = waiting.place.pace.quota(self.size, self._workers)
-                same, ended = alike(waiting.chunk)
-                size = min(quota, same)
-                if size < len(waiting.chunk.data):
-                    head = waiting.cut(size)
-                    source.appendleft(waiting)
-                    waiting = head
-                self.size -= len(waiting.chunk.data)
-                waiting.ended = ended
-                return waiting
-        return None
+        if not self._turns:
+            return None
+        lanes = self._turns[max(self._turns)]
+        lane = lanes[0]
+        taken = lane.take(lane.place.pace.quota(self.size, self._workers))
+        self.size -= len(taken.chunk.data)
+        lane.out += 1
+        if len(lanes) > 1:
+            lanes.rotate(-1)
+        self._offer_all_of(lane)
+        return taken
+
+    def put_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
+        """Return the rest of what was taken, in front; before what is done of it is finished."""
+        self.size += len(rest.data)
+        taken.lane.put_back(taken, done, rest)
+        self._offer(taken.lane)
+
+    def finish(self, taken: Waiting, done: int) -> None:
+        """Let go on what waited for this, `done` messages of which have been performed and reported."""
+        lane = taken.lane
+        lane.out -= 1
+        lane.finish(taken, done)
+        self._offer_all_of(lane)
+
+    def hurry(self) -> None:
+        """The engine has nothing to do, and what waits waits on."""
+        for lane in list(self._lanes.values()):
+            lane.hurry()
+            self._offer(lane)
 
     def first_place(self) -> OperationPlace | None:
         """Return whose messages `take` would find; None if nothing is ready."""
-        for level in sorted(self._levels, reverse=True):
-            for entry in self._levels[level]:
-                return (entry if isinstance(entry, Waiting) else self._keyed[entry.key][0]).place
-        return None
+        return self._turns[max(self._turns)][0].place if self._turns else None
 
-    def release(self, key: Hashable) -> bool:
-        """Let what waits under a key go on, its predecessor having been reported; say whether there is any."""
-        waiting = self._keyed.get(key)
-        if not waiting:
-            self._keyed.pop(key, None)
-            self._turns.discard(key)
-            return False
-        self._level(waiting[0].chunk.priority).append(KeyTurn(key, waiting[0].chunk.priority))
-        return True
+    def __iter__(self) -> Iterator[tuple[OperationPlace, Chunk]]:
+        for lane in self._lanes.values():
+            for chunk in lane:
+                yield lane.place, chunk
 
-    def __iter__(self) -> Iterator[Waiting]:
-        for queue in self._levels.values():
-            yield from (entry for entry in queue if isinstance(entry, Waiting))
-        for keyed in self._keyed.values():
-            yield from keyed
+    def _offer_all_of(self, lane: Lane) -> None:
+        if type(lane) is KeyedLane:
+            for each in lane.keys.lanes[:]:
+                self._offer(each)
+        else:
+            self._offer(lane)
 
-    def _level(self, priority: int) -> deque[Waiting | KeyTurn]:
-        level = self._levels.get(priority)
-        if level is None:
-            level = self._levels[priority] = deque()
-        return level
-
-
-class Reorder:
-    """Restores the order of arrival: outcomes wait here for their predecessors.
-
-    Called on: the engine's thread.
-    """
-
-    def __init__(self) -> None:
-        self.handed = 0  # messages handed over so far; the next one's number
-        self._next = 0
-        self._early: dict[int, tuple[int, Callable[[], None]]] = {}
-
-    def add(self, sequence: int, messages: int, settle: Callable[[], None]) -> None:
-        """Take in what became of `messages` from number `sequence` on; settle all whose turn has come."""
-        self._early[sequence] = (messages, settle)
-        while self._next in self._early:
-            messages, settle = self._early.pop(self._next)
-            self._next += messages
-            settle()
-
-
-def alike(chunk: Chunk) -> tuple[int, bool]:
-    """Count the first messages whose runs have all ended, or all not; say which. A run may end meanwhile: each is looked at once."""
-    ended = chunk.context_at(0).scope.run.ended
-    context = chunk.context
-    if type(context) is not list:
-        return len(chunk.data), ended
-    for index in range(1, len(context)):
-        if context[index].scope.run.ended is not ended:
-            return index, ended
-    return len(context), ended
+    def _offer(self, lane: Lane) -> None:
+        """Give a lane its turn or take it away; forget one that is worked off."""
+        ready = lane.ready
+        if ready is not lane.queued:
+            lane.queued = ready
+            if ready:
+                self._turns.setdefault(lane.priority, deque()).append(lane)
+                return
+            lanes = self._turns[lane.priority]
+            lanes.remove(lane)
+            if not lanes:
+                del self._turns[lane.priority]
+        if not (ready or lane.out) and lane.empty:
+            self._lanes.pop((lane.place, lane.priority), None)
+            if type(lane) is KeyedLane:
+                lane.keys.lanes.remove(lane)
+                if not lane.keys.lanes:
+                    self._keys.pop(lane.place, None)

@@ -12,7 +12,7 @@ from flowrt.ports import Port, Stream, port_of
 
 if TYPE_CHECKING:
     from flowrt.contract import Executor
-    from flowrt.handover import Pace, Reorder
+    from flowrt.handover import Pace
     from flowrt.meters import Meter
     from flowrt.routes import Handler, Route
     from flowrt.scopes import Window
@@ -43,10 +43,10 @@ class OperationPlace:
         "meter",
         "name",
         "operation",
+        "ordered",
         "outs",
         "pace",
         "pulls",
-        "reorder",
         "state",
         "window",
     )
@@ -77,7 +77,7 @@ class OperationPlace:
         self.pace: Pace
         self.pulls: Pace
         self.meter: Meter
-        self.reorder: Reorder | None = None
+        self.ordered = False  # what its workers bring goes on in the order of its inputs
         self.memo: Any = None  # what its operation's executor or outcome remembers of the last message
 
     def port(self, name: str) -> Port:

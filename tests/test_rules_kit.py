@@ -29,8 +29,8 @@ from flowrt.contract import Task
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.threads import ThreadPool
-from flowrt.handover import Waiting
 from flowrt.inbox import Seams
+from flowrt.lanes import NO_KEYS, KeyedLane, Waiting
 from flowrt.messages import Chunk
 from flowrt.subscribers import Subscribers
 from flowrt.testing import SimulatedExecutor, simulated, simulation
@@ -104,13 +104,14 @@ class Lazy(ThreadPool):
 class Mixing(ThreadPool):
     """Lets a key go while one of its calls is under way."""
 
-    def _perform(self, waiting: Waiting, number: int) -> None:
-        if waiting.key is not None:
-            with self._lock:
-                self._backlog.release(waiting.key)
+    def _perform(self, taken: Waiting, number: int) -> int:
+        with self._lock:
+            if isinstance(taken.lane, KeyedLane):
+                taken.lane._release(taken.keys[1])
+                taken.keys = NO_KEYS
+                self._backlog._offer(taken.lane)
             self._wake()
-            waiting.key = None
-        super()._perform(waiting, number)
+        return super()._perform(taken, number)
 
 
 class Losing(ThreadPool):
@@ -118,10 +119,9 @@ class Losing(ThreadPool):
 
     taken = 0
 
-    def _perform(self, waiting: Waiting, number: int) -> None:
+    def _perform(self, taken: Waiting, number: int) -> int:
         self.taken += 1
-        if self.taken != 3:
-            super()._perform(waiting, number)
+        return super()._perform(taken, number) if self.taken != 3 else len(taken.chunk.data)
 
 
 class Silent(ThreadPool):
@@ -225,30 +225,33 @@ class Meddling(ThreadPool):
 class Raising(ThreadPool):
     """Raises in its worker, once what it performed has been reported."""
 
-    def _perform(self, waiting: Waiting, number: int) -> None:
-        super()._perform(waiting, number)
+    def _perform(self, taken: Waiting, number: int) -> int:
+        super()._perform(taken, number)
         raise RuntimeError
 
 
 class Leaking(ThreadPool):
     """Raises in a thread that nobody watches."""
 
-    def _perform(self, waiting: Waiting, number: int) -> None:
+    def _perform(self, taken: Waiting, number: int) -> int:
         thread = threading.Thread(target=[].pop)
         thread.start()
         thread.join()
-        super()._perform(waiting, number)
+        return super()._perform(taken, number)
 
 
 class Recursing(ThreadPool):
     """Takes the next piece of work before it returns from the last."""
 
-    def _perform(self, waiting: Waiting, number: int) -> None:
-        super()._perform(waiting, number)
+    def _perform(self, taken: Waiting, number: int) -> int:
+        done = super()._perform(taken, number)
         with self._lock:
             following = self._backlog.take()
         if following is not None:
-            self._perform(following, number)
+            following_done = self._perform(following, number)
+            with self._lock:
+                self._backlog.finish(following, following_done)
+        return done
 
 
 class Blocking(ThreadPool):
@@ -262,9 +265,10 @@ class Blocking(ThreadPool):
         super().submit(place, chunk)
         self._done.acquire(timeout=20 * PATIENCE)
 
-    def _perform(self, waiting: Waiting, number: int) -> None:
-        super()._perform(waiting, number)
+    def _perform(self, taken: Waiting, number: int) -> int:
+        done = super()._perform(taken, number)
         self._done.release()
+        return done
 
 
 class Forgetful(ThreadPool):
@@ -280,9 +284,9 @@ class Forgetful(ThreadPool):
 class Unstoppable(ThreadPool):
     """Goes on with what has been given up."""
 
-    def _perform(self, waiting: Waiting, number: int) -> None:
-        waiting.ended = False
-        super()._perform(waiting, number)
+    def _perform(self, taken: Waiting, number: int) -> int:
+        taken.ended = False
+        return super()._perform(taken, number)
 
 
 class Late(ThreadPool):

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from attrs import Factory, define
 
-from flowrt import bodies, contract, engine, handover, inbox, messages, runs
+from flowrt import bodies, contract, engine, handover, inbox, lanes, messages, runs
 from flowrt.bodies import ActionBody, Failure, FunctionBody, Group
 from flowrt.contract import PullTask, Task
 from flowrt.engine import Engine
 from flowrt.executors import tasks, threads
 from flowrt.executors.threads import ThreadPool
-from flowrt.handover import Backlog, Pace, Waiting
+from flowrt.handover import Backlog, Pace
 from flowrt.inbox import Inbox, Wakers
+from flowrt.lanes import Waiting
 from flowrt.ledger import Books
 from flowrt.messages import Chunk, Context, Trunk
 from flowrt.ports import Port
@@ -28,7 +29,7 @@ from tests.scheduled_flows import each_of
 from tests.scheduler import DeadlockError, Program, Scheduler
 from tests.schedules import explore, interrupt_everywhere, run_once
 
-MODULES = (bodies, contract, engine, handover, inbox, runs, tasks, threads)
+MODULES = (bodies, contract, engine, handover, inbox, lanes, runs, tasks, threads)
 WATCHED = [__file__, *(module.__file__ for module in MODULES)]
 
 HANDLER = Handler(Port.parse("operation"), None)
@@ -111,12 +112,11 @@ def posted_by_two(scheduler: Scheduler) -> None:
 def taken_while_a_run_ends(scheduler: Scheduler) -> None:
     """What is not begun belongs to runs that have ended, whenever that was."""
     ending, going = new_run(), new_run()
-    pace = Pace()
-    pace.took(100, 0.0)
-    place: Any = SimpleNamespace(pace=pace)
+    place: Any = Place(None)
+    place.pace.took(100, 0.0)
     contexts = [Context(run) for run in (ending, ending, going, ending)]
     backlog = Backlog(1)
-    backlog.put(Waiting(place, chunk_of([1, 2, 3, 4], contexts), 0))
+    backlog.put(place, chunk_of([1, 2, 3, 4], contexts))
     taken: list[Waiting] = []
 
     def end() -> None:
@@ -153,7 +153,7 @@ class Place:
     declaration: Any
     name: str = "operation"
     pace: Pace = Factory(Pace)
-    reorder: None = None
+    ordered: bool = False
 
 
 class Bench:
@@ -165,6 +165,7 @@ class Bench:
         self.inbox = Inbox(scheduler.seams())
         self.crashes: list[BaseException] = []
         self.reported: list[Any] = []
+        self.returned = 0
         self.pulled: list[Any] = []
         self.pool = ThreadPool(
             "pool",
@@ -176,7 +177,7 @@ class Bench:
         )
         by_key = mode.get("by_key")
         declaration = SimpleNamespace(body=FunctionBody(function), mode=SimpleNamespace(by_key=by_key))
-        self.place: Any = Place(declaration)
+        self.place: Any = Place(declaration, ordered=bool(mode.get("ordered")))
 
     def submit(self, *data: Any) -> None:
         self.pool.submit(self.place, chunk_of(list(data)))
@@ -191,14 +192,19 @@ class Bench:
         raise AssertionError("a pool keeps what it has not begun")
 
     def report(self, task: Task, *, final: bool = True) -> None:
-        self.reported += task.data[: len(task.results)]
+        self.returned += len(task.results)
+        done = task.data[: len(task.results)]
+        if task.reorder is None:
+            self.reported += done
+        else:
+            task.reorder.add(task.sequence, len(done), lambda: self.reported.extend(done))
 
     def report_pull(self, pull: PullTask, *, final: bool = True) -> None:
         self.pulled += pull.results
 
     def work(self, messages: int, *, take_back: bool = False) -> None:
         """Be the engine until so many messages were reported."""
-        while len(self.reported) + len(self.pulled) < messages:
+        while self.returned + len(self.pulled) < messages:
             if take_back:
                 for task in self.pool.in_work():
                     task.ask_to_stop()
@@ -271,6 +277,48 @@ def three_workers_asked_to_stop(scheduler: Scheduler) -> None:
 
 def two_workers_by_key(scheduler: Scheduler) -> None:
     pooled(scheduler, 2, take_back=True, by_key=lambda number: number % 2)
+
+
+def ordered_within_a_window(scheduler: Scheduler) -> None:
+    """Two operations in one pool, one of them ordered: no farther ahead than the window, and nobody sleeps while there is something to take."""
+    window = 2
+    begun: list[int] = []
+    unfinished = set(range(6))
+
+    def work(number: int) -> int:
+        begun.append(number)
+        assert number - min(unfinished) < window
+        unfinished.discard(number)
+        return number
+
+    bench = Bench(scheduler, work, 2, ordered=True)
+    bench.place.pace = WindowOf(window)
+    other: Any = Place(
+        SimpleNamespace(body=FunctionBody(lambda number: number), mode=SimpleNamespace(by_key=None))
+    )
+    bench.submit(0, 1, 2)
+    bench.pool.submit(other, chunk_of([10, 11]))
+    bench.submit(3, 4, 5)
+    bench.work(8, take_back=True)
+    bench.close()
+    assert sorted(begun) == list(range(6))
+    others = [number for number in bench.reported if number >= 10]
+    assert sorted(others) == [10, 11]
+    assert [number for number in bench.reported if number < 10] == list(range(6))
+
+
+class WindowOf(Pace):
+    """Has workers take two messages at a time, within a window."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window = window
+
+    def ahead(self, workers: int) -> int:
+        return self.window
+
+    def quota(self, backlog: int, workers: int = 1) -> int:
+        return 2
 
 
 def pulls_and_calls(scheduler: Scheduler) -> None:
@@ -362,7 +410,7 @@ def read_by_several(scheduler: Scheduler) -> None:
 SMALL: dict[Program, list[ModuleType]] = {
     waited_for: [inbox],
     posted_by_two: [inbox],
-    taken_while_a_run_ends: [handover, messages],
+    taken_while_a_run_ends: [handover, lanes, messages],
     looked_at_while_it_fails: [bodies],
     called_back_after_the_end: [bodies, engine],
     read_by_several: [runs],
@@ -373,6 +421,7 @@ LARGER = (
     two_workers,
     three_workers_asked_to_stop,
     two_workers_by_key,
+    ordered_within_a_window,
     pulls_and_calls,
     stopped_from_outside,
 )

@@ -15,10 +15,11 @@ from flowrt.bodies import ActionBody, Failure, FunctionBody, GeneratorBody, Grou
 from flowrt.contract import Task
 from flowrt.driver import GIVE_WAY, Driver
 from flowrt.executors.tasks import perform
-from flowrt.handover import Backlog, Pace, Waiting
+from flowrt.handover import Backlog, Pace
 from flowrt.inbox import Seams
 from flowrt.messages import Chunk, Context
 from flowrt.operations import Emitter
+from flowrt.places import OperationPlace
 from flowrt.scopes import RunBooks
 from flowrt.testing import FakeClock
 from tests.flows import SCHEDULES, SECONDS, Gate, arrived, double, wire
@@ -72,12 +73,14 @@ def test_what_ends_a_pull_is_never_among_its_items() -> None:
 
 def test_a_group_taken_before_one_of_its_runs_ended_is_performed() -> None:
     ended, going = RunBooks(None), RunBooks(None)
-    place: Any = SimpleNamespace(declaration=SimpleNamespace(body=FunctionBody(double)), pace=Pace())
+    place: Any = OperationPlace.__new__(OperationPlace)
+    place.declaration, place.pace = SimpleNamespace(body=FunctionBody(double)), Pace()
+    place.ordered = False
     place.pace.took(100, 0.0)
     trail: Any = None
     chunk = Chunk(place, [10, 21], [Context(ended), Context(going)], [0, 0], trail)
     backlog = Backlog(1)
-    backlog.put(Waiting(place, chunk, 0))
+    backlog.put(place, chunk)
     waiting = backlog.take()
     assert waiting is not None
     ended.ended = True

@@ -86,6 +86,9 @@ class InlineExecutor:
     def thread_idents(self) -> list[int]:
         return []
 
+    def hurry(self) -> None:
+        """Nothing waits here."""
+
     def stop(self) -> None:
         """Nothing runs here by itself."""
 

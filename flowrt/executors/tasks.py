@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.bodies import Failure, OperationBody
 from flowrt.contract import Task
-from flowrt.handover import Waiting
+from flowrt.lanes import NO_KEYS, Keyed, Waiting, picked
 from flowrt.messages import Chunk, message_of
 
 if TYPE_CHECKING:
@@ -15,45 +15,61 @@ if TYPE_CHECKING:
     from flowrt.places import OperationPlace
 
 
-def waiting_of(place: OperationPlace, chunk: Chunk, reports: Reports) -> list[Waiting]:
-    """Make a chunk ready for a backlog: numbered where the order is to be restored, split by key where one is asked for."""
+def with_keys(place: OperationPlace, chunk: Chunk, reports: Reports) -> tuple[Chunk, Keyed]:
+    """Return what of a chunk can be put into a backlog: where a key is asked for, with the keys, and without what has none."""
     by_key = place.declaration.mode.by_key
     if by_key is None:
-        sequence = 0
-        if place.reorder is not None:
-            sequence = place.reorder.handed
-            place.reorder.handed += len(chunk.data)
-        return [Waiting(place, chunk, sequence)]
+        return chunk, NO_KEYS
     if not callable(by_key):
-        return [Waiting(place, chunk, 0, (place, chunk.handler.in_port.casefold()))]
-    return _by_key(place, chunk, by_key, reports)
+        port = chunk.handler.in_port.casefold()
+        return chunk, ([port] * len(chunk.data), {port: None})
+    keys: list[Hashable] = []
+    refused: dict[int, BaseException] = {}
+    while len(keys) < len(chunk.data):
+        _add_keys(chunk.data, by_key, keys, refused)
+    try:
+        distinct = dict.fromkeys(keys)
+    except BaseException:  # at least one cannot be hashed
+        _refuse_unhashable(keys, refused)
+    else:
+        if not refused:
+            return chunk, (keys, distinct)
+    for index, error in refused.items():
+        task = Task(place, picked(chunk, [index]))
+        task.results, task.failed = [Failure(error)], True
+        reports.report(task)
+    left = [index for index in range(len(keys)) if index not in refused]
+    keys = [keys[index] for index in left]
+    return picked(chunk, left), (keys, dict.fromkeys(keys))
 
 
-def _by_key(
-    place: OperationPlace, chunk: Chunk, by_key: Callable[[Any], Any], reports: Reports
-) -> list[Waiting]:
-    """Split a chunk by key; what has one key stays in order, which is all that is promised."""
-    found: dict[Hashable, list[int]] = {}
-    for index, item in enumerate(chunk.data):
+def _add_keys(
+    data: list[Any], by_key: Callable[[Any], Any], keys: list[Hashable], refused: dict[int, BaseException]
+) -> None:
+    """Go on with the keys of messages, up to the first that has none."""
+    append = keys.append
+    try:
+        for item in data[len(keys) :] if keys else data:
+            append(by_key(item))
+    except BaseException as error:
+        refused[len(keys)] = error
+        append(None)
+
+
+def _refuse_unhashable(keys: list[Hashable], refused: dict[int, BaseException]) -> None:
+    for index, key in enumerate(keys):
         try:
-            found.setdefault((place, by_key(item)), []).append(index)
-        except BaseException as error:  # of the function, or of a key that cannot be hashed
-            refused = Task(place, picked(chunk, [index]))
-            refused.results, refused.failed = [Failure(error)], True
-            reports.report(refused)
-    return [Waiting(place, picked(chunk, indexes), 0, key) for key, indexes in found.items()]
+            hash(key)
+        except BaseException as error:
+            refused[index] = error
 
 
-def picked(chunk: Chunk, indexes: list[int]) -> Chunk:
-    """Make a chunk of some messages of a chunk."""
-    context = chunk.context
-    return Chunk(
-        chunk.handler,
-        [chunk.data[index] for index in indexes],
-        [context[index] for index in indexes] if type(context) is list else context,
-        [chunk.positions[index] for index in indexes],
-        chunk.trail,
-    )
+def task_of(taken: Waiting, reports: Reports) -> Task:
+    """Make what is performed of what was taken from a backlog."""
+    lane = taken.lane
+    task = prepare(Task(lane.place, taken.chunk, reports.collect))
+    task.reorder, task.sequence = lane.reorder, taken.sequence
+    return task
 
 
 def prepare(task: Task) -> Task:
@@ -67,9 +83,9 @@ def prepare(task: Task) -> Task:
     return task
 
 
-def perform(task: Task, waiting: Waiting) -> None:
+def perform(task: Task, taken: Waiting) -> None:
     """Perform a task on a worker; inputs whose runs had ended when they were taken are not begun."""
-    if waiting.ended:
+    if taken.ended:
         task.results = [None] * len(task.data)
     else:
         task.place.declaration.body.perform(task)

@@ -16,8 +16,9 @@ from flowrt.contract import PullTask, Reports, Task
 from flowrt.errors import FlowError
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
-from flowrt.executors.tasks import perform, prepare, rest_of, waiting_of
-from flowrt.handover import Backlog, Waiting
+from flowrt.executors.tasks import perform, rest_of, task_of, with_keys
+from flowrt.handover import Backlog
+from flowrt.lanes import Waiting
 
 if TYPE_CHECKING:
     from flowrt.inbox import Seams, ThreadLike
@@ -63,24 +64,33 @@ class ThreadPool:
     # -- engine's side
 
     def submit(self, place: OperationPlace, chunk: Chunk) -> None:
-        for waiting in waiting_of(place, chunk, self._reports):
-            with self._lock:
-                self._backlog.put(waiting)
-        self._wake()
+        chunk, keys = with_keys(place, chunk, self._reports)
+        if not chunk.data:
+            return
+        with self._lock:
+            self._backlog.put(place, chunk, keys)
+            if self._backlog.ready:
+                self._wake()
 
     def pull(self, pull: PullTask) -> None:
         with self._lock:
             self._pulls.append(pull)
-        self._wake()
+            self._wake()
 
     def unreported(self) -> list[tuple[str, Chunk, int]]:
         with self._lock:
-            found = [(waiting.place.name, waiting.chunk, 0) for waiting in self._backlog]
+            found = [(place.name, chunk, 0) for place, chunk in self._backlog]
         tasks = [task for task in self.in_work() if isinstance(task, Task)]
         return found + [(task.place.name, task.chunk, task.reported) for task in tasks]
 
     def in_work(self) -> list[Task | PullTask]:
         return list(self._current.values())
+
+    def hurry(self) -> None:
+        with self._lock:
+            self._backlog.hurry()
+            if self._backlog.ready:
+                self._wake()
 
     def stop(self) -> None:
         self._stopping = True
@@ -110,31 +120,36 @@ class ThreadPool:
     # -- workers' side
 
     def _wake(self) -> None:
-        """Let one more worker look for work; each that finds some wakes the next while there is more."""
-        with self._lock:
-            if self._idle:
-                self._idle.pop().set()
-                return
-            if self._stopping or len(self._threads) >= self._workers:
-                return
-            number = len(self._threads) + 1
-            name = self._name if self._workers == 1 else f"{self._name}-{number}"
-            try:
-                self._threads.append(self._seams.spawn(lambda: self._work(number), name))
-            except FlowError as error:
-                if not self._threads:  # with one at least the work goes on, slower
-                    self._crash(error)
+        """Let one more worker look for work; each that finds some wakes the next while there is more. Holds the lock."""
+        if self._idle:
+            self._idle.pop().set()
+            return
+        if self._stopping or len(self._threads) >= self._workers:
+            return
+        number = len(self._threads) + 1
+        name = self._name if self._workers == 1 else f"{self._name}-{number}"
+        try:
+            self._threads.append(self._seams.spawn(lambda: self._work(number), name))
+        except FlowError as error:
+            if not self._threads:  # with one at least the work goes on, slower
+                self._crash(error)
 
-    def _take(self, event: threading.Event) -> Waiting | PullTask | None:
-        """Take work, or be known as idle: in one step, for a wake-up spent on a worker that has work already is lost."""
+    def _take(self, event: threading.Event, over: Waiting | None, done: int) -> Waiting | PullTask | None:
+        """Take work, what was taken before being over; or be known as idle.
+
+        All in one step: a wake-up spent on a worker that has work already is lost.
+        """
         with self._lock:
-            taken: Waiting | PullTask | None = self._pulls.popleft() if self._pulls else self._backlog.take()
-            more = bool(self._pulls or self._backlog.size)
-            if taken is None and not self._stopping:
-                event.clear()
-                self._idle.append(event)
-        if taken is not None and more and self._workers > 1:
-            self._wake()
+            backlog = self._backlog
+            if over is not None:
+                backlog.finish(over, done)
+            taken: Waiting | PullTask | None = self._pulls.popleft() if self._pulls else backlog.take()
+            if taken is None:
+                if not self._stopping:
+                    event.clear()
+                    self._idle.append(event)
+            elif self._workers > 1 and (backlog.ready or self._pulls):
+                self._wake()
         return taken
 
     def _work(self, number: int) -> None:
@@ -143,10 +158,12 @@ class ThreadPool:
         try:
             event = self._seams.event()
             self._events.append(event)
+            over, done = None, 0
             while True:
-                taken = self._take(event)
+                taken = self._take(event, over, done)
+                over = None
                 if isinstance(taken, Waiting):
-                    self._perform(taken, number)
+                    over, done = taken, self._perform(taken, number)
                 elif taken is not None:
                     self._perform_pull(taken, number)
                 elif self._stopping:
@@ -159,26 +176,23 @@ class ThreadPool:
         finally:
             self._idents.discard(ident)
 
-    def _perform(self, waiting: Waiting, number: int) -> None:
-        place, key = waiting.place, waiting.key
-        task = prepare(Task(place, waiting.chunk, self._reports.collect))
-        task.sequence, task.worker = waiting.sequence, number
-        task.started = self._clock.now()
+    def _perform(self, taken: Waiting, number: int) -> int:
+        """Perform what was taken and report it; say how many messages of it were performed. It is over only when that is known to the backlog."""
+        task = task_of(taken, self._reports)
+        task.worker, task.started = number, self._clock.now()
         self._current[number] = task
-        perform(task, waiting)
+        perform(task, taken)
         task.busy = self._clock.now() - task.started
         done = len(task.results)
-        place.pace.took(done, task.busy)
+        task.place.pace.took(done, task.busy)
         rest = rest_of(task)
         task.finished = True
         del self._current[number]
         if rest is not None:
             with self._lock:
-                self._backlog.put_back(Waiting(place, rest, waiting.sequence + done, key))
+                self._backlog.put_back(taken, done, rest)
         self._post(self._reports.report, task)
-        if key is not None:
-            with self._lock:
-                self._backlog.release(key)
+        return done
 
     def _perform_pull(self, pull: PullTask, number: int) -> None:
         started = self._clock.now()

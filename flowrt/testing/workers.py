@@ -11,8 +11,9 @@ from attrs import Factory, define
 
 from flowrt.bodies import END_OF_CALL, ActionBody, Failure, Group
 from flowrt.contract import PullTask, Reports, Task
-from flowrt.executors.tasks import prepare, rest_of, waiting_of
-from flowrt.handover import FASTEST, Backlog, Waiting
+from flowrt.executors.tasks import rest_of, task_of, with_keys
+from flowrt.handover import FASTEST, Backlog
+from flowrt.lanes import Waiting
 
 if TYPE_CHECKING:
     from flowrt.messages import Chunk
@@ -46,6 +47,7 @@ class Call:
     executor: SimulatedExecutor
     task: Task | PullTask
     due: float  # it does not go on before
+    taken: Waiting | None = None
     results: list[Any] = Factory(list)
     log: list[tuple[float, Entry]] = Factory(list)  # and when each was made
     shown: int = 0  # messages of the group of which everything has been seen
@@ -67,7 +69,7 @@ class Call:
     def emits_at(self) -> float | None:
         """When it has emitted something that can be seen before it ends; None if there is nothing."""
         task = self.task
-        if not self.log or not isinstance(task, Task) or task.place.reorder is not None:
+        if not self.log or not isinstance(task, Task) or task.reorder is not None:
             return None
         if type(task.place.declaration.body) is not ActionBody:
             return None
@@ -132,8 +134,9 @@ class SimulatedExecutor:
 
     def submit(self, place: OperationPlace, chunk: Chunk) -> None:
         place.pace.estimate, place.pace.allowed = FASTEST, self._simulation.group
-        for waiting in waiting_of(place, chunk, self._reports):
-            self._backlog.put(waiting)
+        chunk, keys = with_keys(place, chunk, self._reports)
+        if chunk.data:
+            self._backlog.put(place, chunk, keys)
 
     def pull(self, pull: PullTask) -> None:
         self._pulls.append(pull)
@@ -169,14 +172,14 @@ class SimulatedExecutor:
         call.due = self._simulation.clock.perform(pull.perform)
 
     def _start(self) -> None:
-        waiting = self._backlog.take()
-        if waiting is None:
+        taken = self._backlog.take()
+        if taken is None:
             raise AssertionError("unreachable: something was ready")
-        task = prepare(Task(waiting.place, waiting.chunk, self._reports.collect))
-        task.sequence, task.key = waiting.sequence, waiting.key
+        task = task_of(taken, self._reports)
         task.worker, task.started = 1 + self._taken % self._workers, self._simulation.clock.now()
         call = self._begin(task)
-        if waiting.ended:  # inputs whose runs had ended when they were taken are not begun
+        call.taken = taken
+        if taken.ended:  # inputs whose runs had ended when they were taken are not begun
             task.results += [None] * len(task.data)
             call.shown = len(task.data)
         else:
@@ -228,12 +231,13 @@ class SimulatedExecutor:
         if isinstance(task, PullTask):
             self._post(self._reports.report_pull, task)
             return
+        taken, done = call.taken, len(task.results)
+        assert taken is not None  # only a pull was not taken from the backlog
         rest = rest_of(task)
         if rest is not None:
-            self._backlog.put_back(Waiting(task.place, rest, task.sequence + len(task.results), task.key))
+            self._backlog.put_back(taken, done, rest)
         self._post(self._reports.report, task)
-        if task.key is not None:
-            self._backlog.release(task.key)
+        self._backlog.finish(taken, done)
 
     def now(self) -> float:
         return self._simulation.clock.now()
@@ -241,7 +245,7 @@ class SimulatedExecutor:
     # -- the contract
 
     def unreported(self) -> list[tuple[str, Chunk, int]]:
-        found = [(waiting.place.name, waiting.chunk, 0) for waiting in self._backlog]
+        found = [(place.name, chunk, 0) for place, chunk in self._backlog]
         tasks = [call.task for call in self._current if isinstance(call.task, Task)]
         return found + [(task.place.name, task.chunk, task.reported) for task in tasks]
 
@@ -251,6 +255,9 @@ class SimulatedExecutor:
 
     def thread_idents(self) -> list[int]:
         return []
+
+    def hurry(self) -> None:
+        self._backlog.hurry()
 
     def stop(self) -> None:
         if not self._stopped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,6 +35,12 @@ MODES: dict[str, Callable[[FlowOperationContainer], FlowOperationContainer]] = {
 def key_of(number: int) -> int:
     """Return the key of a number in keyed flows."""
     return number % KEYS
+
+
+def rest(data: Any) -> Any:
+    """Take long enough to be handed over alone."""
+    time.sleep(0.001)
+    return data
 
 
 def same(data: Any) -> Any:
@@ -317,7 +324,7 @@ def keeps_the_stack_flat(trials: Trials) -> None:
     """R14: neither many messages, nor a long way, nor process() inside a call makes the stack deep."""
     calls = Calls(WORKERS)
     with trials.new() as trial:
-        work = FlowOperationContainer().add_func("work", calls.of(same)).make_parallel(WORKERS, by_key=same)
+        work = FlowOperationContainer().add_func("work", calls.of(rest)).make_parallel(WORKERS, by_key=same)
         run = trial.run_flow(work, ".in -> work -> .out").process_many(".in", range(ROUNDS))
         _flat(trial, run, calls, "messages of different keys")
 
