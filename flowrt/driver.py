@@ -48,28 +48,30 @@ class Driver(Ending):
         self._owner_ident: int | None = None
         self._borrowers: set[int] = set()  # threads that are the engine for a while, or about to be
         self._thread: ThreadLike | None = None
+        self.begun = not own_thread  # there is an engine that makes calls
         self._look = FIRST_LOOK
         self._worked_since = 0.0
         self._lock = seams.lock()
 
     # -- posting
 
-    def start(self) -> None:
-        """Start the engine's thread, where it has one of its own."""
-        if self._own_thread and self._thread is None:
+    def start(self, undo: Callable[[], None] | None = None) -> None:
+        """Start the engine's thread, where it has one of its own; where there can be none, call `undo` before anybody else tries."""
+        if not self.begun:
             with self._lock:
-                if self._thread is None and not self.stopped:
-                    self._thread = self.seams.spawn(self._run, f"{self.name}/engine")
+                if not self.begun and not self.stopped:
+                    try:
+                        self._thread = self.seams.spawn(self._run, f"{self.name}/engine")
+                        self.begun = True
+                    except BaseException:
+                        if undo is not None:
+                            undo()
+                        raise
 
     @property
     def threaded(self) -> bool:
         """Whether the engine has a thread of its own."""
         return self._own_thread
-
-    @property
-    def started(self) -> bool:
-        """Whether there is an engine that can take calls."""
-        return not self._own_thread or self._thread is not None
 
     def _post_to_borrower(self, call: Callable[..., Any], *arguments: Any) -> None:
         self.inbox.post(call, *arguments)
@@ -94,6 +96,7 @@ class Driver(Ending):
     # -- the loop
 
     def _run(self) -> None:
+        self.begun = True  # who started this thread may see it last
         with self._owner:
             self._owner_ident = threading.get_ident()
             try:
@@ -231,7 +234,7 @@ class Driver(Ending):
     def finish_unstarted(self) -> None:
         """Any thread: where no input ever came there is no engine, and nothing to drain."""
         with self._lock:
-            unstarted = not self.started and not self.stopped
+            unstarted = not self.begun and not self.stopped
             if unstarted:
                 self.stopped = True
         if unstarted:

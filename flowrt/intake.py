@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, FlowTimeoutError
 from flowrt.messages import CHUNK_SIZE
@@ -59,6 +59,8 @@ class Intake:
         driver.post(self._taking, run, port, data, correlation_id, priority)
         ident = get_ident()
         self._posted[ident] = self._posted.get(ident, 0) + 1
+        if not driver.begun:
+            self._begin(run)
         if driver.stopped and run.books is None:
             raise driver.stopped_error()
 
@@ -73,23 +75,44 @@ class Intake:
     ) -> None:
         """Post the inputs of a run, as there is room; return when the last is posted."""
         carried = port, correlation_id, priority
-        items = iter(iterable)
+        size = min(BATCH, self._capacity)
+        # What need not be waited for, item by item. Of these types only: what is derived from them may iterate in its own way.
+        sequence = cast("Sequence[Any]", iterable) if type(iterable) in (list, tuple, range) else None
+        batches = (
+            batches_of(iter(iterable), size, self._driver.seams.clock)
+            if sequence is None
+            else (list(sequence[at : at + size]) for at in range(0, len(sequence), size))
+        )
         self._driver.post(self._open, run)
         first = 0
         try:
-            for batch in batches_of(items, min(BATCH, self._capacity), self._driver.seams.clock):
+            for batch in batches:
                 while batch:
                     room = self._room(timeout)
                     self._driver.post(self._feed, run, *carried, batch[:room], first)
                     self._count(len(batch[:room]))
                     first += len(batch[:room])
                     batch = batch[room:]  # noqa: PLW2901 - the rest waits for more room
+                    if sequence is None or first < len(sequence):
+                        self._begin(run)
                     if self._driver.stopped or self._driver.closing:
                         raise self._driver.stopped_error()
                     if run.done:  # it was cancelled, or failed past a bound: whoever waits for it is told
                         return
         finally:
             self._post_end(run)
+            self._begin(run)
+
+    def _begin(self, run: Run) -> None:
+        """Start the engine, now that it finds something to do: to wait for it would cost two switches between threads more."""
+
+        def undo() -> None:
+            self._driver.inbox.take_back(run)
+            self._posted.pop(
+                get_ident(), None
+            )  # of this thread there is nothing else: there has been no engine
+
+        self._driver.start(undo)
 
     def _post_end(self, run: Run) -> None:
         try:
@@ -126,6 +149,7 @@ class Intake:
             return BATCH
         room = self._capacity - load
         if room <= 0:
+            driver.start()
             if not driver.wait_until(self._half_empty, timeout, driver.room):
                 if driver.stopped or driver.closing:
                     raise driver.stopped_error()

@@ -145,7 +145,7 @@ class FlowRuntime:
         return self
 
     def _build(self) -> None:
-        """Swap a changed flow in, whole or not at all; and start."""
+        """Swap a changed flow in, whole or not at all. The engine starts with the first input, or when it is waited for."""
         if self._driver.closing or self._driver.stopped:
             self._driver.raise_fatal()
             raise self._driver.stopped_error()
@@ -154,7 +154,6 @@ class FlowRuntime:
                 if self._changed:
                     self._compile()
         if not self._started:
-            self._driver.start()
             self._started = True
             drain_at_exit(self)
 
@@ -290,6 +289,7 @@ class FlowRuntime:
     def _start_if_open(self) -> None:
         if not (self._driver.closing or self._driver.stopped or self._driver.inside()):
             self._build()
+            self._driver.start()
 
     # -- subscribers
 

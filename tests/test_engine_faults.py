@@ -362,6 +362,26 @@ def seams_without(*refused: int) -> tuple[Seams, list[str]]:
     return Seams(spawn=spawn), asked
 
 
+@pytest.mark.parametrize("send", ["process", "process_many", "process_many, from an iterator"])
+def test_what_was_sent_to_an_engine_that_could_not_be_started_is_taken_back(send: str) -> None:
+    seams, asked = seams_without(1, 2)
+    with FlowRuntime(name="flow", seams=seams, capacity=3) as runtime:
+        runtime.add_stream(".in", ".out")
+
+        with pytest.raises(FlowError, match=r'^thread "flow/engine" cannot be started$'):
+            if send == "process":
+                runtime.process(".in", 0)
+            else:
+                runtime.process_many(".in", iter([0, 0]) if "iterator" in send else [0, 0])
+        if asked == ["flow/engine"]:
+            with pytest.raises(FlowError, match=r'^thread "flow/engine" cannot be started$'):
+                runtime.wait_idle(timeout=SECONDS)
+        runtime.process_many(".in", [1, 2, 3, 4])
+        runtime.wait_idle(timeout=SECONDS)
+
+        assert [message.data for message in runtime.results()] == [1, 2, 3, 4]
+
+
 def test_an_engine_that_cannot_be_started_is_told_to_who_needs_it() -> None:
     seams, asked = seams_without(1)
     runtime = runtime_of("breadth_first", work("sync"), name="flow", seams=seams)

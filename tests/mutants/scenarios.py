@@ -151,9 +151,11 @@ def a_chain_in_order(seed: int) -> None:
     operations = FlowOperationContainer().add_func("first", first).make_async()
     operations.add_func("second", second).make_parallel(3, ordered=True)
     operations.add_func("third", third).make_async()
-    numbers = list(range(12))
+    numbers = list(
+        range(12)
+    )  # sent by an iterator: of a list there would be one chunk, and less that can go wrong
     with opened(seed, operations, ".in -> first -> second -> third -> .out") as bench:
-        bench.later("send", lambda: bench.runs.append(bench.runtime.process_many(".in", numbers)))
+        bench.later("send", lambda: bench.runs.append(bench.runtime.process_many(".in", iter(numbers))))
         bench.send(12, 13)
     assert bench.values == list(range(14))
     assert first.made == third.made == list(range(14))
@@ -166,7 +168,7 @@ def one_key_at_a_time(seed: int) -> None:
     operations = FlowOperationContainer().add_func("work", work)
     operations.make_parallel(3, by_key=lambda number: number // 3 % 2)  # three of one key in a row
     with opened(seed, operations, ".in -> work -> .out") as bench:
-        bench.later("send", lambda: bench.runs.append(bench.runtime.process_many(".in", range(9))))
+        bench.later("send", lambda: bench.runs.append(bench.runtime.process_many(".in", iter(range(9)))))
         bench.send(9, 10, 11)
     for key in (0, 1):
         expected = [number for number in range(12) if number // 3 % 2 == key]
@@ -179,7 +181,7 @@ def failures_in_order(seed: int) -> None:
     operations = FlowOperationContainer().add_func("work", refuse_threes)
     operations.make_parallel(2, ordered=True).add_func("last", same).make_async()
     with opened(seed, operations, ".in -> work -> last -> .out") as bench:
-        bench.later("send", lambda: bench.runs.append(bench.runtime.process_many(".in", range(10))))
+        bench.later("send", lambda: bench.runs.append(bench.runtime.process_many(".in", iter(range(10)))))
     assert bench.values == [number for number in range(10) if number % 3]
     check_told(bench, [0, 3, 6, 9])
 
@@ -205,7 +207,7 @@ def failures_each_once(seed: int) -> None:
     operations = FlowOperationContainer().add_func("work", refuse_threes).make_async()
     operations.add_func("more", same).make_parallel(2)
     with opened(seed, operations, ".in -> work -> more -> .out") as bench:
-        bench.later("send", lambda: bench.runs.append(bench.runtime.process_many(".in", range(8))))
+        bench.later("send", lambda: bench.runs.append(bench.runtime.process_many(".in", iter(range(8)))))
         bench.send(8, 9)
     assert sorted(bench.values) == [1, 2, 4, 5, 7, 8]
     check_told(bench, [0, 3, 6, 9])

@@ -99,7 +99,7 @@ def keys_on_threads(scheduler: Scheduler) -> None:
     operations = FlowOperationContainer().add_func("work", same)
     operations.make_parallel(2, by_key=lambda _number: "one")
     with opened(scheduler, operations) as runtime:
-        run = runtime.process_many(".in", range(4))
+        run = runtime.process_many(".in", iter(range(4)))
         assert run.values() == [0, 1, 2, 3]
 
 
@@ -114,7 +114,7 @@ def long_calls_that_emit(scheduler: Scheduler) -> None:
 
     operations = FlowOperationContainer().add_action("work", work).make_async()
     with opened(scheduler, operations) as runtime:
-        run = runtime.process_many(".in", [1, 2])
+        run = runtime.process_many(".in", iter([1, 2]))
         assert run.values() == [10, 11, 12, 20, 21, 22]
         assert run.ledger.balanced
 
@@ -130,7 +130,7 @@ def emitted_by_other_threads(scheduler: Scheduler) -> None:
 
     operations = FlowOperationContainer().add_action("work", work).make_async()
     with opened(scheduler, operations) as runtime:
-        runtime.process_many(".in", [1, 2]).wait()
+        runtime.process_many(".in", iter([1, 2])).wait()
         for emitter in emitters:
             emitter.join()
         assert sorted(message.data for message in runtime.results()) == [1, 2, 11, 12]
@@ -146,7 +146,7 @@ def two_readers_of_a_run(scheduler: Scheduler) -> None:
 
     operations = FlowOperationContainer().add_func("work", same).make_async()
     with opened(scheduler, operations) as runtime:
-        run = runtime.process_many(".in", range(4))
+        run = runtime.process_many(".in", iter(range(4)))
         scheduler.together(read, read)
     assert sorted(found) == [0, 1, 2, 3]
 
@@ -165,7 +165,7 @@ def long_calls_that_fail(scheduler: Scheduler) -> None:
     told: list[OperationError] = []
     with opened(scheduler, operations) as runtime:
         runtime.on_exception(told.append)
-        run = runtime.process_many(".in", range(6))
+        run = runtime.process_many(".in", iter(range(6)))
         assert run.values() == [0, 2, 4]
         assert [error.__cause__.args[0] for error in told if error.__cause__] == [1, 3, 5]
 
@@ -177,7 +177,7 @@ def closed_while_inputs_come(scheduler: Scheduler) -> None:
 
     def send() -> None:
         with contextlib.suppress(FlowStoppedError):
-            started.append(runtime.process_many(".in", range(4)))
+            started.append(runtime.process_many(".in", iter(range(4))))
 
     operations = FlowOperationContainer().add_func("work", same).make_async()
     with opened(scheduler, operations) as runtime:
