@@ -367,7 +367,7 @@ class Driver(Ending):
         if self._thread is not None and self._thread.ident != threading.get_ident():
             self._thread.join(max(deadline - clock.now(), 0.0))
             if self._thread.is_alive():
-                place = self.engine.in_work
+                place = self.engine.in_work or self.engine.fusion.in_work
                 doing = f'operation "{place.name}" on ' if place is not None else ""
                 left.append(f'{doing}thread "{self._thread.name}"')
         for executor in self.executors.all():

@@ -23,14 +23,14 @@ from flowrt.batches import Batches
 from flowrt.contract import Executor, PullTask, Task
 from flowrt.errors import FlowError, FlowOverloadError, release_frames
 from flowrt.failures import Failures, stalled_error
-from flowrt.fusion import Chain, Fusion
+from flowrt.fusion import Fusion
+from flowrt.fusion import Host as FusionHost
 from flowrt.handover import QUANTUM, Pace
 from flowrt.ledger import Books
 from flowrt.messages import Chunk, Context
 from flowrt.meters import Meter
 from flowrt.outcomes import Outcomes
 from flowrt.routes import Routes
-from flowrt.schedules import DepthFirst
 from flowrt.sources import Sources
 from flowrt.taps import Taps
 from flowrt.traffic import Traffic
@@ -63,7 +63,7 @@ Input = tuple[RunHandle, "Port", Any, object, int]
 """The one input of a run: where it enters, its data, correlation id and priority."""
 
 
-class Host(Protocol):
+class Host(FusionHost, Protocol):
     """What the engine needs of the runtime around it. All is called on the engine's thread."""
 
     def new_handle(self) -> RunHandle:
@@ -72,10 +72,6 @@ class Host(Protocol):
 
     def deliver(self, chunk: Chunk) -> None:
         """Take results."""
-        ...
-
-    def delivers_singly(self) -> bool:
-        """Say whether somebody takes each result as it comes."""
         ...
 
     def executor_for(self, place: OperationPlace) -> Executor:
@@ -135,8 +131,8 @@ class Engine:
         self.taps = Taps(self.traffic, self.failures)
         self.over = False  # reports only close what is to be closed
         self._ordered = False
-        self.fusion = Fusion(self.traffic, self.failures, self.batches, clock)
-        self.in_work: OperationPlace | Chain | None = None
+        self.fusion = Fusion(self.traffic, self.failures, self.batches, clock, host)
+        self.in_work: OperationPlace | None = None
 
     # -- places
 
@@ -249,7 +245,8 @@ class Engine:
         self.traffic.in_turn = True
         if chunk is None:
             quiet = not self.under_way and not self.sources.pulls_under_way
-            worked = bool(self.sources.count) and self.sources.advance(nothing_under_way=quiet)
+            straight = None if self.taps or self.delay else self.fusion.pull
+            worked = bool(self.sources.count) and self.sources.advance(straight, nothing_under_way=quiet)
         else:
             self._step(chunk)
             worked = True
@@ -260,17 +257,18 @@ class Engine:
         return worked
 
     def _step(self, chunk: Chunk) -> None:
-        watched = bool(self.taps or self.delay)
-        if not watched and self._fused(chunk):
+        watched = self.taps or self.delay
+        run, place = chunk.context_at(0).scope.run, chunk.handler.place
+        if not watched and self.fusion.take(chunk):
+            self._check_live(run, chunk.handler.port.fullname)
             return
         limit = 1 if watched else self.schedule.step
-        if len(chunk.data) > limit and (watched or not self._at_once(chunk)):
+        if len(chunk.data) > limit and (watched or not self.fusion.at_once(chunk)):
             head = chunk.cut(limit)
             self.schedule.put_back(chunk)
             chunk = head
         if self.books.cut_short and not chunk.leave_out_ended():
             return
-        place = chunk.handler.place
         if place is None or place.executor is None:
             raise AssertionError(
                 "unreachable: results are delivered at once, and places in use have executors"
@@ -289,30 +287,6 @@ class Engine:
             place.executor.submit(place, chunk)
         self.in_work = None
         self._check_live(run, place.name)
-
-    def _at_once(self, chunk: Chunk) -> bool:
-        """Say whether a chunk may go whole under a schedule that takes messages singly: nothing comes of it before its last message."""
-        handler = chunk.handler
-        if type(self.schedule) is not DepthFirst or handler.place is None:
-            return False
-        return handler.place.handed_over or self.batches.only_keeps(handler, chunk.context, len(chunk.data))
-
-    def _fused(self, chunk: Chunk) -> bool:
-        """Take a chunk through a chain of functions, where the schedule allows it; say whether it was done."""
-        schedule, place = self.schedule, chunk.handler.place
-        if type(schedule) is not DepthFirst or place is None:
-            return False
-        chain = self.fusion.chain_of(place)
-        if chain is None:
-            return False
-        if self.books.cut_short and not chunk.leave_out_ended():
-            return True
-        run = chunk.context_at(0).scope.run
-        self.in_work = chain
-        done = self.fusion.take(chain, chunk, schedule, singly=self._host.delivers_singly())
-        self.in_work = None
-        self._check_live(run, chain.name)
-        return done
 
     def settle(self) -> None:
         """Close what can be closed."""

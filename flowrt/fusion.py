@@ -16,25 +16,32 @@ Else they go singly. Under a tap or a throttle nothing is fused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flowrt.batches import may_keep
 from flowrt.bodies import SLICE, FunctionBody
 from flowrt.handover import QUANTUM
-from flowrt.messages import Chunk, message_of
+from flowrt.messages import CHUNK_SIZE, Chunk, message_of
+from flowrt.meters import shared_meter
+from flowrt.schedules import DepthFirst
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from flowrt.batches import Batches
     from flowrt.clock import Clock
     from flowrt.failures import Failures
+    from flowrt.messages import Trail
     from flowrt.places import OperationPlace
     from flowrt.routes import Handler, Route, Routes
-    from flowrt.schedules import DepthFirst, StreamKey
-    from flowrt.traffic import Traffic
+    from flowrt.schedules import StreamKey
+    from flowrt.sources import Source
+    from flowrt.traffic import Contexts, Traffic
 
 LONGEST = 64  # calls in one function; a longer chain goes on with another
+LONGEST_SLICE = 4 * SLICE  # items between two looks at the clock, while they are quick
 FIRST_CALL = 3  # the line of the first call
 
 Fused = Callable[..., None]
@@ -47,9 +54,11 @@ class Chain:
         inner: the streams between the places, and the one to the keeper.
         ends: nothing follows but result ports.
         keeper: what follows instead, where it may be one that only keeps messages.
+        meter: what went through all of it; each of its places adds that to its own.
+        passed: a way that came, and how it goes on inside; most are the same as the last.
     """
 
-    __slots__ = ("call", "ends", "functions", "inner", "keeper", "places", "routes")
+    __slots__ = ("call", "ends", "functions", "inner", "keeper", "meter", "passed", "places", "routes")
 
     def __init__(
         self, places: tuple[OperationPlace, ...], routes: tuple[Route, ...], inner: tuple[StreamKey, ...]
@@ -66,93 +75,182 @@ class Chain:
             for each in places
         )
         self.call = _fused(len(places))
+        self.meter = shared_meter(tuple(place.meter for place in places))
+        self.passed: tuple[Trail, Trail] | None = None
 
     @property
     def name(self) -> str:
         """The names of its operations, for whoever asks what the engine is doing."""
         return " → ".join(place.name for place in self.places)
 
+    def trail(self, came: Trail) -> Trail:
+        """Return the way to the last place of one that came to the first."""
+        if self.passed is None or self.passed[0] is not came:
+            trail = came
+            for route in self.routes[:-1]:
+                trail = trail.step(route)
+            self.passed = came, trail
+        return self.passed[1]
+
+
+class Host(Protocol):
+    """What fusing needs of the runtime around the engine."""
+
+    def delivers_singly(self) -> bool:
+        """Say whether somebody takes each result as it comes."""
+        ...
+
+    def is_wanted(self) -> bool:
+        """Say whether somebody has called the engine meanwhile."""
+        ...
+
 
 class Fusion:
-    """Takes chunks through chains.
+    """Takes messages through chains, where nobody watches.
 
     Called on: the engine's thread.
+
+    Attributes:
+        in_work: the chain whose functions are being called.
     """
 
-    def __init__(self, traffic: Traffic, failures: Failures, batches: Batches, clock: Clock) -> None:
+    def __init__(
+        self, traffic: Traffic, failures: Failures, batches: Batches, clock: Clock, host: Host
+    ) -> None:
         self._traffic = traffic
         self._failures = failures
         self._batches = batches
         self._clock = clock
+        self._host = host
+        self._depth_first = traffic.schedule if type(traffic.schedule) is DepthFirst else None
+        self.in_work: Chain | None = None
 
-    def chain_of(self, place: OperationPlace) -> Chain | None:
-        """Return the chain that begins at a place; None if fusing gains nothing there."""
-        if not is_lean(place):
-            return None
-        if place.chain is None:
-            place.chain = _chain_from(place, self._traffic.routes)
-        chain: Chain = place.chain
-        return chain if chain.ends or chain.keeper is not None or len(chain.places) > 1 else None
+    # -- chunks
 
-    def take(self, chain: Chain, chunk: Chunk, schedule: DepthFirst, *, singly: bool) -> bool:
+    def at_once(self, chunk: Chunk) -> bool:
+        """Say whether a chunk may go whole to its place though messages are taken singly: nothing comes of it before the last."""
+        handler = chunk.handler
+        if self._depth_first is None or handler.place is None:
+            return False
+        return handler.place.handed_over or self._batches.only_keeps(handler, chunk.context, len(chunk.data))
+
+    def take(self, chunk: Chunk) -> bool:
         """Perform a chunk's messages, for about a millisecond or up to the first that fails; give the rest back.
 
-        Returns: whether it was done; not if something waits on a stream inside the chain, which goes first.
+        Returns: whether it was done. It is not breadth-first, and not if something waits on a stream inside the chain, which goes first.
         """
-        if schedule.waits_on(chunk.priority, chain.inner):
+        schedule, place = self._depth_first, chunk.handler.place
+        if schedule is None or place is None:
             return False
-        first, kept = chain.places[0], self._is_kept(chain, chunk)
-        quota = first.pace.quota(len(chunk.data)) if kept or (chain.ends and not singly) else 1
-        if quota < len(chunk.data):
-            head = chunk.cut(quota)
-            schedule.put_back(chunk)
-            chunk = head
-        results: list[Any] = []
-        started = self._clock.now()
-        raised = self._call(chain, chunk.data, results, started + QUANTUM)
-        busy = self._clock.now() - started
-        done = len(results)
-        first.pace.took(done + (raised is not None), busy)
-        self._count(chain, done, busy)
+        chain = self.chain_of(place)
+        if chain is None or schedule.waits_on(chunk.priority, chain.inner):
+            return False
+        if self._traffic.books.cut_short and not chunk.leave_out_ended():
+            return True
+        messages = len(chunk.data)
+        kept = self._only_kept(chain, chunk.context, messages)
+        if messages > 1:
+            at_once = kept or (chain.ends and not self._host.delivers_singly())
+            quota = place.pace.quota(messages) if at_once else 1
+            if quota < messages:
+                head = chunk.cut(quota)
+                schedule.put_back(chunk)
+                chunk = head
+        results, raised = self._call(chain, chunk.data, 0, len(chunk.data))
         head, failed = chunk, None
-        if done < len(chunk.data):
-            head = chunk.cut(done)
+        if len(results) < len(chunk.data):
+            head = chunk.cut(len(results))
             failed = chunk.cut(1) if raised is not None else None
             if chunk.data:
                 schedule.put_back(chunk)
-        self._pass_on(chain, head, results, kept=kept)
+        if results:
+            self._pass_on(chain, head, results, kept=kept)
         if failed is not None and raised is not None:
             self._fail(chain, failed, raised)
         return True
 
-    def _is_kept(self, chain: Chain, chunk: Chunk) -> bool:
-        """Say whether all that comes of a chunk will only be kept by what follows."""
+    # -- sources
+
+    def pull(self, source: Source, most: int) -> None:
+        """Let up to so many items of a list in memory go straight to where they are kept or leave, if their calls are known to be quick.
+
+        For about a millisecond, or until the engine is wanted: nothing waits while a source is pulled. They are never live together, so that
+        there is room for all. Breadth-first that is done only where one function makes the order the same.
+        """
+        route = self._traffic.routes.out(source.place, source.stream or "")
+        place = route.targets[0].place if len(route.targets) == 1 else None
+        chain = self.chain_of(place) if place is not None else None
+        if place is None or chain is None or (self._depth_first is None and len(chain.places) > 1):
+            return
+        items: Sequence[Any] = source.items  # type: ignore[assignment]
+        first = source.given
+        most = min(most, len(items) - first)
+        if place.pace.quota(most) < min(most, CHUNK_SIZE):
+            return
+        kept = self._only_kept(chain, source.context, most)
+        if not kept and (self._depth_first is None or not chain.ends or self._host.delivers_singly()):
+            return
+        results, raised = self._call(chain, items, first, first + most)
+        done = first + len(results)
+        source.given = done + (raised is not None)
+        self._traffic.books.born(source.scope, source.given - first, source.place.name)
+        handler, trail = route.targets[0], source.trail.step(route)
+        if results:
+            chunk = Chunk(handler, results, source.context, range(first, done), trail)
+            self._pass_on(chain, chunk, results, kept=kept)
+        if raised is not None:
+            failed = Chunk(handler, [None], source.context, range(done, done + 1), trail)
+            self._fail(chain, failed, raised)
+
+    # -- both
+
+    def chain_of(self, place: OperationPlace) -> Chain | None:
+        """Return the chain that begins at a place; None if fusing gains nothing there."""
+        if place.chain is None:
+            place.chain = (_chain_from(place, self._traffic.routes),)
+        chain: Chain | None = place.chain[0]
+        return chain
+
+    def _only_kept(self, chain: Chain, contexts: Contexts, messages: int) -> bool:
+        """Say whether all that comes of messages will only be kept by what follows."""
         keeper = chain.keeper
-        return keeper is not None and self._batches.only_keeps(keeper, chunk.context, len(chunk.data))
+        return keeper is not None and self._batches.only_keeps(keeper, contexts, messages)
 
-    def _call(self, chain: Chain, data: list[Any], results: list[Any], until: float) -> BaseException | None:
-        call, functions = chain.call, chain.functions
+    def _call(
+        self, chain: Chain, items: Sequence[Any], first: int, end: int
+    ) -> tuple[list[Any], BaseException | None]:
+        """Call the functions with items from `first` to `end`; return what came of them up to the first that failed, and why it did."""
+        call, functions, now = chain.call, chain.functions, self._clock.now
+        results: list[Any] = []
+        raised: BaseException | None = None
+        self.in_work = chain
+        started = now()
+        time = started
         try:
-            for start in range(0, len(data), SLICE):
-                call(data[start : start + SLICE], results, *functions)
-                if self._clock.now() > until:
+            start, size = first, SLICE
+            while start < end:
+                call(items[start : min(start + size, end)], results, *functions)
+                start += size
+                before, time = time, now()
+                if time - started > QUANTUM or (start - first >= CHUNK_SIZE and self._host.is_wanted()):
                     break
+                size = min(size * 2, LONGEST_SLICE) if time - before < QUANTUM / 16 else SLICE
         except BaseException as error:
-            return error
-        return None
-
-    def _count(self, chain: Chain, messages: int, busy: float) -> None:
-        share = busy / len(chain.places)
-        for place in chain.places:
-            place.meter.calls += messages
-            place.meter.busy += share
+            if _stage(chain, error) is None or len(results) == end - first:  # an interrupt, between two calls
+                raise
+            raised = error
+            time = now()
+        finally:
+            self.in_work = None
+        done, busy = len(results), time - started
+        chain.places[0].pace.took(done + (raised is not None), busy)
+        meter = chain.meter
+        meter.calls += done
+        meter.busy += busy / len(functions)
+        return results, raised
 
     def _pass_on(self, chain: Chain, chunk: Chunk, results: list[Any], *, kept: bool) -> None:
-        if not results:
-            return
-        trail = chunk.trail
-        for route in chain.routes[:-1]:
-            trail = trail.step(route)
+        trail = chain.trail(chunk.trail)
         last = chain.routes[-1]
         if not kept or chain.keeper is None:
             self._traffic.emit(last, results, chunk.context, chunk.positions, trail)
@@ -162,14 +260,9 @@ class Fusion:
 
     def _fail(self, chain: Chain, chunk: Chunk, raised: BaseException) -> None:
         """Fail the one message of a chunk at the place whose line raised; it has passed those before."""
-        trace = raised.__traceback__
-        while trace is not None and trace.tb_frame.f_code is not chain.call.__code__:
-            trace = trace.tb_next
-        if trace is None:
-            raise AssertionError("unreachable: it was raised inside the fused function") from raised
-        stage = trace.tb_lineno - FIRST_CALL
-        value = trace.tb_frame.f_locals[f"x{stage}"]
-        if trace.tb_next is not None:  # without the frames of flowrt
+        stage, trace = _stage(chain, raised) or (0, None)
+        value = trace.tb_frame.f_locals[f"x{stage}"] if trace is not None else None
+        if trace is not None and trace.tb_next is not None:  # without the frames of flowrt
             BaseException.with_traceback(raised, trace.tb_next)
         for passed, place in enumerate(chain.places[: stage + 1]):
             place.meter.calls += 1
@@ -182,13 +275,25 @@ class Fusion:
         self._failures.fail(chain.places[stage], message_of(chunk, 0), context, position, chunk.trail, raised)
 
 
-def is_lean(place: OperationPlace) -> bool:
+def _stage(chain: Chain, raised: BaseException) -> tuple[int, TracebackType] | None:
+    """Return which call raised, and where in the traceback it was made; None if it was none."""
+    trace = raised.__traceback__
+    while trace is not None and trace.tb_frame.f_code is not chain.call.__code__:
+        trace = trace.tb_next
+    if trace is None or trace.tb_lineno < FIRST_CALL:
+        return None
+    return trace.tb_lineno - FIRST_CALL, trace
+
+
+def _is_lean(place: OperationPlace) -> bool:
     """Say whether a place is that of a function on the engine's thread, with one result a message."""
     declaration = place.declaration
     return type(declaration.body) is FunctionBody and declaration.out_ports == ("",) and not place.handed_over
 
 
-def _chain_from(place: OperationPlace, routes: Routes) -> Chain:
+def _chain_from(place: OperationPlace, routes: Routes) -> Chain | None:
+    if not _is_lean(place):
+        return None
     places = [place]
     outs = [routes.out(place, "")]
     inner: list[StreamKey] = []
@@ -197,12 +302,13 @@ def _chain_from(place: OperationPlace, routes: Routes) -> Chain:
         if len(targets) != 1 or targets[0].dead:
             break
         following = targets[0].place
-        if following is None or following.executor is None or not is_lean(following) or following in places:
+        if following is None or following.executor is None or not _is_lean(following) or following in places:
             break
         inner.append((outs[-1], targets[0]))
         places.append(following)
         outs.append(routes.out(following, ""))
-    return Chain(tuple(places), tuple(outs), tuple(inner))
+    chain = Chain(tuple(places), tuple(outs), tuple(inner))
+    return chain if chain.ends or chain.keeper is not None or len(places) > 1 else None
 
 
 @cache

@@ -32,6 +32,10 @@ class RuntimeHost:
         """Say whether there are handlers of `on_result`."""
         return self._subscribers.any
 
+    def is_wanted(self) -> bool:
+        """Say whether somebody has posted a call."""
+        return not self._driver.inbox.empty()
+
     def new_handle(self) -> Run:
         """Make the run of an emission that came after its call had ended."""
         return Run(self._driver, self._results)

@@ -408,4 +408,4 @@ class FlowRuntime:
 
 def _meter_row(place: OperationPlace) -> MeterRow:
     declaration: Declaration = place.declaration
-    return MeterRow(place.name, str(declaration.mode), place.meter.calls, place.meter.busy)
+    return MeterRow(place.name, str(declaration.mode), *place.meter.total())

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from flowrt.traffic import Traffic
 
 
+Straight = Callable[["Source", int], None]
+"""Lets at most so many items of a list go on at once, if it can."""
+
+
 class Source:
     """One open iterator of a place, with the input it was opened for: that stays live until the iterator ends.
 
@@ -152,13 +156,13 @@ class Sources:
 
     # -- pulling
 
-    def advance(self, *, nothing_under_way: bool) -> bool:
+    def advance(self, straight: Straight | None, *, nothing_under_way: bool) -> bool:
         """Let one source go on, deepest scope first, siblings in turn; say whether there was one that may."""
         source = self._next(nothing_under_way=nothing_under_way)
         if source is None:
             return False
         if source.sized:
-            self._slice(source)
+            self._slice(source, straight)
         else:
             room = max(source.window.limit - source.window.live, 1)
             quota = min(room, source.place.pulls.quota(CHUNK_SIZE), CHUNK_SIZE)
@@ -187,13 +191,16 @@ class Sources:
                             return source
         return None
 
-    def _slice(self, source: Source) -> None:
-        items: Sequence[Any] = source.items  # type: ignore[assignment]
+    def _slice(self, source: Source, straight: Straight | None) -> None:
+        items: list[Any] | tuple[Any, ...] = source.items  # type: ignore[assignment]
         room = min(max(source.window.limit - source.window.live, 1), CHUNK_SIZE)
-        data = list(items[source.given : source.given + room])
-        if data:
-            self._send_items(source, data)
-        if source.given >= len(items):
+        end = source.given + room
+        if straight is not None:
+            straight(source, len(items) - source.given if self.count == 1 else room)
+        data = items[source.given : end]
+        if data and not source.closed:
+            self._send_items(source, data if type(data) is list else list(data))
+        if source.given >= len(items) and not source.closed:
             self._finish(source)
 
     def take(self, pull: PullTask, *, final: bool) -> None:

@@ -498,7 +498,7 @@ def test_what_can_never_move_fails_with_an_error_that_says_so(
 
 @every_schedule
 def test_a_stalled_run_says_who_holds_parts_of_it(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
-    monkeypatch.setattr("flowrt.batches.Batches.handle", lambda *_: None)
+    monkeypatch.setattr("flowrt.batches.Batches.take", lambda *_: None)
 
     class Swallow(Operation):
         def handle_many(self, _state: Any, _batch: Any, _emit: Emitter) -> None: ...

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from flowrt import FlowOperationContainer, FlowRuntime, Gather, Scatter
 from flowrt.inbox import Seams
+from flowrt.messages import CHUNK_SIZE
 from flowrt.testing import FakeClock
 from tests.flows import SECONDS, wire
 
@@ -170,3 +171,90 @@ def test_a_list_that_is_complete_before_its_items_goes_on_before_the_next(
     for late in worked[announced:]:
         late.append("too late")
     assert seen == [entry for entries in worked for entry in entries]
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
+def test_lists_side_by_side_take_turns_however_quick_their_items_are(schedule: str) -> None:
+    seen: list[tuple[int, int]] = []
+    items = [[(number, index) for index in range(2_000)] for number in range(2)]
+
+    def work(item: tuple[int, int]) -> tuple[int, int]:
+        seen.append(item)
+        return item
+
+    operations = FlowOperationContainer().add_func("work", work)
+    operations.add_operation(Scatter("outer")).add_operation(Scatter("scatter"))
+    operations.add_operation(Gather("gather")).add_operation(Gather("all"))
+    with FlowRuntime(schedule=schedule, seams=Seams(clock=FakeClock())) as runtime:
+        wire(runtime, ".in -> outer", "outer.stream -> scatter", "scatter.stream -> work -> gather.stream")
+        wire(runtime, "gather -> all.stream", "all -> .out")
+        runtime.add_operations(operations)
+        runtime.process(".in", items).wait(SECONDS)
+        seen.clear()  # from now on their calls are known to be quick
+        results = runtime.process(".in", items).values(SECONDS)
+
+    assert [sorted(gathered) for gathered in results] == [items]
+    assert [number for number, index in seen if index % CHUNK_SIZE == 0] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
+@pytest.mark.parametrize("failing", [(), (0,), (1_999,), (700, 701, 1_500)])
+def test_quick_items_of_a_list_fail_one_by_one(schedule: str, failing: tuple[int, ...]) -> None:
+    clock = FakeClock()
+    told: list[int] = []
+
+    def work(number: int) -> int:
+        if number in failing:
+            raise LookupError(number)
+        return number
+
+    operations = FlowOperationContainer().add_func("work", work)
+    operations.add_operation(Scatter("scatter")).add_operation(Gather("gather", on_missing="skip"))
+    with FlowRuntime(schedule=schedule, seams=Seams(clock=clock)) as runtime:
+        wire(
+            runtime,
+            ".in -> scatter",
+            "scatter.stream -> work -> gather.stream",
+            "scatter.count -> gather.count",
+        )
+        wire(runtime, "gather -> .out")
+        runtime.add_operations(operations)
+        runtime.on_exception(lambda error: told.append(error.message.data))
+        for _ in range(2):
+            told.clear()
+            run = runtime.process(".in", list(range(2_000)))
+            (gathered,) = run.values(SECONDS)
+
+            assert told == list(failing)
+            assert gathered == [number for number in range(2_000) if number not in failing]
+            assert run.ledger.balanced
+        calls = {row.place: row.calls for row in runtime.meters()}
+    assert calls["work"] == 4_000
+
+
+def test_items_of_a_list_that_turn_slow_let_a_higher_priority_go_first() -> None:
+    clock = FakeClock()
+    order: list[str] = []
+    slow = [False]
+
+    def work(number: int) -> int:
+        if slow[0]:
+            clock.advance(0.01)
+            order.append(str(number))
+            if number == 3:
+                runtime.process(".urgent", "urgent", priority=9)
+        return number
+
+    operations = FlowOperationContainer().add_func("work", work).add_func("note", order.append)
+    operations.add_operation(Scatter("scatter")).add_operation(Gather("gather"))
+    with FlowRuntime(schedule="sync", seams=Seams(clock=clock)) as runtime:
+        wire(runtime, ".in -> scatter", "scatter.stream -> work -> gather.stream", "gather -> .out")
+        wire(runtime, ".urgent -> note -> .noted")
+        runtime.add_operations(operations)
+        for _ in range(2):
+            runtime.process(".in", list(range(2_000))).wait(SECONDS)
+        slow[0] = True
+        runtime.process(".in", list(range(200))).wait(SECONDS)
+
+    assert order.index("urgent") < 70
+    assert len(order) == 201

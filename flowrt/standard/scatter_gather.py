@@ -204,7 +204,10 @@ class Gather(Operation):
         if room < len(data):
             self._refuse_late(batch, max(room, 0), emit)
             data, positions = data[:room], positions[:room]
-        owed.items += data
+        if owed.items:
+            owed.items += data
+        else:
+            owed.items = data  # it was the chunk's own, which is done with it
         owed.positions.append(positions)
         owed.causality = shared_causality(owed.causality, batch.causality)
         emit.keep_for(scope)
