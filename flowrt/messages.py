@@ -5,7 +5,7 @@ Inside the engine messages travel as chunks; a `Message` is made only where some
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, setters
@@ -240,6 +240,28 @@ def message_of(chunk: Chunk, index: int) -> Message:
     message.position = chunk.positions[index]
     message.context = context
     return message
+
+
+def messages_of(chunk: Chunk) -> Iterator[Message]:
+    """Make the messages of a chunk visible, one by one as they are asked for."""
+    contexts, positions = chunk.context, chunk.positions
+    if type(contexts) is list:
+        for index in range(len(chunk.data)):
+            yield message_of(chunk, index)
+        return
+    context: Context = contexts  # type: ignore[assignment]
+    port, home = chunk.handler.port, context.scope.home
+    correlation_id, priority = context.correlation_id, context.priority
+    for data, position in zip(chunk.data, positions, strict=True):
+        message = _blank(Message)
+        message.port = port
+        message.data = data
+        message.correlation_id = correlation_id
+        message.priority = priority
+        message.scope = home
+        message.position = position
+        message.context = context
+        yield message
 
 
 _blank = object.__new__

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError
-from flowrt.messages import Chunk, Message, message_of
+from flowrt.messages import Chunk, Message, messages_of
 
 if TYPE_CHECKING:
     from flowrt.driver import Driver
@@ -60,20 +60,16 @@ class Subscribers:
         waiting = [] if self._handlers else self._results.take_messages()
         for run, message in waiting:
             run.tell_passed_on(1)
-            self._hand_to((handler,), message)
+            try:
+                handler(message)
+            except BaseException as error:
+                self._driver.engine.failures.contain("on_result", error)
         self._handlers = (*self._handlers, handler)
 
     def _remove(self, handler: Callable[[Message], None]) -> None:
         left = list(self._handlers)
         discard(left, handler)
         self._handlers = tuple(left)
-
-    def _hand_to(self, handlers: tuple[Callable[[Message], None], ...], message: Message) -> None:
-        for handler in handlers:
-            try:
-                handler(message)
-            except BaseException as error:
-                self._driver.engine.failures.contain("on_result", error)
 
     def deliver(self, chunk: Chunk) -> None:
         """Take results: for the handlers, or to be kept for whoever reads them."""
@@ -92,14 +88,24 @@ class Subscribers:
 
     def _hand_out(self, chunk: Chunk) -> int:
         """Hand results to the handlers, each to all before the next; return how many were handed to somebody."""
-        for index in range(len(chunk.data)):
+        handed = 0
+        for message in messages_of(chunk):
             handlers = self._handlers
             if not handlers:
-                return index
-            message = message_of(chunk, index)
-            chunk.context_at(index).scope.run.handle.tell_passed_on(1)
-            self._hand_to(handlers, message)
-        return len(chunk.data)
+                break
+            for handler in handlers:
+                try:
+                    handler(message)
+                except BaseException as error:
+                    self._driver.engine.failures.contain("on_result", error)
+            handed += 1
+        contexts = chunk.context
+        if isinstance(contexts, list):
+            for context in contexts[:handed]:
+                context.scope.run.handle.tell_passed_on(1)
+        else:
+            contexts.scope.run.handle.tell_passed_on(handed)
+        return handed
 
 
 def check_handler(hook: str, handler: object) -> None:
