@@ -177,6 +177,7 @@ class Run:
     _delivered = 0
     _taken_elsewhere = 0
     _waiting: Wakers | None = None
+    _waiting_for_end: Wakers | None = None  # apart: to be woken at each result costs more than the result
     books: RunBooks | None = None
 
     def __init__(self, driver: Driver, results: Results) -> None:
@@ -211,7 +212,7 @@ class Run:
         if self._mine is None:
             self._mine = deque()
         self._results.add(Arrived(self, chunk), self._mine)
-        self._wake()
+        self._wake(self._waiting)
 
     def tell_passed_on(self, messages: int) -> None:
         """Engine's thread: results went to `on_result` instead."""
@@ -221,11 +222,12 @@ class Run:
         """Engine's thread: the run has ended."""
         self._reason = reason
         self._finished = True
-        self._wake()
+        self._wake(self._waiting_for_end)
+        self._wake(self._waiting)
 
-    def _wake(self) -> None:
-        if self._waiting is not None:
-            self._waiting.wake()
+    def _wake(self, waiting: Wakers | None) -> None:
+        if waiting is not None:
+            waiting.wake()
         changed = self._driver.changed
         if changed.enlisted:
             changed.wake()
@@ -292,7 +294,7 @@ class Run:
             FlowStoppedError: the runtime was closed before it was done.
             FlowTimeoutError: `timeout` has passed; the run goes on.
         """
-        self._wait_for(lambda: self._finished, timeout, "to be done")
+        self._wait_for(lambda: self._finished, timeout, "to be done", for_end=True)
         self._raise_failure()
 
     def result(self, timeout: float | None = None) -> Message:
@@ -332,13 +334,15 @@ class Run:
         self.wait(timeout)
         return self._results.take_values(self._mine)
 
-    def _wait_for(self, ready: Callable[[], bool], timeout: float | None, what: str) -> None:
+    def _wait_for(
+        self, ready: Callable[[], bool], timeout: float | None, what: str, *, for_end: bool = False
+    ) -> None:
         if ready():
             return
         driver = self._driver
         if driver.inside():
             raise FlowStalledError(waiting_inside(f"for run {self.number}"))
-        if driver.wait_until(ready, timeout, self._wakers()) or self._finished:
+        if driver.wait_until(ready, timeout, self._wakers(for_end=for_end)) or self._finished:
             return
         if driver.fatal is not None:
             driver.fatal_seen = True
@@ -350,12 +354,13 @@ class Run:
             "at run.ledger for where its messages are."
         )
 
-    def _wakers(self) -> Wakers:
-        if self._waiting is None:
-            with self._results.lock:
-                if self._waiting is None:
-                    self._waiting = Wakers(self._driver.seams)
-        return self._waiting
+    def _wakers(self, *, for_end: bool) -> Wakers:
+        with self._results.lock:
+            if self._waiting is None:
+                self._waiting_for_end, self._waiting = Wakers(self._driver.seams), Wakers(self._driver.seams)
+            found = self._waiting_for_end if for_end else self._waiting
+        assert found is not None  # they are made together
+        return found
 
     def _raise_failure(self) -> None:
         fatal = self._driver.fatal or self._reason  # the run may be over before the runtime is
