@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from flowrt.routes import Handler, Route, Routes
     from flowrt.schedules import StreamKey
     from flowrt.sources import Source
-    from flowrt.traffic import Contexts, Traffic
+    from flowrt.traffic import Traffic
 
 LONGEST = 64  # calls in one function; a longer chain goes on with another
 LONGEST_SLICE = 4 * SLICE  # items between two looks at the clock, while they are quick
@@ -53,12 +53,24 @@ class Chain:
     Attributes:
         inner: the streams between the places, and the one to the keeper.
         ends: nothing follows but result ports.
+        exit: the result port, where just that follows.
         keeper: what follows instead, where it may be one that only keeps messages.
         meter: what went through all of it; each of its places adds that to its own.
         passed: a way that came, and how it goes on inside; most are the same as the last.
     """
 
-    __slots__ = ("call", "ends", "functions", "inner", "keeper", "meter", "passed", "places", "routes")
+    __slots__ = (
+        "call",
+        "ends",
+        "exit",
+        "functions",
+        "inner",
+        "keeper",
+        "meter",
+        "passed",
+        "places",
+        "routes",
+    )
 
     def __init__(
         self, places: tuple[OperationPlace, ...], routes: tuple[Route, ...], inner: tuple[StreamKey, ...]
@@ -68,6 +80,9 @@ class Chain:
         last = routes[-1]
         targets = last.targets
         self.ends = bool(targets) and all(target.place is None for target in targets)
+        self.exit: Handler | None = (
+            targets[0] if self.ends and len(targets) == 1 and not targets[0].dead else None
+        )
         self.keeper: Handler | None = targets[0] if len(targets) == 1 and may_keep(targets[0]) else None
         self.inner = inner if self.keeper is None else (*inner, (last, self.keeper))
         self.functions: tuple[Callable[[Any], Any], ...] = tuple(
@@ -148,7 +163,7 @@ class Fusion:
         if self._traffic.books.cut_short and not chunk.leave_out_ended():
             return True
         messages = len(chunk.data)
-        kept = self._only_kept(chain, chunk.context, messages)
+        kept = chain.keeper is not None and self._batches.only_keeps(chain.keeper, chunk.context, messages)
         if messages > 1:
             at_once = kept or (chain.ends and not self._host.delivers_singly())
             quota = place.pace.quota(messages) if at_once else 1
@@ -183,11 +198,13 @@ class Fusion:
         if place is None or chain is None or (self._depth_first is None and len(chain.places) > 1):
             return
         items: Sequence[Any] = source.items  # type: ignore[assignment]
+        if len(items) <= SLICE:
+            items = items[:]  # its owner may change it meanwhile
         first = source.given
         most = min(most, len(items) - first)
         if place.pace.quota(most) < min(most, CHUNK_SIZE):
             return
-        kept = self._only_kept(chain, source.context, most)
+        kept = chain.keeper is not None and self._batches.only_keeps(chain.keeper, source.context, most)
         if not kept and (self._depth_first is None or not chain.ends or self._host.delivers_singly()):
             return
         results, raised = self._call(chain, items, first, first + most)
@@ -211,52 +228,59 @@ class Fusion:
         chain: Chain | None = place.chain[0]
         return chain
 
-    def _only_kept(self, chain: Chain, contexts: Contexts, messages: int) -> bool:
-        """Say whether all that comes of messages will only be kept by what follows."""
-        keeper = chain.keeper
-        return keeper is not None and self._batches.only_keeps(keeper, contexts, messages)
-
     def _call(
         self, chain: Chain, items: Sequence[Any], first: int, end: int
     ) -> tuple[list[Any], BaseException | None]:
         """Call the functions with items from `first` to `end`; return what came of them up to the first that failed, and why it did."""
-        call, functions, now = chain.call, chain.functions, self._clock.now
         results: list[Any] = []
         raised: BaseException | None = None
+        now = self._clock.now
         self.in_work = chain
         started = now()
-        time = started
         try:
-            start, size = first, SLICE
-            while start < end:
-                call(items[start : min(start + size, end)], results, *functions)
-                start += size
-                before, time = time, now()
-                if time - started > QUANTUM or (start - first >= CHUNK_SIZE and self._host.is_wanted()):
-                    break
-                size = min(size * 2, LONGEST_SLICE) if time - before < QUANTUM / 16 else SLICE
+            if end - first == len(items) <= SLICE:
+                chain.call(items, results, *chain.functions)
+            else:
+                self._call_sliced(chain, items, first, end, results, started)
         except BaseException as error:
             if _stage(chain, error) is None or len(results) == end - first:  # an interrupt, between two calls
                 raise
             raised = error
-            time = now()
         finally:
             self.in_work = None
-        done, busy = len(results), time - started
-        chain.places[0].pace.took(done + (raised is not None), busy)
-        meter = chain.meter
+        done, busy = len(results), now() - started
+        pace, meter = chain.places[0].pace, chain.meter
+        if done > 1 or raised is not None or busy > pace.estimate:  # one that is quicker shows little
+            pace.took(done + (raised is not None), busy)
         meter.calls += done
-        meter.busy += busy / len(functions)
+        meter.busy += busy / len(chain.functions)
         return results, raised
+
+    def _call_sliced(
+        self, chain: Chain, items: Sequence[Any], first: int, end: int, results: list[Any], started: float
+    ) -> None:
+        call, functions, now = chain.call, chain.functions, self._clock.now
+        start, size, time = first, SLICE, started
+        while start < end:
+            call(items[start : min(start + size, end)], results, *functions)
+            start += size
+            before, time = time, now()
+            if time - started > QUANTUM or (start - first >= CHUNK_SIZE and self._host.is_wanted()):
+                return
+            size = min(size * 2, LONGEST_SLICE) if time - before < QUANTUM / 16 else SLICE
 
     def _pass_on(self, chain: Chain, chunk: Chunk, results: list[Any], *, kept: bool) -> None:
         trail = chain.trail(chunk.trail)
         last = chain.routes[-1]
-        if not kept or chain.keeper is None:
+        follower = chain.keeper if kept else chain.exit
+        if follower is None:
             self._traffic.emit(last, results, chunk.context, chunk.positions, trail)
             return
-        chunk.handler, chunk.data, chunk.trail = chain.keeper, results, trail.step(last)
-        self._batches.take(chunk)
+        chunk.handler, chunk.data, chunk.trail = follower, results, trail.step(last)
+        if kept:
+            self._batches.take(chunk)
+        else:
+            self._traffic.leave(chunk)
 
     def _fail(self, chain: Chain, chunk: Chunk, raised: BaseException) -> None:
         """Fail the one message of a chunk at the place whose line raised; it has passed those before."""

@@ -177,6 +177,8 @@ class DepthFirst:
     def take(self) -> Chunk | None:
         if self._fresh:
             self._stack_fresh()
+        if len(self._order) == 1:
+            return self._levels[self._order[0]].take()
         for priority in reversed(self._order):
             chunk = self._levels[priority].take()
             if chunk is not None:
