@@ -1,4 +1,4 @@
-"""Rows: memory, size, the cost of a runtime, and of the import."""
+"""Rows: size, the cost of a runtime, and of the import."""
 
 from __future__ import annotations
 
@@ -60,24 +60,6 @@ def child(*arguments: str, **variables: str) -> str:
         timeout=600,
     )
     return done.stdout
-
-
-def memory(scale: Scale) -> Row:
-    """In a process of its own, so that nothing else counts."""
-    items = scale(1_000_000, 2_000)
-
-    def sample() -> float:
-        grown, consumed = json.loads(child("-m", "tests.benchmarks.memory", str(items)))
-        verify(consumed, items)
-        return float(grown)
-
-    return Row(
-        "memory",
-        f"{items:,} items from a generator through a slower consumer on a thread",
-        "MB more than the idle program",
-        (Contender("flowrt", plainly(sample)),),
-        (Claim("flowrt", "", 10.0, "≤ + 10 MB"),),
-    )
 
 
 def import_time(scale: Scale) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.benchmarks import curves, rows_hops, rows_threads, rows_whole
+from tests.benchmarks import curves, rows_hops, rows_memory, rows_threads, rows_whole
 from tests.benchmarks.curves import Curve
 from tests.benchmarks.measure import Row, Scale
 
@@ -23,7 +23,8 @@ ROWS: dict[str, Callable[[Scale], Row]] = {
     "turning": rows_threads.turning,
     "overlap": rows_threads.overlap,
     "priority": rows_threads.priority,
-    "memory": rows_whole.memory,
+    "memory": rows_memory.memory,
+    "allocation": rows_memory.allocation,
     "operations": rows_whole.operations,
     "live": rows_whole.live,
     "tiny": rows_whole.tiny,
