@@ -6,6 +6,7 @@ Under a tap every message goes singly, unfused: that is what the rest is held ag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from flowrt import FlowOperationContainer, FlowRuntime, Gather, Scatter
 from flowrt.inbox import Seams
 from flowrt.messages import CHUNK_SIZE
-from flowrt.testing import FakeClock
+from flowrt.testing import FakeClock, simulated
 from tests.flows import SECONDS, wire
 
 STAGES = ("note", "refuse", "emit", "tee", "more")
@@ -258,3 +259,50 @@ def test_items_of_a_list_that_turn_slow_let_a_higher_priority_go_first() -> None
 
     assert order.index("urgent") < 70
     assert len(order) == 201
+
+
+@pytest.mark.parametrize("schedule", ["depth_first", "sync"])
+@pytest.mark.parametrize("way", ["tap", "throttle"])
+def test_a_chain_goes_singly_from_the_next_chunk_on_where_somebody_watches(schedule: str, way: str) -> None:
+    seen: list[str] = []
+    moments: list[float] = []
+    seams = simulated()
+
+    def first(number: int) -> int:
+        moments.append(seams.clock.now())
+        seen.append(f"first {number}")
+        if number == 3 and way == "tap":
+            removals.append(runtime.on_message(lambda message: seen.append(f"{message.port} {message.data}")))
+        elif number == 3:
+            runtime.throttle(1.0)
+        return number
+
+    def second(number: int) -> int:
+        moments.append(seams.clock.now())
+        seen.append(f"second {number}")
+        return number
+
+    removals: list[Callable[[], None]] = []
+    operations = FlowOperationContainer().add_func("first", first).add_func("second", second)
+    operations.add_operation(Scatter("scatter", window=8)).add_operation(Gather("gather"))
+    with FlowRuntime(schedule=schedule, seams=seams) as runtime:
+        wire(
+            runtime, ".in -> scatter", "scatter.stream -> first -> second -> gather.stream", "gather -> .out"
+        )
+        runtime.add_operations(operations)
+        numbers = [*range(100, 140), *range(20)]
+        run = runtime.process(".in", numbers)
+        assert run.values(timeout=600.0) == [numbers]  # by the clock of the simulation
+        watched = seen[seen.index("first 13") :]
+        steps = [later - earlier for earlier, later in pairwise(moments[-20:])]
+        runtime.throttle(0)
+        for remove in removals:
+            remove()
+        seen.clear()
+        assert runtime.process(".in", [50, 51]).values(SECONDS) == [[50, 51]]
+
+    assert seen == ["first 50", "second 50", "first 51", "second 51"]
+    if way == "tap":
+        assert watched[:5] == ["first 13", "first 13", "second 13", "second 13", "gather.stream 13"]
+    else:
+        assert all(step >= 1.0 for step in steps)
