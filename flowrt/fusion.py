@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from flowrt.routes import Handler, Route, Routes
     from flowrt.schedules import StreamKey
     from flowrt.sources import Source
-    from flowrt.traffic import Traffic
+    from flowrt.traffic import Contexts, Traffic
 
 LONGEST = 64  # calls in one function; a longer chain goes on with another
 LONGEST_SLICE = 4 * SLICE  # items between two looks at the clock, while they are quick
@@ -51,10 +51,11 @@ class Chain:
     """Consecutive places of one-to-one functions.
 
     Attributes:
-        inner: the streams between the places, and the one to the keeper.
+        inner: the streams between the places, and those to the keepers.
         ends: nothing follows but result ports.
         exit: the result port, where just that follows.
-        keeper: what follows instead, where it may be one that only keeps messages.
+        keepers: what follows instead, where all of it may only keep messages.
+        keeper: the one keeper, where there is just one.
         meter: what went through all of it; each of its places adds that to its own.
         passed: a way that came, and how it goes on inside; most are the same as the last.
     """
@@ -66,6 +67,7 @@ class Chain:
         "functions",
         "inner",
         "keeper",
+        "keepers",
         "meter",
         "passed",
         "places",
@@ -83,8 +85,9 @@ class Chain:
         self.exit: Handler | None = (
             targets[0] if self.ends and len(targets) == 1 and not targets[0].dead else None
         )
-        self.keeper: Handler | None = targets[0] if len(targets) == 1 and may_keep(targets[0]) else None
-        self.inner = inner if self.keeper is None else (*inner, (last, self.keeper))
+        self.keepers = targets if all(may_keep(target) for target in targets) else ()
+        self.keeper: Handler | None = targets[0] if len(self.keepers) == 1 else None
+        self.inner = (*inner, *((last, keeper) for keeper in self.keepers))
         self.functions: tuple[Callable[[Any], Any], ...] = tuple(
             each.declaration.body.function  # type: ignore[attr-defined]
             for each in places
@@ -163,7 +166,7 @@ class Fusion:
         if self._traffic.books.cut_short and not chunk.leave_out_ended():
             return True
         messages = len(chunk.data)
-        kept = chain.keeper is not None and self._batches.only_keeps(chain.keeper, chunk.context, messages)
+        kept = self._only_kept(chain, chunk.context, messages)
         if messages > 1:
             at_once = kept or (chain.ends and not self._host.delivers_singly())
             quota = place.pace.quota(messages) if at_once else 1
@@ -204,7 +207,7 @@ class Fusion:
         most = min(most, len(items) - first)
         if place.pace.quota(most) < min(most, CHUNK_SIZE):
             return
-        kept = chain.keeper is not None and self._batches.only_keeps(chain.keeper, source.context, most)
+        kept = chain.keeper is not None and self._only_kept(chain, source.context, most)
         if not kept and (self._depth_first is None or not chain.ends or self._host.delivers_singly()):
             return
         results, raised = self._call(chain, items, first, first + most)
@@ -227,6 +230,11 @@ class Fusion:
             place.chain = (_chain_from(place, self._traffic.routes),)
         chain: Chain | None = place.chain[0]
         return chain
+
+    def _only_kept(self, chain: Chain, contexts: Contexts, messages: int) -> bool:
+        """Say whether all that comes of messages will only be kept by what follows."""
+        keepers = chain.keepers
+        return bool(keepers) and all(self._batches.only_keeps(each, contexts, messages) for each in keepers)
 
     def _call(
         self, chain: Chain, items: Sequence[Any], first: int, end: int
@@ -273,7 +281,7 @@ class Fusion:
         trail = chain.trail(chunk.trail)
         last = chain.routes[-1]
         follower = chain.keeper if kept else chain.exit
-        if follower is None:
+        if follower is None:  # several, or what is to go on by its turn
             self._traffic.emit(last, results, chunk.context, chunk.positions, trail)
             return
         chunk.handler, chunk.data, chunk.trail = follower, results, trail.step(last)
@@ -332,7 +340,7 @@ def _chain_from(place: OperationPlace, routes: Routes) -> Chain | None:
         places.append(following)
         outs.append(routes.out(following, ""))
     chain = Chain(tuple(places), tuple(outs), tuple(inner))
-    return chain if chain.ends or chain.keeper is not None or len(places) > 1 else None
+    return chain if chain.ends or chain.keepers or len(places) > 1 else None
 
 
 @cache

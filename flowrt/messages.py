@@ -143,7 +143,10 @@ class Chunk:
         del self.data[:size]
         if type(context) is list:
             del context[:size]
-        self.positions = self.positions[size:]
+        if type(self.positions) is list:
+            del self.positions[:size]
+        else:
+            self.positions = self.positions[size:]
         return head
 
     def extend(self, other: Chunk) -> bool:

@@ -20,7 +20,7 @@ from flowrt.messages import CHUNK_SIZE
 from flowrt.testing import FakeClock, simulated
 from tests.flows import SECONDS, wire
 
-STAGES = ("note", "refuse", "emit", "tee", "more")
+STAGES = ("note", "refuse", "emit", "tee", "more", "note")
 EARLY_COUNT = 3  # announced before the items, whatever their number
 
 
@@ -35,6 +35,7 @@ class Plan:
     nested: bool
     pulled: bool
     listening: bool
+    twice: bool
 
 
 plans = st.builds(
@@ -46,6 +47,7 @@ plans = st.builds(
     nested=st.booleans(),
     pulled=st.booleans(),
     listening=st.booleans(),
+    twice=st.booleans(),
 )
 
 
@@ -110,6 +112,10 @@ class Player:
         for name, kind in zip(names, plan.stages, strict=True):
             self._stage(name, kind)
         wire(runtime, " -> ".join(["scatter.stream", *names, "gather.stream"]), "gather -> end")
+        if plan.twice:
+            self.operations.add_operation(Gather("second", on_missing="collect"))
+            self.operations.add_func("last", lambda gathered: self.note("last")(gathered.items))
+            wire(runtime, f"{['scatter.stream', *names][-1]} -> second.stream", "second -> last")
         if plan.nested:
             wire(
                 runtime, ".in -> outer", "outer.stream -> scatter", "end -> all.stream", "all -> over -> .out"
