@@ -151,8 +151,10 @@ class Driver(Ending):
     def _give_way(self) -> None:
         """After a millisecond's work: a thread back from I/O waits for the GIL until its holder lets it go, for 5 ms otherwise."""
         now = self.seams.clock.now()
-        if now - self._worked_since > QUANTUM:
+        if now - self._worked_since > QUANTUM / 2:
             self.seams.pause(GIVE_WAY)
+            for executor in self.executors.all():
+                executor.hurry()
             self._worked_since = self.seams.clock.now()
 
     def _nothing_to_do(self) -> bool:

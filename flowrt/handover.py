@@ -53,6 +53,10 @@ class Pace:
         """Say whether messages make no more than one group."""
         return 0.0 < self.estimate * messages <= QUANTUM and messages <= self.allowed
 
+    def is_short(self, messages: int) -> bool:
+        """Say whether messages are known to be too little work for spreading them to gain anything."""
+        return 0.0 < self.estimate * messages < FLOOR
+
     def took(self, messages: int, seconds: float) -> None:
         """Learn from a group."""
         each = max(seconds / messages, FASTEST) if messages else FASTEST
@@ -81,6 +85,21 @@ class Backlog:
     def ready(self) -> bool:
         """Whether a worker may take something."""
         return bool(self._turns)
+
+    def wanted(self, taken: Waiting | None = None) -> int:
+        """Say how many workers to wake for what is ready: one for each long call, and one that wakes the next for short ones.
+
+        `taken`: what the worker that asks has just taken; if that is soon done, it comes back itself.
+        """
+        if not self._turns:
+            return 0
+        if taken is not None and taken.lane.place.pace.is_short(len(taken.chunk.data)):
+            return 0
+        lane = self._turns[max(self._turns)][0]
+        pace, width = lane.place.pace, lane.width
+        if pace.estimate >= FLOOR:
+            return width
+        return 0 if pace.is_short(width) else 1
 
     def put(self, place: OperationPlace, chunk: Chunk, keys: Keyed = NO_KEYS) -> None:
         """Add behind what waits of the same place with the same priority."""
@@ -115,7 +134,11 @@ class Backlog:
         lane.out += 1
         if len(lanes) > 1:
             lanes.rotate(-1)
-        self._offer_all_of(lane)
+        if lane.alone:
+            if not lane.ready:
+                self._offer(lane)
+        else:
+            self._offer_all_of(lane)
         return taken
 
     def put_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
@@ -129,7 +152,10 @@ class Backlog:
         lane = taken.lane
         lane.out -= 1
         lane.finish(taken, done)
-        self._offer_all_of(lane)
+        if not lane.alone:
+            self._offer_all_of(lane)
+        elif not lane.queued:
+            self._offer(lane)
 
     def hurry(self) -> None:
         """The engine has nothing to do, and what waits waits on."""
@@ -147,11 +173,9 @@ class Backlog:
                 yield lane.place, chunk
 
     def _offer_all_of(self, lane: Lane) -> None:
-        if type(lane) is KeyedLane:
+        if isinstance(lane, KeyedLane):
             for each in lane.keys.lanes[:]:
                 self._offer(each)
-        else:
-            self._offer(lane)
 
     def _offer(self, lane: Lane) -> None:
         """Give a lane its turn or take it away; forget one that is worked off."""

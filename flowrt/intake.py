@@ -89,10 +89,10 @@ class Intake:
             for batch in batches:
                 while batch:
                     room = self._room(timeout)
-                    self._driver.post(self._feed, run, *carried, batch[:room], first)
-                    self._count(len(batch[:room]))
-                    first += len(batch[:room])
-                    batch = batch[room:]  # noqa: PLW2901 - the rest waits for more room
+                    fits, batch = (batch, []) if len(batch) <= room else (batch[:room], batch[room:])  # noqa: PLW2901 - the rest waits for more room
+                    self._driver.post(self._feed, run, *carried, fits, first)
+                    self._count(len(fits))
+                    first += len(fits)
                     if sequence is None or first < len(sequence):
                         self._begin(run)
                     if self._driver.stopped or self._driver.closing:

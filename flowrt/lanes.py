@@ -50,6 +50,8 @@ class Lane:
 
     __slots__ = ("out", "place", "priority", "queued", "reorder", "waiting")
 
+    alone = True  # what happens to it changes no other lane
+
     def __init__(self, place: OperationPlace, priority: int) -> None:
         self.place = place
         self.priority = priority
@@ -68,6 +70,11 @@ class Lane:
         return bool(self.waiting)
 
     @property
+    def width(self) -> int:
+        """How many workers may take something at once, at most; of what waits behind the first chunk nothing is known."""
+        return len(self.waiting[0].data) if self.waiting else 0
+
+    @property
     def empty(self) -> bool:
         """Whether nothing waits."""
         return not self.waiting
@@ -75,8 +82,7 @@ class Lane:
     def take(self, quota: int) -> Waiting:
         """Take up to `quota` messages, of runs that have ended or of runs that have not."""
         chunk = self.waiting[0]
-        same, ended = alike(chunk)
-        size = min(quota, same)
+        size, ended = alike(chunk, quota)
         if size < len(chunk.data):
             chunk = chunk.cut(size)
         else:
@@ -126,12 +132,14 @@ class OrderedLane(Lane):
     def ready(self) -> bool:
         return bool(self.waiting) and self._room() > 0
 
+    @property
+    def width(self) -> int:
+        return min(len(self.waiting[0][1].data), self._room()) if self.waiting else 0
+
     def take(self, quota: int) -> Waiting:
         first, chunk = self.waiting[0]
-        same, ended = alike(chunk)
-        size = min(
-            quota, same, max(self._room(), 1)
-        )  # one at least: the window may have shrunk since it had its turn
+        room = max(self._room(), 1)  # one at least: the window may have shrunk since it had its turn
+        size, ended = alike(chunk, min(quota, room))
         if size < len(chunk.data):
             self.waiting[0] = first + size, chunk
             chunk = chunk.cut(size)
@@ -182,6 +190,8 @@ class KeyedLane(Lane):
 
     __slots__ = ("_free", "_lines", "_stuck", "keys")
 
+    alone = False
+
     def __init__(self, place: OperationPlace, priority: int, keys: Keys) -> None:
         super().__init__(place, priority)
         self.keys = keys
@@ -196,6 +206,10 @@ class KeyedLane(Lane):
     @property
     def ready(self) -> bool:
         return bool(self._free) or (bool(self.waiting) and self._is_free(self.waiting[0][2]))
+
+    @property
+    def width(self) -> int:
+        return len(self._free) or int(self.ready)
 
     @property
     def empty(self) -> bool:
@@ -227,7 +241,7 @@ class KeyedLane(Lane):
             chunk, keys, _ = self.waiting.popleft()
             self._split(chunk, keys)
         chunk, keys, distinct = self._gather(quota) if self._free else self.waiting.popleft()
-        same, ended = alike(chunk)
+        same, ended = alike(chunk, len(keys))
         self._claim(distinct)
         if same == len(keys):
             taken = Waiting(self, chunk, 0, (keys, distinct), ended=ended)
@@ -379,13 +393,13 @@ def joined(parts: list[Part]) -> Chunk:
     return Chunk(first.handler, data, context, positions, first.trail)
 
 
-def alike(chunk: Chunk) -> tuple[int, bool]:
-    """Count the first messages whose runs have all ended, or all not; say which. A run may end meanwhile: each is looked at once."""
-    ended = chunk.context_at(0).scope.run.ended
+def alike(chunk: Chunk, most: int) -> tuple[int, bool]:
+    """Count the first messages, up to `most`, whose runs have all ended, or all not; say which. A run may end meanwhile: each is looked at once."""
     context = chunk.context
-    if type(context) is not list:
-        return len(chunk.data), ended
-    for index in range(1, len(context)):
+    if not isinstance(context, list):
+        return min(most, len(chunk.data)), context.scope.run.ended
+    ended = context[0].scope.run.ended
+    for index in range(1, min(most, len(context))):
         if context[index].scope.run.ended is not ended:
             return index, ended
-    return len(context), ended
+    return min(most, len(context)), ended

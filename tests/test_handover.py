@@ -156,10 +156,12 @@ def test_messages_are_alike_whose_runs_have_all_ended_or_all_not() -> None:
     one.ended = two.ended = True
     contexts = [Context(run) for run in (one, two, three, one)]
 
-    assert alike(chunk_of([1, 2, 3, 4], contexts)) == (2, True)
-    assert alike(chunk_of([3, 4], contexts[2:])) == (1, False)
-    assert alike(chunk_of([1, 2], contexts[:2])) == (2, True)
-    assert alike(chunk_of([1, 2, 3], contexts[0])) == (3, True)
+    assert alike(chunk_of([1, 2, 3, 4], contexts), 9) == (2, True)
+    assert alike(chunk_of([3, 4], contexts[2:]), 9) == (1, False)
+    assert alike(chunk_of([1, 2], contexts[:2]), 9) == (2, True)
+    assert alike(chunk_of([1, 2, 3], contexts[0]), 9) == (3, True)
+    assert alike(chunk_of([1, 2, 3], contexts[0]), 2) == (2, True)
+    assert alike(chunk_of([1, 2, 3, 4], contexts), 1) == (1, True)
 
 
 def test_a_worker_does_not_mix_runs_that_have_ended_with_others() -> None:
@@ -656,3 +658,35 @@ def test_each_outcome_is_settled_once() -> None:
         reorder.add(number, 1, partial(calls.update, [number]))
 
     assert calls == Counter([0, 1, 2, 3])
+
+
+# --- whom to wake
+
+
+def test_one_worker_is_woken_for_each_long_call_and_none_for_what_is_soon_done() -> None:
+    run = run_books()
+    for estimate, wanted in ((0.0, 1), (1e-9, 0), (1e-4, 1), (1.0, 6)):
+        backlog = Backlog(9)
+        backlog.put(place_with(estimate, 1), chunk_of(list(range(6)), Context(run)))
+        assert backlog.wanted() == wanted
+        backlog.put(place_with(1.0, 1, ordered=True), chunk_of([1], Context(run, None, 5)))
+        assert backlog.wanted() == 1
+
+
+def test_a_worker_that_comes_back_soon_wakes_nobody() -> None:
+    backlog = Backlog(9)
+    place = place_with(1e-6, 8)
+    backlog.put(place, chunk_of(list(range(1_000)), Context(run_books())))
+    assert backlog.wanted() == 1
+
+    taken = take(backlog)
+
+    assert len(taken.chunk.data) == 8
+    assert backlog.wanted(taken) == 0
+    place.pace.estimate = 1e-3
+    assert backlog.wanted(taken) > 1
+
+
+def test_nobody_is_woken_for_nothing() -> None:
+    assert Backlog(9).wanted() == 0
+    assert Backlog(9).first_place() is None

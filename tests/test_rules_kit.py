@@ -110,7 +110,7 @@ class Mixing(ThreadPool):
                 taken.lane._release(taken.keys[1])
                 taken.keys = NO_KEYS
                 self._backlog._offer(taken.lane)
-            self._wake()
+            self._wake(1)
         return super()._perform(taken, number)
 
 

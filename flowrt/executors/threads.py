@@ -17,7 +17,7 @@ from flowrt.errors import FlowError
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.tasks import perform, rest_of, task_of, with_keys
-from flowrt.handover import Backlog
+from flowrt.handover import QUANTUM, Backlog
 from flowrt.lanes import Waiting
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class ThreadPool:
         self._idle: list[threading.Event] = []
         self._events: list[threading.Event] = []
         self._current: dict[int, Task | PullTask] = {}
+        self._begun = 0.0  # when a worker last began something; each may write it
         self._stopping = False
 
     # -- engine's side
@@ -69,13 +70,15 @@ class ThreadPool:
             return
         with self._lock:
             self._backlog.put(place, chunk, keys)
-            if self._backlog.ready:
-                self._wake()
+            wanted = self._backlog.wanted()
+            if self._backlog.ready and not (wanted or self._soon_back()):
+                wanted = 1
+            self._wake(wanted)
 
     def pull(self, pull: PullTask) -> None:
         with self._lock:
             self._pulls.append(pull)
-            self._wake()
+            self._wake(1)
 
     def unreported(self) -> list[tuple[str, Chunk, int]]:
         with self._lock:
@@ -90,7 +93,7 @@ class ThreadPool:
         with self._lock:
             self._backlog.hurry()
             if self._backlog.ready:
-                self._wake()
+                self._wake(max(self._backlog.wanted(), 1))
 
     def stop(self) -> None:
         self._stopping = True
@@ -119,13 +122,22 @@ class ThreadPool:
 
     # -- workers' side
 
-    def _wake(self) -> None:
-        """Let one more worker look for work; each that finds some wakes the next while there is more. Holds the lock."""
-        if self._idle:
-            self._idle.pop().set()
-            return
-        if self._stopping or len(self._threads) >= self._workers:
-            return
+    def _soon_back(self) -> bool:
+        """Say whether a worker comes for what is not worth waking another: one has just begun, and if it is held up the engine hurries."""
+        awake = len(self._threads) > len(self._idle)
+        return awake and self._clock.now() - self._begun < QUANTUM
+
+    def _wake(self, wanted: int) -> None:
+        """Let so many more workers look for work, as far as there are any. Holds the lock."""
+        for _ in range(wanted):
+            if self._idle:
+                self._idle.pop().set()
+            elif self._stopping or len(self._threads) >= self._workers:
+                return
+            else:
+                self._start_worker()
+
+    def _start_worker(self) -> None:
         number = len(self._threads) + 1
         name = self._name if self._workers == 1 else f"{self._name}-{number}"
         try:
@@ -148,8 +160,10 @@ class ThreadPool:
                 if not self._stopping:
                     event.clear()
                     self._idle.append(event)
-            elif self._workers > 1 and (backlog.ready or self._pulls):
-                self._wake()
+            elif self._idle or len(self._threads) < self._workers:
+                self._wake(
+                    1 if self._pulls else backlog.wanted(taken if isinstance(taken, Waiting) else None)
+                )
         return taken
 
     def _work(self, number: int) -> None:
@@ -181,6 +195,7 @@ class ThreadPool:
         task = task_of(taken, self._reports)
         task.worker, task.started = number, self._clock.now()
         self._current[number] = task
+        self._begun = task.started
         perform(task, taken)
         task.busy = self._clock.now() - task.started
         done = len(task.results)
