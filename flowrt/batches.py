@@ -69,6 +69,7 @@ class Batches:
         clock: Clock,
         overload: Callable[[RunBooks, FlowOverloadError], None],
     ) -> None:
+        self.asked: Callable[[OperationPlace, Scope, float | None], None]
         self._traffic = traffic
         self._failures = failures
         self._clock = clock
@@ -82,6 +83,8 @@ class Batches:
             self._gather(place, *argument)
         elif action is Act.GIVE_UP:
             self._give_up(place, *argument)
+        elif action is Act.WAKE:
+            self.asked(place, context.scope.home, argument)
         elif action is Act.SURPLUS:
             self._fail_kept(place, trail, *argument)
         elif action is Act.RELEASE:
@@ -238,12 +241,19 @@ class Batches:
 
     def drain(self, place: OperationPlace, scope: Scope) -> None:
         """Tell an operation that nothing more will come of a scope."""
+        self._call_for(place, scope, place.operation.drained)
+
+    def wake(self, place: OperationPlace, scope: Scope) -> None:
+        """Tell an operation that the time has come that it asked for."""
+        self._call_for(place, scope, place.operation.timer)
+
+    def _call_for(self, place: OperationPlace, scope: Scope, call: Callable[..., None]) -> None:
         log: list[Entry] = []
         context = scope.origin if scope.origin is not None else Context(scope)
         trail = self._traffic.trail_of(scope)
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
-            place.operation.drained(place.state, scope, emit)
+            call(place.state, scope, emit)
         except BaseException as error:
             self._failures.fail_owing(place, context, scope.position, trail, error)
         finally:

@@ -78,6 +78,7 @@ class Closer:
         driver = self._driver
         if not driver.stopped:
             driver.engine.sources.stop()
+            driver.engine.wakes.stop()
             driver.engine.end_inputs(
                 lambda run: FlowStoppedError(
                     f"run {run.number} was cut short: the runtime was closed while its inputs were coming."

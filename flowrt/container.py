@@ -230,6 +230,11 @@ class FlowOperationContainer:
                 f'operation "{declaration.name}" ({type(declaration.operation).__name__}) works with the engine\'s own books and runs on its '
                 "thread. Leave it sync and make the operations around it async."
             )
+        if mode.kind == "async" and hasattr(declaration.operation, "timer"):
+            raise FlowBuildError(
+                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) has a timer, which the engine calls on its own thread. '
+                "Leave it sync and make the operations around it async."
+            )
         self._declarations[declaration.name.casefold()] = evolve(declaration, mode=mode)
         return self
 

@@ -133,6 +133,8 @@ class Driver(Ending):
             if self.stopped:
                 return False
         engine = self.engine
+        if engine.timers and engine.timers.fire():
+            worked = True
         if worked:
             engine.settle()
         if not engine.held_back():
@@ -189,8 +191,9 @@ class Driver(Ending):
     def _take_rest(self, timeout: float | None) -> bool:
         engine = self.engine
         waits = [] if timeout is None else [timeout]
-        if engine.not_before is not None:
-            waits.append(max(engine.not_before - self.seams.clock.now(), 0.0))
+        moment = engine.next_moment
+        if moment is not None:
+            waits.append(max(moment - self.seams.clock.now(), 0.0))
         handed_over = engine.under_way or engine.sources.pulls_under_way
         if handed_over:
             waits.append(self._look)
@@ -352,7 +355,7 @@ class Driver(Ending):
 
     def next_moment(self) -> float | None:
         """Return when the engine has something to do, if that is only a matter of time."""
-        return self.engine.not_before
+        return self.engine.next_moment
 
     def _skip_to(self, deadline: float) -> None:
         advance = getattr(self.seams.clock, "advance_to", None)

@@ -33,7 +33,9 @@ from flowrt.outcomes import Outcomes
 from flowrt.routes import Routes
 from flowrt.sources import Sources
 from flowrt.taps import Taps
+from flowrt.timers import Timers
 from flowrt.traffic import Traffic
+from flowrt.wakes import Wakes
 
 if TYPE_CHECKING:
     from flowrt.bodies import Group
@@ -117,6 +119,9 @@ class Engine:
         self.outcomes = Outcomes(
             self.traffic, self.failures, self.sources, self.batches, self._emit_late, self._is_ordered
         )
+        self.timers = Timers(clock)
+        self.wakes = Wakes(self.books, self.batches, self.timers)
+        self.batches.asked = self.wakes.ask
         self.books.drain, self.books.leaving, self.books.done = (
             self.batches.drain,
             self.batches.close,
@@ -225,6 +230,14 @@ class Engine:
 
     # -- the turn
 
+    @property
+    def next_moment(self) -> float | None:
+        """When it has something to do, if that is only a matter of time."""
+        due = self.timers.next_due
+        if due is None or self.not_before is None:
+            return self.not_before if due is None else due
+        return min(due, self.not_before)
+
     def held_back(self) -> bool:
         """Say whether the throttle holds the next message back; it does so from when it is the next."""
         if not self.delay:
@@ -303,6 +316,7 @@ class Engine:
     def forget(self) -> None:
         """Drop every message that is still somewhere: the runtime is over."""
         self.schedule.clear(lambda _chunk: True)
+        self.timers.clear()
         for place in self.routes.all_places():
             place.state = place.memo = None
 
@@ -318,7 +332,8 @@ class Engine:
 
     def stalled(self) -> bool:
         """Say whether messages are live and nothing can ever move again: nothing ready, nothing under way."""
-        return bool(self.books.runs) and not (self.under_way or self.sources.pulls_under_way or self.feeding)
+        on_its_way = self.under_way or self.sources.pulls_under_way or self.feeding or self.timers
+        return bool(self.books.runs) and not on_its_way
 
     # -- what executors report
 
@@ -416,6 +431,7 @@ class Engine:
         operations = [place for place in self.routes.all_places() if place.operation is not None]
         for run in sorted(runs, key=lambda each: each.number):
             found[run] += self.sources.drop(run)
+            self.wakes.drop(run)
             for place in operations:
                 try:
                     place.operation.cancelled(place.state, run)

@@ -51,6 +51,7 @@ class Act(enum.Enum):
     PUSH = enum.auto()
     POP = enum.auto()
     FAIL = enum.auto()
+    WAKE = enum.auto()
 
 
 class Batch(Protocol):
@@ -154,6 +155,16 @@ class Emitter:
         """Fail messages kept for `scope`, given as (position, data): they do not belong to its list."""
         self._log.append((self._index, Act.SURPLUS, (scope, tuple(items), error)))
 
+    def wake(self, seconds: float | None) -> None:
+        """Have `timer` called after so many seconds, for the scope of the message in hand; None: not any more.
+
+        There is one such call at most per place and scope: asking again moves it. Until it has been made the scope is not drained; when the
+        runtime is closed it is not waited for.
+        """
+        if seconds is not None and not (isinstance(seconds, int | float) and seconds >= 0):
+            raise FlowBuildError(f"emit.wake takes seconds, 0 or more, or None; got {seconds!r}.")
+        self._log.append((self._index, Act.WAKE, seconds))
+
     def push(self) -> None:
         """Send the messages in hand on, inside a new causality of this place."""
         self._log.append((self._index, Act.PUSH, None))
@@ -185,7 +196,9 @@ class Operation:
 
     A class to start from; whatever has the same members will do.
 
-    `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Three things are optional: the method
+    `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Four things are optional: the method
+    `timer(state, scope, emit)` is called when the time has come that was asked for by `emit.wake(seconds)`, `scope` being the list or run of the
+    message in hand then; such an operation runs on the engine's thread. The method
     `handle_many(state, batch, emit)` takes consecutive messages of one context at once, instead of `handle`; with it, the method
     `keeps(state, port, scope, messages)` says whether so many more messages of a scope that it gathers lead to nothing before the last of
     them, so that a depth-first schedule may hand them over at once too; the attribute `bracket` is 1 for an operation that opens a scope

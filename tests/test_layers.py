@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PURE = """
     batches bodies brackets checks clock container contract diagrams engine errors failures flow flowtext fusion handover lanes ledger
     messages meters operations outcomes places policies ports routes schedules scopes signatures sources standard taps timers traffic
+    wakes
 """.split()
 
 
