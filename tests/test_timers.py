@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -203,11 +202,13 @@ def test_a_timer_that_raises_fails_the_run() -> None:
             raise ValueError("no time")
 
     operations = FlowOperationContainer().add_operation(Broken("quiet"))
-    with FlowRuntime(
-        flow_of("", ".in -> quiet -> .out", operations=operations), seams=simulated(deviations={})
-    ) as runtime:
-        with pytest.raises(OperationError) as raised:
-            runtime.process(".in", 1).wait()
+    with (
+        FlowRuntime(
+            flow_of("", ".in -> quiet -> .out", operations=operations), seams=simulated(deviations={})
+        ) as runtime,
+        pytest.raises(OperationError) as raised,
+    ):
+        runtime.process(".in", 1).wait()
     assert isinstance(raised.value.__cause__, ValueError)
 
 
