@@ -50,8 +50,8 @@ def test_timers_fire_once_in_order_and_never_when_cancelled(steps: list[tuple[st
             due = sorted((moment, number) for number, (moment, _) in pending.items() if moment <= clock.now())
             assert timers.fire() == bool(due)
             assert fired == [number for _, number in due]
-            for _, number in due:
-                timers.cancel(pending.pop(number)[1])
+            for _, made in due:
+                timers.cancel(pending.pop(made)[1])
             fired.clear()
         assert len(timers) == len(pending)
         assert timers.next_due == min((moment for moment, _ in pending.values()), default=None)
@@ -226,9 +226,11 @@ def test_a_time_that_is_none_is_refused(seconds: Any) -> None:
             emit.wake(seconds)
 
     operations = FlowOperationContainer().add_operation(Wrong("quiet"))
-    with FlowRuntime(flow_of("", ".in -> quiet -> .out", operations=operations)) as runtime:
-        with pytest.raises(Exception, match="emit.wake takes seconds"):
-            runtime.process(".in", 1).wait(30)
+    with (
+        FlowRuntime(flow_of("", ".in -> quiet -> .out", operations=operations)) as runtime,
+        pytest.raises(OperationError, match=r"emit\.wake takes seconds"),
+    ):
+        runtime.process(".in", 1).wait(30)
 
 
 def test_while_a_throttle_holds_messages_back_timers_go_on() -> None:
