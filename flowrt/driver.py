@@ -151,9 +151,9 @@ class Driver(Ending):
         return True
 
     def _give_way(self) -> None:
-        """After a millisecond's work: a thread back from I/O waits for the GIL until its holder lets it go, for 5 ms otherwise."""
+        """After a turn's work: a thread back from I/O waits for the GIL until its holder lets it go, for 5 ms otherwise."""
         now = self.seams.clock.now()
-        if now - self._worked_since > QUANTUM / 2:
+        if now - self._worked_since > QUANTUM / 2:  # half: a turn ends at a quantum, or just before
             self.seams.pause(GIVE_WAY)
             for executor in self.executors.all():
                 executor.hurry()

@@ -199,3 +199,34 @@ def test_the_engine_gives_way_while_workers_hold_work() -> None:
 
     assert set(pauses) == {GIVE_WAY}
     assert 1 <= len(pauses) <= 12
+
+
+@pytest.mark.parametrize(
+    "mode", [{}, {"ordered": True}, {"by_key": lambda number: number % 8}], ids=["plain", "ordered", "by key"]
+)
+def test_a_cheap_operation_that_is_held_up_once_holds_up_no_other_worker(mode: dict[str, Any]) -> None:
+    """Nobody is woken for what is soon done; when it is not, the engine sees to it."""
+    held, seen = Gate(), threading.Event()
+
+    def work(number: int) -> int:
+        if number == 8_000:
+            held(number)
+        if number == 8_001 + 1_024:
+            seen.set()
+        return number
+
+    operations = FlowOperationContainer().add_func("work", work).make_parallel(4, **mode)
+    with FlowRuntime() as runtime:
+        wire(runtime, ".in -> work -> .out")
+        runtime.add_operations(operations)
+        runtime.process_many(".in", range(8_000)).wait(SECONDS)
+        first = runtime.process(".in", 8_000)
+        arrived(held.entered)
+        others = runtime.process_many(".in", range(8_001, 8_001 + 2_048))
+        try:
+            arrived(seen)
+        finally:
+            held.open()
+
+        assert first.result(SECONDS).data == 8_000
+        assert sorted(others.values(SECONDS)) == list(range(8_001, 8_001 + 2_048))
