@@ -17,8 +17,8 @@ from flowrt.errors import (
     WorkerLostError,
 )
 from flowrt.flow import Flow
-from flowrt.ledger import Ledger
 from flowrt.messages import Message
+from flowrt.observe.balance import Ledger
 from flowrt.operations import Emit, Operation
 from flowrt.ports import Port, Stream
 from flowrt.runs import Run

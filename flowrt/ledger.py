@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from flowrt.scopes import NO_SCOPES, Missing, Part, RunBooks, Scope, Window, lost_list
 
 if TYPE_CHECKING:
@@ -358,89 +356,3 @@ class Books:
         scope.parts = scope.gathered = None
         scope.closed = True
         return kept
-
-
-@frozen
-class LedgerRow:
-    """One figure and where it comes from; `what` is "in", "born", or how messages ended."""
-
-    place: str
-    what: str
-    reason: str
-    count: int
-
-
-@frozen(repr=False)
-class Ledger:
-    """What became of every message of a run, at one moment.
-
-    `accepted + born` equals the sum of the ends and of what is `live` and `held`: `balanced` says so. `places` holds the rows
-    behind each figure.
-    """
-
-    title: str
-    places: tuple[LedgerRow, ...]
-    live: int
-    held: int
-
-    def _total(self, what: str) -> int:
-        return sum(row.count for row in self.places if row.what == what)
-
-    @property
-    def accepted(self) -> int:
-        return self._total("in")
-
-    @property
-    def born(self) -> int:
-        return self._total("born")
-
-    @property
-    def delivered(self) -> int:
-        return self._total(DELIVERED)
-
-    @property
-    def absorbed(self) -> int:
-        return self._total(ABSORBED)
-
-    @property
-    def failed(self) -> int:
-        return self._total(FAILED)
-
-    @property
-    def unconnected(self) -> int:
-        return self._total(UNCONNECTED)
-
-    @property
-    def discarded(self) -> int:
-        return self._total(DISCARDED)
-
-    @property
-    def balanced(self) -> bool:
-        ended = sum(self._total(what) for what in ENDS)
-        return self.accepted + self.born == ended + self.live + self.held
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def __str__(self) -> str:
-        terms = [(self._total(what), what) for what in ENDS] + [(self.live, "live"), (self.held, "held")]
-        right = " + ".join(f"{what} {number}" for number, what in terms if number) or "0"
-        lines = [f"{self.title}: in {self.accepted} + born {self.born} = {right}"]
-        width = max((len(row.place) for row in self.places), default=0)
-        for row in self.places:
-            reason = f" ({row.reason})" if row.reason else ""
-            lines.append(f"  {row.place:<{width}}  {row.what} {row.count}{reason}")
-        return "\n".join(lines)
-
-
-def ledger_of(run: RunBooks, title: str) -> Ledger:
-    """Take a picture of a run's books; exact on the engine's thread or once the run has ended."""
-    rows = [LedgerRow(where, "in", "", number) for where, number in list(run.accepted.items())]
-    rows += [LedgerRow(where, "born", "", number) for where, number in list(run.births.items()) if number]
-    rows += [
-        LedgerRow(where, what, reason, number) for (what, where, reason), number in list(run.ends.items())
-    ]
-    scopes = [run, *list(run.open_scopes)]
-    live = sum(scope.live for scope in scopes)
-    held = sum(scope.held + sum((scope.gathered or {}).values()) for scope in scopes)
-    return Ledger(title, tuple(rows), live, held)

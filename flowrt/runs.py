@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError, RunCancelledError, counted
 from flowrt.inbox import Wakers
-from flowrt.ledger import Ledger, ledger_of
 from flowrt.messages import Chunk, Message, message_of
+from flowrt.observe.balance import Ledger, ledger_of, whereabouts_of
 from flowrt.scopes import RunBooks
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class Run:
 
     @property
     def ledger(self) -> Ledger:
-        """What became of every message, place by place; of a run under way: as of now."""
+        """What became of every message, place by place; of a run under way as of now, with where its messages are."""
         driver, books = self._driver, self.books
         if books is None or not (self._finished or driver.inside() or driver.stopped):
             pictures: list[Ledger] = []
@@ -268,7 +268,9 @@ class Run:
     def _picture(self) -> Ledger:
         if self.books is None:
             return Ledger(self._title, (), 0, 0)
-        return ledger_of(self.books, self._title)
+        driver = self._driver
+        found = whereabouts_of(driver.engine, self.books) if driver.is_engine() and not self._finished else ()
+        return ledger_of(self.books, self._title, found)
 
     def cancel(self) -> None:
         """End it now: what is queued is discarded, its open iterators are closed, what workers still bring is dropped.

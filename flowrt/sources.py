@@ -298,6 +298,11 @@ class Sources:
         )
         self._traffic.books.let_go(source.scope)
 
+    def __iter__(self) -> Iterator[Source]:
+        for level in self._open.values():
+            for siblings in level.values():
+                yield from siblings
+
     def drop(self, run: RunBooks) -> list[tuple[str, int]]:
         """Close every source of a run; return (place, inputs) of what they were opened for."""
         found = []

@@ -17,6 +17,7 @@ from flowrt import (
     Message,
     PopCausality,
     PushCausality,
+    Run,
     RunCancelledError,
     Scatter,
 )
@@ -28,6 +29,7 @@ from tests.flows import (
     assert_ledger,
     counters,
     every_mode,
+    every_schedule,
     flow_of,
     increment,
     real_workers,
@@ -496,3 +498,55 @@ def test_a_flow_that_does_not_check_out_accepts_nothing() -> None:
             runtime.process(".in", 1)
 
     assert seen == []
+
+
+def unended(run: Run) -> list[tuple[str, str, int]]:
+    return [(row.place, row.what, row.count) for row in run.ledger.places if row.what in {"live", "held"}]
+
+
+@real_workers
+def test_of_a_run_under_way_the_ledger_says_where_its_messages_are(bench: Bench) -> None:
+    gate = Gate()
+    scatter = Scatter("scatter", window=3)
+    with bench.make_runtime(name="demo") as runtime:
+        runtime.add_operations(bench.operations(scatter, Gather("gather"), funcs={"wait": gate}))
+        wire(runtime, ".in -> scatter", "scatter.stream -> wait -> gather.stream", "gather -> .out")
+        run = runtime.process(".in", list(range(9)))
+        arrived(gate.entered)
+
+        assert unended(run) == [("wait", "live", 3), ("scatter", "live", 1)]
+        assert str(run.ledger).startswith("run 1 of demo (under way): in 1 + born 3 = live 4\n")
+        assert run.ledger.balanced
+
+        gate.open()
+        run.wait(SECONDS)
+    assert unended(run) == []
+
+
+@every_schedule
+def test_the_ledger_says_what_is_held_and_why_while_an_operation_looks(bench: Bench) -> None:
+    looks: list[str] = []
+
+    def look(number: int) -> int:
+        if number == 2:
+            (books,) = runtime._engine.books.runs
+            looks.append(str(books.handle.ledger))
+        return number
+
+    with bench.make_runtime(name="demo") as runtime:
+        runtime.add_operations(
+            bench.operations(Scatter("scatter", window=1), Gather("gather"), funcs={"look": look})
+        )
+        wire(runtime, ".in -> scatter", "scatter.stream -> look -> gather.stream", "gather -> .out")
+        runtime.process(".in", iter(range(3))).wait(SECONDS)
+
+    assert looks == [
+        (
+            "run 1 of demo (under way): in 1 + born 3 = live 2 + held 2\n"
+            "  .in         in 1\n"
+            "  scatter     born 3\n"
+            "  scatter     live 1\n"
+            "  on its way  live 1\n"
+            "  gather      held 2 (its list is not complete)"
+        )
+    ]

@@ -1,0 +1,1 @@
+"""What there is to see of a runtime: its ledgers, and what it is doing."""
