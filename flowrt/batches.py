@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from flowrt.errors import FlowError, FlowOverloadError, describe
 from flowrt.ledger import ABSORBED, DISCARDED, FAILED
 from flowrt.messages import Causality, Chunk, Context, Message, Trail, message_of
-from flowrt.operations import Act, Emitter
-from flowrt.scopes import Missing, Scope, lost_list
+from flowrt.operations import Act, Correlated, Emitter
+from flowrt.scopes import Missing, Part, Scope, lost_list
 from flowrt.standard.causality import nothing_to_pop
+from flowrt.standard.scatter_gather import shared_causality
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -84,21 +85,20 @@ class Batches:
         elif action is Act.GIVE_UP:
             self._give_up(place, *argument)
         elif action is Act.WAKE:
-            self.asked(place, context.scope.home, argument)
+            seconds, scope = argument
+            self.asked(place, scope if scope is not None else context.scope.home, seconds)
         elif action is Act.SURPLUS:
             self._fail_kept(place, trail, *argument)
         elif action is Act.RELEASE:
-            parts, reason = argument
+            parts, reason, what = argument
             for home in self._traffic.books.give_back(place, parts):
-                self._traffic.books.write(home.run, DISCARDED, 1, place.name, reason)
+                self._traffic.books.write(home.run, what, 1, place.name, reason)
+        elif action is Act.OWE:
+            context.scope.home.owe(place)
         elif action is Act.MERGE:
-            parts, data, port = argument
+            parts, data, port, origins = argument
             homes = self._traffic.books.give_back(place, parts)
-            if context.correlation_id is None and parts:  # then the one that all parts came with
-                common = parts[0].correlation_id
-                if all(part.correlation_id == common for part in parts):
-                    context = Context(context.scope, common, context.priority, context.causality)
-            self.send_merged(place, context, position, trail, homes, data, port)
+            self.send_merged(place, merged_context(context, origins), position, trail, homes, data, port)
 
     def send_merged(
         self,
@@ -266,7 +266,9 @@ class Batches:
                 return
             if type(action) is str:
                 self._traffic.books.born(scope, 1, place.name)
-                self._traffic.emit(self._traffic.routes.out(place, action), [argument], inner, [0], trail)
+                onward = correlated(inner, argument)
+                data = argument.data if type(argument) is Correlated else argument
+                self._traffic.emit(self._traffic.routes.out(place, action), [data], onward, [0], trail)
             else:
                 self.act_on(place, inner, 0, trail, action, argument)
 
@@ -333,10 +335,32 @@ class Batches:
             self._failures.fail_list(place, error, scope)
 
 
+def merged_context(context: Context, parts: Sequence[Part]) -> Context:
+    """Return the context of what is made of these parts: with the correlation id that all have, and the causalities that all share."""
+    if not parts:
+        return context
+    correlation_id, causality = parts[0].correlation_id, parts[0].causality
+    for part in parts:
+        if part.correlation_id is not correlation_id and part.correlation_id != correlation_id:
+            correlation_id = None
+        if part.causality is not causality:
+            causality = shared_causality(causality, part.causality)
+    if correlation_id is context.correlation_id and causality is context.causality:
+        return context
+    return Context(context.scope, correlation_id, context.priority, causality)
+
+
 def may_keep(handler: Handler) -> bool:
     """Say whether messages go to an operation that can tell whether it only keeps them."""
     place = handler.place
     return place is not None and place.batches and hasattr(place.operation, "keeps")
+
+
+def correlated(context: Context, item: Any) -> Context:
+    """Give a context an id of its own, if it has none."""
+    if type(item) is not Correlated or context.correlation_id is not None:
+        return context
+    return Context(context.scope, item.correlation_id, context.priority, context.causality)
 
 
 def popped(context: Context) -> Context | None:

@@ -226,7 +226,10 @@ class Books:
             run = scope.run
             if run.ended or scope.closed or scope.live or scope.tokens or scope.active_children:
                 continue
-            if not scope.held and not scope.open_children:
+            if scope.owing and not scope.open_children:
+                self.drain(scope.next_owing(), scope)
+                self._look_at(scope)
+            elif not scope.held and not scope.open_children:
                 if scope is run and not (run.gathers or run.gathered or run.left_to_gathers):
                     run.closed = True
                     self._finish(run)
@@ -353,6 +356,6 @@ class Books:
         if scope.window is not None:
             scope.window.live -= scope.live + scope.active_children
         scope.live = scope.tokens = scope.held = scope.open_children = scope.active_children = 0
-        scope.parts = scope.gathered = None
+        scope.parts = scope.gathered = scope.owing = None
         scope.closed = True
         return kept

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import field, frozen
 
 from flowrt.errors import FlowBuildError, FlowError, did_you_mean
+from flowrt.ledger import ABSORBED, DISCARDED
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, Positions
@@ -52,6 +53,7 @@ class Act(enum.Enum):
     POP = enum.auto()
     FAIL = enum.auto()
     WAKE = enum.auto()
+    OWE = enum.auto()
 
 
 class Batch(Protocol):
@@ -127,13 +129,32 @@ class Emitter:
         """Keep the messages in hand: as these parts, one each."""
         self._log.append((self._index, Act.HOLD, tuple(parts)))
 
-    def merge(self, parts: Sequence[Part], data: Any, port: str = "") -> None:
-        """Emit one message made of parts held, in the context of the message in hand (in `drained`: of the scope, with the id all parts have)."""
-        self._log.append((self._index, Act.MERGE, (tuple(parts), data, checked_port(port))))
+    def owe(self) -> None:
+        """Have `drained` called when the list or run of the message in hand has gone quiet, also if nothing of it is held.
+
+        Who owes a scope something for that scope alone is told as soon as that is quiet; who only holds parts, which messages of
+        other lists may still complete, when the whole run is.
+        """
+        self._log.append((self._index, Act.OWE, None))
+
+    def merge(
+        self, parts: Sequence[Part], data: Any, port: str = "", *, made_of: Sequence[Part] | None = None
+    ) -> None:
+        """Emit one message made of parts held, in the context of the message in hand (in `drained`: of the scope).
+
+        It has the correlation id that all parts have, and the causalities that all share; of the parts in `made_of`, if some of them stay.
+        """
+        parts = tuple(parts)
+        origins = parts if made_of is None else tuple(made_of)
+        self._log.append((self._index, Act.MERGE, (parts, data, checked_port(port), origins)))
 
     def release(self, parts: Sequence[Part], reason: str) -> None:
         """Give up parts held: they end as discarded."""
-        self._log.append((self._index, Act.RELEASE, (tuple(parts), reason)))
+        self._log.append((self._index, Act.RELEASE, (tuple(parts), reason, DISCARDED)))
+
+    def absorb(self, parts: Sequence[Part], reason: str = "") -> None:
+        """Give parts held back, for nothing more is to come of them: they end as absorbed."""
+        self._log.append((self._index, Act.RELEASE, (tuple(parts), reason, ABSORBED)))
 
     def scatter(self, items: Iterable[Any], stream: str, count: str, window: int) -> None:
         """Open a scope and send the items out on one port, as windows allow, then their number on another."""
@@ -155,15 +176,15 @@ class Emitter:
         """Fail messages kept for `scope`, given as (position, data): they do not belong to its list."""
         self._log.append((self._index, Act.SURPLUS, (scope, tuple(items), error)))
 
-    def wake(self, seconds: float | None) -> None:
-        """Have `timer` called after so many seconds, for the scope of the message in hand; None: not any more.
+    def wake(self, seconds: float | None, scope: Scope | None = None) -> None:
+        """Have `timer` called after so many seconds, for the scope of the message in hand or another one; None: not any more.
 
         There is one such call at most per place and scope: asking again moves it. Until it has been made the scope is not drained; when the
         runtime is closed it is not waited for.
         """
         if seconds is not None and not (isinstance(seconds, int | float) and seconds >= 0):
             raise FlowBuildError(f"emit.wake takes seconds, 0 or more, or None; got {seconds!r}.")
-        self._log.append((self._index, Act.WAKE, seconds))
+        self._log.append((self._index, Act.WAKE, (seconds, scope)))
 
     def push(self) -> None:
         """Send the messages in hand on, inside a new causality of this place."""
@@ -196,19 +217,20 @@ class Operation:
 
     A class to start from; whatever has the same members will do.
 
-    `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Four things are optional: the method
+    `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Five things are optional: the method
     `timer(state, scope, emit)` is called when the time has come that was asked for by `emit.wake(seconds)`, `scope` being the list or run of the
     message in hand then; such an operation runs on the engine's thread. The method
     `handle_many(state, batch, emit)` takes consecutive messages of one context at once, instead of `handle`; with it, the method
     `keeps(state, port, scope, messages)` says whether so many more messages of a scope that it gathers lead to nothing before the last of
     them, so that a depth-first schedule may hand them over at once too; the attribute `bracket` is 1 for an operation that opens a scope
-    for a list, -1 for one that gathers it.
+    for a list, -1 for one that gathers it. And `optional_ports` names out-ports that need no stream: what leaves there ends as absorbed.
 
     Runs on: one thread at a time; the engine's, unless made async.
     """
 
     in_ports: tuple[str, ...] | None = None
     out_ports: tuple[str, ...] | None = ("",)
+    optional_ports: tuple[str, ...] = ()
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.batches import Batches, popped
+from flowrt.batches import Batches, correlated, merged_context, popped
 from flowrt.bodies import END_OF_CALL, Failure, FunctionBody, GeneratorBody, OperationBody
 from flowrt.ledger import ABSORBED
 from flowrt.messages import Chunk, Context, Positions, message_of
@@ -251,6 +251,7 @@ class Outcomes:
                         part.position = chunk.positions[index]
                     if part.correlation_id is None:
                         part.correlation_id = context.correlation_id
+                    part.causality = context.causality
                 self._traffic.books.hold(context.scope, task.place, argument)
         elif action is Act.FAIL:
             task.kept.add(index)
@@ -264,11 +265,12 @@ class Outcomes:
                 by=worker_text(task),
             )
         elif action is Act.MERGE:
-            parts, data, port = argument
+            parts, data, port, origins = argument
             homes = self._traffic.books.give_back(task.place, parts)
             if index in task.kept:
+                onward = merged_context(context, origins)
                 self._batches.send_merged(
-                    task.place, context, chunk.positions[index], chunk.trail, homes, data, port
+                    task.place, onward, chunk.positions[index], chunk.trail, homes, data, port
                 )
             else:
                 for home in homes:
@@ -294,13 +296,6 @@ def worker_text(task: Task) -> str:
     if mode.kind == "parallel" and task.worker:
         return f"parallel, worker {task.worker}"
     return "" if mode.kind == "sync" else mode.kind
-
-
-def correlated(context: Context, item: Any) -> Context:
-    """Give a context an id of its own, if it has none."""
-    if type(item) is not Correlated or context.correlation_id is not None:
-        return context
-    return Context(context.scope, item.correlation_id, context.priority, context.causality)
 
 
 def numbered(position: Any, number: int) -> Any:

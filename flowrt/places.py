@@ -400,8 +400,9 @@ def _unconnected(flow: FlowPlace) -> Iterator[str]:
         if isinstance(found, Declaration):
             used[operation, instance] = found
     for (operation, instance), declaration in used.items():
+        optional = getattr(declaration.operation, "optional_ports", ())
         for port in declaration.out_ports or ():
-            if not _is_taken(flow, (operation, instance, port.casefold())):
+            if port not in optional and not _is_taken(flow, (operation, instance, port.casefold())):
                 name = port_of(flow.path, declaration.name, instance, port).fullname
                 yield (
                     f'strict: no stream takes what leaves at "{name}" (declared at {declaration.declared_at}). Connect it, or add it with '

@@ -35,7 +35,7 @@ class Handler:
 class Route:
     """A compiled out-port: its handlers, in the order their streams were declared, and the flow ports crossed to each."""
 
-    __slots__ = ("borders", "fault", "port", "targets")
+    __slots__ = ("borders", "fault", "optional", "port", "targets")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Route:
         self.port = port
         self.targets = targets
         self.borders = borders
+        self.optional = False  # what leaves here need not be taken
 
     @property
     def connected(self) -> bool:
@@ -118,6 +119,7 @@ class Routes:
             except FlowBuildError as fault:  # a name that an operation made up
                 return Route(place.port(""), (), {}, fault)
             route = place.outs[name] = self._compile(port, place.flow, place.source(name))
+            route.optional = name.casefold() in getattr(place.operation, "optional_ports", ())
         return route
 
     def gathers_of(self, place: OperationPlace) -> tuple[OperationPlace, ...]:

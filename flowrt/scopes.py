@@ -112,6 +112,7 @@ class Scope:
         "missing",
         "open_children",
         "origin",
+        "owing",
         "parent",
         "parts",
         "position",
@@ -148,6 +149,7 @@ class Scope:
         self.failed_source: BaseException | None = None
         self.left_to_gathers: tuple[tuple[Any, Context], ...] = ()
         self.origin: Context | None = None
+        self.owing: dict[OperationPlace, None] | None = None
         self.position: Any = 0
         self.trail: Trail | None = None
         self.stream: Route | None = None
@@ -158,6 +160,19 @@ class Scope:
             self.missing = []
         if len(self.missing) < MISSING_KEPT:
             self.missing.append(missing)
+
+    def owe(self, place: OperationPlace) -> None:
+        """Remember that a place is to be told when this scope has gone quiet."""
+        if self.owing is None:
+            self.owing = {}
+        self.owing[place] = None
+
+    def next_owing(self) -> OperationPlace:
+        """Take out who is to be told next: the first first, for what it emits may go to the others."""
+        owing: dict[OperationPlace, None] = self.owing or {}
+        place = next(iter(owing))
+        del owing[place]
+        return place
 
     def within(self, place: OperationPlace) -> Scope | None:
         """Return the innermost scope around that `place` gathers."""

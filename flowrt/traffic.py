@@ -84,6 +84,9 @@ class Traffic:
         if route.fault is not None:
             self.lost(route.fault, chunk)
             return
+        if route.optional:
+            self.absorb(chunk.data, chunk.context, route.port.fullname, chunk.positions)
+            return
         self._end_unconnected(route.port, chunk)
 
     def _end_unconnected(self, port: Port, chunk: Chunk) -> None:

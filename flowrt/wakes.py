@@ -27,6 +27,8 @@ class Wakes:
 
     def ask(self, place: OperationPlace, scope: Scope, seconds: float | None) -> None:
         """Have `timer` called after so many seconds instead of whenever it was asked for before; None: not at all."""
+        if scope.run.ended:
+            return
         key = (place, scope)
         pending = self._pending.pop(key, None)
         if pending is not None:
