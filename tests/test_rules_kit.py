@@ -570,11 +570,12 @@ def test_a_runtime_that_takes_any_number_is_rejected(monkeypatch: pytest.MonkeyP
     assert violation.seen == "capacity=0 was taken."
 
 
-@pytest.mark.parametrize(("hook", "rule"), [("subscribe_to_results", "R11"), ("_hand_to", "R13")])
+@pytest.mark.parametrize(("hook", "rule"), [("subscribe_to_results", "R11"), ("_hand_out", "R13")])
 def test_a_runtime_that_does_not_care_for_subscribers_is_rejected(
     hook: str, rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Subscribers, hook, lambda *_arguments: None)
+    heeded = {"subscribe_to_results": lambda *_: None, "_hand_out": lambda _, chunk: len(chunk.data)}
+    monkeypatch.setattr(Subscribers, hook, heeded[hook])
 
     with pytest.raises(RuleViolation) as caught:
         subscribers_may_raise(Trials(simulated, PATIENCE)) if rule == "R13" else subscribers_may_act(
