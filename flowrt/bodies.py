@@ -110,8 +110,9 @@ class FunctionBody:
     def perform(self, group: Group) -> None:
         data, clock = group.data, group.clock
         if clock is None:
+            results = group.results  # of a call that was given up the group's are others by now
             self._each(group, group.work_on(data))
-            if not group.results:  # it was asked to stop at once; it goes on by one at least
+            if not results:  # it was asked to stop at once; it goes on by one at least
                 self._each(group, data[:1])
             return
         for start in range(0, len(data), SLICE):

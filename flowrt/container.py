@@ -8,8 +8,20 @@ from typing import Any, Literal, Self
 
 from attrs import evolve, frozen
 
-from flowrt.bodies import Body, OperationBody
+from flowrt.bodies import Body, GeneratorBody, OperationBody
 from flowrt.errors import FlowBuildError, check_count, did_you_mean, is_ours
+from flowrt.policies import (
+    ERROR_PORT,
+    LONGEST_BACKOFF,
+    NO_POLICIES,
+    Backoff,
+    OnError,
+    Policies,
+    on_error_of,
+    rate_of,
+    retry_of,
+    timeout_of,
+)
 from flowrt.signatures import action_body, function_body, generator_body
 
 ModeKind = Literal["sync", "async", "parallel"]
@@ -48,6 +60,7 @@ class Declaration:
     window: int = 0
     operation: Any = None
     factory: Callable[[], Any] | None = None
+    policies: Policies = NO_POLICIES
 
     @property
     def bracket(self) -> int:
@@ -211,6 +224,70 @@ class FlowOperationContainer:
             )
         return self._make(Mode("parallel", workers, _pool_name(pool), ordered, by_key))
 
+    # -- policies
+
+    def retry(
+        self,
+        attempts: int,
+        backoff: Backoff = 0.1,
+        *,
+        on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+        longest: float = LONGEST_BACKOFF,
+    ) -> Self:
+        """Call again after a failure; a message fails only with its last attempt.
+
+        Waiting takes no thread. Where the mode keeps order, what comes behind the message waits for it (`ordered=True`: its results do; by key:
+        what has its key does). What an attempt emits leaves when it succeeds. A generator is called again only before its first item.
+
+        Args:
+            attempts: calls at most, the first included.
+            backoff: seconds; before the n-th retry it waits from 0 to backoff * 2 ** (n - 1), drawn evenly; or a function of n that
+                returns the seconds.
+            on: which exceptions, timeouts among them (`TimeoutError`).
+            longest: seconds it waits at most.
+        """
+        return self._with("retry", retry=retry_of(self._named("retry"), attempts, backoff, longest, on))
+
+    def timeout(self, seconds: float) -> Self:
+        """Give a call up that has not returned after so many seconds: `OperationTimeoutError`.
+
+        The time runs from when the call begins, not while its message waits. A thread cannot be killed: it is left alone and replaced by a
+        new one, and what it still brings is dropped. On the engine's own thread that is impossible, so the operation must be async or
+        parallel; where it runs there all the same (`parallelism=False`), there is no limit.
+        """
+        return self._with("timeout", timeout=timeout_of(self._named("timeout"), seconds))
+
+    def on_error(self, decision: OnError) -> Self:
+        """Say what becomes of a message that fails.
+
+        Args:
+            decision: "fail", the default: the error goes to whoever is to know. "skip": the message ends as discarded, with the error as its
+                reason in the ledger, and nobody is told; a gather misses it. "route": the `OperationError` leaves on the port
+                `<operation>.error`, in the context of the message; if no stream starts there it is as with "fail".
+        """
+        return self._with("on_error", on_error=on_error_of(self._named("on_error"), decision))
+
+    def rate(self, per_second: float, burst: int = 1) -> Self:
+        """Begin so many calls per second at most, retries included, and up to `burst` of them at once."""
+        return self._with("rate", rate=rate_of(self._named("rate"), per_second, burst))
+
+    def _named(self, verb: str) -> str:
+        return f'operation "{self._selected_declaration(verb).name}": {verb}()'
+
+    def _with(self, verb: str, **policy: Any) -> Self:
+        declaration = self._selected_declaration(verb)
+        if hasattr(declaration.operation, "handle_many"):
+            raise FlowBuildError(
+                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) works with the engine\'s own books, one list at a time; '
+                f"{verb}() is for functions, actions, generators and operations that take messages one by one."
+            )
+        changed = evolve(declaration, policies=evolve(declaration.policies, **policy))
+        if changed.policies.on_error == "route" and changed.out_ports is not None:
+            ports = (*(port for port in changed.out_ports if port != ERROR_PORT), ERROR_PORT)
+            changed = evolve(changed, out_ports=ports)
+        self._declarations[declaration.name.casefold()] = changed
+        return self
+
     def _selected_declaration(self, verb: str) -> Declaration:
         if self._selected is None:
             raise FlowBuildError(
@@ -268,6 +345,24 @@ def pool_faults(declarations: Iterable[Declaration]) -> list[str]:
             faults.append(
                 f'pool "{mode.pool}" is asked for as {first.mode} by operation "{first.name}" (declared at {first.declared_at}) and as {mode} by '
                 f'operation "{declaration.name}" (declared at {declaration.declared_at}). A pool belongs to one kind and size: use another name.'
+            )
+    return faults
+
+
+def policy_faults(declarations: Iterable[Declaration]) -> list[str]:
+    """Say where policies ask for what cannot be done."""
+    faults = []
+    for declaration in declarations:
+        where = f'operation "{declaration.name}" (declared at {declaration.declared_at})'
+        if declaration.policies.timeout is None:
+            continue
+        if declaration.mode.kind == "sync":
+            faults.append(
+                f"{where} has a timeout and runs on the engine's thread, where a call cannot be given up. Make it async or parallel."
+            )
+        elif type(declaration.body) is GeneratorBody:
+            faults.append(
+                f"{where} is a generator and has a timeout: its items come one by one, each in its own time. Put what may take long into a function."
             )
     return faults
 

@@ -28,12 +28,14 @@ class Task(Group):
         "emitted",
         "kept",
         "log_read",
+        "lost",
         "nudged",
         "place",
         "reorder",
         "reported",
         "sequence",
         "started",
+        "whereabouts",
         "worker",
     )
 
@@ -48,6 +50,8 @@ class Task(Group):
         self.started = 0.0
         self.busy = 0.0
         self.worker = 0
+        self.lost = False  # it was given up: what its worker still brings counts for nothing
+        self.whereabouts = ""  # of a call that was given up: what its thread was doing
         self.nudged = False
         self.reported = 0
         self.log_read = 0
@@ -113,6 +117,13 @@ class Executor(Protocol):
 
     def in_work(self) -> list[Task | PullTask]:
         """Return what is being performed right now, elsewhere."""
+        ...
+
+    def abandon(self, chunk: Chunk, seconds: float) -> Task | float:
+        """Give the call up that has been at this one message for so many seconds, and replace its worker.
+
+        Returns: its task, of which nothing more comes; or in how many seconds to ask again, where it has not begun or has time left.
+        """
         ...
 
     def hurry(self) -> None:

@@ -25,6 +25,7 @@ from flowrt.errors import FlowError, FlowOverloadError, release_frames
 from flowrt.failures import Failures, stalled_error
 from flowrt.fusion import Fusion
 from flowrt.fusion import Host as FusionHost
+from flowrt.guards import Guard
 from flowrt.handover import QUANTUM, Pace
 from flowrt.ledger import Books
 from flowrt.messages import Chunk, Context
@@ -38,6 +39,8 @@ from flowrt.traffic import Traffic
 from flowrt.wakes import Wakes
 
 if TYPE_CHECKING:
+    from random import Random
+
     from flowrt.bodies import Group
     from flowrt.clock import Clock
     from flowrt.flow import Definition
@@ -74,6 +77,10 @@ class Host(FusionHost, Protocol):
 
     def deliver(self, chunk: Chunk) -> None:
         """Take results."""
+        ...
+
+    def rng(self) -> Random:
+        """Return what chance decides with."""
         ...
 
     def executor_for(self, place: OperationPlace) -> Executor:
@@ -146,7 +153,18 @@ class Engine:
         place.executor = self._host.executor_for(place)
         place.handed_over = not getattr(place.executor, "inline", False)
         place.batches = hasattr(place.operation, "handle_many")
-        if place.declaration.mode.ordered and place.handed_over:
+        if place.declaration.policies.guarded:
+            place.guard = Guard(
+                place,
+                self._clock,
+                self.timers,
+                self._host.rng,
+                self._submit,
+                self.report,
+                lambda task: self.outcomes.take(task, final=True),
+                self.schedule.put_back,
+            )
+        elif place.declaration.mode.ordered and place.handed_over:
             place.ordered = True
         if getattr(place.operation, "ordered", False):
             self._ordered = True
@@ -291,15 +309,25 @@ class Engine:
             if self.books.cut_short and not chunk.leave_out_ended():
                 return
         run = chunk.context_at(0).scope.run
+        if place.guard is not None:
+            if not (place.handed_over or place.guard.busy) and len(chunk.data) > 1:
+                head = chunk.cut(1)
+                self.schedule.put_back(chunk)
+                chunk = head
+            place.guard.take(chunk)
+        else:
+            self._submit(place, chunk)
+        self._check_live(run, place.name)
+
+    def _submit(self, place: OperationPlace, chunk: Chunk) -> None:
         self.in_work = place
         if place.batches:
             self.batches.take(chunk)
-        else:
+        elif place.executor is not None:
             if place.handed_over:
                 self.under_way += len(chunk.data)
             place.executor.submit(place, chunk)
         self.in_work = None
-        self._check_live(run, place.name)
 
     def settle(self) -> None:
         """Close what can be closed."""
@@ -319,6 +347,8 @@ class Engine:
         self.timers.clear()
         for place in self.routes.all_places():
             place.state = place.memo = None
+            if place.guard is not None:
+                place.guard.clear()
 
     def _check_live(self, run: RunBooks, where: str) -> None:
         if self.books.live > self._max_live and not run.ended:
@@ -363,7 +393,12 @@ class Engine:
             self.outcomes.drop(task)
             return
         task.nudged = False
-        if task.reorder is None:
+        if place.guard is not None:
+            if final:
+                place.guard.report(task)
+            elif not place.guard.waits_for_the_end:
+                self.outcomes.take(task, final=False)
+        elif task.reorder is None:
             self.outcomes.take(task, final=final)
         elif final:
             task.reorder.add(task.sequence, len(task.results), lambda: self.outcomes.take(task, final=True))
@@ -381,9 +416,12 @@ class Engine:
 
     def fetch(self, task: Task) -> None:
         """Take what a call has emitted so far, or after it had ended."""
-        if self.over:
+        if self.over or task.lost:
             return
         task.nudged = False
+        guard = task.place.guard
+        if guard is not None and guard.waits_for_the_end and not task.finished:
+            return
         if task.reorder is None or not task.results:
             self.outcomes.take(task, final=False)
             self._check_live(task.chunk.context_at(0).scope.run, task.place.name)
@@ -429,6 +467,7 @@ class Engine:
             found, failed = {run: [] for run in runs}, error
         discarded = 0
         operations = [place for place in self.routes.all_places() if place.operation is not None]
+        guards = [place.guard for place in self.routes.all_places() if place.guard is not None]
         for run in sorted(runs, key=lambda each: each.number):
             found[run] += self.sources.drop(run)
             self.wakes.drop(run)
@@ -438,6 +477,8 @@ class Engine:
                 except BaseException as error:
                     self.failures.contain(f'the end of a run in operation "{place.name}"', error)
             discarded += self.books.abandon(run, found[run], why)
+            for guard in guards:
+                guard.drop(run)
             self._tell_finished(run, reason)
         if failed is not None:
             raise failed

@@ -55,7 +55,15 @@ class OperationError(FlowError):
 
 
 class OperationTimeoutError(OperationError):
-    """A call took longer than its operation's policy allows."""
+    """A call took longer than its operation's policy allows. `__cause__` says what its thread was doing."""
+
+
+class CallTimedOutError(TimeoutError):
+    """What stands for the outcome of a call that was given up."""
+
+    def __init__(self, seconds: float, whereabouts: str) -> None:
+        super().__init__(f"no return within {seconds:g} s{whereabouts}")
+        self.seconds = seconds
 
 
 class WorkerLostError(OperationError):

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.errors import FlowBuildError, FlowError, FlowStalledError, OperationError, counted, describe
+from flowrt.errors import (
+    CallTimedOutError,
+    FlowBuildError,
+    FlowError,
+    FlowStalledError,
+    OperationError,
+    OperationTimeoutError,
+    counted,
+    describe,
+)
+from flowrt.ledger import DISCARDED
 from flowrt.messages import EXCEPTION_PRIORITY, Chunk, Context, Message, Trail, first_position
+from flowrt.policies import ERROR_PORT
 from flowrt.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -64,16 +75,39 @@ class Failures:
         """
         error = operation_error(place, message, raised, after)
         error.add_note(way_text(trail, context.scope, position, place.name + (f" ({by})" if by else "")))
-        self._traffic.fail_one(context, place.name, position, error)
         self.kept.append(error)
         if isinstance(
             raised, SystemExit | KeyboardInterrupt
         ):  # nobody in the flow is asked: the runtime stops
+            self._traffic.fail_one(context, place.name, position, error)
             self.fatal = self.fatal or raised
             context.scope.run.unfinished = raised
-        else:
+        elif not self._settled_by_policy(place, context, position, trail, error, raised):
+            self._traffic.fail_one(context, place.name, position, error)
             self.tell(error, context, position, owed)
         return error
+
+    def _settled_by_policy(
+        self,
+        place: OperationPlace,
+        context: Context,
+        position: Any,
+        trail: Trail,
+        error: OperationError,
+        raised: BaseException,
+    ) -> bool:
+        """Do with a failed message what its operation was told to; say whether nobody else is to know."""
+        decision = place.declaration.policies.on_error
+        if decision == "skip":
+            reason = f"skipped, {describe(raised)}"
+            self._traffic.books.end(context.scope, DISCARDED, 1, place.name, reason, [position])
+            return True
+        if decision == "route":
+            route = self._traffic.routes.out(place, ERROR_PORT)
+            if route.connected:
+                self._traffic.emit(route, [error], context, [position], trail)
+                return True
+        return False
 
     def fail_owing(
         self,
@@ -199,6 +233,15 @@ def operation_error(
     declaration = place.declaration
     emitted = f" after it had emitted {counted(after, 'message')}" if after else ""
     told = f": {raised}" if isinstance(raised, FlowBuildError) and _is_ours(place, raised) else ""
+    if isinstance(raised, CallTimedOutError):
+        error: OperationError = OperationTimeoutError(
+            f'operation "{place.name}" (declared at {declaration.declared_at}) did not return within {raised.seconds:g} s. Its thread was given up '
+            "and replaced; what it still does is lost. Give the operation more time, or let what it waits for have a time limit of its own.",
+            place.name,
+            message,
+        )
+        error.__cause__ = raised
+        return error
     error = OperationError(
         f'operation "{place.name}" (declared at {declaration.declared_at}) raised {describe(raised)}{emitted}{told}',
         place.name,

@@ -320,7 +320,11 @@ def _stage(chain: Chain, raised: BaseException) -> tuple[int, TracebackType] | N
 def _is_lean(place: OperationPlace) -> bool:
     """Say whether a place is that of a function on the engine's thread, with one result a message."""
     declaration = place.declaration
-    return type(declaration.body) is FunctionBody and declaration.out_ports == ("",) and not place.handed_over
+    return (
+        type(declaration.body) is FunctionBody
+        and declaration.out_ports == ("",)
+        and not (place.handed_over or place.guard)
+    )
 
 
 def _chain_from(place: OperationPlace, routes: Routes) -> Chain | None:

@@ -8,6 +8,8 @@ from flowrt.contract import Task
 from flowrt.runs import Results, Run
 
 if TYPE_CHECKING:
+    from random import Random
+
     from flowrt.bodies import Group
     from flowrt.contract import Executor
     from flowrt.driver import Driver
@@ -35,6 +37,15 @@ class RuntimeHost:
     def is_wanted(self) -> bool:
         """Say whether somebody has posted a call."""
         return not self._driver.inbox.empty()
+
+    def rng(self) -> Random:
+        """Return what chance decides with: made when it is first needed, for seeding it takes time."""
+        seams = self._driver.seams
+        if seams.rng is None:
+            from random import Random  # noqa: PLC0415 - importing flowrt is to cost little
+
+            seams.rng = Random()  # noqa: S311 - it spreads retries
+        return seams.rng
 
     def new_handle(self) -> Run:
         """Make the run of an emission that came after its call had ended."""

@@ -75,7 +75,7 @@ class Outcomes:
     def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any]) -> None:
         """Send one result for each message of an inline chunk, in the chunk itself where it has one way to go. No run ends meanwhile."""
         traffic = self._traffic
-        if not place.declaration.out_ports:
+        if "" not in (place.declaration.out_ports or ()):
             traffic.absorb(chunk.data, chunk.context, place.name, chunk.positions)
             return
         route = place.outs.get("") or traffic.routes.out(place, "")
@@ -121,7 +121,7 @@ class Outcomes:
         sent = Chunk(chunk.handler, results, contexts, positions, chunk.trail)
         if not sent.leave_out_ended():
             return
-        if place.declaration.out_ports:
+        if "" in (place.declaration.out_ports or ()):
             route = self._traffic.routes.out(place, "")
             self._traffic.emit(route, sent.data, sent.context, sent.positions, chunk.trail)
         else:

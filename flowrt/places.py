@@ -12,6 +12,7 @@ from flowrt.ports import Port, Stream, port_of
 
 if TYPE_CHECKING:
     from flowrt.contract import Executor
+    from flowrt.guards import Guard
     from flowrt.handover import Pace
     from flowrt.meters import Meter
     from flowrt.routes import Handler, Route
@@ -35,6 +36,7 @@ class OperationPlace:
         "executor",
         "fed",
         "flow",
+        "guard",
         "handed_over",
         "handlers",
         "instance",
@@ -72,6 +74,7 @@ class OperationPlace:
         self.matched: tuple[OperationPlace, ...] | None = None
         self.executor: Executor | None = None
         self.handed_over = False  # to threads; else performed on the engine's
+        self.guard: Guard | None = None  # of a place with policies
         self.batches = False  # its operation takes many messages at once
         self.window: Window | None = None
         self.pace: Pace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowrt.brackets import matched_gathers
-from flowrt.container import pool_faults
+from flowrt.container import policy_faults, pool_faults
 from flowrt.errors import FlowBuildError, did_you_mean
 from flowrt.flow import Definition, Path, SourceKey, define_flow
 from flowrt.places import FlowPlace, OperationPlace, Places, Target, faults_of
@@ -181,7 +181,8 @@ def _fed(place: OperationPlace) -> frozenset[str]:
 def definition_of(flow: Flow, *, strict: bool) -> Definition:
     """Make a flow's definition, whole; `FlowBuildError` with all faults at once."""
     definition = define_flow(flow)
-    faults = faults_of(definition, strict=strict) + pool_faults(definition.all_operations())
+    faults = faults_of(definition, strict=strict)
+    faults += pool_faults(definition.all_operations()) + policy_faults(definition.all_operations())
     if faults:
         raise FlowBuildError(*faults)
     return definition

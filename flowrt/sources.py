@@ -33,6 +33,7 @@ class Source:
     """
 
     __slots__ = (
+        "attempt",
         "closed",
         "context",
         "count",
@@ -56,6 +57,7 @@ class Source:
         if context is None:
             raise AssertionError("unreachable: a message inside the engine has a context")
         self.place = place
+        self.attempt = place.guard.settling if place.guard is not None else None
         self.scope = scope
         self.message = message
         self.input = context
@@ -284,6 +286,10 @@ class Sources:
 
     def _failed(self, source: Source, error: BaseException) -> None:
         self._remove(source)
+        guard, attempt = source.place.guard, source.attempt
+        if guard is not None and attempt is not None and not source.given and guard.again(attempt, error):
+            self._traffic.books.let_go(source.scope)  # its input stays live
+            return
         place, context = source.place, source.input
         gathered = source.scope if source.stream is not None else None
         source.scope.failed_source = self._failures.fail(

@@ -166,6 +166,9 @@ class Traffic:
         for executor in {id(place.executor): place.executor for place in self.routes.all_places()}.values():
             if executor is not None:
                 waiting += executor.unreported()
+        for place in self.routes.all_places():
+            if place.guard is not None:
+                waiting += [(place.name, chunk, 0) for chunk in place.guard.unreported()]
         for where, chunk, first in waiting:
             contexts = chunk.context[first:] if isinstance(chunk.context, list) else [chunk.context]
             each_stands_for = 1 if isinstance(chunk.context, list) else len(chunk.data) - first

@@ -335,13 +335,14 @@ def test_a_failure_says_in_which_mode_it_was() -> None:
 
 
 def test_a_run_whose_books_do_not_balance_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = Books.accept
+    usual = Books.open_with_input
 
-    def accept_one_more(books: Books, run: Any, where: str, messages: int) -> None:
-        usual(books, run, where, messages)
-        run.accepted[where] += 1
+    def open_with_two(books: Books, handle: Any, where: str) -> Any:
+        run = usual(books, handle, where)
+        run.accepted = {where: 2}
+        return run
 
-    monkeypatch.setattr(Books, "accept", accept_one_more)
+    monkeypatch.setattr(Books, "open_with_input", open_with_two)
     with (
         pytest.raises(AssertionError, match="the books of a run do not balance:\nrun 1 of "),
         LedgerWatch(),
@@ -378,19 +379,20 @@ def test_passes(flow_runtime, fake_clock):
 def test_fails_with_what_nobody_saw(flow_runtime):
     flow_in(flow_runtime()).process(".in", "text")
 
-def accept_one_more(books, run, where, messages):
-    usual(books, run, where, messages)
-    run.accepted[where] += 1
+def open_with_two(books, handle, where):
+    run = usual(books, handle, where)
+    run.accepted = {where: 2}
+    return run
 
-usual = Books.accept
+usual = Books.open_with_input
 
 def test_fails_by_its_books(flow_runtime, monkeypatch):
-    monkeypatch.setattr(Books, "accept", accept_one_more)
+    monkeypatch.setattr(Books, "open_with_input", open_with_two)
     flow_in(flow_runtime()).process(".in", 1).wait(10)
 
 def test_makes_its_own(monkeypatch):
     from flowrt import FlowRuntime
-    monkeypatch.setattr(Books, "accept", accept_one_more)
+    monkeypatch.setattr(Books, "open_with_input", open_with_two)
     with FlowRuntime() as runtime:
         flow_in(runtime).process(".in", 1).wait(10)
 """

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # The modules that decide: no thread, clock, queue, log, I/O or import system, so that a whole runtime can be simulated.
 PURE = """
-    batches bodies brackets checks clock container contract diagrams engine errors failures flow flowtext fusion handover lanes ledger
+    batches bodies brackets checks clock container contract diagrams engine errors failures flow flowtext fusion guards handover lanes ledger
     messages meters operations outcomes places policies ports routes schedules scopes signatures sources standard taps timers traffic
     wakes
 """.split()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def with_keys(place: OperationPlace, chunk: Chunk, reports: Reports) -> tuple[Chunk, Keyed]:
     """Return what of a chunk can be put into a backlog: where a key is asked for, with the keys, and without what has none."""
     by_key = place.declaration.mode.by_key
-    if by_key is None:
+    if by_key is None or place.guard is not None:  # which sees to the keys itself
         return chunk, NO_KEYS
     if not callable(by_key):
         port = chunk.handler.in_port.casefold()

@@ -7,13 +7,15 @@ engine ── submit ──► backlog ── take ──► worker: perform ─
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Container
+from itertools import count
 from typing import TYPE_CHECKING
 
 from flowrt.contract import PullTask, Reports, Task
-from flowrt.errors import FlowError
+from flowrt.errors import FlowError, is_ours
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.tasks import perform, rest_of, task_of, with_keys
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from flowrt.places import OperationPlace
 
 Post = Callable[..., None]
+GIVEN_UP = -1
+STACK_SHOWN = 12  # lines; arbitrary
 
 
 class ThreadPool:
@@ -54,11 +58,14 @@ class ThreadPool:
         self._lock = seams.lock()
         self._backlog = Backlog(workers)
         self._pulls: deque[PullTask] = deque()
-        self._threads: list[ThreadLike] = []
+        self._threads: dict[int, ThreadLike] = {}  # by the worker's number
         self._idents: set[int] = set()  # of the living: a dead thread's goes to another thread
         self._idle: list[threading.Event] = []
         self._events: list[threading.Event] = []
         self._current: dict[int, Task | PullTask] = {}
+        self._taken: dict[int, Waiting] = {}
+        self._lost: list[ThreadLike] = []  # given up; they may still be inside the call
+        self._numbers = count(1)
         self._begun = 0.0  # when a worker last began something; each may write it
         self._stopping = False
 
@@ -95,6 +102,28 @@ class ThreadPool:
             if self._backlog.ready:
                 self._wake(max(self._backlog.wanted(), 1))
 
+    def abandon(self, chunk: Chunk, seconds: float) -> Task | float:
+        with self._lock:
+            for number, task in self._current.items():
+                if isinstance(task, Task) and task.chunk is chunk:
+                    left = task.started + seconds - self._clock.now()
+                    return left if left > 0 else self._give_up(number, task)
+        return seconds
+
+    def _give_up(self, number: int, task: Task) -> Task:
+        """Let a worker go and have another do its work. Holds the lock."""
+        task.lost = task.finished = True
+        del self._current[number]
+        thread = self._threads.pop(number)
+        self._lost = [lost for lost in self._lost if lost.is_alive()]
+        self._lost.append(thread)
+        task.whereabouts = f', on thread "{thread.name}"{_stack_of(thread.ident)}'
+        task.busy = self._clock.now() - task.started
+        self._backlog.finish(self._taken.pop(number), 1)
+        if self._pulls or self._backlog.ready:
+            self._wake(1)
+        return task
+
     def stop(self) -> None:
         self._stopping = True
         for event in list(self._events):  # of all: an interrupt may have lost one that was about to be set
@@ -103,10 +132,11 @@ class ThreadPool:
     def join(self, seconds: float) -> tuple[str, ...]:
         deadline = self._clock.now() + seconds
         left = []
-        for number, thread in enumerate(self._threads, 1):
+        for number, thread in self._threads.items():
             thread.join(max(deadline - self._clock.now(), 0.0))
             if thread.is_alive():
                 left.append(self._describe(number, thread))
+        left += [f'thread "{thread.name}" (given up before)' for thread in self._lost if thread.is_alive()]
         return tuple(left)
 
     def _describe(self, number: int, thread: ThreadLike) -> str:
@@ -138,10 +168,10 @@ class ThreadPool:
                 self._start_worker()
 
     def _start_worker(self) -> None:
-        number = len(self._threads) + 1
+        number = next(self._numbers)
         name = self._name if self._workers == 1 else f"{self._name}-{number}"
         try:
-            self._threads.append(self._seams.spawn(lambda: self._work(number), name))
+            self._threads[number] = self._seams.spawn(lambda: self._work(number), name)
         except FlowError as error:
             if not self._threads:  # with one at least the work goes on, slower
                 self._crash(error)
@@ -178,6 +208,8 @@ class ThreadPool:
                 over = None
                 if isinstance(taken, Waiting):
                     over, done = taken, self._perform(taken, number)
+                    if done == GIVEN_UP:
+                        return
                 elif taken is not None:
                     self._perform_pull(taken, number)
                 elif self._stopping:
@@ -196,18 +228,31 @@ class ThreadPool:
         task.worker, task.started = number, self._clock.now()
         self._current[number] = task
         self._begun = task.started
-        perform(task, taken)
+        if task.place.guard is None:
+            perform(task, taken)
+        elif not self._perform_guarded(task, taken, number):
+            return GIVEN_UP
         task.busy = self._clock.now() - task.started
         done = len(task.results)
         task.place.pace.took(done, task.busy)
         rest = rest_of(task)
         task.finished = True
-        del self._current[number]
+        self._current.pop(number, None)
         if rest is not None:
             with self._lock:
                 self._backlog.put_back(taken, done, rest)
         self._post(self._reports.report, task)
         return done
+
+    def _perform_guarded(self, task: Task, taken: Waiting, number: int) -> bool:
+        """Perform one message of a place with policies; say whether the call was not given up meanwhile."""
+        self._taken[number] = taken
+        perform(task, taken)
+        with self._lock:  # whoever comes first, the end of the call or of its time, has it
+            if task.lost:
+                return False
+            del self._current[number], self._taken[number]
+        return True
 
     def _perform_pull(self, pull: PullTask, number: int) -> None:
         started = self._clock.now()
@@ -216,6 +261,20 @@ class ThreadPool:
         pull.busy = self._clock.now() - started
         del self._current[number]
         self._post(self._reports.report_pull, pull)
+
+
+def _stack_of(ident: int | None) -> str:
+    """Say where a thread is, in the functions of the user."""
+    frame = sys._current_frames().get(ident or 0)
+    import traceback  # noqa: PLC0415 - only here, and importing flowrt is to cost little
+
+    lines = [
+        f"  {entry.filename}:{entry.lineno}, in {entry.name}"
+        for found, lineno in traceback.walk_stack(frame)
+        if not is_ours(found)
+        for entry in traceback.StackSummary.extract(iter([(found, lineno)]), lookup_lines=False)
+    ]
+    return "".join(f"\n{line}" for line in lines[:STACK_SHOWN]) if frame is not None else ""
 
 
 def thread_pools(

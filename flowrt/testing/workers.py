@@ -256,6 +256,25 @@ class SimulatedExecutor:
     def thread_idents(self) -> list[int]:
         return []
 
+    def abandon(self, chunk: Chunk, seconds: float) -> Task | float:
+        for call in self._current:
+            task = call.task
+            if isinstance(task, Task) and task.chunk is chunk:
+                left = task.started + seconds - self.now()
+                if left > 0:
+                    return left
+                if call.due <= self.now():  # it has returned, and only waits to be chosen
+                    return seconds
+                task.lost = task.finished = True
+                task.log += [entry for _, entry in call.log]
+                task.whereabouts = f", in the simulated call {call.name}"
+                self._simulation.end(call)
+                self._current.remove(call)
+                if call.taken is not None:
+                    self._backlog.finish(call.taken, 1)
+                return task
+        return seconds
+
     def hurry(self) -> None:
         self._backlog.hurry()
 
