@@ -217,6 +217,45 @@ def test_a_generator_of_five_million_items_needs_constant_memory(number: int, mo
     assert grown < 10  # megabytes; the items alone would be some 150
 
 
+TEN_MILLION = """
+import json, resource, sys
+from flowrt import FlowOperationContainer, FlowRuntime, Scatter
+
+seen = [0]
+
+def consume(item):
+    for _ in range(3):  # slower than the lists
+        item += 1
+    seen[0] += 1
+
+def memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+number = int(sys.argv[1])
+operations = FlowOperationContainer().add_operation(Scatter("outer")).add_operation(Scatter("inner"))
+operations.add_action("consume", consume).make_async()
+with FlowRuntime() as runtime:
+    runtime.add_stream(".in", "outer").add_stream("outer.stream", "inner").add_stream("inner.stream", "consume")
+    runtime.add_operations(operations)
+    runtime.process(".in", [range(5_000)]).wait(100)
+    before = memory()
+    run = runtime.process(".in", (range(number) for _ in range(number)))
+    run.wait(100)
+    grown = memory() - before
+print(json.dumps([seen[0], run.ledger.absorbed, run.ledger.balanced, grown]))
+"""
+
+
+@pytest.mark.slow
+def test_nested_lists_of_ten_million_items_over_a_slow_consumer_need_constant_memory() -> None:
+    pytest.importorskip("resource")
+    seen, absorbed, balanced, grown = in_a_process(TEN_MILLION, "3163")
+
+    assert seen == 3163 * 3163 + 5_000
+    assert (absorbed, balanced) == (3163 * 3163, True)
+    assert grown < 10  # megabytes
+
+
 def test_an_endless_generator_ends_with_its_run() -> None:
     closed = threading.Event()
     begun = threading.Event()
