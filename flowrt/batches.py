@@ -75,6 +75,7 @@ class Batches:
         self._failures = failures
         self._clock = clock
         self._overload = overload
+        self.began = 0.0  # when the last chunk was taken
 
     def act_on(
         self, place: OperationPlace, context: Context, position: Any, trail: Trail, action: Act, argument: Any
@@ -139,7 +140,7 @@ class Batches:
         if place is None:
             raise AssertionError("unreachable: results are delivered at once")
         place.meter.calls += len(chunk.data)
-        started = self._clock.now()
+        started = self.began = self._clock.now()
         self._by_context(place, chunk)
         place.meter.busy += self._clock.now() - started
 

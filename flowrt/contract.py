@@ -26,6 +26,7 @@ class Task(Group):
         "calls_ended",
         "chunk",
         "emitted",
+        "ident",
         "kept",
         "log_read",
         "lost",
@@ -52,6 +53,7 @@ class Task(Group):
         self.worker = 0
         self.lost = False  # it was given up: what its worker still brings counts for nothing
         self.whereabouts = ""  # of a call that was given up: what its thread was doing
+        self.ident: int | None = None  # of the worker's thread
         self.nudged = False
         self.reported = 0
         self.log_read = 0
@@ -63,12 +65,14 @@ class Task(Group):
 class PullTask(Pull):
     """A pull of one source on its way through an executor and back."""
 
-    __slots__ = ("busy", "reported", "source")
+    __slots__ = ("busy", "ident", "reported", "source", "started")
 
     def __init__(self, source: Source, iterator: Iterator[Any], quota: int) -> None:
         super().__init__(iterator, quota)
         self.source = source
+        self.started = 0.0
         self.busy = 0.0
+        self.ident: int | None = None  # of the worker's thread
         self.reported = 0
 
 

@@ -81,6 +81,15 @@ class Driver(Ending):
         """Say whether this thread is the engine."""
         return threading.get_ident() == self._owner_ident
 
+    def at_rest(self) -> bool:
+        """Say whether nobody is the engine just now, and nobody will be by himself."""
+        return self.stopped or not self.begun or not (self._own_thread or self._owner.locked())
+
+    @property
+    def engine_ident(self) -> int | None:
+        """The thread that is the engine, if one is."""
+        return self._owner_ident
+
     def inside(self) -> bool:
         """Say whether this thread is the engine's, or a worker's; of a fork there is none."""
         if self.forked_from is not None:
@@ -172,7 +181,7 @@ class Driver(Ending):
         if engine.books.runs:
             if not (self.inbox.empty() and engine.stalled()):
                 return False
-            engine.fail_stalled()
+            engine.fail_stalled(self.explain())
             return True
         self._tell_idle()
         # A call whose results were seen may still emit: whoever emits before the end is heard.
@@ -343,7 +352,8 @@ class Driver(Ending):
             else:
                 raise FlowStalledError(
                     f'runtime "{self.name}" has nothing left to do, and what is waited for has not come. Send what should lead '
-                    "to it, or give the wait a timeout."
+                    "to it, or give the wait a timeout.",
+                    self.explain(),
                 )
 
     def one_step(self) -> bool:

@@ -37,6 +37,7 @@ class Ending:
         self.fatal: BaseException | None = None
         self.fatal_seen = False
         self.forked_from: int | None = None
+        self.explain: Callable[[], object | None] = lambda: None  # what is going on, for an error
         self.on_stop: Callable[[], None] = lambda: None
         self._idle_waiters: list[Callable[[], None]] = []
 

@@ -489,8 +489,8 @@ class Engine:
         if handle is not None:  # else it was told when the engine was given up
             handle.tell_finished(reason)
 
-    def fail_stalled(self) -> None:
+    def fail_stalled(self, explanation: object) -> None:
         """End what can never move, with an error that says where it is: a bug, or an operation that breaks its contract."""
         for run in list(self.books.runs):
-            run.handle.tell_failed(stalled_error(run))
+            run.handle.tell_failed(stalled_error(run, explanation))
             self.abandon(run, "the run had stalled", None)

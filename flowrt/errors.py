@@ -116,7 +116,15 @@ class RunCancelledError(FlowError):
 
 
 class FlowStalledError(FlowError):
-    """Nothing can move: the author of the flow must act. The text says who waits for whom."""
+    """Nothing can move: the author of the flow must act. The text says who waits for whom.
+
+    Attributes:
+        explanation: what `runtime.explain()` returned when it was noticed, where there is one; also part of the text.
+    """
+
+    def __init__(self, text: str, explanation: object = None) -> None:
+        super().__init__(text if explanation is None else f"{text}\n{explanation}")
+        self.explanation = explanation
 
 
 class FlowInternalError(FlowError):

@@ -305,13 +305,15 @@ def _gathering_home(scope: Scope) -> Scope | None:
     return None
 
 
-def stalled_error(run: RunBooks) -> FlowStalledError:
+def stalled_error(run: RunBooks, explanation: object) -> FlowStalledError:
     """Say that a run has live messages that can never move, and who holds parts of it."""
     scopes = (run, *run.open_scopes)
     live = sum(scope.live for scope in scopes)
+    are = "message is" if live == 1 else "messages are"
     held = {place.name for scope in scopes for place in scope.parts or ()}
     return FlowStalledError(
-        f"run {run.number} cannot go on: {live} messages are live and nothing is ready, under way or waiting for time"
+        f"run {run.number} cannot go on: {live} {are} live and nothing is ready, under way or waiting for time"
         + (f"; {', '.join(sorted(held))} hold parts" if held else "")
-        + ". This is a bug in flowrt, or in an operation that keeps messages without holding them."
+        + ". This is a bug in flowrt, or in an operation that keeps messages without holding them.",
+        explanation,
     )

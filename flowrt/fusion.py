@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 LONGEST = 64  # calls in one function; a longer chain goes on with another
 LONGEST_SLICE = 4 * SLICE  # items between two looks at the clock, while they are quick
+FUSED = "<fused operations>"  # where tracebacks say that their code is
 FIRST_CALL = 3  # the line of the first call
 
 Fused = Callable[..., None]
@@ -130,6 +131,7 @@ class Fusion:
 
     Attributes:
         in_work: the chain whose functions are being called.
+        began: since when, or when they were called last.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class Fusion:
         self._host = host
         self._depth_first = traffic.schedule if type(traffic.schedule) is DepthFirst else None
         self.in_work: Chain | None = None
+        self.began = 0.0
 
     # -- chunks
 
@@ -244,7 +247,7 @@ class Fusion:
         raised: BaseException | None = None
         now = self._clock.now
         self.in_work = chain
-        started = now()
+        started = self.began = now()
         try:
             if end - first == len(items) <= SLICE:
                 chain.call(items, results, *chain.functions)
@@ -355,6 +358,6 @@ def _fused(calls: int) -> Fused:
     lines += [f"  x{number + 1} = f{number}(x{number})" for number in range(calls - 1)]
     lines.append(f"  results.append(f{calls - 1}(x{calls - 1}))")
     made: dict[str, Any] = {}
-    exec(compile("\n".join(lines), "<fused operations>", "exec"), made)  # noqa: S102 - nothing in it comes from outside
+    exec(compile("\n".join(lines), FUSED, "exec"), made)  # noqa: S102 - nothing in it comes from outside
     fused: Fused = made["fused"]
     return fused

@@ -247,6 +247,11 @@ class Guard:
     def _occupied(self) -> int:
         return len(self._open) + (len(self._backing_off) if self._alone else 0)
 
+    @property
+    def backing_off(self) -> int:
+        """How many messages wait for their next attempt."""
+        return len(self._backing_off)
+
     def unreported(self) -> Iterator[Chunk]:
         """Iterate over what waits here; what was submitted is the executor's to name."""
         yield from self._waiting

@@ -124,6 +124,11 @@ class Intake:
     def _load(self) -> int:
         return sum(self._posted.values()) - self._taken + self._outside.live
 
+    @property
+    def dropped(self) -> int:
+        """How many inputs were given up because there was no room."""
+        return 0
+
     def _half_empty(self) -> bool:
         return self._load() < max(1, self._capacity // 2)
 
@@ -166,7 +171,9 @@ class Intake:
     def _take_all(self, inputs: list[Input]) -> None:
         try:
             if not self._driver.stopped:
-                self._driver.engine.take_inputs(inputs)
+                driver = self._driver
+                driver.engine.books.look_at_clock(driver.seams.clock.now())
+                driver.engine.take_inputs(inputs)
                 return
             for run, *_ in inputs:
                 self._refuse(run)
@@ -183,6 +190,7 @@ class Intake:
         if self._driver.stopped:
             self._refuse(run)
         else:
+            self._driver.engine.books.look_at_clock(self._driver.seams.clock.now())
             self._driver.engine.start(run)
 
     def _feed(

@@ -31,6 +31,7 @@ class Books:
         leaving: called when a scope is about to be closed, all its gathers having answered.
         done: called when a run is.
         cut_short: whether a run has ever ended before its messages had.
+        moment: when inputs were taken in last; `began`: when the first were.
 
     Called on: the engine's thread. Other threads may read `live` and the window's figures.
     """
@@ -44,19 +45,27 @@ class Books:
         self.outside = Window(capacity)
         self.runs: set[RunBooks] = set()
         self.cut_short = False
+        self.moment = 0.0
+        self.began: float | None = None
         self._quiet: list[Scope] = []
         self._single: dict[str, dict[str, int]] = {}  # what a run of one input has accepted, by port
 
     # -- runs and scopes
 
+    def look_at_clock(self, now: float) -> None:
+        """Remember when inputs are being taken in: once for many runs, for a look at the clock each would cost as much as a hop."""
+        self.moment = now
+        if self.began is None:
+            self.began = now
+
     def open_run(self, handle: Any = None) -> RunBooks:
-        run = RunBooks(self.outside, handle)
+        run = RunBooks(self.outside, handle, self.moment)
         self.runs.add(run)
         return run
 
     def open_with_input(self, handle: Any, where: str) -> RunBooks:
         """Open a run for one input, and book that."""
-        run = RunBooks(self.outside, handle)
+        run = RunBooks(self.outside, handle, self.moment)
         accepted = self._single.get(where)
         if accepted is None:
             accepted = self._single[where] = {where: 1}

@@ -14,6 +14,7 @@ from flowrt.ports import Port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from flowrt.contract import Executor
     from flowrt.flow import Flow
 
 
@@ -77,6 +78,11 @@ class Routes:
     def all_places(self) -> list[OperationPlace]:
         """Return every place entered so far."""
         return list(self._equipped)
+
+    def all_executors(self) -> list[Executor]:
+        """Return every executor of these places, once."""
+        found = {id(place.executor): place.executor for place in self._equipped}
+        return [executor for executor in found.values() if executor is not None]
 
     def swap(self, definition: Definition) -> None:
         """Go over to a changed flow; places that stay keep their state."""

@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 from flowrt.closing import DEADLINE, DRAIN, Closer, CloseReport, closed_in_time, drain_at_exit, raise_unseen
+from flowrt.doctor import Doctor
 from flowrt.driver import Driver
 from flowrt.engine import Engine
 from flowrt.errors import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from flowrt.container import Declaration, FlowOperationContainer
+    from flowrt.observe.explain import Explanation
     from flowrt.places import OperationPlace
 
 _numbers = count(1)
@@ -110,6 +112,7 @@ class FlowRuntime:
         self._intake = Intake(
             self._driver, self._results, capacity=capacity, max_live=max_live, max_results=max_results
         )
+        self._doctor = Doctor(self._driver, self._intake, self._results, max_results)
         self._build_lock = seams.rlock()
         self._changed = True
         self._built: Any = None
@@ -352,6 +355,14 @@ class FlowRuntime:
     def meters(self) -> list[MeterRow]:
         """Say how busy each operation was so far, in the order in which they were first needed."""
         return [_meter_row(place) for place in self._engine.routes.all_places()]
+
+    def explain(self) -> Explanation:
+        """Say what every operation is doing, who waits for whom, and what limits the flow; `str()` of it is the text.
+
+        Any thread, also from inside. The engine takes the picture between two of its calls; if it does not come to that within a second,
+        the picture says whose call it is in and since when, and what could be read meanwhile.
+        """
+        return self._doctor.explain()
 
     # -- the end
 

@@ -196,6 +196,7 @@ class RunBooks(Scope):
         ends: (what, where, reason) -> messages.
         births: where -> messages.
         open_scopes: every scope of the run not yet closed, itself aside.
+        opened: when it began.
     """
 
     __slots__ = (
@@ -207,11 +208,13 @@ class RunBooks(Scope):
         "holding",
         "number",
         "open_scopes",
+        "opened",
         "unfinished",
     )
 
-    def __init__(self, window: Window | None, handle: Any = None) -> None:
+    def __init__(self, window: Window | None, handle: Any = None, opened: float = 0.0) -> None:
         super().__init__(None, None, window, home=True)
+        self.opened = opened
         self.number: int = handle.number if handle is not None else 0
         self.handle = handle
         self.accepted = NO_FIGURES

@@ -163,9 +163,8 @@ class Traffic:
         """Say for each run where how many of its messages are, in one look at everything."""
         counts: dict[tuple[RunBooks, str], int] = {}
         waiting = [(chunk.handler.port.fullname, chunk, 0) for chunk in self.schedule]
-        for executor in {id(place.executor): place.executor for place in self.routes.all_places()}.values():
-            if executor is not None:
-                waiting += executor.unreported()
+        for executor in self.routes.all_executors():
+            waiting += executor.unreported()
         for place in self.routes.all_places():
             if place.guard is not None:
                 waiting += [(place.name, chunk, 0) for chunk in place.guard.unreported()]

@@ -29,6 +29,11 @@ class InlineExecutor:
         self._group = Group(_NO_DATA)  # used again and again: one call at a time is made here
         self._group.clock = clock
 
+    @property
+    def began(self) -> float:
+        """When what it is performing, or has performed last, began."""
+        return self._group.until - QUANTUM
+
     def submit(self, place: OperationPlace, chunk: Chunk) -> None:
         quota = place.pace.quota(len(chunk.data))
         if quota < len(chunk.data):
@@ -42,7 +47,8 @@ class InlineExecutor:
         else:
             task = prepare(Task(place, chunk, self._reports.collect))
             started = self._clock.now()
-            task.clock, task.until = self._clock, started + QUANTUM
+            task.clock = self._clock
+            task.until = self._group.until = started + QUANTUM
             place.declaration.body.perform(task)
             task.busy = self._clock.now() - started
             place.pace.took(len(task.results), task.busy)
@@ -75,7 +81,8 @@ class InlineExecutor:
 
     def pull(self, pull: PullTask) -> None:
         started = self._clock.now()
-        pull.clock, pull.until = self._clock, started + QUANTUM
+        pull.clock = self._clock
+        pull.until = self._group.until = started + QUANTUM
         pull.perform()
         pull.busy = self._clock.now() - started
         self._reports.report_pull(pull)

@@ -225,7 +225,7 @@ class ThreadPool:
     def _perform(self, taken: Waiting, number: int) -> int:
         """Perform what was taken and report it; say how many messages of it were performed. It is over only when that is known to the backlog."""
         task = task_of(taken, self._reports)
-        task.worker, task.started = number, self._clock.now()
+        task.worker, task.ident, task.started = number, threading.get_ident(), self._clock.now()
         self._current[number] = task
         self._begun = task.started
         if task.place.guard is None:
@@ -255,10 +255,10 @@ class ThreadPool:
         return True
 
     def _perform_pull(self, pull: PullTask, number: int) -> None:
-        started = self._clock.now()
+        pull.ident, pull.started = threading.get_ident(), self._clock.now()
         self._current[number] = pull
         pull.perform()
-        pull.busy = self._clock.now() - started
+        pull.busy = self._clock.now() - pull.started
         del self._current[number]
         self._post(self._reports.report_pull, pull)
 

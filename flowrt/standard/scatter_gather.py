@@ -188,6 +188,21 @@ class Gather(Operation):
         owed = state.lists.get(scope)
         return owed is None or owed.announced is None or owed.announced - len(owed.items) >= messages
 
+    def owes(self, state: _Waiting, scope: Scope) -> tuple[int | None, set[int | None]]:
+        """Say how many items of a list were announced, and the positions of those that are here."""
+        owed = state.lists.get(scope)
+        return (owed.announced, owed.arrived()) if owed is not None else (None, set())
+
+    def explain(self, state: _Waiting) -> str:
+        """Say what waits under correlation ids."""
+        buckets = state.buckets.values()
+        waiting = sum(len(bucket.parts) for bucket in buckets)
+        if not buckets:
+            return ""
+        announced = sum(bucket.announced or 0 for bucket in buckets)
+        of = f" of {announced} announced" if announced else ""
+        return f"{waiting}{of} wait under {len(buckets)} correlation ids"
+
     # -- lists of scopes
 
     def _collect(self, state: _Waiting, scope: Scope, batch: Batch, emit: Emitter) -> None:

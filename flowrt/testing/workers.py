@@ -168,6 +168,7 @@ class SimulatedExecutor:
     def _start_pull(self) -> None:
         pull = self._pulls.popleft()
         pull.quota = min(pull.quota, self._simulation.group)
+        pull.started = self.now()
         call = self._begin(pull)
         call.due = self._simulation.clock.perform(pull.perform)
 
@@ -228,6 +229,7 @@ class SimulatedExecutor:
         self._current.remove(call)
         call.show()
         task.finished = True
+        task.busy = self.now() - task.started
         if isinstance(task, PullTask):
             self._post(self._reports.report_pull, task)
             return
@@ -252,6 +254,10 @@ class SimulatedExecutor:
     def in_work(self) -> list[Task | PullTask]:
         """Return what is performed in groups; of a single call nothing is seen before it is chosen to finish."""
         return [call.task for call in self._current] if self._simulation.group > 1 else []
+
+    def doing(self) -> list[Task | PullTask]:
+        """Return all that is being performed, to be looked at and left alone."""
+        return [call.task for call in self._current]
 
     def thread_idents(self) -> list[int]:
         return []
