@@ -21,6 +21,7 @@ CALLS_PER_STEP = (
     1_000  # of the inbox between two turns, so that a flood of input cannot keep messages from moving
 )
 FIRST_LOOK = 0.002  # seconds: by then groups in work are asked for what they have (DESIGN.md, section 5, "taking back")
+LATEST_LOOK = 0.02  # seconds; arbitrary: and by then they are asked though calls keep coming
 LOOKS_GROW = 4  # times longer until the next look, while nothing comes
 LONGEST_LOOK = (
     0.25  # seconds; arbitrary: bounds how long an emission of a call that then falls silent may wait
@@ -50,6 +51,7 @@ class Driver(Ending):
         self._thread: ThreadLike | None = None
         self.begun = not own_thread  # there is an engine that makes calls
         self._look = FIRST_LOOK
+        self._looked = 0.0  # at work elsewhere, or when there last was none
         self._worked_since = 0.0
         self._lock = seams.lock()
 
@@ -166,6 +168,8 @@ class Driver(Ending):
             self.seams.pause(GIVE_WAY)
             for executor in self.executors.all():
                 executor.hurry()
+            if now - self._looked > LATEST_LOOK:
+                self._look_at_work()
             self._worked_since = self.seams.clock.now()
 
     def _nothing_to_do(self) -> bool:
@@ -209,20 +213,20 @@ class Driver(Ending):
         if not self._own_thread:
             waits.append(SIGNAL_SLICE)
         called = self.inbox.wait(min(waits) if waits else None)
-        self._worked_since = self.seams.clock.now()
-        if called:
-            self._look = FIRST_LOOK
-            return True
-        if handed_over:
-            self._look = min(self._look * LOOKS_GROW, LONGEST_LOOK)
+        now = self._worked_since = self.seams.clock.now()
+        if not handed_over:
+            self._looked = now
+        elif not called or now - self._looked > LATEST_LOOK:
             self._look_at_work()
-        return False
+        self._look = FIRST_LOOK if called else min(self._look * LOOKS_GROW, LONGEST_LOOK)
+        return called
 
     def _look_at_work(self) -> None:
         """Take what groups in work have so far, and ask them to stop after the current message.
 
         What was posted before comes first: a group that is in work now began after its predecessor had been posted.
         """
+        self._looked = self.seams.clock.now()
         in_work = [task for executor in self.executors.all() for task in executor.in_work()]
         while self.inbox.work():
             pass

@@ -22,7 +22,7 @@ from flowrt.operations import Emitter
 from flowrt.places import OperationPlace
 from flowrt.scopes import RunBooks
 from flowrt.testing import FakeClock
-from tests.flows import SCHEDULES, SECONDS, Gate, arrived, double, wire
+from tests.flows import SCHEDULES, SECONDS, Gate, arrived, double, flow_of, wire
 
 
 def refuse(_number: Any, *_continuations: Any) -> Any:
@@ -230,3 +230,31 @@ def test_a_cheap_operation_that_is_held_up_once_holds_up_no_other_worker(mode: d
 
         assert first.result(SECONDS).data == 8_000
         assert sorted(others.values(SECONDS)) == list(range(8_001, 8_001 + 2_048))
+
+
+def test_what_a_group_has_finished_is_taken_though_input_keeps_coming() -> None:
+    """A slow item holds back what came before it in its group only until the engine looks, and it looks though it is never left in peace."""
+    stuck, go_on = threading.Event(), threading.Event()
+
+    def work(x: int) -> int:
+        if x == 500:
+            stuck.set()
+            go_on.wait(60)
+        return x
+
+    operations = FlowOperationContainer().add_func("work", work).make_async().add_func("beside", lambda x: x)
+    with FlowRuntime(
+        flow_of("", ".in -> work -> .out", ".other -> beside", operations=operations)
+    ) as runtime:
+        runtime.process_many(".in", range(400)).wait(60)  # by now groups are large
+        got: list[int] = []
+        run = runtime.process_many(".in", range(400, 501))
+        assert stuck.wait(60)
+        for _ in range(4_000):  # a fraction of a second
+            if len(got) == 100:
+                break
+            runtime.process(".other", 1).wait(60)  # the inbox is never silent for two milliseconds
+            got += runtime._results.take_values(run._mine)
+        assert got == list(range(400, 500))
+        go_on.set()
+        assert run.values(timeout=60) == [500]
