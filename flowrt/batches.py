@@ -98,6 +98,11 @@ class Batches:
             context.scope.home.owe(place)
         elif action is Act.MERGE:
             parts, data, port, origins = argument
+            if position is None and origins:  # no message is in hand
+                position = origins[-1].position
+                context = Context(
+                    context.scope, None, max(part.priority for part in origins), context.causality
+                )
             homes = self._traffic.books.give_back(place, parts)
             self.send_merged(place, merged_context(context, origins), position, trail, homes, data, port)
 
@@ -271,7 +276,7 @@ class Batches:
                 data = argument.data if type(argument) is Correlated else argument
                 self._traffic.emit(self._traffic.routes.out(place, action), [data], onward, [0], trail)
             else:
-                self.act_on(place, inner, 0, trail, action, argument)
+                self.act_on(place, inner, None, trail, action, argument)
 
     def _gather(
         self, place: OperationPlace, scope: Scope, data: Any, causality: Any, missing: Sequence[Missing]

@@ -252,6 +252,7 @@ class Outcomes:
                     if part.correlation_id is None:
                         part.correlation_id = context.correlation_id
                     part.causality = context.causality
+                    part.priority = context.priority
                 self._traffic.books.hold(context.scope, task.place, argument)
         elif action is Act.FAIL:
             task.kept.add(index)

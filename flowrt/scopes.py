@@ -84,6 +84,7 @@ class Part:
     position: Any = None
     correlation_id: object = None
     causality: Any = None
+    priority: int = 0
     scope: Scope | None = field(default=None, repr=False)
 
 

@@ -1,6 +1,28 @@
 """The operators that come with flowrt. They use nothing but the `Operation` contract."""
 
 from flowrt.standard.causality import PopCausality, PushCausality
+from flowrt.standard.choosing import Distinct, Filter, Switch
+from flowrt.standard.folding import Reduce, Scan
+from flowrt.standard.joins import Latest, Zip
 from flowrt.standard.scatter_gather import Gather, Gathered, Scatter
+from flowrt.standard.timing import Debounce, Ticker
+from flowrt.standard.windows import Batch, Window
 
-__all__ = ["Gather", "Gathered", "PopCausality", "PushCausality", "Scatter"]
+__all__ = [
+    "Batch",
+    "Debounce",
+    "Distinct",
+    "Filter",
+    "Gather",
+    "Gathered",
+    "Latest",
+    "PopCausality",
+    "PushCausality",
+    "Reduce",
+    "Scan",
+    "Scatter",
+    "Switch",
+    "Ticker",
+    "Window",
+    "Zip",
+]

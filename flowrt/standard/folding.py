@@ -1,0 +1,157 @@
+"""Operators that make one value of many, step by step: Scan, Reduce."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from flowrt.errors import FlowBuildError, check_count
+from flowrt.operations import Emitter, Operation
+from flowrt.scopes import Part
+from flowrt.standard.pools import MAX_OPEN, By, Pools, check_by, check_function
+from flowrt.standard.scatter_gather import shared_causality
+
+if TYPE_CHECKING:
+    from flowrt.messages import Message
+    from flowrt.scopes import RunBooks, Scope
+
+
+class _Fold:
+    """A value on its way, and the message that stands for all it is made of."""
+
+    __slots__ = ("causality", "correlation_id", "messages", "part", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.messages = 0
+        self.part = Part(None)
+        self.correlation_id: object = None
+        self.causality: Any = None
+
+
+class _Folding(Operation):
+    """What Scan and Reduce have in common."""
+
+    def __init__(self, name: str, f: Callable[[Any, Any], Any], initial: Any, by: By, max_open: int) -> None:
+        super().__init__(name)
+        owner = f'{type(self).__name__} "{name}"'
+        self.f = check_function(owner, "f", f)
+        self.by = check_by(owner, by)
+        self.max_open = check_count(owner, "max_open", max_open)
+        try:
+            deepcopy(initial)
+        except Exception as error:
+            raise FlowBuildError(
+                f"{owner}: initial ({type(initial).__name__}) cannot be copied, and each fold starts with a copy of it. Start with None, and make "
+                "the first value in f."
+            ) from error
+        self.initial = initial
+
+    def create(self) -> Pools[_Fold]:
+        return Pools(
+            f'{type(self).__name__} "{self.name}"',
+            self.by,
+            self.max_open,
+            lambda: _Fold(deepcopy(self.initial)),
+        )
+
+    def cancelled(self, state: Pools[_Fold], run: RunBooks) -> None:
+        """Forget the values of a run and its lists."""
+        state.forget(run)
+
+
+class Scan(_Folding):
+    """Emit for each message what has come so far: `value = f(value, data)`.
+
+    Ports:
+        in  any name  any object
+        out .         the value after each message, in order
+
+    Items of a scattered list have a value of their own, which starts with the list; other messages go on with that of all runs before.
+    A message of which `f` raises fails, and the value stays as it was.
+
+    Args:
+        name: of the operation.
+        f: makes the next value of the one before and the data. It returns a new value: the one before has been emitted.
+        initial: the value to start with; a copy of it.
+        by: "all", or "run" to start anew with each run.
+        max_open: lists (or runs), at once.
+
+    Raises:
+        FlowOverloadError: (as the cause) past `max_open`.
+
+    Runs on: the engine thread; so does `f`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        f: Callable[[Any, Any], Any],
+        initial: Any = None,
+        *,
+        by: By = "all",
+        max_open: int = MAX_OPEN,
+    ) -> None:
+        super().__init__(name, f, initial, by, max_open)
+
+    def handle(self, state: Pools[_Fold], message: Message, emit: Emitter) -> None:
+        """Take one step, and emit the value."""
+        fold = state.of(message, emit)
+        fold.value = self.f(fold.value, message.data)
+        emit(fold.value)
+
+    def drained(self, state: Pools[_Fold], scope: Scope, _emit: Emitter) -> None:
+        """Forget the value of a list."""
+        state.take_own(scope)
+
+
+class Reduce(_Folding):
+    """Make one value of all messages of a run, or of a scattered list: `value = f(value, data)`, emitted when it has gone quiet.
+
+    Ports:
+        in  any name  any object
+        out .         the value, once per run or list of which messages came; none if none came
+
+    The value has the correlation id that all messages had, and is in the causalities that all were in.
+    A message of which `f` raises fails; the value is made of the others.
+
+    Args:
+        name: of the operation.
+        f: makes the next value of the one before and the data. It may change the one before and return it.
+        initial: the value to start with; a copy of it.
+        max_open: lists and runs, at once.
+
+    Raises:
+        FlowOverloadError: (as the cause) past `max_open`.
+
+    Memory: one message per list or run, however many come.
+    Runs on: the engine thread; so does `f`.
+    """
+
+    def __init__(
+        self, name: str, f: Callable[[Any, Any], Any], initial: Any = None, *, max_open: int = MAX_OPEN
+    ) -> None:
+        super().__init__(name, f, initial, "run", max_open)
+
+    def handle(self, state: Pools[_Fold], message: Message, emit: Emitter) -> None:
+        """Take one step; of all messages one is held."""
+        fold = state.of(message, emit)
+        fold.value = self.f(fold.value, message.data)
+        context = message.context
+        causality = context.causality if context is not None else None
+        if not fold.messages:
+            emit.hold([fold.part])
+            fold.correlation_id, fold.causality = message.correlation_id, causality
+        else:
+            if fold.correlation_id != message.correlation_id:
+                fold.correlation_id = None
+            fold.causality = shared_causality(fold.causality, causality)
+        fold.messages += 1
+
+    def drained(self, state: Pools[_Fold], scope: Scope, emit: Emitter) -> None:
+        """Emit the value of a run or list."""
+        fold = state.take(scope)
+        if fold is not None and fold.messages:
+            fold.part.correlation_id, fold.part.causality = fold.correlation_id, fold.causality
+            emit.merge([fold.part], fold.value)

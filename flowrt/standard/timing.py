@@ -1,0 +1,161 @@
+"""Operators that let time decide: Debounce, Ticker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowrt.errors import FlowOverloadError, check_count
+from flowrt.operations import Emitter, Operation
+from flowrt.scopes import Part
+from flowrt.standard.pools import MAX_OPEN, By, Pool, Pools, check_by, check_seconds, home_of
+
+if TYPE_CHECKING:
+    from flowrt.messages import Message
+    from flowrt.scopes import RunBooks, Scope
+
+
+class Debounce(Operation):
+    """Let a message pass once no other has come for so long: of many in short succession, the last.
+
+    Ports:
+        in  any name  any object
+        out .         the same object; what another one follows too soon ends as absorbed
+
+    Items of a scattered list are compared within their list, other messages with those of all runs. A run does not go quiet while a message
+    of it waits; when the runtime is closed, nobody waits, and the message passes.
+
+    Args:
+        name: of the operation.
+        seconds: without another message.
+        by: "all", or "run" to look at each run alone.
+        max_open: lists (or runs), at once.
+
+    Raises:
+        FlowOverloadError: (as the cause) past `max_open`.
+
+    Memory: one message, per list (or run).
+    Runs on: the engine thread.
+    """
+
+    def __init__(self, name: str, seconds: float, *, by: By = "all", max_open: int = MAX_OPEN) -> None:
+        super().__init__(name)
+        owner = f'Debounce "{name}"'
+        self.seconds = check_seconds(owner, "seconds", seconds)
+        self.by = check_by(owner, by)
+        self.max_open = check_count(owner, "max_open", max_open)
+
+    def create(self) -> Pools[Pool]:
+        return Pools(f'Debounce "{self.name}"', self.by, self.max_open, Pool)
+
+    def handle(self, state: Pools[Pool], message: Message, emit: Emitter) -> None:
+        """Hold the message instead of the one before."""
+        pool = state.of(message, emit)
+        homes = list(pool.homes)
+        before = pool.take(1)
+        pool.add(message, emit)
+        emit.wake(self.seconds)
+        if before:
+            emit.absorb(before, f"another one came within {self.seconds:g} s")
+        for home in homes:
+            if home is not home_of(message):
+                emit.wake(None, home)
+
+    def timer(self, state: Pools[Pool], scope: Scope, emit: Emitter) -> None:
+        """Let the message pass that no other has followed."""
+        self.drained(state, scope, emit)
+
+    def drained(self, state: Pools[Pool], scope: Scope, emit: Emitter) -> None:
+        """Let a message pass, for no other can come."""
+        pool = state.find(scope)
+        if pool is not None and scope in pool.homes:
+            parts = pool.take(1)
+            emit.merge(parts, parts[0].data)
+        state.take_own(scope)
+
+    def cancelled(self, state: Pools[Pool], run: RunBooks) -> None:
+        """Forget the messages of a run, and only those."""
+        state.forget(run)
+        for pool in state:
+            pool.forget(run)
+
+
+class _Ticking:
+    __slots__ = ("number", "part")
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.number = 0
+
+
+class Ticker(Operation):
+    """Emit a tick every so many seconds, once a message has come.
+
+    Ports:
+        in  any name  any object: it starts the ticks
+        out .         int: 0, 1, 2, … in the context of the message that started them; the first after `seconds`
+
+    A run (or a scattered list) has one row of ticks at a time: another message in it starts anew. Without `times` a run goes on until it is
+    cancelled or the runtime is closed; send the message in a run of its own and keep that, to cancel it.
+
+    Args:
+        name: of the operation.
+        seconds: from one tick to the next.
+        times: how many ticks there are.
+        max_open: runs and lists that have ticks, at once.
+
+    Raises:
+        FlowOverloadError: (as the cause) past `max_open`.
+
+    Runs on: the engine thread.
+    """
+
+    def __init__(
+        self, name: str, seconds: float, times: int | None = None, *, max_open: int = MAX_OPEN
+    ) -> None:
+        super().__init__(name)
+        owner = f'Ticker "{name}"'
+        self.seconds = check_seconds(owner, "seconds", seconds)
+        self.times = None if times is None else check_count(owner, "times", times)
+        self.max_open = check_count(owner, "max_open", max_open)
+
+    def create(self) -> dict[Scope, _Ticking]:
+        return {}
+
+    def handle(self, state: dict[Scope, _Ticking], message: Message, emit: Emitter) -> None:
+        """Start the ticks of a run or list."""
+        home = home_of(message)
+        before = state.get(home)
+        if before is None and len(state) >= self.max_open:
+            raise FlowOverloadError(
+                f'Ticker "{self.name}" already ticks for max_open={self.max_open} runs or lists. Let some of them end first, or raise max_open.'
+            )
+        ticking = state[home] = _Ticking(Part(None))
+        emit.hold([ticking.part])
+        emit.owe()
+        emit.wake(self.seconds)
+        if before is not None:
+            emit.absorb([before.part], "another message started anew")
+
+    def timer(self, state: dict[Scope, _Ticking], scope: Scope, emit: Emitter) -> None:
+        """Emit a tick."""
+        ticking = state.get(scope)
+        if ticking is None:
+            return
+        last = ticking.number + 1 == self.times
+        emit.merge([ticking.part] if last else [], ticking.number, made_of=[ticking.part])
+        ticking.number += 1
+        if last:
+            del state[scope]
+        else:
+            emit.wake(self.seconds)
+
+    def drained(self, state: dict[Scope, _Ticking], scope: Scope, emit: Emitter) -> None:
+        """There will be no more ticks: the runtime is closed."""
+        ticking = state.pop(scope, None)
+        if ticking is not None:
+            emit.absorb([ticking.part], "the ticks were stopped")
+
+    def cancelled(self, state: dict[Scope, _Ticking], run: RunBooks) -> None:
+        """Forget the ticks of a run."""
+        for scope in [scope for scope in state if scope.run is run]:
+            del state[scope]

@@ -1,0 +1,375 @@
+"""Operators that make lists of messages that follow each other: Batch, Window."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from flowrt.errors import FlowBuildError, FlowOverloadError, check_count
+from flowrt.operations import Emitter, Operation
+from flowrt.standard.pools import (
+    MAX_OPEN,
+    MAX_WAITING,
+    By,
+    Pool,
+    Pools,
+    check_by,
+    check_seconds,
+    data_of,
+    home_of,
+)
+
+if TYPE_CHECKING:
+    from flowrt.messages import Message
+    from flowrt.scopes import RunBooks, Scope
+
+SEEN = "it was in all its windows"
+
+
+class Batch(Operation):
+    """Make lists of `size` messages, in order of arrival; of fewer when time is up, or nothing more comes.
+
+    Ports:
+        in  any name  any object
+        out .         a list of 1 to `size` data
+
+    Items of a scattered list are batched within their list, other messages with those of all runs. What waits leaves when `size` are there;
+    `seconds` after the first of a run came; and when one of the lists or runs it belongs to has gone quiet, with what waits from others.
+    With `seconds` a run does not go quiet before that, so that runs wait for each other; when the runtime is closed, nobody waits.
+    A list leaves in the context of the message that completed it, or else of the run or list for which it was due; with the correlation id
+    that all its messages have, and in the causalities that all are in.
+
+    Args:
+        name: of the operation.
+        size: how many messages make a list.
+        seconds: how long they wait for others.
+        by: "all", or "run" to batch messages with those of their own run alone.
+        max_open: lists (or runs), at once.
+
+    Raises:
+        FlowOverloadError: (as the cause) past `max_open`.
+
+    Runs on: the engine thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        seconds: float | None = None,
+        *,
+        by: By = "all",
+        max_open: int = MAX_OPEN,
+    ) -> None:
+        super().__init__(name)
+        owner = f'Batch "{name}"'
+        self.size = check_count(owner, "size", size)
+        self.seconds = None if seconds is None else check_seconds(owner, "seconds", seconds)
+        self.by = check_by(owner, by)
+        self.max_open = check_count(owner, "max_open", max_open)
+
+    def create(self) -> Pools[Pool]:
+        return Pools(f'Batch "{self.name}"', self.by, self.max_open, Pool)
+
+    def handle(self, state: Pools[Pool], message: Message, emit: Emitter) -> None:
+        """Hold the message, and emit the list that it completes."""
+        pool = state.of(message, emit)
+        first = pool.add(message, emit)
+        if len(pool) >= self.size:
+            leave(state, home_of(message), emit)
+        elif first and self.seconds is not None:
+            emit.wake(self.seconds)
+
+    def timer(self, state: Pools[Pool], scope: Scope, emit: Emitter) -> None:
+        """Emit what has waited long enough, with what waits beside it."""
+        self.drained(state, scope, emit)
+
+    def drained(self, state: Pools[Pool], scope: Scope, emit: Emitter) -> None:
+        """Emit what waits of a list or run, with what waits beside it."""
+        pool = state.find(scope)
+        if pool is not None and scope in pool.homes:
+            leave(state, scope, emit)
+
+    def cancelled(self, state: Pools[Pool], run: RunBooks) -> None:
+        """Forget the messages of a run, and only those."""
+        state.forget(run)
+        for pool in state:
+            pool.forget(run)
+
+
+def leave(state: Pools[Any], scope: Scope, emit: Emitter) -> None:
+    """Emit all that waits together with what waits of a scope, and have nobody woken for it any more."""
+    pool: Pool | None = state.take(scope)
+    if pool is None:
+        return
+    homes = list(pool.homes)
+    parts = pool.take(len(pool))
+    emit.merge(parts, data_of(parts))
+    for home in homes:
+        emit.wake(None, home)
+
+
+class _Windows(Pool):
+    """Messages that wait for their windows to end."""
+
+    __slots__ = ("fresh",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fresh = 0  # how many of the newest have been in no window yet
+
+    def arrived(self, message: Message, emit: Emitter) -> None:
+        """Take a message in; a window may end with it."""
+        raise NotImplementedError
+
+    def woken(self, scope: Scope, emit: Emitter) -> None:
+        """Do what the time has come for."""
+        raise NotImplementedError
+
+    def rest(self, emit: Emitter) -> None:
+        """Emit what has been in no window yet, with what would be in one with it; nothing more is waited for."""
+        homes, fresh = list(self.homes), self.fresh
+        parts = self.take(len(self))
+        self.fresh = 0
+        if fresh:
+            emit.merge(parts, data_of(parts))
+        elif parts:
+            emit.absorb(parts, SEEN)
+        for home in homes:
+            emit.wake(None, home)
+
+    def forget(self, run: RunBooks) -> None:
+        """Forget what belongs to a run: it is over."""
+        stays = self.stay(run)
+        self.fresh = sum(stays[len(stays) - self.fresh :])
+        super().forget(run)
+
+
+class _Counted(_Windows):
+    """Windows of `count` messages; a new one starts with every `every`th."""
+
+    __slots__ = ("count", "every", "to_skip")
+
+    def __init__(self, count: int, every: int) -> None:
+        super().__init__()
+        self.count = count
+        self.every = every
+        self.to_skip = 0
+
+    def arrived(self, message: Message, emit: Emitter) -> None:
+        if self.to_skip:
+            self.to_skip -= 1
+            return
+        self.add(message, emit)
+        self.fresh += 1
+        if len(self) >= self.count:
+            parts = self.parts
+            self.fresh = 0
+            self.to_skip = max(self.every - self.count, 0)
+            emit.merge(self.take(min(self.every, self.count)), data_of(parts), made_of=parts)
+
+    def rest(self, emit: Emitter) -> None:
+        self.to_skip = 0
+        super().rest(emit)
+
+
+class _Timed(_Windows):
+    """Windows over the last stretches of time; one ends with each stretch.
+
+    Of the runs that have messages here one's timer ends the stretches; the others' keep them open, and take over where that one is cancelled.
+    """
+
+    __slots__ = ("arrivals", "number", "stretch", "waker")
+
+    def __init__(self, stretch: float, number: int) -> None:
+        super().__init__()
+        self.stretch = stretch
+        self.number = number
+        self.arrivals: deque[int] = deque([0])  # how many came in each stretch, the present one last
+        self.waker: Scope | None = None
+
+    def arrived(self, message: Message, emit: Emitter) -> None:
+        first = self.add(message, emit)
+        self.fresh += 1
+        self.arrivals[-1] += 1
+        if self.waker is None:
+            self.waker = home_of(message)
+            emit.wake(self.stretch)
+        elif first:
+            emit.wake(self.stretch * (self.number + 1))
+
+    def woken(self, scope: Scope, emit: Emitter) -> None:
+        if self.waker is not None and scope is not self.waker:
+            if scope in self.homes:
+                emit.wake(self.stretch * (self.number + 1), scope)
+            return
+        parts, homes = self.parts, list(self.homes)
+        if not parts:
+            return
+        oldest = self.arrivals.popleft() if len(self.arrivals) == self.number else 0
+        emit.merge(self.take(oldest), data_of(parts), made_of=parts)
+        self.arrivals.append(0)
+        self.fresh = 0
+        for home in homes:
+            if home not in self.homes:
+                emit.wake(None, home)
+        if self.waker not in self.homes:
+            self.waker = next(iter(self.homes), None)
+        if self.waker is not None:
+            emit.wake(self.stretch, self.waker)
+
+    def rest(self, emit: Emitter) -> None:
+        self.arrivals = deque([0])
+        self.waker = None
+        super().rest(emit)
+
+    def forget(self, run: RunBooks) -> None:
+        stays, at = self.stay(run), 0
+        for index, messages in enumerate(self.arrivals):
+            self.arrivals[index] = sum(stays[at : at + messages])
+            at += messages
+        if self.waker is not None and self.waker.run is run:
+            self.waker = None
+        super().forget(run)
+
+
+class _Session(_Windows):
+    """Windows that end with a pause: nobody has come for so long."""
+
+    __slots__ = ("gap", "newest")
+
+    def __init__(self, gap: float) -> None:
+        super().__init__()
+        self.gap = gap
+        self.newest: Scope | None = None
+
+    def arrived(self, message: Message, emit: Emitter) -> None:
+        self.add(message, emit)
+        self.fresh += 1
+        self.newest = home_of(message)
+        emit.wake(self.gap)
+
+    def woken(self, scope: Scope, emit: Emitter) -> None:
+        if self.newest is None or scope is self.newest:
+            self.rest(emit)
+        elif scope in self.homes:  # somebody else came later
+            emit.wake(self.gap, scope)
+
+    def forget(self, run: RunBooks) -> None:
+        if self.newest is not None and self.newest.run is run:
+            self.newest = None
+        super().forget(run)
+
+
+class Window(Operation):
+    """Make lists of messages that came together: by their number, in stretches of time, or between pauses.
+
+    Ports:
+        in  any name  any object
+        out .         a list of data, in order of arrival, when a window ends; never an empty one
+
+    - `count=3`: lists of three. `count=3, every=1`: the last three, for each message; `every=5`: three of five, the other two end as absorbed.
+    - `seconds=10`: what came in ten seconds, from the first one on. `seconds=10, every=2`: every two seconds, what came in the last ten.
+    - `gap=5`: what came with no pause of five seconds in between.
+
+    Items of a scattered list have windows of their own, other messages share those of all runs. By time, a run does not go quiet while
+    messages of it are in a window that is open; when the runtime is closed, nobody waits. When a list or run has gone quiet, what has been in
+    no window yet leaves in a last, shorter one, with what waits from others, and a new window starts with the next message.
+    A list leaves in the context of the message that completed it, or else of the run or list whose time had come; with the correlation id that
+    all its messages have, and in the causalities that all are in.
+
+    Args:
+        name: of the operation.
+        count: messages in a window.
+        seconds: that a window is open; with `every`, a whole multiple of that.
+        every: messages, or seconds, from one window to the next; without it, windows follow each other.
+        gap: seconds without a message that end a window.
+        by: "all", or "run" to give each run windows of its own.
+        max_open: lists (or runs), at once.
+        max_waiting: messages in a window by time.
+
+    Raises:
+        FlowOverloadError: (as the cause) past `max_open` or `max_waiting`; the message fails.
+
+    Runs on: the engine thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        count: int | None = None,
+        seconds: float | None = None,
+        every: float | None = None,
+        gap: float | None = None,
+        by: By = "all",
+        max_open: int = MAX_OPEN,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        super().__init__(name)
+        self._owner = f'Window "{name}"'
+        if [count, seconds, gap].count(None) != 2 or (gap is not None and every is not None):
+            raise FlowBuildError(
+                f"{self._owner}: give one of count=, seconds= and gap=; every= goes with count or seconds. Such as count=10, or seconds=10, every=2."
+            )
+        self.count = None if count is None else check_count(self._owner, "count", count)
+        self.seconds = None if seconds is None else check_seconds(self._owner, "seconds", seconds)
+        self.gap = None if gap is None else check_seconds(self._owner, "gap", gap)
+        self.every = self._checked_every(every)
+        self.by = check_by(self._owner, by)
+        self.max_open = check_count(self._owner, "max_open", max_open)
+        self.max_waiting = check_count(self._owner, "max_waiting", max_waiting)
+
+    def _checked_every(self, every: Any) -> Any:
+        if every is None:
+            return None
+        if self.count is not None:
+            return check_count(self._owner, "every", every)
+        found, seconds = check_seconds(self._owner, "every", every), self.seconds or 0.0
+        number = round(seconds / found)
+        if number < 1 or abs(number * found - seconds) > 1e-9 * seconds:
+            raise FlowBuildError(
+                f"{self._owner}: seconds is {seconds!r} and every is {every!r}; a window is open for a whole number of them. Such as seconds=10, "
+                "every=2."
+            )
+        return found
+
+    def create(self) -> Pools[_Windows]:
+        return Pools(self._owner, self.by, self.max_open, self._pool)
+
+    def _pool(self) -> _Windows:
+        if self.count is not None:
+            return _Counted(self.count, self.every or self.count)
+        if self.seconds is not None:
+            stretch = self.every or self.seconds
+            return _Timed(stretch, round(self.seconds / stretch))
+        return _Session(self.gap or 0.0)
+
+    def handle(self, state: Pools[_Windows], message: Message, emit: Emitter) -> None:
+        """Take a message into the windows that are open; emit what it completes."""
+        pool = state.of(message, emit)
+        if self.count is None and len(pool) >= self.max_waiting:
+            raise FlowOverloadError(
+                f"{self._owner} would hold more than max_waiting={self.max_waiting} messages. Make its windows shorter, send less at a time "
+                "(.rate), or raise max_waiting."
+            )
+        pool.arrived(message, emit)
+
+    def timer(self, state: Pools[_Windows], scope: Scope, emit: Emitter) -> None:
+        """End a window whose time has come."""
+        pool = state.find(scope)
+        if pool is not None:
+            pool.woken(scope, emit)
+
+    def drained(self, state: Pools[_Windows], scope: Scope, emit: Emitter) -> None:
+        """Emit the last window of a list or run."""
+        pool = state.find(scope)
+        if pool is not None and scope in pool.homes:
+            pool.rest(emit)
+        state.take_own(scope)
+
+    def cancelled(self, state: Pools[_Windows], run: RunBooks) -> None:
+        """Forget the messages of a run, and only those."""
+        state.forget(run)
+        for pool in state:
+            pool.forget(run)
