@@ -155,8 +155,8 @@ def brings_forth_the_same_everywhere(trials: OperationTrials) -> None:
 
 def _modes_of(subject: Subject) -> Mapping[str, Callable[[FlowOperationContainer], Any]]:
     operation = subject.declaration(subject.container()).operation
-    if operation is not None and hasattr(operation, "handle_many"):
-        return {}  # it works with the engine's own books, on its thread
+    if hasattr(operation, "handle_many") or hasattr(operation, "timer"):
+        return {}  # the engine's thread is where it works
     modes: dict[str, Callable[[FlowOperationContainer], Any]] = {
         "async": lambda container: container.make_async()
     }
