@@ -51,7 +51,7 @@ class Driver(Ending):
         self._thread: ThreadLike | None = None
         self.begun = not own_thread  # there is an engine that makes calls
         self._look = FIRST_LOOK
-        self._looked = 0.0  # at work elsewhere, or when there last was none
+        self._looked = seams.clock.now()  # at work elsewhere, or when there last was none
         self._worked_since = 0.0
         self._lock = seams.lock()
 
