@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flowrt.batches import Batches
 from flowrt.contract import Executor, PullTask, Task
 from flowrt.errors import FlowError, FlowOverloadError, release_frames
-from flowrt.failures import Failures, stalled_error
+from flowrt.failures import Failures
 from flowrt.fusion import Fusion
 from flowrt.fusion import Host as FusionHost
 from flowrt.guards import Guard
@@ -32,6 +32,7 @@ from flowrt.messages import Chunk, Context
 from flowrt.meters import Meter
 from flowrt.outcomes import Outcomes
 from flowrt.routes import Routes
+from flowrt.run_ends import RunEnds
 from flowrt.sources import Sources
 from flowrt.taps import Taps
 from flowrt.timers import Timers
@@ -92,7 +93,7 @@ class Host(FusionHost, Protocol):
         ...
 
 
-class Engine:
+class Engine(RunEnds):
     """Moves every message of one runtime.
 
     Called on: the engine's thread, whichever that is at the moment; `collect` by any.
@@ -432,65 +433,3 @@ class Engine:
 
     def give_back(self, chunk: Chunk) -> None:
         self.schedule.put_back(chunk)
-
-    # -- runs that end
-
-    def _done(self, run: RunBooks) -> None:
-        handle, run.handle = run.handle, None
-        if handle is not None:
-            handle.tell_finished(run.unfinished)
-
-    def _fail_run(self, run: RunBooks, error: BaseException) -> None:
-        if run.handle is None:
-            self.failures.stray.append(error)
-        else:
-            run.handle.tell_failed(error)
-
-    def _overload(self, run: RunBooks, error: FlowError) -> None:
-        if not run.ended:
-            run.handle.tell_failed(error)
-            self.abandon(run, "the run was overloaded", None)
-
-    def abandon(self, run: RunBooks, why: str, reason: FlowError | None) -> int:
-        """End a run before its time; return how many messages had to be discarded."""
-        return 0 if run.ended else self._abandon({run}, why, reason)
-
-    def abandon_all(self, why: str, reason: FlowError | None) -> int:
-        """End every run before its time."""
-        return self._abandon(set(self.books.runs), why, reason)
-
-    def _abandon(self, runs: set[RunBooks], why: str, reason: FlowError | None) -> int:
-        failed: BaseException | None = None
-        try:
-            found = self.traffic.whereabouts(runs)
-        except BaseException as error:  # they end all the same, without places
-            found, failed = {run: [] for run in runs}, error
-        discarded = 0
-        operations = [place for place in self.routes.all_places() if place.operation is not None]
-        guards = [place.guard for place in self.routes.all_places() if place.guard is not None]
-        for run in sorted(runs, key=lambda each: each.number):
-            found[run] += self.sources.drop(run)
-            self.wakes.drop(run)
-            for place in operations:
-                try:
-                    place.operation.cancelled(place.state, run)
-                except BaseException as error:
-                    self.failures.contain(f'the end of a run in operation "{place.name}"', error)
-            discarded += self.books.abandon(run, found[run], why)
-            for guard in guards:
-                guard.drop(run)
-            self._tell_finished(run, reason)
-        if failed is not None:
-            raise failed
-        return discarded
-
-    def _tell_finished(self, run: RunBooks, reason: BaseException | None) -> None:
-        handle, run.handle = run.handle, None  # so that a run that is over and its handle keep nothing alive
-        if handle is not None:  # else it was told when the engine was given up
-            handle.tell_finished(reason)
-
-    def fail_stalled(self, explanation: object) -> None:
-        """End what can never move, with an error that says where it is: a bug, or an operation that breaks its contract."""
-        for run in list(self.books.runs):
-            run.handle.tell_failed(stalled_error(run, explanation))
-            self.abandon(run, "the run had stalled", None)
