@@ -42,6 +42,7 @@ class Driver(Ending):
         self.next_number = count(1).__next__  # of a run
         self.has_room: Callable[[], bool] = lambda: True
         self.left_open: deque[RunHandle] = deque()  # of senders that could not say that their input has ended
+        self.after_step: Callable[[], None] | None = None  # in a simulation
         self._own_thread = own_thread
         # Has the engine make a call; any thread, also a signal handler.
         self.post: Callable[..., None] = self.inbox.post if own_thread else self._post_to_borrower
@@ -365,7 +366,10 @@ class Driver(Ending):
         simulation = self.seams.simulation
         if simulation is None:
             return self.step()
-        return simulation.step(self.step, self.next_moment, self._look_at_work)
+        worked = simulation.step(self.step, self.next_moment, self._look_at_work)
+        if self.after_step is not None:
+            self.after_step()
+        return worked
 
     def next_moment(self) -> float | None:
         """Return when the engine has something to do, if that is only a matter of time."""
@@ -389,6 +393,8 @@ class Driver(Ending):
                 place = self.engine.in_work or self.engine.fusion.in_work
                 doing = f'operation "{place.name}" on ' if place is not None else ""
                 left.append(f'{doing}thread "{self._thread.name}"')
+        for helper in self.helpers:
+            helper.join(max(deadline - clock.now(), 0.0))
         for executor in self.executors.all():
             left += executor.join(max(deadline - clock.now(), 0.0))
         return tuple(left)

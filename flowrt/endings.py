@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flowrt.errors import FlowError, FlowInternalError, FlowStoppedError, internal_error
-from flowrt.inbox import Inbox, Seams, Wakers
+from flowrt.inbox import Inbox, Seams, ThreadLike, Wakers
 
 if TYPE_CHECKING:
     from flowrt.contract import Executors
@@ -38,6 +38,7 @@ class Ending:
         self.fatal_seen = False
         self.forked_from: int | None = None
         self.explain: Callable[[], object | None] = lambda: None  # what is going on, for an error
+        self.helpers: list[ThreadLike] = []  # threads that look on; they end by themselves
         self.on_stop: Callable[[], None] = lambda: None
         self._idle_waiters: list[Callable[[], None]] = []
 

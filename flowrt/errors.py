@@ -127,6 +127,10 @@ class FlowStalledError(FlowError):
         self.explanation = explanation
 
 
+class FlowStallWarning(RuntimeWarning):
+    """A call has not returned for `stall_after` seconds. The text says which, and where it stands."""
+
+
 class FlowInternalError(FlowError):
     """A bug in flowrt: we must act."""
 

@@ -196,7 +196,7 @@ class Failures:
             except (SystemExit, KeyboardInterrupt) as raised:
                 self.fatal = self.fatal or raised
             except BaseException as raised:
-                self._keep_stray(_subscriber_error("on_exception", raised))
+                self.keep_stray(_subscriber_error("on_exception", raised))
 
     def refuse(self, error: FlowError, chunk: Chunk) -> None:
         """Tell of messages that left where strict does not let them; they have ended as unconnected. Once for each run."""
@@ -208,7 +208,8 @@ class Failures:
                 told.add(run)
                 self.tell(error, context, chunk.positions[index])
 
-    def _keep_stray(self, error: BaseException) -> None:
+    def keep_stray(self, error: BaseException) -> None:
+        """Keep what a subscriber raised and nobody takes, for `close()` to raise. Any thread."""
         self.strays += 1
         if len(self.stray) < STRAYS_KEPT:
             self.stray.append(error)
@@ -223,7 +224,7 @@ class Failures:
         if self.subscribers:
             self.notify(error)
         else:
-            self._keep_stray(error)
+            self.keep_stray(error)
 
 
 def operation_error(

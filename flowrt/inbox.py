@@ -126,6 +126,11 @@ class Inbox:
     def empty(self) -> bool:
         return not self._calls
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the engine waits for a call; any thread."""
+        return self._waiting
+
     def post(self, call: Callable[..., Any], *arguments: Any) -> None:
         entry = [call, arguments]
         self._calls.append(entry)

@@ -33,6 +33,7 @@ from flowrt.routes import definition_of
 from flowrt.runs import Results, Run
 from flowrt.schedules import schedule_named
 from flowrt.subscribers import Subscribers, check_handler, discard
+from flowrt.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -57,6 +58,7 @@ class FlowRuntime:
         capacity: `process` waits while so many messages are live.
         max_live: past so many live messages a run fails.
         max_results: past so many unread results `process` raises `FlowOverloadError`.
+        stall_after: seconds after which a call that has not returned is warned of (`FlowStallWarning`), with where it stands; None: never.
         seams: clock, threads, queues, locks, for tests.
 
     Guarantees: see README, "What it promises".
@@ -73,6 +75,7 @@ class FlowRuntime:
         capacity: int = 10_000,
         max_live: int = 10_000_000,
         max_results: int = 1_000_000,
+        stall_after: float | None = None,
         seams: Seams | None = None,
     ) -> None:
         for limit, value in (("capacity", capacity), ("max_live", max_live), ("max_results", max_results)):
@@ -113,6 +116,9 @@ class FlowRuntime:
             self._driver, self._results, capacity=capacity, max_live=max_live, max_results=max_results
         )
         self._doctor = Doctor(self._driver, self._intake, self._results, max_results)
+        self._watchdog = (
+            Watchdog(self._driver, self._doctor, stall_after) if stall_after is not None else None
+        )
         self._build_lock = seams.rlock()
         self._changed = True
         self._built: Any = None
@@ -159,6 +165,8 @@ class FlowRuntime:
         if not self._started:
             self._started = True
             drain_at_exit(self)
+            if self._watchdog is not None and (thread := self._watchdog.start()) is not None:
+                self._driver.helpers.append(thread)
 
     def _compile(self) -> None:
         try:

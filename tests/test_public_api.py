@@ -12,7 +12,7 @@ import flowrt.testing
 
 NAMES = """
     CloseReport Emit Flow FlowBuildError FlowError FlowInternalError FlowOperationContainer FlowOverloadError FlowRuntime
-    FlowStalledError FlowStoppedError FlowTimeoutError Gather GatherIncompleteError Gathered Ledger Message Operation
+    FlowStalledError FlowStallWarning FlowStoppedError FlowTimeoutError Gather GatherIncompleteError Gathered Ledger Message Operation
     OperationError OperationTimeoutError Part PopCausality Port PushCausality Run RunCancelledError Scatter Stream
     WorkerLostError
 """.split()

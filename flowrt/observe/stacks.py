@@ -51,6 +51,12 @@ def stack_of(ident: int) -> str:
     return "".join(traceback.StackSummary.extract(iter(reversed(frames))).format())
 
 
+def line_of(ident: int) -> tuple[str, int]:
+    """Return file and line of an operation's code (or a handler's) where a thread is; of this file if it is in none."""
+    frame = _users_frame(ident)
+    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else (__file__, 1)
+
+
 def fused_call(ident: int) -> int | None:
     """Say the how-manieth of its calls a fused function is in; None if the thread is in none."""
     frame = sys._current_frames().get(ident)
