@@ -54,7 +54,9 @@ class Driver(Ending):
         self._look = FIRST_LOOK
         self._looked = seams.clock.now()  # at work elsewhere, or when there last was none
         self._worked_since = 0.0
-        self._lock = seams.lock()
+        self._starting = False
+        # Its holder may take it again: a signal handler may send, or close, on the thread that starts the engine.
+        self._lock = seams.rlock()
 
     # -- posting
 
@@ -62,7 +64,8 @@ class Driver(Ending):
         """Start the engine's thread, where it has one of its own; where there can be none, call `undo` before anybody else tries."""
         if not self.begun:
             with self._lock:
-                if not self.begun and not self.stopped:
+                if not (self.begun or self.stopped or self._starting):
+                    self._starting = True
                     try:
                         self._thread = self.seams.spawn(self._run, f"{self.name}/engine")
                         self.begun = True
@@ -70,6 +73,8 @@ class Driver(Ending):
                         if undo is not None:
                             undo()
                         raise
+                    finally:
+                        self._starting = False
 
     @property
     def threaded(self) -> bool:
@@ -253,7 +258,7 @@ class Driver(Ending):
     def finish_unstarted(self) -> None:
         """Any thread: where no input ever came there is no engine, and nothing to drain."""
         with self._lock:
-            unstarted = not self.begun and not self.stopped
+            unstarted = not (self.begun or self.stopped or self._starting)
             if unstarted:
                 self.stopped = True
         if unstarted:

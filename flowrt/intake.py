@@ -90,9 +90,10 @@ class Intake:
                 while batch:
                     room = self._room(timeout)
                     fits, batch = (batch, []) if len(batch) <= room else (batch[:room], batch[room:])  # noqa: PLW2901 - the rest waits for more room
+                    sent = len(fits)  # not later: the list is the engine's then, to add to and to cut
                     self._driver.post(self._feed, run, *carried, fits, first)
-                    self._count(len(fits))
-                    first += len(fits)
+                    self._count(sent)
+                    first += sent
                     if sequence is None or first < len(sequence):
                         self._begin(run)
                     if self._driver.stopped or self._driver.closing:
@@ -196,11 +197,12 @@ class Intake:
     def _feed(
         self, run: Run, port: Port, correlation_id: object, priority: int, batch: list[Any], first: int
     ) -> None:
+        messages = len(batch)  # first: the list becomes a chunk's
         try:
             if run.books is not None and not self._driver.stopped:
                 self._driver.engine.feed(run.books, port, batch, first, correlation_id, priority)
         finally:
-            self._taken += len(batch)
+            self._taken += messages
 
     def _end(self, run: Run) -> None:
         if run.books is not None:

@@ -220,7 +220,7 @@ class FlowRuntime:
             port, data = message.port, message.data
             correlation_id, priority = message.correlation_id, message.priority
         where = Port.parse(port)
-        if priority:
+        if type(priority) is not int:  # which nearly all are
             checked_priority(priority)
         self._build()
         run = Run(self._driver, self._results)

@@ -19,6 +19,7 @@ from flowrt import (
     handover,
     inbox,
     intake,
+    lanes,
     reading,
     runs,
 )
@@ -38,6 +39,7 @@ WATCHED = [
         handover,
         inbox,
         intake,
+        lanes,
         reading,
         runs,
         tasks,

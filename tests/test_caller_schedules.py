@@ -90,6 +90,18 @@ def senders_with_little_room(scheduler: Scheduler) -> None:
     assert max(most) <= 2 + 2
 
 
+def lists_with_little_room(scheduler: Scheduler) -> None:
+    """A list posted is the engine's, which cuts it or adds to it: neither the room nor the positions are counted by it."""
+    operations = FlowOperationContainer().add_func("work", same)
+    options = {"operations": operations, "capacity": 3, "schedule": "depth_first"}
+    with opened(scheduler, ".in -> work -> .out", **options) as runtime:
+        scheduler.together(*[lambda: runtime.process_many(".in", [0, 1, 2, 3])] * 2)
+        runtime.wait_idle()
+        assert runtime._intake._load() == 0
+        found = [(message.data, message.position) for message in runtime.results()]
+    assert sorted(found) == [(number, number) for number in range(4) for _ in range(2)]
+
+
 def several_readers(scheduler: Scheduler) -> None:
     """Each result goes to one reader, whichever way it reads."""
     found: list[int] = []
@@ -310,6 +322,7 @@ FLOWS = (
     two_senders_and_a_closer,
     iterables_and_a_closer,
     senders_with_little_room,
+    lists_with_little_room,
     several_readers,
     a_run_cancelled,
     a_ledger_looked_at,
@@ -324,6 +337,10 @@ FLOWS = (
     two_wait_for_any_result,
     emitted_while_closing,
 )
+
+
+def test_a_list_that_was_posted_is_not_looked_at_any_more() -> None:
+    explore(lists_with_little_room, 20, [intake.__file__])
 
 
 @pytest.mark.slow

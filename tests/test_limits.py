@@ -23,6 +23,7 @@ from flowrt import (
     OperationError,
     Scatter,
 )
+from flowrt.inbox import Seams, ThreadLike, spawn_thread
 from tests.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire
 
 LONG = 50.0  # seconds; the limit of a wait for something large
@@ -530,6 +531,34 @@ def test_many_threads_share_the_room_and_lose_nothing(capacity: int) -> None:
         values = sorted(message.data for message in runtime.results(SECONDS))
 
     assert values == [1000 * feeder + number for feeder in range(4) for number in range(50)]
+
+
+def test_input_sent_by_a_signal_handler_while_the_engine_is_being_started() -> None:
+    sent = []
+
+    def spawn(work: Callable[[], None], name: str) -> ThreadLike:
+        if not sent:
+            sent.append(None)
+            sent[0] = runtime.process(".in", 1)  # as a handler does, on the thread it interrupts
+        return spawn_thread(work, name)
+
+    with FlowRuntime(seams=Seams(spawn=spawn)) as runtime:
+        wire(runtime, ".in -> .out")
+
+        assert runtime.process(".in", 2).values(SECONDS) == [2]
+        assert sent[0].values(SECONDS) == [1]
+
+
+@pytest.mark.parametrize("priority", [None, "", "high", 1.5, False])
+def test_what_is_no_priority_is_refused_and_disturbs_nothing(priority: Any) -> None:
+    with FlowRuntime() as runtime:
+        wire(runtime, ".in -> .out")
+
+        with pytest.raises(FlowBuildError, match="a priority is an int"):
+            runtime.process(".in", 1, priority=priority)
+        with pytest.raises(FlowBuildError, match="a priority is an int"):
+            runtime.process_many(".in", [1], priority=priority)
+        assert runtime.process(".in", 2).values(SECONDS) == [2]
 
 
 @pytest.mark.parametrize("place", ["operation", "worker", "tap", "on_result"])
