@@ -15,6 +15,7 @@ from flowrt import (
     FlowStoppedError,
     Gather,
     OperationError,
+    OperationTimeoutError,
     Run,
     Scatter,
 )
@@ -233,6 +234,43 @@ def a_worker_that_stays(scheduler: Scheduler) -> None:
         closed_in_time(runtime)
 
 
+def calls_given_up(scheduler: Scheduler) -> None:
+    """A call returns just when its time is up: it has one outcome, whoever comes first."""
+
+    def work(number: int) -> int:
+        scheduler.sleep(10.0 if number % 2 else 0.0)
+        return number
+
+    operations = FlowOperationContainer().add_func("work", work).make_parallel(2).timeout(10.0)
+    with opened(scheduler, ".in -> work -> .out", operations=operations, waits=True) as runtime:
+        run = runtime.process_many(".in", range(4))
+        found = sorted(message.data for message in list_of(run))
+        assert len(found) + len(run.failures) == 4
+        assert len(set(found)) == len(found)
+        assert all(isinstance(error, OperationTimeoutError) for error in run.failures)
+        assert run.ledger.balanced
+        scheduler.sleep(60.0)  # by then the threads that were given up have come back, and close() names none
+
+
+def calls_made_again(scheduler: Scheduler) -> None:
+    """What fails at first comes in order all the same."""
+    calls: list[int] = []
+
+    def work(number: int) -> int:
+        calls.append(number)
+        if number % 2 and calls.count(number) == 1:
+            raise ValueError(number)
+        return number
+
+    operations = FlowOperationContainer().add_func("work", work).make_parallel(2, ordered=True)
+    operations.retry(2, backoff=lambda _: 0.001)
+    with opened(scheduler, ".in -> work -> .out", operations=operations, waits=True) as runtime:
+        run = runtime.process_many(".in", range(4))
+        assert run.values() == [0, 1, 2, 3]
+        assert sorted(calls) == [0, 1, 1, 2, 3, 3]
+        assert run.ledger.balanced
+
+
 FLOWS = (
     async_then_parallel,
     parallel_in_order,
@@ -240,6 +278,8 @@ FLOWS = (
     parallel_generator,
     scattered_and_gathered,
     failing_calls,
+    calls_given_up,
+    calls_made_again,
     slow_calls_taken_back,
     slow_actions_that_emit,
     emitted_by_another_thread,

@@ -226,9 +226,12 @@ class ThreadPool:
         """Perform what was taken and report it; say how many messages of it were performed. It is over only when that is known to the backlog."""
         task = task_of(taken, self._reports)
         task.worker, task.ident, task.started = number, threading.get_ident(), self._clock.now()
+        guarded = task.place.guard is not None
+        if guarded:
+            self._taken[number] = taken  # before it can be found, and given up
         self._current[number] = task
         self._begun = task.started
-        if task.place.guard is None:
+        if not guarded:
             perform(task, taken)
         elif not self._perform_guarded(task, taken, number):
             return GIVEN_UP
@@ -246,7 +249,6 @@ class ThreadPool:
 
     def _perform_guarded(self, task: Task, taken: Waiting, number: int) -> bool:
         """Perform one message of a place with policies; say whether the call was not given up meanwhile."""
-        self._taken[number] = taken
         perform(task, taken)
         with self._lock:  # whoever comes first, the end of the call or of its time, has it
             if task.lost:
