@@ -154,6 +154,7 @@ class Place:
     name: str = "operation"
     pace: Pace = Factory(Pace)
     ordered: bool = False
+    guard: Any = None
 
 
 class Bench:
