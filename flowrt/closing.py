@@ -149,7 +149,7 @@ class Closer:
         if not abandoned:
             self._driver.take_late()
         engine = self._driver.engine
-        return CloseReport(self._discarded + engine.sources.stopped, abandoned)
+        return CloseReport(self._discarded + engine.sources.stopped + self._driver.unentered, abandoned)
 
 
 def raise_unseen(name: str, errors: list[BaseException], body: BaseException | None) -> None:

@@ -47,6 +47,7 @@ class Doctor:
             driver.name,
             callers=len(driver.room.enlisted),
             dropped=self._intake.dropped,
+            outside=self._intake.waiting,
             unread=self._results.unread,
             max_results=self._max_results,
             engine=driver.engine_ident,

@@ -152,6 +152,8 @@ class Driver(Ending):
         engine = self.engine
         if engine.timers and engine.timers.fire():
             worked = True
+        if self.enter is not None and self.enter():
+            worked = True
         if worked:
             engine.settle()
         if not engine.held_back():

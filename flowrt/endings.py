@@ -12,6 +12,7 @@ from flowrt.inbox import Inbox, Seams, ThreadLike, Wakers
 if TYPE_CHECKING:
     from flowrt.contract import Executors
     from flowrt.engine import Engine
+    from flowrt.runs import Run
 
 
 class Ending:
@@ -38,6 +39,11 @@ class Ending:
         self.fatal_seen = False
         self.forked_from: int | None = None
         self.explain: Callable[[], object | None] = lambda: None  # what is going on, for an error
+        self.enter: Callable[[], bool] | None = (
+            None  # lets inputs in that wait outside; says whether there were any
+        )
+        self.take_out: Callable[[Run], None] = lambda _run: None  # cancels a run that waits outside
+        self.unentered = 0  # inputs that still waited there at the end
         self.helpers: list[ThreadLike] = []  # threads that look on; they end by themselves
         self.on_stop: Callable[[], None] = lambda: None
         self._idle_waiters: list[Callable[[], None]] = []

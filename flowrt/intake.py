@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, FlowTimeoutError
 from flowrt.messages import CHUNK_SIZE
+from flowrt.overflow import DROP_OLDEST, FAIL, WAIT, Entry, Overflow, WaitingRoom, checked_overflow
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -33,7 +34,14 @@ class Intake:
     """
 
     def __init__(
-        self, driver: Driver, results: Results, *, capacity: int, max_live: int, max_results: int
+        self,
+        driver: Driver,
+        results: Results,
+        *,
+        capacity: int,
+        max_live: int,
+        max_results: int,
+        overflow: str = WAIT,
     ) -> None:
         self._driver = driver
         self._results = results
@@ -44,6 +52,12 @@ class Intake:
         self._posted: dict[int, int] = {}  # by thread; summing its values is one step for all other threads
         self._outside = driver.engine.books.outside
         self._taken = 0
+        self._overflow = Overflow(driver, overflow, capacity) if checked_overflow(overflow) != WAIT else None
+        self._waiting_room = (
+            WaitingRoom(driver, self._overflow, capacity)
+            if self._overflow is not None and overflow == DROP_OLDEST
+            else None
+        )
         driver.has_room = self._half_empty
         self._taking = self._take
         driver.inbox.join_up(self._taking, self._take_all)
@@ -54,7 +68,14 @@ class Intake:
         """Post the one input of a run, when there is room."""
         driver = self._driver
         load = self._load()
+        if self._waiting_room is not None and not driver.inside():
+            self._check_unread()
+            self._offer(self._waiting_room, Entry(run, port, data, correlation_id, priority, None))
+            return
         if load >= self._least or self._results.unread >= self._max_results:
+            if self._overflow is not None and not self._has_room():
+                self._overflow.drop(run, port)
+                return
             self._room(timeout)
         driver.post(self._taking, run, port, data, correlation_id, priority)
         ident = get_ident()
@@ -83,11 +104,23 @@ class Intake:
             if sequence is None
             else (list(sequence[at : at + size]) for at in range(0, len(sequence), size))
         )
+        waiting_room = None if self._driver.inside() else self._waiting_room
+        self._check_unread()
         self._driver.post(self._open, run)
         first = 0
         try:
             for batch in batches:
                 while batch:
+                    if waiting_room is not None:
+                        for number, data in enumerate(batch, first):
+                            self._offer(
+                                waiting_room, Entry(run, port, data, correlation_id, priority, number)
+                            )
+                        first += len(batch)
+                        break
+                    if self._overflow is not None and not self._has_room():
+                        self._overflow.drop_some(run, port, len(batch))
+                        break
                     room = self._room(timeout)
                     fits, batch = (batch, []) if len(batch) <= room else (batch[:room], batch[room:])  # noqa: PLW2901 - the rest waits for more room
                     sent = len(fits)  # not later: the list is the engine's then, to add to and to cut
@@ -101,8 +134,27 @@ class Intake:
                     if run.done:  # it was cancelled, or failed past a bound: whoever waits for it is told
                         return
         finally:
-            self._post_end(run)
+            if waiting_room is not None:
+                waiting_room.offer(Entry(run, None, None, None, 0, None))  # behind those that still wait
+            else:
+                self._post_end(run)
             self._begin(run)
+
+    def _offer(self, waiting_room: WaitingRoom, entry: Entry) -> None:
+        waiting_room.offer(entry)
+        if not self._driver.begun:
+            self._begin(entry.run)
+        if self._driver.stopped:
+            waiting_room.turn_away()
+            raise self._driver.stopped_error()
+
+    def _has_room(self) -> bool:
+        """Say whether there is room, for who does not wait for it; from inside that does not count."""
+        if self._load() < self._capacity or self._driver.inside() or self._overflow is None:
+            return True
+        if self._overflow.kind == FAIL:
+            self._overflow.refuse()
+        return False
 
     def _begin(self, run: Run) -> None:
         """Start the engine, now that it finds something to do: to wait for it would cost two switches between threads more."""
@@ -128,7 +180,17 @@ class Intake:
     @property
     def dropped(self) -> int:
         """How many inputs were given up because there was no room."""
-        return 0
+        return self._overflow.dropped if self._overflow is not None else 0
+
+    @property
+    def waiting(self) -> int:
+        """How many inputs wait to enter."""
+        return len(self._waiting_room) if self._waiting_room is not None else 0
+
+    def stop(self) -> None:
+        """The runtime is over: tell who still waits to enter."""
+        if self._waiting_room is not None:
+            self._driver.unentered += self._waiting_room.turn_away()
 
     def _half_empty(self) -> bool:
         return self._load() < max(1, self._capacity // 2)
@@ -137,15 +199,18 @@ class Intake:
         ident = get_ident()
         self._posted[ident] = self._posted.get(ident, 0) + messages
 
+    def _check_unread(self) -> None:
+        if self._results.unread >= self._max_results:
+            raise FlowOverloadError(
+                f'runtime "{self._driver.name}" holds max_results={self._max_results} unread results. Read them (wait_for_result, '
+                "run.results), or subscribe with on_result, which keeps none."
+            )
+
     def _room(self, timeout: float | None) -> int:
         """Wait until there is room, except inside; return for how many."""
         driver = self._driver
         load = self._load()
-        if self._results.unread >= self._max_results:
-            raise FlowOverloadError(
-                f'runtime "{driver.name}" holds max_results={self._max_results} unread results. Read them (wait_for_result, run.results), or '
-                "subscribe with on_result, which keeps none."
-            )
+        self._check_unread()
         if driver.inside():
             if load >= self._max_live:
                 raise FlowOverloadError(

@@ -280,9 +280,10 @@ class Run:
         self._driver.post(self._cancel)
 
     def _cancel(self) -> None:
-        if self.books is not None and not self._finished:
-            reason = RunCancelledError(f"run {self.number} of {self._driver.name} was cancelled.")
-            self._driver.engine.abandon(self.books, "the run was cancelled", reason)
+        if self.books is None:
+            self._driver.take_out(self)
+        elif not self._finished:
+            self._driver.engine.abandon(self.books, "the run was cancelled", cancelled_error(self))
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it is done.
@@ -393,6 +394,11 @@ class Run:
                 self.books.accepted if self.books is not None else ()
             )
         return f"run {self.number} is done and has no result to give: {what.removesuffix('.')}.\n{self._picture()}"
+
+
+def cancelled_error(run: Run) -> RunCancelledError:
+    """Say that a run was cancelled."""
+    return RunCancelledError(f"run {run.number} of {run._driver.name} was cancelled.")
 
 
 def waiting_inside(what: str) -> str:

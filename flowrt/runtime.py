@@ -58,6 +58,8 @@ class FlowRuntime:
         capacity: `process` waits while so many messages are live.
         max_live: past so many live messages a run fails.
         max_results: past so many unread results `process` raises `FlowOverloadError`.
+        overflow: what `process` does from outside where there is no room: "wait"; "fail" (`FlowOverloadError`); "drop_newest" (the new input ends
+            as discarded); "drop_oldest" (the one that has waited longest to enter does).
         stall_after: seconds after which a call that has not returned is warned of (`FlowStallWarning`), with where it stands; None: never.
         seams: clock, threads, queues, locks, for tests.
 
@@ -75,6 +77,7 @@ class FlowRuntime:
         capacity: int = 10_000,
         max_live: int = 10_000_000,
         max_results: int = 1_000_000,
+        overflow: str = "wait",
         stall_after: float | None = None,
         seams: Seams | None = None,
     ) -> None:
@@ -113,7 +116,12 @@ class FlowRuntime:
         self._reading = Reading(self._driver, self._results)
         self._closer = Closer(self._driver)
         self._intake = Intake(
-            self._driver, self._results, capacity=capacity, max_live=max_live, max_results=max_results
+            self._driver,
+            self._results,
+            capacity=capacity,
+            max_live=max_live,
+            max_results=max_results,
+            overflow=overflow,
         )
         self._doctor = Doctor(self._driver, self._intake, self._results, max_results)
         self._watchdog = (
@@ -352,6 +360,7 @@ class FlowRuntime:
 
     def _stopped(self) -> None:
         closed_in_time(self)
+        self._intake.stop()
         release_operations(self._driver)
 
     def _crash(self, error: BaseException) -> None:

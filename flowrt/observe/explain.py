@@ -160,6 +160,7 @@ class InputFacts:
         capacity: past so many live messages `process` waits.
         callers: threads that wait in `process` or `process_many` for room.
         open: runs whose inputs are still coming.
+        waiting: inputs that wait to enter, where the oldest of them makes room for a new one.
         dropped: inputs that were given up because there was no room.
         filled_by: where the live messages are.
     """
@@ -168,6 +169,7 @@ class InputFacts:
     capacity: int
     callers: int
     open: int
+    waiting: int
     dropped: int
     filled_by: tuple[Share, ...]
 
@@ -369,6 +371,10 @@ def _input_lines(facts: InputFacts) -> list[str]:
         )
     if facts.open:
         lines.append(f"  input: of {counted(facts.open, 'run')} the inputs are still coming (process_many)")
+    if facts.waiting:
+        lines.append(
+            f"  input: {facts.waiting} wait to enter; {facts.live} live of capacity={facts.capacity}"
+        )
     if facts.dropped:
         lines.append(f"  input: {facts.dropped} dropped so far, for there was no room")
     return lines

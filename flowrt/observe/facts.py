@@ -37,6 +37,7 @@ class Around:
     name: str
     callers: int = 0
     dropped: int = 0
+    outside: int = 0
     unread: int = 0
     max_results: int = 0
     engine: int | None = None  # the ident of its thread
@@ -79,6 +80,7 @@ def explanation_of(engine: Engine, now: float, around: Around) -> Explanation:
             capacity=books.outside.limit,
             callers=around.callers,
             open=len(engine.feeding),
+            waiting=around.outside,
             dropped=around.dropped,
             filled_by=filling(books.outside, where, lists),
         ),
