@@ -125,7 +125,13 @@ class Engine(RunEnds):
         self.sources = Sources(self.traffic, self.failures, self._is_ordered)
         self.batches = Batches(self.traffic, self.failures, clock, self._overload)
         self.outcomes = Outcomes(
-            self.traffic, self.failures, self.sources, self.batches, self._emit_late, self._is_ordered
+            self.traffic,
+            self.failures,
+            self.sources,
+            self.batches,
+            self._emit_late,
+            self._is_ordered,
+            self._overload,
         )
         self.timers = Timers(clock)
         self.wakes = Wakes(self.books, self.batches, self.timers)

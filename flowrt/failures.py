@@ -266,9 +266,14 @@ def way_text(trail: Trail, scope: Scope, position: Any, end: str) -> str:
     return " → ".join([*reversed(steps), end])
 
 
+def is_ours_by_kind(place: OperationPlace) -> bool:
+    """Say whether a place is that of an operator that comes with flowrt."""
+    return type(place.operation).__module__.startswith("flowrt.")
+
+
 def _is_ours(place: OperationPlace, raised: BaseException) -> bool:
     """Say whether an error was raised by an operator or an emitter of ours, so that its text holds no payload."""
-    if type(place.operation).__module__.startswith("flowrt."):
+    if is_ours_by_kind(place):
         return True
     trace = raised.__traceback__
     while trace is not None and trace.tb_next is not None:

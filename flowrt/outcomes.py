@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.batches import Batches, correlated, merged_context, popped
 from flowrt.bodies import END_OF_CALL, Failure, FunctionBody, GeneratorBody, OperationBody
+from flowrt.errors import FlowOverloadError
+from flowrt.failures import is_ours_by_kind
 from flowrt.ledger import ABSORBED
 from flowrt.messages import Chunk, Context, Positions, message_of
 from flowrt.operations import Act, Correlated
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from flowrt.contract import Task
     from flowrt.failures import Failures
     from flowrt.places import OperationPlace
+    from flowrt.scopes import RunBooks
     from flowrt.sources import Sources
     from flowrt.traffic import Contexts, Traffic
 
@@ -37,6 +40,7 @@ class Outcomes:
         batches: Batches,
         late: Callable[[OperationPlace, Context, str, Any], None],
         ordered: Callable[[], bool],
+        overload: Callable[[RunBooks, FlowOverloadError], None],
     ) -> None:
         self._traffic = traffic
         self._failures = failures
@@ -44,6 +48,7 @@ class Outcomes:
         self._late = late
         self._batches = batches
         self._ordered = ordered
+        self._overload = overload
 
     # -- tasks
 
@@ -133,6 +138,9 @@ class Outcomes:
             return
         by = worker_text(task)
         error = task.results[index].error
+        if isinstance(error, FlowOverloadError) and is_ours_by_kind(task.place):
+            self._overload(context.scope.run, error)  # past its bound a run fails whole: DESIGN.md, promise 4
+            return
         self._failures.fail(
             task.place,
             message_of(task.chunk, index),

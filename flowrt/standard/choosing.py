@@ -98,7 +98,7 @@ class Distinct(Operation):
         max_open: lists (or runs), at once.
 
     Raises:
-        FlowOverloadError: (as the cause) past `max_open`.
+        FlowOverloadError: past `max_open`; the run fails.
 
     Runs on: the engine thread; so does `key`.
     """

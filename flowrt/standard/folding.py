@@ -79,7 +79,7 @@ class Scan(_Folding):
         max_open: lists (or runs), at once.
 
     Raises:
-        FlowOverloadError: (as the cause) past `max_open`.
+        FlowOverloadError: past `max_open`; the run fails.
 
     Runs on: the engine thread; so does `f`.
     """
@@ -123,7 +123,7 @@ class Reduce(_Folding):
         max_open: lists and runs, at once.
 
     Raises:
-        FlowOverloadError: (as the cause) past `max_open`.
+        FlowOverloadError: past `max_open`; the run fails.
 
     Memory: one message per list or run, however many come.
     Runs on: the engine thread; so does `f`.

@@ -60,7 +60,7 @@ class Zip(_Joining):
         max_waiting: messages, waiting at one port for those of another.
 
     Raises:
-        FlowOverloadError: (as the cause) past `max_open` or `max_waiting`; the message fails.
+        FlowOverloadError: past `max_open` or `max_waiting`; the run fails.
 
     Runs on: the engine thread.
     """
@@ -128,7 +128,7 @@ class Latest(_Joining):
         max_open: lists (or runs), at once.
 
     Raises:
-        FlowOverloadError: (as the cause) past `max_open`.
+        FlowOverloadError: past `max_open`; the run fails.
 
     Memory: the latest data of each port, per list (or run).
     Runs on: the engine thread.

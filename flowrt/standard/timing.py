@@ -31,7 +31,7 @@ class Debounce(Operation):
         max_open: lists (or runs), at once.
 
     Raises:
-        FlowOverloadError: (as the cause) past `max_open`.
+        FlowOverloadError: past `max_open`; the run fails.
 
     Memory: one message, per list (or run).
     Runs on: the engine thread.
@@ -104,7 +104,7 @@ class Ticker(Operation):
         max_open: runs and lists that have ticks, at once.
 
     Raises:
-        FlowOverloadError: (as the cause) past `max_open`.
+        FlowOverloadError: past `max_open`; the run fails.
 
     Runs on: the engine thread.
     """

@@ -47,7 +47,7 @@ class Batch(Operation):
         max_open: lists (or runs), at once.
 
     Raises:
-        FlowOverloadError: (as the cause) past `max_open`.
+        FlowOverloadError: past `max_open`; the run fails.
 
     Runs on: the engine thread.
     """
@@ -289,7 +289,7 @@ class Window(Operation):
         max_waiting: messages in a window by time.
 
     Raises:
-        FlowOverloadError: (as the cause) past `max_open` or `max_waiting`; the message fails.
+        FlowOverloadError: past `max_open` or `max_waiting`; the run fails.
 
     Runs on: the engine thread.
     """
