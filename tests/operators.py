@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from flowrt import Flow, FlowOperationContainer, FlowRuntime, Gather, Message, Operation, Run, Scatter
+from flowrt import (
+    Flow,
+    FlowOperationContainer,
+    FlowRuntime,
+    Gather,
+    Message,
+    Operation,
+    Run,
+    RunCancelledError,
+    Scatter,
+)
 from flowrt.testing import LedgerWatch, Seams, simulated
 from tests.flows import SECONDS, wire
+
+LINGERED = object()  # no result that counts
 
 every_schedule = pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
 
@@ -73,11 +86,64 @@ class Timeline:
         flow.add_operations(operations)
         wire(flow, f".in -> late -> {operator.name} -> .out", f".now -> {operator.name}")
         self.runtime = FlowRuntime(flow, seams=self.seams, schedule=schedule)
-        self.runtime.on_result(lambda message: self.out.append((self.seams.clock.now(), message.data)))
+        self.runtime.on_result(self._note)
+        self.ended: list[float] = []  # when it was seen of each run, one after the other, that it had ended
+
+    def _note(self, message: Message) -> None:
+        if message.data is not LINGERED:
+            self.out.append((self.seams.clock.now(), message.data))
 
     def _late(self, event: tuple[float, Any]) -> Any:
-        self.seams.clock.sleep(event[0])  # type: ignore[attr-defined]
+        self.sleep(event[0])
         return event[1]
+
+    def sleep(self, seconds: float) -> None:
+        """Take time."""
+        self.seams.clock.sleep(seconds)  # type: ignore[attr-defined]
+
+    def grouped(
+        self,
+        events: Iterable[tuple[float, int, Any]],
+        stops: Iterable[tuple[float, int]] = (),
+        until: Mapping[int, float] | None = None,
+        at_end: Callable[[FlowRuntime], None] = lambda _runtime: None,
+    ) -> list[Run]:
+        """Let messages come as (time, number of the run, data), and cancel runs at times; those in `until` last so long at least."""
+        runs: dict[int, Run] = {}
+        until = until or {}
+
+        def linger(number: int) -> Any:
+            self.sleep(until[number])
+            return LINGERED
+
+        def cancel(number: int) -> Any:
+            runs[number].cancel()
+            return LINGERED
+
+        operations = FlowOperationContainer().add_func("linger", linger).make_parallel(1_000)
+        self.runtime.add_operations(operations.add_func("cancel", cancel))
+        self.runtime.add_operations(
+            FlowOperationContainer().add_func("wait", self._late).make_parallel(1_000)
+        )
+        wire(self.runtime, ".linger -> linger -> .out", ".stop -> wait -> cancel -> .out", ".both -> both")
+        self.runtime.add_operations(FlowOperationContainer().add_action("both", _both))
+        wire(self.runtime, "both.late -> late", "both.linger -> linger")
+        by_run: dict[int, list[tuple[float, Any]]] = {}
+        for moment, number, data in events:
+            by_run.setdefault(number, []).append((moment, data))
+        with self.runtime as runtime:
+            for number, mine in by_run.items():
+                lasting = [number] if number in until else []
+                runs[number] = runtime.process(".both", (mine, lasting))
+            for event in stops:
+                runtime.process(".stop", event)
+            for run in runs.values():
+                with contextlib.suppress(RunCancelledError):
+                    run.wait()
+                self.ended.append(self.seams.clock.now())
+            runtime.wait_idle()
+            at_end(runtime)
+        return list(runs.values())
 
     def one_run(self, *events: tuple[float, Any]) -> Run:
         """Let messages come after so many seconds each, all in one run; wait for its end."""
@@ -92,7 +158,17 @@ class Timeline:
             runs = [self.runtime.process(".in", event) for event in events]
             for run in runs:
                 run.wait()
+                self.ended.append(self.seams.clock.now())
         return runs
+
+
+def _both(
+    inputs: tuple[list[Any], list[int]], late: Callable[[Any], None], linger: Callable[[Any], None]
+) -> None:
+    for event in inputs[0]:
+        late(event)
+    for number in inputs[1]:
+        linger(number)
 
 
 def rows(run: Run) -> list[tuple[str, str, str, int]]:

@@ -104,6 +104,7 @@ def test_windows_by_count_are_what_a_plain_model_says(
 
 def timed(make: Callable[[], Operation], events: Iterable[Any], *, runs: bool = False) -> Out:
     timeline = Timeline(make)
+    events = list(events)
     if runs:
         timeline.runs(*events)
     else:
@@ -227,6 +228,15 @@ def sessions(events: Events, gap: float) -> Out:
     return out
 
 
+def last_of(events: Events, out: Out) -> list[Any]:
+    """When each message has left for the last time, or one before it, if that is later."""
+    moments: list[float] = []
+    for _, item in events:
+        left = max(moment for moment, data in out if item in data)
+        moments.append(max([left, *moments[-1:]]))
+    return [pytest.approx(moment) for moment in moments]
+
+
 moments = st.lists(st.integers(0, 30), unique=True, max_size=12).map(sorted)
 
 
@@ -239,13 +249,134 @@ def test_what_waits_for_time_leaves_as_a_plain_model_says(
     seconds = whole + ODD
     in_sessions = sessions(events, seconds)
 
-    assert timed(lambda: Batch("op", number, seconds), events, runs=runs) == batches(events, number, seconds)
-    assert timed(lambda: Window("op", gap=seconds), events, runs=runs) == in_sessions
+    make: Callable[[], Operation]
+    for make, expected in (
+        (lambda: Batch("op", number, seconds), batches(events, number, seconds)),
+        (lambda: Window("op", gap=seconds), in_sessions),
+        (lambda: Window("op", seconds=number * seconds, every=seconds), sliding(events, seconds, number)),
+    ):
+        assert timed(make, events, runs=runs) == expected
+        timeline = Timeline(make)
+        timeline.runs(*events)
+        assert timeline.ended == last_of(events, expected), "no run lasts longer than its messages"
     assert timed(lambda: Debounce("op", seconds), events, runs=runs) == [
         (moment, data[-1]) for moment, data in in_sessions
     ]
-    make = lambda: Window("op", seconds=number * seconds, every=seconds)  # noqa: E731
-    assert timed(make, events, runs=runs) == sliding(events, seconds, number)
+
+
+@given(
+    moments=moments,
+    numbers=st.lists(st.integers(0, 2), min_size=12, max_size=12),
+    whole=st.integers(0, 4),
+    number=st.integers(1, 4),
+)
+@settings(deadline=None)
+def test_how_messages_are_spread_over_runs_changes_nothing(
+    moments: list[int], numbers: list[int], whole: int, number: int
+) -> None:
+    events = [(moment, index) for index, moment in enumerate(moments)]
+    spread = [(moment, run, index) for (moment, index), run in zip(events, numbers, strict=False)]
+    seconds = whole + ODD
+    make: Callable[[], Operation]
+    for make, expected in (
+        (lambda: Batch("op", number, seconds), batches(events, number, seconds)),
+        (lambda: Window("op", gap=seconds), sessions(events, seconds)),
+        (lambda: Window("op", seconds=number * seconds, every=seconds), sliding(events, seconds, number)),
+    ):
+        timeline = Timeline(make)
+        timeline.grouped(spread)
+        out = [(pytest.approx(moment), data) for moment, data in timeline.out]
+        if "Batch" in repr(make()):  # a run has one timer, which its first message started
+            assert [item for _, data in out for item in data] == list(range(len(events)))
+        else:
+            assert out == expected
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["come", "come", "come", "stop"]), st.integers(0, 3)), max_size=14
+    ),
+    size=st.integers(1, 4),
+    every=st.integers(1, 5),
+)
+@settings(deadline=None)
+def test_runs_that_are_cancelled_leave_windows_by_count_as_a_plain_model_says(
+    steps: list[tuple[str, int]], size: int, every: int
+) -> None:
+    events, stops, expected = [], {}, []
+    held: list[tuple[int, int, list[bool]]] = []
+    to_skip = 0
+    for moment, (what, run) in enumerate(steps):
+        if run in stops:
+            continue
+        if what == "stop":
+            if any(number == run for _, number, _ in events):
+                stops[run] = moment
+                held = [each for each in held if each[1] != run]
+            continue
+        events.append((moment, run, moment))
+        if to_skip:
+            to_skip -= 1
+            continue
+        held.append((moment, run, []))
+        if len(held) == size:
+            expected.append([item for item, _, _ in held])
+            for _, _, seen in held:
+                seen.append(True)
+            held = held[min(every, size) :]
+            to_skip = max(every - size, 0)
+    if any(not seen for _, _, seen in held):
+        expected.append([item for item, _, _ in held])
+    timeline = Timeline(lambda: Window("op", count=size, every=every))
+    timeline.grouped(
+        events,
+        [(moment, run) for run, moment in stops.items()],
+        {run: 50.0 for _, run, _ in events},
+    )
+
+    assert [data for _, data in timeline.out] == expected
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        (lambda: Window("op", seconds=4, every=2), [(2, "ac"), (4, "acd"), (6, "d")]),
+        (lambda: Window("op", gap=2.5), [(5.5, "acd")]),
+        (lambda: Batch("op", 9, 4.0), [(4, "acd")]),
+        (lambda: Debounce("op", 1.0), [(4, "d")]),
+    ],
+)
+def test_who_is_cancelled_leaves_the_time_of_the_others_as_it_was(
+    operator: Callable[[], Operation], expected: Out
+) -> None:
+    timeline = Timeline(operator)
+    timeline.grouped([(0, 0, "a"), (0.5, 1, "b"), (1, 2, "c"), (3, 3, "d")], [(1.2, 1)])
+
+    assert [(moment, "".join(data)) for moment, data in timeline.out if data != "c"] == expected
+
+
+def test_where_the_newest_of_a_session_is_cancelled_the_pause_is_counted_from_another() -> None:
+    timeline = Timeline(lambda: Window("op", gap=2.0))
+    timeline.grouped([(0, 0, "a"), (1, 1, "b")], [(1.5, 1)])
+
+    assert timeline.out == [(2.0, ["a"])]
+
+
+def test_a_run_that_ends_takes_nothing_along_that_waits_for_others() -> None:
+    timeline = Timeline(lambda: Batch("op", 2, 9.0))
+    # 0 and 1 leave together; when run 1 has gone quiet, at 3, the message of run 2 still has time.
+    timeline.grouped([(0, 0, 0), (1, 1, 1), (2, 2, 2)], until={1: 3.0})
+
+    assert timeline.out == [(1.0, [0, 1]), (11.0, [2])]
+
+
+def test_who_is_further_up_the_stream_is_told_first_that_a_run_has_gone_quiet() -> None:
+    flow = around(Batch("pairs", 2))
+    flow.add_operations(FlowOperationContainer().add_operation(Batch("threes", 3)))
+    wire(flow, ".threes -> threes -> pairs")
+    with FlowRuntime(flow) as runtime:
+        run = runtime.process_many(".threes", range(4))
+        assert run.values(timeout=SECONDS) == [[[0, 1, 2], [3]]]
 
 
 OPERATORS: dict[str, Callable[[], Operation]] = {
@@ -300,30 +431,19 @@ def test_no_message_is_lost_or_out_of_order_in_any_order_of_events(
 def test_a_cancelled_run_takes_what_is_its_own_and_only_that(
     name: str, events: list[tuple[int, bool]], when: int
 ) -> None:
-    timeline = Timeline(OPERATORS[name])
-    runs = []
-
-    def cancel(_data: Any) -> None:
-        timeline.seams.clock.sleep(when + ODD)  # type: ignore[attr-defined]
-        for run, (_, wanted) in zip(runs, events, strict=True):
-            if not wanted:
-                run.cancel()
-
-    operations = FlowOperationContainer().add_func("cancel", cancel).make_async()
-    timeline.runtime.add_operations(operations)
-    wire(timeline.runtime, ".cancel -> cancel")
-    with timeline.runtime as runtime:
-        runs += [runtime.process(".in", (moment, index)) for index, (moment, _) in enumerate(events)]
-        runtime.process(".cancel").wait()
-        for run, (_, wanted) in zip(runs, events, strict=True):
-            if wanted:
-                run.wait()
-        runtime.wait_idle()
+    def look(runtime: FlowRuntime) -> None:
         for place in runtime._engine.routes.all_places():
             if place.name == "op":
-                waiting = list(place.state) if name == "ticker" else [len(pool) for pool in place.state]
+                waiting = list(place.state) if name == "ticker" else [pool.homes for pool in place.state]
                 assert not any(waiting), "nothing waits any more"
         assert not runtime._engine.timers, "nor is anybody woken"
+
+    timeline = Timeline(OPERATORS[name])
+    timeline.grouped(
+        [(moment, index, index) for index, (moment, _) in enumerate(events)],
+        [(when + ODD, index) for index, (_, wanted) in enumerate(events) if not wanted],
+        at_end=look,
+    )
     if name in LISTS:
         lists = [data for _, data in timeline.out]
         wanted_ones = {index for index, (_, wanted) in enumerate(events) if wanted}

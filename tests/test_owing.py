@@ -152,6 +152,22 @@ def test_what_one_emits_when_told_goes_its_way_before_the_next_is_told(bench: Be
 
 
 @every_schedule
+def test_a_run_has_not_gone_quiet_while_a_list_in_it_may_still_bring_something(bench: Bench) -> None:
+    operations = FlowOperationContainer().add_operation(Scatter("scatter")).add_operation(Gather("gather"))
+    operations.add_operation(Shelf("shelf")).add_operation(Tally("tally"))
+    flow = flow_of(
+        "inner",
+        ".in -> tally -> .out",
+        ".in -> scatter",
+        "scatter.stream -> shelf -> gather.stream",
+        "gather -> tally",
+        operations=operations,
+    )
+    with bench.make_runtime(flow) as runtime:
+        assert runtime.process(".in", [1, 2]).values(timeout=SECONDS) == [2]
+
+
+@every_schedule
 def test_what_is_absorbed_by_who_held_it_says_why(bench: Bench) -> None:
     operations = FlowOperationContainer().add_operation(Shelf("shelf", absorbing=True))
     with bench.make_runtime(flow_of("shelf", ".in -> shelf -> .out", operations=operations)) as runtime:

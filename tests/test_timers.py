@@ -171,6 +171,24 @@ def test_a_cancelled_run_is_not_woken() -> None:
         assert not runtime._engine.timers
 
 
+def test_nobody_is_woken_for_a_run_that_is_over() -> None:
+    class Nosy(Quiet):
+        def handle(self, state: dict[Any, list[Part]], message: Message, emit: Any) -> None:
+            for scope in self.seen:
+                emit.wake(9.0, scope)
+            self.seen.append(message.scope)
+
+        seen: list[Any] = []  # noqa: RUF012 - of the one operation here
+
+    operations = FlowOperationContainer().add_operation(Nosy("quiet"))
+    seams = simulated(deviations={})
+    with FlowRuntime(flow_of("", ".in -> quiet -> .out", operations=operations), seams=seams) as runtime:
+        for number in range(3):
+            runtime.process(".in", number).wait()
+        assert not runtime._engine.timers
+    assert seams.clock.now() == 0.0
+
+
 def test_closing_does_not_wait_for_timers_and_nothing_is_lost() -> None:
     seams = simulated(deviations={})
     runtime = FlowRuntime(quiet_flow(seconds=1_000_000.0), seams=seams)

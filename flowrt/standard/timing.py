@@ -131,7 +131,6 @@ class Ticker(Operation):
             )
         ticking = state[home] = _Ticking(Part(None))
         emit.hold([ticking.part])
-        emit.owe()
         emit.wake(self.seconds)
         if before is not None:
             emit.absorb([before.part], "another message started anew")

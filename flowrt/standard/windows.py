@@ -168,10 +168,6 @@ class _Counted(_Windows):
             self.to_skip = max(self.every - self.count, 0)
             emit.merge(self.take(min(self.every, self.count)), data_of(parts), made_of=parts)
 
-    def rest(self, emit: Emitter) -> None:
-        self.to_skip = 0
-        super().rest(emit)
-
 
 class _Timed(_Windows):
     """Windows over the last stretches of time; one ends with each stretch.
