@@ -362,6 +362,13 @@ def test_where_the_newest_of_a_session_is_cancelled_the_pause_is_counted_from_an
     assert timeline.out == [(2.0, ["a"])]
 
 
+def test_a_run_whose_message_another_one_follows_is_over_then() -> None:
+    timeline = Timeline(lambda: Debounce("op", 5.0))
+    timeline.runs((0, "a"), (1, "b"), (2, "c"))
+
+    assert timeline.ended == [1.0, 2.0, 7.0]
+
+
 def test_a_run_that_ends_takes_nothing_along_that_waits_for_others() -> None:
     timeline = Timeline(lambda: Batch("op", 2, 9.0))
     # 0 and 1 leave together; when run 1 has gone quiet, at 3, the message of run 2 still has time.
