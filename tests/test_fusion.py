@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowrt import FlowOperationContainer, FlowRuntime, Message, OperationError
+from flowrt import (
+    FlowOperationContainer,
+    FlowOverloadError,
+    FlowRuntime,
+    Gather,
+    Message,
+    OperationError,
+    Scatter,
+)
 from flowrt.fusion import LONGEST
 from flowrt.inbox import Seams
 from flowrt.testing import FakeClock
@@ -300,3 +308,32 @@ def test_fused_or_not_the_results_failures_and_books_are_the_same(
     assert fused == outcome(schedule, watched=True)
     values, told, rows = outcome("breadth_first", watched=False)
     assert (sorted(fused[0]), sorted(fused[1]), fused[2]) == (sorted(values), sorted(told), rows)
+
+
+class Full(Gather):
+    """A gather that overloads its third run, with all it is handed."""
+
+    def handle_many(self, state: Any, batch: Any, emit: Any) -> None:
+        if batch.port == "stream" and batch.scope.run.number == 3:
+            raise FlowOverloadError("it is full")
+        super().handle_many(state, batch, emit)
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", *DEPTH_FIRST])
+def test_a_message_that_fails_behind_those_that_overloaded_their_run_is_not_counted_again(
+    schedule: str,
+) -> None:
+    operations = FlowOperationContainer().add_func("check", lambda item: 1 // item)
+    operations.add_operation(Scatter("scatter")).add_operation(Full("gather"))
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".in -> scatter", "scatter.stream -> check -> gather.stream", "gather -> .out")
+        runtime.add_operations(operations)
+        for _ in range(2):  # so that the next list goes through at once
+            runtime.process(".in", [1] * 50).wait(SECONDS)
+        run = runtime.process(".in", [*[1] * 20, 0, *[1] * 20])
+
+        with pytest.raises(FlowOverloadError):
+            run.wait(SECONDS)
+        assert len(run.failures) == 1
+        assert run.ledger.balanced
+        assert runtime._engine.books.live == 0

@@ -549,6 +549,36 @@ def test_input_sent_by_a_signal_handler_while_the_engine_is_being_started() -> N
         assert sent[0].values(SECONDS) == [1]
 
 
+@every_schedule
+def test_inputs_that_are_taken_together_keep_their_priorities(schedule: str) -> None:
+    def send(_: Any) -> None:
+        for priority in (0, 0, 1, 2, 1):
+            runtime.process(".in", priority, priority=priority)
+
+    operations = FlowOperationContainer().add_action("send", send).add_func("work", same)
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".go -> send", ".in -> work -> .out")
+        runtime.add_operations(operations)
+        runtime.process(".go").wait(SECONDS)
+        runtime.wait_idle(SECONDS)
+
+        assert [message.data for message in runtime.results(SECONDS)] == [2, 1, 1, 0, 0]
+
+
+def test_input_from_inside_is_held_to_max_live_where_that_is_less_than_the_capacity() -> None:
+    def send(_: Any) -> None:
+        for number in range(20):
+            runtime.process(".in", number)
+
+    with FlowRuntime(capacity=1_000, max_live=10) as runtime:
+        wire(runtime, ".go -> send", ".in -> .out")
+        runtime.add_operations(FlowOperationContainer().add_action("send", send))
+
+        with pytest.raises(OperationError) as caught:
+            runtime.process(".go").wait(SECONDS)
+    assert isinstance(caught.value.__cause__, FlowOverloadError)
+
+
 @pytest.mark.parametrize("priority", [None, "", "high", 1.5, False])
 def test_what_is_no_priority_is_refused_and_disturbs_nothing(priority: Any) -> None:
     with FlowRuntime() as runtime:
