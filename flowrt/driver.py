@@ -70,7 +70,9 @@ class Driver(Ending):
                         self._thread = self.seams.spawn(self._run, f"{self.name}/engine")
                         self.begun = True
                     except BaseException:
-                        if undo is not None:
+                        if (
+                            undo is not None and not self.begun
+                        ):  # else it runs, and only who started it was interrupted
                             undo()
                         raise
                     finally:

@@ -549,6 +549,28 @@ def test_input_sent_by_a_signal_handler_while_the_engine_is_being_started() -> N
         assert sent[0].values(SECONDS) == [1]
 
 
+def test_an_interrupt_while_the_engine_is_being_started_costs_no_room() -> None:
+    running = threading.Event()
+
+    def spawn(work: Callable[[], None], name: str) -> ThreadLike:
+        driver.post(running.set)  # behind the input
+        thread = spawn_thread(work, name)
+        arrived(running)
+        if interrupts:
+            raise interrupts.pop()
+        return thread
+
+    interrupts = [KeyboardInterrupt()]
+    with FlowRuntime(seams=Seams(spawn=spawn)) as runtime:
+        driver = runtime._driver
+        wire(runtime, ".in -> .out")
+
+        with pytest.raises(KeyboardInterrupt):
+            runtime.process(".in", 1)
+        assert runtime.process(".in", 2).values(SECONDS) == [2]
+        assert runtime._intake._load() == 0
+
+
 @every_schedule
 def test_inputs_that_are_taken_together_keep_their_priorities(schedule: str) -> None:
     def send(_: Any) -> None:
