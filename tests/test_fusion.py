@@ -17,6 +17,7 @@ from flowrt import (
     Gather,
     Message,
     OperationError,
+    Run,
     Scatter,
 )
 from flowrt.fusion import LONGEST
@@ -337,3 +338,29 @@ def test_a_message_that_fails_behind_those_that_overloaded_their_run_is_not_coun
         assert len(run.failures) == 1
         assert run.ledger.balanced
         assert runtime._engine.books.live == 0
+
+
+@depth_first
+def test_what_waits_of_a_cancelled_run_is_not_called_any_more(schedule: str) -> None:
+    calls: list[int] = []
+    runs: list[Run] = []
+
+    def work(number: int) -> int:
+        calls.append(number)
+        runs[0].cancel()
+        return number
+
+    def send(_: Any) -> None:
+        runs.append(runtime.process_many(".in", [1, 2, 3]))
+
+    operations = (
+        FlowOperationContainer().add_func("work", work).add_func("then", same).add_action("send", send)
+    )
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".in -> work -> then -> .out", ".go -> send")
+        runtime.add_operations(operations)
+        runtime.process(".go").wait(SECONDS)
+        runtime.wait_idle(SECONDS)
+
+        assert calls == [1]
+        assert_ledger(runs[0], accepted=3, delivered=1, discarded=2)

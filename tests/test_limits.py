@@ -21,6 +21,7 @@ from flowrt import (
     FlowTimeoutError,
     Gather,
     OperationError,
+    Run,
     Scatter,
 )
 from flowrt.inbox import Seams, ThreadLike, spawn_thread
@@ -585,6 +586,24 @@ def test_inputs_that_are_taken_together_keep_their_priorities(schedule: str) -> 
         runtime.wait_idle(SECONDS)
 
         assert [message.data for message in runtime.results(SECONDS)] == [2, 1, 1, 0, 0]
+
+
+def test_of_inputs_taken_together_the_last_ones_are_too_many() -> None:
+    runs: list[Run] = []
+
+    def send(_: Any) -> None:
+        runs.extend(runtime.process(".in", number) for number in range(6))
+
+    with FlowRuntime(max_live=10) as runtime:
+        wire(runtime, ".go -> send", ".in -> work -> .out", ".in -> work", ".in -> work")
+        runtime.add_operations(FlowOperationContainer().add_action("send", send).add_func("work", same))
+        runtime.process(".go").wait(SECONDS)
+        runtime.wait_idle(SECONDS)
+
+        assert [isinstance(run.failure, FlowOverloadError) for run in runs] == [False] * 3 + [True] * 3
+        for run in runs[3:]:
+            with pytest.raises(FlowOverloadError):
+                run.wait(SECONDS)
 
 
 def test_input_from_inside_is_held_to_max_live_where_that_is_less_than_the_capacity() -> None:
