@@ -134,7 +134,7 @@ class OrderedLane(Lane):
 
     @property
     def width(self) -> int:
-        return min(len(self.waiting[0][1].data), self._room()) if self.waiting else 0
+        return max(min(len(self.waiting[0][1].data), self._room()), 0) if self.waiting else 0
 
     def take(self, quota: int) -> Waiting:
         first, chunk = self.waiting[0]
