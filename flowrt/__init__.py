@@ -1,5 +1,6 @@
 """flowrt: a flow-based-programming runtime."""
 
+from flowrt.calls import Current, current
 from flowrt.closing import CloseReport
 from flowrt.container import FlowOperationContainer
 from flowrt.errors import (
@@ -29,6 +30,7 @@ from flowrt.standard import Gather, Gathered, PopCausality, PushCausality, Scatt
 
 __all__ = [
     "CloseReport",
+    "Current",
     "Emit",
     "Flow",
     "FlowBuildError",
@@ -58,4 +60,5 @@ __all__ = [
     "Scatter",
     "Stream",
     "WorkerLostError",
+    "current",
 ]

@@ -10,8 +10,7 @@ from flowrt.ledger import ABSORBED, DISCARDED, FAILED
 from flowrt.messages import Causality, Chunk, Context, Message, Trail, message_of
 from flowrt.operations import Act, Correlated, Emitter
 from flowrt.scopes import Missing, Part, Scope, lost_list
-from flowrt.standard.causality import nothing_to_pop
-from flowrt.standard.scatter_gather import shared_causality
+from flowrt.standard.causality import nothing_to_pop, shared_causality
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock

@@ -42,7 +42,9 @@ class Ending:
         self.enter: Callable[[], bool] | None = (
             None  # lets inputs in that wait outside; says whether there were any
         )
-        self.take_out: Callable[[Run], None] = lambda _run: None  # cancels a run that waits outside
+        self.take_out: Callable[[Run, str, FlowError], None] = lambda *_: (
+            None
+        )  # ends a run that waits outside
         self.unentered = 0  # inputs that still waited there at the end
         self.helpers: list[ThreadLike] = []  # threads that look on; they end by themselves
         self.on_stop: Callable[[], None] = lambda: None

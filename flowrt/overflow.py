@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, did_you_mean
 from flowrt.ledger import DISCARDED
-from flowrt.runs import cancelled_error
 from flowrt.scopes import RunBooks
 
 if TYPE_CHECKING:
@@ -187,15 +186,15 @@ class WaitingRoom:
         if run.books is not None:
             self._driver.engine.end_input(run.books)
 
-    def _take_out(self, run: Run) -> None:
-        """Cancel a run that waits here."""
+    def _take_out(self, run: Run, why: str, error: FlowError) -> None:
+        """End a run that waits here."""
         with self._lock:
             mine = [entry for entry in self._waiting if entry.run is run and entry.port is not None]
             self._waiting = deque(entry for entry in self._waiting if entry.run is not run)
             self._inputs -= len(mine)
         for entry in mine:
             if entry.port is not None and entry.first is None:
-                give_up(run, entry.port, "the run was cancelled", cancelled_error(run))
+                give_up(run, entry.port, why, error)
 
     def turn_away(self) -> int:
         """Tell who still waits that the runtime is over; return how many."""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError, RunCancelledError, counted
+from flowrt.errors import (
+    FlowBuildError,
+    FlowError,
+    FlowStalledError,
+    FlowTimeoutError,
+    RunCancelledError,
+    counted,
+)
 from flowrt.inbox import Wakers
 from flowrt.messages import Chunk, Message, message_of
 from flowrt.observe.balance import Ledger, ledger_of, whereabouts_of
@@ -14,7 +22,9 @@ from flowrt.scopes import RunBooks
 
 if TYPE_CHECKING:
     from flowrt.driver import Driver
+    from flowrt.timers import Timer
 
+CANCELLED = "the run was cancelled"
 FAILURES_KEPT = 1_000  # per run; arbitrary. The ledger counts them all
 LEDGER_PATIENCE = 1.0  # seconds to wait for the engine between two of its calls, for a picture that is exact
 
@@ -179,6 +189,8 @@ class Run:
     _waiting: Wakers | None = None
     _waiting_for_end: Wakers | None = None  # apart: to be woken at each result costs more than the result
     books: RunBooks | None = None
+    deadline: float | None = None  # a moment on the engine's clock
+    _timer: Timer | None = None  # while it has not passed
 
     def __init__(self, driver: Driver, results: Results) -> None:
         self._driver = driver
@@ -220,6 +232,8 @@ class Run:
 
     def tell_finished(self, reason: BaseException | None) -> None:
         """Engine's thread: the run has ended."""
+        if self._timer is not None:
+            self._driver.engine.timers.cancel(self._timer)
         self._reason = reason
         self._finished = True
         self._wake(self._waiting_for_end)
@@ -280,10 +294,37 @@ class Run:
         self._driver.post(self._cancel)
 
     def _cancel(self) -> None:
+        self._end_early(
+            CANCELLED, RunCancelledError(f"run {self.number} of {self._driver.name} was cancelled.")
+        )
+
+    def _end_early(self, why: str, error: RunCancelledError) -> None:
         if self.books is None:
-            self._driver.take_out(self)
+            self._driver.take_out(self, why, error)
         elif not self._finished:
-            self._driver.engine.abandon(self.books, "the run was cancelled", cancelled_error(self))
+            self._driver.engine.abandon(self.books, why, error)
+
+    def end_within(self, seconds: float) -> None:
+        """Have it cancelled so many seconds after now, unless it is done by then; `watch_deadline` does it."""
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds <= 0:
+            raise FlowBuildError(f"process takes a deadline in seconds, more than 0, got {seconds!r}.")
+        self.deadline = self._driver.seams.clock.now() + seconds
+
+    def watch_deadline(self, seconds: float) -> None:
+        """Engine's thread, once its input has been sent."""
+        if not self._finished and self.deadline is not None:
+            error = RunCancelledError(
+                f"run {self.number} of {self._driver.name} was cancelled: its deadline of {seconds} s had passed."
+            )
+            end = partial(self._end_early, "its deadline had passed", error)
+            self._timer = self._driver.engine.timers.at(self.deadline, end)
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until its deadline, never less than 0; None if it has none."""
+        if self.deadline is None:
+            return None
+        return max(self.deadline - self._driver.seams.clock.now(), 0.0)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it is done.
@@ -394,11 +435,6 @@ class Run:
                 self.books.accepted if self.books is not None else ()
             )
         return f"run {self.number} is done and has no result to give: {what.removesuffix('.')}.\n{self._picture()}"
-
-
-def cancelled_error(run: Run) -> RunCancelledError:
-    """Say that a run was cancelled."""
-    return RunCancelledError(f"run {run.number} of {run._driver.name} was cancelled.")
 
 
 def waiting_inside(what: str) -> str:

@@ -200,6 +200,7 @@ class FlowRuntime:
         correlation_id: object = None,
         priority: int = 0,
         timeout: float | None = None,
+        deadline: float | None = None,
     ) -> Run:
         """Send one message into the flow; it starts a run.
 
@@ -212,6 +213,7 @@ class FlowRuntime:
             correlation_id: kept by everything it leads to.
             priority: a higher one goes first, and so does everything it leads to.
             timeout: seconds to wait for room.
+            deadline: seconds from now after which the run is cancelled, if it is not done: whoever waits gets `RunCancelledError`.
 
         Raises:
             FlowBuildError: the flow, or a change to it, is faulty.
@@ -232,7 +234,12 @@ class FlowRuntime:
             checked_priority(priority)
         self._build()
         run = Run(self._driver, self._results)
+        if deadline is not None:
+            run.end_within(deadline)
+            timeout = deadline if timeout is None else min(timeout, deadline)
         self._intake.send(run, where, data, correlation_id, priority, timeout)
+        if deadline is not None:
+            self._driver.post(run.watch_deadline, deadline)
         if self._sync:
             self._work_off(run)
         return run

@@ -11,10 +11,10 @@ import flowrt
 import flowrt.testing
 
 NAMES = """
-    CloseReport Emit Flow FlowBuildError FlowError FlowInternalError FlowOperationContainer FlowOverloadError FlowRuntime
+    CloseReport Current Emit Flow FlowBuildError FlowError FlowInternalError FlowOperationContainer FlowOverloadError FlowRuntime
     FlowStalledError FlowStallWarning FlowStoppedError FlowTimeoutError Gather GatherIncompleteError Gathered Ledger Message Operation
     OperationError OperationTimeoutError Part PopCausality Port PushCausality Run RunCancelledError Scatter Stream
-    WorkerLostError
+    WorkerLostError current
 """.split()
 NAMES_AT_MOST = 40  # what a reader of one page can take in (docs/design.md)
 TESTING = """

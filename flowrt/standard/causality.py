@@ -51,3 +51,16 @@ def nothing_to_pop(name: str) -> FlowBuildError:
     return FlowBuildError(
         f'PopCausality "{name}" got a message that is in no causality. Put a PushCausality in front of it on every way that leads here.'
     )
+
+
+def shared_causality(first: Any, second: Any) -> Any:
+    """Return the innermost causality that both chains have in common."""
+    if first is second:
+        return first
+    around = []
+    while first is not None:
+        around.append(first)
+        first = first.context.causality
+    while second is not None and not any(second is causality for causality in around):
+        second = second.context.causality
+    return second

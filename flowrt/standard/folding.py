@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from flowrt.errors import FlowBuildError, check_count
 from flowrt.operations import Emitter, Operation
 from flowrt.scopes import Part
+from flowrt.standard.causality import shared_causality
 from flowrt.standard.pools import MAX_OPEN, By, Pools, check_by, check_function
-from flowrt.standard.scatter_gather import shared_causality
 
 if TYPE_CHECKING:
     from flowrt.messages import Message

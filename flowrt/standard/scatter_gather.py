@@ -13,6 +13,7 @@ from flowrt.ledger import ABSORBED
 from flowrt.messages import first_position, position_key
 from flowrt.operations import Batch, Emitter, Operation
 from flowrt.scopes import MISSING_KEPT, Missing, Part, missing_errors, missing_rows, missing_text
+from flowrt.standard.causality import shared_causality
 
 if TYPE_CHECKING:
     from flowrt.messages import Message
@@ -196,12 +197,9 @@ class Gather(Operation):
     def explain(self, state: _Waiting) -> str:
         """Say what waits under correlation ids."""
         buckets = state.buckets.values()
-        waiting = sum(len(bucket.parts) for bucket in buckets)
-        if not buckets:
-            return ""
-        announced = sum(bucket.announced or 0 for bucket in buckets)
-        of = f" of {announced} announced" if announced else ""
-        return f"{waiting}{of} wait under {len(buckets)} correlation ids"
+        waiting, announced = sum(len(b.parts) for b in buckets), sum(b.announced or 0 for b in buckets)
+        told = f"{waiting} of {announced} announced" if announced else str(waiting)
+        return f"{told} wait under {len(buckets)} correlation ids" if buckets else ""
 
     # -- lists of scopes
 
@@ -428,19 +426,6 @@ class Gather(Operation):
                 bucket.parts = deque(p for p in bucket.parts if p.scope is None or p.scope.run is not run)
                 if not bucket.parts and bucket.announced is None:
                     del state.buckets[correlation_id]
-
-
-def shared_causality(first: Any, second: Any) -> Any:
-    """Return the innermost causality that both chains have in common."""
-    if first is second:
-        return first
-    around = []
-    while first is not None:
-        around.append(first)
-        first = first.context.causality
-    while second is not None and not any(second is causality for causality in around):
-        second = second.context.causality
-    return second
 
 
 def _is_count(number: object) -> bool:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
 
-from flowrt.bodies import END_OF_CALL, ActionBody, Failure, Group
+from flowrt.bodies import END_OF_CALL, ActionBody, Failure
 from flowrt.contract import PullTask, Reports, Task
 from flowrt.executors.tasks import rest_of, task_of, with_keys
 from flowrt.handover import FASTEST, Backlog
-from flowrt.lanes import Waiting
+from flowrt.lanes import Waiting, picked
 
 if TYPE_CHECKING:
     from flowrt.messages import Chunk
@@ -198,7 +198,7 @@ class SimulatedExecutor:
         assert isinstance(task, Task)  # a pull is performed at once
         call.show()
         index = call.shown
-        alone = Group(task.data[index : index + 1], lambda _group: self._reports.collect(task))
+        alone = Task(task.place, picked(task.chunk, [index]), lambda _group: self._reports.collect(task))
         alone.messages, alone.operation = task.messages[index : index + 1], task.operation
         alone.state, alone.fed = task.state, task.fed
         alone.log = _Entries(call, index)  # type: ignore[assignment]
