@@ -28,6 +28,7 @@ class Task(Group):
         "emitted",
         "ident",
         "kept",
+        "limit",
         "log_read",
         "lost",
         "nudged",
@@ -51,6 +52,7 @@ class Task(Group):
         self.started = 0.0
         self.busy = 0.0
         self.worker = 0
+        self.limit = len(chunk.data)  # what comes behind was taken back; under the pool's lock
         self.lost = False  # it was given up: what its worker still brings counts for nothing
         self.whereabouts = ""  # of a call that was given up: what its thread was doing
         self.ident: int | None = None  # of the worker's thread

@@ -147,6 +147,15 @@ class Backlog:
         taken.lane.put_back(taken, done, rest)
         self._offer(taken.lane)
 
+    def take_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
+        """Return what its worker will not begin, while it still is at one of the first `done` messages."""
+        self.size += len(rest.data)
+        taken.lane.take_back(taken, done, rest)
+        if taken.lane.alone:
+            self._offer(taken.lane)
+        else:
+            self._offer_all_of(taken.lane)
+
     def finish(self, taken: Waiting, done: int) -> None:
         """Let go on what waited for this, `done` messages of which have been performed and reported."""
         lane = taken.lane

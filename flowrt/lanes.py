@@ -93,6 +93,10 @@ class Lane:
         """Return the rest of what was taken, in front."""
         self.waiting.appendleft(rest)
 
+    def take_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
+        """Return what a worker will not begin that still is at one of the first `done` messages."""
+        self.put_back(taken, done, rest)
+
     def finish(self, taken: Waiting, done: int) -> None:
         """What was taken has come to its end, `done` messages of it performed and reported."""
 
@@ -288,7 +292,15 @@ class KeyedLane(Lane):
         return joined(parts), keys, distinct
 
     def put_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
-        self._return(rest, taken.keys[0][done:])
+        keys = taken.keys[0]
+        self._return(rest, keys[done : done + len(rest.data)])
+
+    def take_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
+        keys, distinct = taken.keys
+        kept = dict.fromkeys(keys[:done])
+        self.put_back(taken, done, rest)
+        taken.keys = keys[:done], kept
+        self._release({key: None for key in distinct if key not in kept})
 
     def _return(self, chunk: Chunk, keys: list[Hashable]) -> None:
         """Put messages in front of their lines; their keys are in work, and not released yet."""

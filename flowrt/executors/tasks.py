@@ -93,14 +93,29 @@ def perform(task: Task, taken: Waiting) -> None:
 
 def rest_of(task: Task) -> Chunk | None:
     """Return what a task that was asked to stop has not begun. The task's own chunk stays whole: the engine may be reading it."""
-    done, chunk = len(task.results), task.chunk
-    if done >= len(chunk.data):
+    return part_of(task.chunk, len(task.results), task.limit)
+
+
+def part_of(chunk: Chunk, first: int, end: int) -> Chunk | None:
+    """Return the messages from `first` on and before `end` as a chunk of their own, or None if there are none. The chunk itself stays whole."""
+    if first >= end:
         return None
     context = chunk.context
     return Chunk(
         chunk.handler,
-        chunk.data[done:],
-        context[done:] if type(context) is list else context,
-        chunk.positions[done:],
+        chunk.data[first:end],
+        context[first:end] if type(context) is list else context,
+        chunk.positions[first:end],
         chunk.trail,
     )
+
+
+def take_back(task: Task) -> Chunk | None:
+    """Take from a group that was asked to stop what it cannot have begun: all but the message it may be at.
+
+    Its worker begins nothing any more, and is at most at the one behind its results.
+    """
+    end = len(task.results) + 1
+    rest = part_of(task.chunk, end, task.limit)
+    task.limit = min(task.limit, end)
+    return rest

@@ -18,7 +18,7 @@ from flowrt.contract import PullTask, Reports, Task
 from flowrt.errors import FlowError, is_ours
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
-from flowrt.executors.tasks import perform, rest_of, task_of, with_keys
+from flowrt.executors.tasks import part_of, perform, rest_of, take_back, task_of, with_keys
 from flowrt.handover import QUANTUM, Backlog
 from flowrt.lanes import Waiting
 
@@ -91,16 +91,29 @@ class ThreadPool:
         with self._lock:
             found = [(place.name, chunk, 0) for place, chunk in self._backlog]
         tasks = [task for task in self.in_work() if isinstance(task, Task)]
-        return found + [(task.place.name, task.chunk, task.reported) for task in tasks]
+        left = [(task, part_of(task.chunk, task.reported, task.limit)) for task in tasks]
+        return found + [(task.place.name, rest, 0) for task, rest in left if rest is not None]
 
     def in_work(self) -> list[Task | PullTask]:
         return list(self._current.values())
 
     def hurry(self) -> None:
         with self._lock:
+            if self._idle or len(self._threads) < self._workers:
+                self._take_back()
             self._backlog.hurry()
             if self._backlog.ready:
                 self._wake(max(self._backlog.wanted(), 1))
+
+    def _take_back(self) -> None:
+        """Let others have what waits in groups behind a call that does not return, once they were asked to stop. Holds the lock."""
+        for number, task in list(self._current.items()):
+            taken = self._taken.get(number)
+            if taken is None or not isinstance(task, Task) or not task.stop:
+                continue
+            rest = take_back(task)
+            if rest is not None:
+                self._backlog.take_back(taken, task.limit, rest)
 
     def abandon(self, chunk: Chunk, seconds: float) -> Task | float:
         with self._lock:
@@ -226,24 +239,26 @@ class ThreadPool:
         """Perform what was taken and report it; say how many messages of it were performed. It is over only when that is known to the backlog."""
         task = task_of(taken, self._reports)
         task.worker, task.ident, task.started = number, threading.get_ident(), self._clock.now()
-        guarded = task.place.guard is not None
-        if guarded:
-            self._taken[number] = taken  # before it can be found, and given up
+        if len(task.data) > 1 or task.place.guard is not None:
+            self._taken[number] = taken  # before it can be found, and taken back or given up
         self._current[number] = task
         self._begun = task.started
-        if not guarded:
+        if task.place.guard is None:
             perform(task, taken)
         elif not self._perform_guarded(task, taken, number):
             return GIVEN_UP
         task.busy = self._clock.now() - task.started
         done = len(task.results)
         task.place.pace.took(done, task.busy)
-        rest = rest_of(task)
         task.finished = True
-        self._current.pop(number, None)
-        if rest is not None:
+        if task.stop or done < len(task.data):
             with self._lock:
-                self._backlog.put_back(taken, done, rest)
+                self._taken.pop(number, None)  # from now on nothing of it is taken back
+                rest = rest_of(task)
+                if rest is not None:
+                    self._backlog.put_back(taken, done, rest)
+        self._taken.pop(number, None)
+        self._current.pop(number, None)
         self._post(self._reports.report, task)
         return done
 
