@@ -32,27 +32,31 @@ class CloseReport:
         discarded: messages that were accepted and not worked off.
         abandoned: threads that did not come back, with what they are doing; they hold their message until they do.
         pending: closing has only begun, since an operation, a handler or a tap asked for it from inside.
+        given_up: threads still inside a call whose `timeout` had passed; whoever was to know has been told of each.
     """
 
     discarded: int = 0
     abandoned: tuple[str, ...] = ()
     pending: bool = False
+    given_up: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
-        """Whether everything was worked off and every thread came back."""
+        """Whether everything was worked off and every thread came back, but for calls given up before."""
         return not (self.discarded or self.abandoned or self.pending)
 
     def __str__(self) -> str:
         if self.pending:
             return "closing; what is live drains first"
-        if self.clean:
+        if self.clean and not self.given_up:
             return "closed; nothing was left"
         parts = []
         if self.discarded:
             parts.append(f"{counted(self.discarded, 'message')} discarded")
         if self.abandoned:
             parts.append(f"abandoned, since they did not return: {', '.join(self.abandoned)}")
+        if self.given_up:
+            parts.append(f"still inside a call that was given up for its time: {', '.join(self.given_up)}")
         return "closed; " + "; ".join(parts)
 
 
@@ -149,7 +153,11 @@ class Closer:
         if not abandoned:
             self._driver.take_late()
         engine = self._driver.engine
-        return CloseReport(self._discarded + engine.sources.stopped + self._driver.unentered, abandoned)
+        return CloseReport(
+            self._discarded + engine.sources.stopped + self._driver.unentered,
+            abandoned,
+            given_up=tuple(name for executor in self._driver.executors.all() for name in executor.given_up()),
+        )
 
 
 def raise_unseen(name: str, errors: list[BaseException], body: BaseException | None) -> None:

@@ -243,7 +243,7 @@ class FlowOperationContainer:
             attempts: calls at most, the first included.
             backoff: seconds; before the n-th retry it waits from 0 to backoff * 2 ** (n - 1), drawn evenly; or a function of n that
                 returns the seconds.
-            on: which exceptions, timeouts among them (`TimeoutError`).
+            on: which exceptions; a call that was given up for its time is an `OperationTimeoutError`.
             longest: seconds it waits at most.
         """
         return self._with("retry", retry=retry_of(self._named("retry"), attempts, backoff, longest, on))

@@ -140,6 +140,10 @@ class Executor(Protocol):
         """Start nothing any more, and let the workers go when they are done."""
         ...
 
+    def given_up(self) -> tuple[str, ...]:
+        """Return the names of the workers still inside a call that was abandoned."""
+        ...
+
     def join(self, seconds: float) -> tuple[str, ...]:
         """Wait for the workers; return the names of those that did not come back, with what they are doing."""
         ...

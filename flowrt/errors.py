@@ -58,7 +58,7 @@ class OperationTimeoutError(OperationError):
     """A call took longer than its operation's policy allows. `__cause__` says what its thread was doing."""
 
 
-class CallTimedOutError(TimeoutError):
+class CallTimedOutError(Exception):
     """What stands for the outcome of a call that was given up."""
 
     def __init__(self, seconds: float, whereabouts: str) -> None:
@@ -150,12 +150,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"{hint} There are: {shown}{more}."
 
 
-def check_count(owner: str, name: str, value: int) -> int:
-    """Return a bound that counts messages; `FlowBuildError` if it is no int of 1 or more."""
+def check_count(owner: str, name: str, value: int, noun: str = "messages") -> int:
+    """Return a bound that counts messages, or something else; `FlowBuildError` if it is no int of 1 or more."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise FlowBuildError(
-            f"{owner}: {name} is {value!r}; it counts messages, so give an int of 1 or more."
-        )
+        raise FlowBuildError(f"{owner}: {name} is {value!r}; it counts {noun}, so give an int of 1 or more.")
     return value
 
 

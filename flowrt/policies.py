@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from flowrt.errors import FlowBuildError, check_count
+from flowrt.errors import CallTimedOutError, FlowBuildError, OperationTimeoutError, check_count
 
 if TYPE_CHECKING:
     from random import Random
@@ -29,7 +29,7 @@ class Retry:
         backoff: seconds: the wait before the n-th retry is drawn evenly from 0 to backoff * 2 ** (n - 1) ("full jitter": retries of many
             messages do not come in step; Brooker, AWS Architecture Blog, 2015). Or a function of n that returns the seconds.
         longest: the wait at most, in seconds.
-        on: exceptions to retry on.
+        on: exceptions to retry on; calls given up for their time count as `OperationTimeoutError` (or `TimeoutError`, but not as `OSError`).
     """
 
     attempts: int
@@ -41,9 +41,12 @@ class Retry:
         """Say whether to call again after the call number `attempt` has raised an error."""
         return (
             attempt < self.attempts
-            and isinstance(error, self.on)
+            and (isinstance(error, self.on) or (isinstance(error, CallTimedOutError) and self._on_timeouts()))
             and not isinstance(error, SystemExit | KeyboardInterrupt)
         )
+
+    def _on_timeouts(self) -> bool:
+        return any(kind is TimeoutError or issubclass(OperationTimeoutError, kind) for kind in self.on)
 
     def wait(self, attempt: int, rng: Random) -> float:
         """Return how many seconds to wait after the call number `attempt`."""
@@ -110,7 +113,7 @@ NO_POLICIES = Policies()
 
 def retry_of(where: str, attempts: Any, backoff: Any, longest: Any, on: Any) -> Retry:
     """Make a retry policy; `FlowBuildError` if it is none."""
-    check_count(where, "attempts", attempts)
+    check_count(where, "attempts", attempts, "calls")
     if not callable(backoff):
         _check_seconds(where, "backoff", backoff, least=0.0)
     _check_seconds(where, "longest", longest, least=0.0)
@@ -126,7 +129,7 @@ def rate_of(where: str, per_second: Any, burst: Any) -> Rate:
         raise FlowBuildError(
             f"{where}: per_second is {per_second!r}; give a number of calls above 0, such as 0.5 for one in two seconds."
         )
-    check_count(where, "burst", burst)
+    check_count(where, "burst", burst, "calls")
     return Rate(float(per_second), burst)
 
 

@@ -395,7 +395,7 @@ class Run:
             raise driver.stopped_error()
         raise FlowTimeoutError(
             f"run {self.number} of {driver.name}: waited {timeout} s {what}. It goes on; wait longer, or look "
-            "at run.ledger for where its messages are."
+            "at runtime.explain() for what it waits for, at run.ledger for where its messages are."
         )
 
     def _wakers(self, *, for_end: bool) -> Wakers:

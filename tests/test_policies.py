@@ -360,7 +360,9 @@ def test_a_thread_that_never_comes_back_is_named_when_the_runtime_is_closed() ->
 
     report = runtime.close()
 
-    assert report.abandoned == ('thread "timed/work" (given up before)',)
+    assert report.clean  # whoever waited for the run was told of it
+    assert report.given_up == ('thread "timed/work"',)
+    assert str(report) == 'closed; still inside a call that was given up for its time: thread "timed/work"'
     go_on.set()
     runtime._executors.all()[0]._lost[0].join(60)  # type: ignore[attr-defined]
 
@@ -385,8 +387,9 @@ def test_in_a_simulation_the_time_runs_from_the_beginning_of_a_call(seed: int, m
     assert run.ledger.balanced
 
 
+@pytest.mark.parametrize("on", [Exception, TimeoutError, OperationTimeoutError, (KeyError, OperationError)])
 @threaded_mode
-def test_a_timeout_is_retried_like_any_other_failure(mode: str) -> None:
+def test_a_timeout_is_retried_like_any_other_failure(mode: str, on: Any) -> None:
     seams = simulated(deviations={})
     calls: Counter[int] = Counter()
 
@@ -395,11 +398,23 @@ def test_a_timeout_is_retried_like_any_other_failure(mode: str) -> None:
         seams.clock.sleep(5.0 if calls[x] == 1 else 0.1)  # type: ignore[attr-defined]
         return x
 
-    flow = flow_with(mode, work, lambda operations: operations.timeout(1.0).retry(2, on=TimeoutError))
+    flow = flow_with(mode, work, lambda operations: operations.timeout(1.0).retry(2, on=on))
     with FlowRuntime(flow, seams=seams) as runtime:
         assert sorted(runtime.process_many(".in", range(4)).values()) == [0, 1, 2, 3]
         nothing_is_left(runtime)
     assert calls == dict.fromkeys(range(4), 2)
+
+
+def test_a_timeout_is_no_error_of_the_system() -> None:
+    seams = simulated(deviations={})
+    flow = flow_with(
+        "async",
+        lambda _: seams.clock.sleep(5.0),  # type: ignore[attr-defined]
+        lambda operations: operations.timeout(1.0).retry(3, on=OSError),
+    )
+    with FlowRuntime(flow, seams=seams) as runtime, pytest.raises(OperationTimeoutError):
+        runtime.process(".in", 1).wait()
+    assert seams.clock.now() < 2.0
 
 
 def test_what_a_given_up_call_emits_later_is_lost() -> None:
@@ -549,7 +564,7 @@ def test_retry_and_skip_together_skip_after_the_last_attempt() -> None:
 
 
 WRONG: list[tuple[Callable[[Any], Any], str]] = [
-    (lambda operations: operations.retry(0), r"retry\(\).*attempts"),
+    (lambda operations: operations.retry(0), r"retry\(\): attempts is 0; it counts calls"),
     (
         lambda operations: operations.retry(2, backoff=-1),
         r"backoff is -1; give a number of seconds of 0 or more",

@@ -102,5 +102,8 @@ class InlineExecutor:
     def stop(self) -> None:
         """Nothing runs here by itself."""
 
+    def given_up(self) -> tuple[str, ...]:
+        return ()
+
     def join(self, _seconds: float) -> tuple[str, ...]:
         return ()

@@ -149,8 +149,10 @@ class ThreadPool:
             thread.join(max(deadline - self._clock.now(), 0.0))
             if thread.is_alive():
                 left.append(self._describe(number, thread))
-        left += [f'thread "{thread.name}" (given up before)' for thread in self._lost if thread.is_alive()]
         return tuple(left)
+
+    def given_up(self) -> tuple[str, ...]:
+        return tuple(f'thread "{thread.name}"' for thread in self._lost if thread.is_alive())
 
     def _describe(self, number: int, thread: ThreadLike) -> str:
         task = self._current.get(number)

@@ -293,5 +293,8 @@ class SimulatedExecutor:
             self._pulls.clear()
             self._backlog = Backlog(self._workers)
 
+    def given_up(self) -> tuple[str, ...]:
+        return ()
+
     def join(self, _seconds: float) -> tuple[str, ...]:
         return ()
