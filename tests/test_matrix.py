@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from flowrt import Flow, FlowOperationContainer, FlowRuntime, Gather, OperationError, Run, Scatter
-from flowrt.errors import FlowError
+from flowrt.errors import FlowError, FlowOverloadError
+from flowrt.standard import Zip
 from flowrt.testing import simulated
 from tests.flows import flow_of
 
@@ -170,3 +171,43 @@ def test_every_flow_ends_on_threads_with_balanced_books(shape: str, mode: str, c
         drawn = flow(shape, mode, policy, k, consumer, partial(tick.wait, 1e-4))
         with FlowRuntime(drawn, capacity=capacity) as runtime:
             work_off(runtime, shape, mode, policy, k, TIMEOUT)
+
+
+# --- forks that are joined
+
+
+def forked(slow: Callable[[int], int], max_waiting: int) -> Flow:
+    operations = FlowOperationContainer().add_generator("source", count_up, window=100)
+    operations.add_func("slow", slow).make_async().add_operation(
+        Zip("zip", ("left", "right"), max_waiting=max_waiting)
+    )
+    chains = [".in -> source -> zip.left", "source -> slow -> zip.right", "zip -> .out"]
+    return flow_of("", *chains, operations=operations)
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
+def test_branches_of_unequal_speed_are_joined_within_the_window_of_their_source(schedule: str) -> None:
+    """The quick branch waits in the join, and the live messages of the slow one hold the source back."""
+
+    def slow(x: int) -> int:
+        for _ in range(20):
+            x += 1
+        return x - 20
+
+    with FlowRuntime(forked(slow, max_waiting=400), schedule=schedule) as runtime:
+        run = runtime.process(".in", 20_000)
+        assert run.values(timeout=TIMEOUT) == [(x, x) for x in range(20_000)]
+        assert run.ledger.balanced
+
+
+def test_sources_of_unequal_speed_end_with_the_name_of_the_join_that_took_too_much() -> None:
+    operations = FlowOperationContainer().add_generator("quick", count_up)
+    operations.add_operation(Zip("zip", ("left", "right"), max_waiting=500))
+    chains = [".in -> quick -> zip.left", ".never -> zip.right", "zip -> .out"]
+    with FlowRuntime(flow_of("", *chains, operations=operations)) as runtime:
+        run = runtime.process(".in", 100_000)
+        with pytest.raises(
+            FlowOverloadError, match=r'^Zip "zip" would hold more than max_waiting=500 messages'
+        ):
+            run.wait(TIMEOUT)
+        assert run.ledger.balanced
