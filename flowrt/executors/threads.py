@@ -91,8 +91,12 @@ class ThreadPool:
         with self._lock:
             found = [(place.name, chunk, 0) for place, chunk in self._backlog]
         tasks = [task for task in self.in_work() if isinstance(task, Task)]
-        left = [(task, part_of(task.chunk, task.reported, task.limit)) for task in tasks]
-        return found + [(task.place.name, rest, 0) for task, rest in left if rest is not None]
+        for task in tasks:
+            if task.limit == len(task.chunk.data):
+                found.append((task.place.name, task.chunk, task.reported))
+            elif (left := part_of(task.chunk, task.reported, task.limit)) is not None:
+                found.append((task.place.name, left, 0))
+        return found
 
     def in_work(self) -> list[Task | PullTask]:
         return list(self._current.values())
