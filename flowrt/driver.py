@@ -191,6 +191,7 @@ class Driver(Ending):
             left = self.left_open.popleft()
             if left.books is not None:
                 engine.end_input(left.books)
+                engine.settle()  # or the run that has just ended would be taken for one that cannot
             return True
         if engine.books.runs:
             if not (self.inbox.empty() and engine.stalled()):

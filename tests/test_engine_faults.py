@@ -37,6 +37,7 @@ from flowrt.intake import Intake
 from flowrt.ledger import Books
 from flowrt.operations import Emitter
 from flowrt.outcomes import Outcomes
+from flowrt.runs import Run
 from flowrt.scopes import Part
 from flowrt.sources import Sources
 from flowrt.testing import FakeClock, simulated
@@ -836,3 +837,23 @@ def test_a_handler_that_removes_itself_leaves_the_rest_to_be_read(schedule: str)
 
         assert run.values(SECONDS) == [2, 3, 4]
     assert seen == [0, 1]
+
+
+def test_a_run_whose_sender_could_not_say_that_its_input_has_ended_ends_by_itself() -> None:
+    runtime = FlowRuntime(
+        flow_of("", ".in -> work -> .out", operations=work("sync")), seams=simulated(deviations={})
+    )
+    runtime.process(".in", 1).wait()
+    run = Run(runtime._driver, runtime._results)
+    runtime._driver.post(runtime._engine.start, run)
+    while runtime._driver.one_step():
+        pass
+    assert not run.done
+
+    runtime._driver.left_open.append(run)
+    while runtime._driver.one_step():
+        pass
+
+    assert run.done
+    assert run.failures == []
+    assert runtime.close().clean
