@@ -354,14 +354,11 @@ class Guard:
             self._timers.cancel(attempt.timer)
             attempt.timer = None
         result = task.results[0] if task.results else None
-        retry = self.policies.retry
         run = attempt.chunk.context_at(0).scope.run
-        if retry is not None and type(result) is Failure and not run.ended:
-            if retry.applies(attempt.number, result.error):
-                self._retry(attempt, result.error)
+        if self.policies.retry is not None and type(result) is Failure and not run.ended:
+            if self.again(attempt, result.error):
                 return
             _forget_emissions(task)
-            _tell_of(attempt, result.error)
         self._end(attempt, partial(self._settle_attempt, attempt, task))
         self.go_on()
 
@@ -373,20 +370,13 @@ class Guard:
             self.settling = None
 
     def again(self, attempt: Attempt, error: BaseException) -> bool:
-        """Say whether a generator is called again that raised before its first item; if so it will be."""
+        """Say whether a call that failed is made again (a generator's, before its first item); if so it will be."""
         retry = self.policies.retry
         if retry is None:
             return False
         if not retry.applies(attempt.number, error):
             _tell_of(attempt, error)
             return False
-        self._retry(attempt, error)
-        return True
-
-    def _retry(self, attempt: Attempt, error: BaseException) -> None:
-        retry = self.policies.retry
-        if retry is None:
-            raise AssertionError("unreachable: only where there is such a policy")
         attempt.errors.append(error)
         release_frames(error)
         wait = retry.wait(attempt.number, self._rng())
@@ -395,6 +385,7 @@ class Guard:
         self._backing_off[attempt] = None
         attempt.timer = self._timers.after(wait, partial(self._again, attempt))
         self.go_on()
+        return True
 
     def _again(self, attempt: Attempt) -> None:
         if self._bucket is not None and (wait := self._bucket.wait(self._clock.now())):

@@ -31,9 +31,7 @@ class RunEnds:
     wakes: Wakes
 
     def _done(self, run: RunBooks) -> None:
-        handle, run.handle = run.handle, None
-        if handle is not None:
-            handle.tell_finished(run.unfinished)
+        self._tell_finished(run, run.unfinished)
 
     def _fail_run(self, run: RunBooks, error: BaseException) -> None:
         if run.handle is None:
