@@ -2,78 +2,36 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from flowrt.bodies import Body, GeneratorBody, OperationBody
-from flowrt.errors import FlowBuildError, check_count, did_you_mean, is_ours
+from flowrt.bodies import OperationBody
+from flowrt.declarations import (
+    DEFAULT_WORKERS,
+    SYNC,
+    WORKERS_LIMIT,
+    Declaration,
+    Mode,
+    check_contract,
+    check_name,
+    declared_at,
+    made_by,
+    same_name,
+)
+from flowrt.errors import FlowBuildError, check_count, did_you_mean
 from flowrt.policies import (
     ERROR_PORT,
     LONGEST_BACKOFF,
-    NO_POLICIES,
     Backoff,
     OnError,
-    Policies,
     on_error_of,
     rate_of,
     retry_of,
     timeout_of,
 )
 from flowrt.signatures import action_body, function_body, generator_body
-
-ModeKind = Literal["sync", "async", "parallel"]
-DEFAULT_WORKERS = 4  # the ancestor's fixed number (B180), here only a default
-WORKERS_LIMIT = 10_000  # arbitrary: nobody means more threads than that
-RESERVED = frozenset("./\\#*,")  # what the names of ports are made up with
-
-
-@frozen
-class Mode:
-    """Where an operation runs. `pool` None: threads of its own."""
-
-    kind: ModeKind = "sync"
-    workers: int = 1
-    pool: str | None = None
-    ordered: bool = False
-    by_key: str | Callable[[Any], Any] | None = None
-
-    def __str__(self) -> str:
-        return f"parallel({self.workers})" if self.kind == "parallel" else self.kind
-
-
-SYNC = Mode()
-
-
-@frozen(eq=False)
-class Declaration:
-    """An operation as it was declared: what performs it, its ports, its mode, and where it stands in the source."""
-
-    name: str
-    body: Body
-    in_ports: tuple[str, ...] | None
-    out_ports: tuple[str, ...] | None
-    declared_at: str
-    mode: Mode = SYNC
-    window: int = 0
-    operation: Any = None
-    factory: Callable[[], Any] | None = None
-    policies: Policies = NO_POLICIES
-
-    @property
-    def bracket(self) -> int:
-        """Return 1 for an operation that opens a scope, -1 for one that gathers it, else 0."""
-        return getattr(self.operation, "bracket", 0)
-
-
-def declared_at() -> str:
-    """Return file:line of the nearest caller outside flowrt."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and is_ours(frame):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 class FlowOperationContainer:
@@ -146,10 +104,10 @@ class FlowOperationContainer:
             FlowBuildError: what the contract asks for is missing, or two operations have one name.
         """
         if factory is None:
-            _check_contract(operation, "the operation")
+            check_contract(operation, "the operation")
             name = operation.name
         else:
-            name, operation = operation, _made_by(operation, factory)
+            name, operation = operation, made_by(operation, factory)
         return self._add(
             Declaration(
                 name,
@@ -164,7 +122,7 @@ class FlowOperationContainer:
 
     def _add(self, declaration: Declaration) -> Self:
         name = declaration.name
-        _check_name(name)
+        check_name(name)
         key = name.strip().casefold()
         earlier = self._declarations.get(key)
         if earlier is not None:
@@ -322,85 +280,3 @@ def _pool_name(pool: str | None) -> str | None:
     if not isinstance(pool, str) or not pool.strip():
         raise FlowBuildError(f"a pool is named by a text, got {pool!r}.")
     return pool.strip()
-
-
-def same_name(earlier: Declaration, later: Declaration) -> str:
-    """Say that two operations have one name."""
-    return (
-        f'there are two operations "{later.name}": at {earlier.declared_at} and at {later.declared_at}. Names ignore case; '
-        "give one of them another name."
-    )
-
-
-def pool_faults(declarations: Iterable[Declaration]) -> list[str]:
-    """Say which pools are asked for in different kinds or sizes."""
-    faults = []
-    pools: dict[str, Declaration] = {}
-    for declaration in declarations:
-        mode = declaration.mode
-        if mode.pool is None:
-            continue
-        first = pools.setdefault(mode.pool.casefold(), declaration)
-        if str(first.mode) != str(mode):
-            faults.append(
-                f'pool "{mode.pool}" is asked for as {first.mode} by operation "{first.name}" (declared at {first.declared_at}) and as {mode} by '
-                f'operation "{declaration.name}" (declared at {declaration.declared_at}). A pool belongs to one kind and size: use another name.'
-            )
-    return faults
-
-
-def policy_faults(declarations: Iterable[Declaration]) -> list[str]:
-    """Say where policies ask for what cannot be done."""
-    faults = []
-    for declaration in declarations:
-        where = f'operation "{declaration.name}" (declared at {declaration.declared_at})'
-        if declaration.policies.timeout is None:
-            continue
-        if declaration.mode.kind == "sync":
-            faults.append(
-                f"{where} has a timeout and runs on the engine's thread, where a call cannot be given up. Make it async or parallel."
-            )
-        elif type(declaration.body) is GeneratorBody:
-            faults.append(
-                f"{where} is a generator and has a timeout: its items come one by one, each in its own time. Put what may take long into a function."
-            )
-    return faults
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str):
-        raise FlowBuildError(
-            f"an operation's name is a text, got {type(name).__name__}. The name comes first: add_func(name, function)."
-        )
-    if not name.strip() or not RESERVED.isdisjoint(name) or not name.isprintable():
-        raise FlowBuildError(
-            f"an operation cannot be named {name!r}: no stream could reach it. Names are not empty and hold none of . / \\ # * and comma."
-        )
-
-
-def _check_contract(operation: Any, what: str) -> None:
-    needed = ("name", "in_ports", "out_ports", "create", "handle", "drained", "cancelled")
-    lacking = [member for member in needed if not hasattr(operation, member)]
-    if isinstance(operation, type):
-        raise FlowBuildError(
-            f"{what} is the class {operation.__name__} itself; pass an instance, or a name and the class as factory."
-        )
-    for side in ("in_ports", "out_ports"):
-        ports = getattr(operation, side, None)
-        if ports is not None and (isinstance(ports, str) or not all(isinstance(port, str) for port in ports)):
-            raise FlowBuildError(
-                f'{what} ({type(operation).__name__}): {side} is {ports!r}; give a tuple of names, such as ("",), or None for any.'
-            )
-    if lacking:
-        raise FlowBuildError(
-            f"{what} ({type(operation).__name__}) lacks {', '.join(lacking)} of the Operation contract. Add plain callables with add_func or "
-            "add_action."
-        )
-
-
-def _made_by(name: Any, factory: Callable[[], Any]) -> Any:
-    if not callable(factory):
-        raise FlowBuildError(f'operation "{name}": the factory ({type(factory).__name__}) cannot be called.')
-    operation = factory()
-    _check_contract(operation, f'what the factory of "{name}" makes')
-    return operation

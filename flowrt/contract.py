@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flowrt.bodies import Group, Pull
 
 if TYPE_CHECKING:
-    from flowrt.container import Declaration
+    from flowrt.declarations import Declaration
     from flowrt.lanes import Reorder
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace

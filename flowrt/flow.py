@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
-from flowrt.container import Declaration, FlowOperationContainer, declared_at, same_name
+from attrs import evolve
+
+from flowrt.container import FlowOperationContainer
+from flowrt.declarations import Declaration, declared_at, same_name
 from flowrt.errors import FlowBuildError, counted
 from flowrt.ports import Port, Stream
 
@@ -51,9 +54,26 @@ class Flow:
     def flows(self) -> tuple[Flow, ...]:
         return tuple(self._flows.values())
 
-    def add_stream(self, source: str | Port, target: str | Port) -> Self:
-        """Connect two ports. `FlowBuildError` if a name does not fit the grammar."""
-        stream = Stream(source, target, declared_at())
+    def add_stream(
+        self,
+        source: str | Port,
+        target: str | Port,
+        *,
+        comment: str = "",
+        ignore: str | Iterable[str] = (),
+    ) -> Self:
+        """Connect two ports.
+
+        Args:
+            source: where messages leave: an operation's out-port, or an in-port of the flow.
+            target: where they enter.
+            comment: shown in pictures of the flow, and written into flow text.
+            ignore: codes of findings that `check` is not to report about this stream.
+
+        Raises:
+            FlowBuildError: a name does not fit the grammar.
+        """
+        stream = Stream(source, target, declared_at(), comment, ignore)
         self._streams.append(stream)
         return self
 
@@ -230,9 +250,9 @@ def _place_stream(stream: Stream, definition: Definition, root: Definition) -> N
         owner = definition.flows.get(name.casefold())
         if owner is None:
             owner = definition.flows[name.casefold()] = Definition(name)
-        owner.add(Stream(_unplaced(source), _unplaced(target), stream.declared_at))
+        owner.add(evolve(stream, source=_unplaced(source), target=_unplaced(target)))
     else:
-        definition.add(Stream(source, target, stream.declared_at))
+        definition.add(evolve(stream, source=source, target=target))
 
 
 def _unrooted(port: Port) -> Port:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from flowrt.container import Declaration
+from flowrt.declarations import Declaration
 from flowrt.errors import FlowBuildError, describe, did_you_mean
 from flowrt.flow import Definition, Path, SourceKey, source_key
 from flowrt.ports import Port, Stream, port_of

@@ -9,6 +9,7 @@ between them starts the instance. The segments of a path may carry instances too
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 from attrs import field, frozen
 
@@ -123,6 +124,10 @@ def _port(text: str | Port) -> Port:
     return Port.parse(text)
 
 
+def _codes(ignore: str | Iterable[str]) -> tuple[str, ...]:
+    return (ignore,) if isinstance(ignore, str) else tuple(ignore)
+
+
 @frozen
 class Stream:
     """Connect a port to a port: what leaves at `source` enters at `target`.
@@ -130,7 +135,10 @@ class Stream:
     Attributes:
         source: a `Port`, or the name of one.
         target: likewise.
-        declared_at: where it was declared, for errors: `file:line`. Streams are equal without it.
+        declared_at: where it was declared, for errors: `file:line`, in flow text `file:line:column`. Streams are equal without it, and
+            without what follows.
+        comment: what is said of it, for pictures and flow text.
+        ignore: codes of findings that `check` does not report about it.
 
     Raises:
         FlowBuildError: a name does not fit the grammar of ports.
@@ -139,6 +147,8 @@ class Stream:
     source: Port = field(converter=_port)
     target: Port = field(converter=_port)
     declared_at: str = field(default="", eq=False)
+    comment: str = field(default="", eq=False)
+    ignore: tuple[str, ...] = field(default=(), eq=False, converter=_codes)
 
     def __str__(self) -> str:
         return f"{self.source} → {self.target}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowrt.brackets import matched_gathers
-from flowrt.container import policy_faults, pool_faults
+from flowrt.declarations import policy_faults, pool_faults
 from flowrt.errors import FlowBuildError, did_you_mean
 from flowrt.flow import Definition, Path, SourceKey, define_flow
 from flowrt.places import FlowPlace, OperationPlace, Places, Target, faults_of

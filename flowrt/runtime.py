@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
+from flowrt.building import Building
 from flowrt.closing import DEADLINE, DRAIN, Closer, CloseReport, closed_in_time, drain_at_exit, raise_unseen
 from flowrt.doctor import Doctor
 from flowrt.driver import Driver
@@ -26,10 +27,9 @@ from flowrt.inbox import Seams
 from flowrt.intake import Intake, checked_priority
 from flowrt.messages import Message
 from flowrt.meters import MeterRow
-from flowrt.owners import claim_operations, release_operations
+from flowrt.owners import release_operations
 from flowrt.ports import Port
 from flowrt.reading import Reading
-from flowrt.routes import definition_of
 from flowrt.runs import Results, Run
 from flowrt.schedules import schedule_named
 from flowrt.subscribers import Subscribers, check_handler, discard
@@ -38,7 +38,8 @@ from flowrt.watchdog import Watchdog
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from flowrt.container import Declaration, FlowOperationContainer
+    from flowrt.container import FlowOperationContainer
+    from flowrt.declarations import Declaration
     from flowrt.observe.explain import Explanation
     from flowrt.places import OperationPlace
 
@@ -86,14 +87,6 @@ class FlowRuntime:
         seams = seams or Seams()
         decided = schedule_named(schedule)
         self.name = name or f"flow-{next(_numbers)}"
-        self._flow = Flow()
-        if flow is not None and not isinstance(flow, Flow):
-            raise FlowBuildError(
-                f"FlowRuntime takes a Flow, got {type(flow).__name__}. Add a container with add_operations."
-            )
-        if flow is not None:
-            self._flow.reset(flow.contents())
-        self._strict = strict
         self._sync = schedule == "sync"
         self._driver = Driver(self.name, seams, own_thread=not self._sync and seams.simulation is None)
         self._results = Results(seams.rlock())
@@ -127,9 +120,7 @@ class FlowRuntime:
         self._watchdog = (
             Watchdog(self._driver, self._doctor, stall_after) if stall_after is not None else None
         )
-        self._build_lock = seams.rlock()
-        self._changed = True
-        self._built: Any = None
+        self._building = Building(flow, self._driver, seams.rlock(), strict=strict)
         self._started = False
 
     def __repr__(self) -> str:
@@ -137,28 +128,31 @@ class FlowRuntime:
 
     # -- building
 
-    def add_stream(self, source: str | Port, target: str | Port) -> Self:
+    def add_stream(
+        self,
+        source: str | Port,
+        target: str | Port,
+        *,
+        comment: str = "",
+        ignore: str | Iterable[str] = (),
+    ) -> Self:
         """Connect two ports; see `Flow.add_stream`."""
-        return self._change(lambda: self._flow.add_stream(source, target))
+        return self._change(lambda flow: flow.add_stream(source, target, comment=comment, ignore=ignore))
 
     def add_operations(self, operations: FlowOperationContainer) -> Self:
         """Add the operations of a container; see `Flow.add_operations`."""
-        return self._change(lambda: self._flow.add_operations(operations))
+        return self._change(lambda flow: flow.add_operations(operations))
 
     def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
         """Add one operation with state; see `FlowOperationContainer.add_operation`."""
-        return self._change(lambda: self._flow.add_operation(operation, factory))
+        return self._change(lambda flow: flow.add_operation(operation, factory))
 
     def add_flow(self, flow: Flow) -> Self:
         """Add a flow to be used by its name; see `Flow.add_flow`."""
-        return self._change(lambda: self._flow.add_flow(flow))
+        return self._change(lambda root: root.add_flow(flow))
 
-    def _change(self, change: Callable[[], Any]) -> Self:
-        if self._driver.closing or self._driver.stopped:
-            raise self._driver.stopped_error()
-        with self._build_lock:
-            change()
-            self._changed = True
+    def _change(self, change: Callable[[Flow], Any]) -> Self:
+        self._building.change(change)
         return self
 
     def _build(self) -> None:
@@ -166,29 +160,13 @@ class FlowRuntime:
         if self._driver.closing or self._driver.stopped:
             self._driver.raise_fatal()
             raise self._driver.stopped_error()
-        if self._changed:
-            with self._build_lock:
-                if self._changed:
-                    self._compile()
+        if self._building.changed:
+            self._building.compile()
         if not self._started:
             self._started = True
             drain_at_exit(self)
             if self._watchdog is not None and (thread := self._watchdog.start()) is not None:
                 self._driver.helpers.append(thread)
-
-    def _compile(self) -> None:
-        try:
-            definition = definition_of(self._flow, strict=self._strict)
-            claim_operations(definition, self._driver)
-        except FlowBuildError as error:
-            if self._built is not None:
-                self._flow.reset(self._built)
-                self._changed = False
-                error.add_note("The change was not made; the flow goes on as it was.")
-            raise
-        self._driver.post(self._engine.change, definition)
-        self._built = self._flow.contents()
-        self._changed = False  # last: what was not posted is compiled again
 
     # -- input
 

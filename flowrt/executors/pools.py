@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from flowrt.contract import Executor
 
 if TYPE_CHECKING:
-    from flowrt.container import Declaration
+    from flowrt.declarations import Declaration
     from flowrt.executors.inline import InlineExecutor
 
 Pool = TypeVar("Pool", bound=Executor)

@@ -55,7 +55,7 @@ class Probe:
         self.messages: list[Message] = []
         self._runtime = runtime
         if not self.port.has_operation and any(
-            stream.target == self.port for stream in runtime._flow.streams
+            stream.target == self.port for stream in runtime._building.flow.streams
         ):
             raise FlowBuildError(
                 f'"{self.port}" is where streams lead, and a probe listens where they start. Name the out-port in front of it; results are read '

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from flowrt.container import Declaration, FlowOperationContainer
+from flowrt.container import FlowOperationContainer
+from flowrt.declarations import Declaration
 from flowrt.errors import FlowBuildError
 from flowrt.messages import Message
 from flowrt.ports import Port

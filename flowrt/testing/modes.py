@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from flowrt.bodies import GeneratorBody
-from flowrt.container import SYNC, Declaration, Mode
+from flowrt.declarations import SYNC, Declaration, Mode
 from flowrt.flow import Flow
 from flowrt.messages import Message
 from flowrt.schedules import SCHEDULES

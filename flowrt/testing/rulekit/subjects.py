@@ -8,7 +8,8 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flowrt.container import Declaration, FlowOperationContainer
+from flowrt.container import FlowOperationContainer
+from flowrt.declarations import Declaration
 from flowrt.errors import FlowBuildError, FlowError, describe
 from flowrt.messages import Message
 from flowrt.operations import Emitter

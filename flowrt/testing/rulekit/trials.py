@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from flowrt.bodies import Group
-    from flowrt.container import Declaration
+    from flowrt.declarations import Declaration
     from flowrt.inbox import Seams
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace

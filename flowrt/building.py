@@ -1,0 +1,70 @@
+"""`Building`: the flow of a runtime, which may change while it runs; a change is swapped in whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flowrt.errors import FlowBuildError
+from flowrt.flow import Flow
+from flowrt.owners import claim_operations
+from flowrt.routes import definition_of
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from flowrt.driver import Driver
+
+
+class Building:
+    """The flow as it was declared, and as the engine has it.
+
+    Called on: any thread.
+
+    Attributes:
+        changed: whether the engine has not been given what was declared last.
+    """
+
+    def __init__(
+        self, flow: Flow | None, driver: Driver, lock: AbstractContextManager[Any], *, strict: bool
+    ) -> None:
+        if flow is not None and not isinstance(flow, Flow):
+            raise FlowBuildError(
+                f"FlowRuntime takes a Flow, got {type(flow).__name__}. Add a container with add_operations."
+            )
+        self.flow = Flow()
+        if flow is not None:
+            self.flow.reset(flow.contents())
+        self.changed = True
+        self._built: Any = None
+        self._driver = driver
+        self._lock = lock
+        self._strict = strict
+
+    def change(self, change: Callable[[Flow], Any]) -> None:
+        """Change what is declared; `FlowStoppedError` if the runtime is closed."""
+        if self._driver.closing or self._driver.stopped:
+            raise self._driver.stopped_error()
+        with self._lock:
+            change(self.flow)
+            self.changed = True
+
+    def compile(self) -> None:
+        """Give the engine what is declared; `FlowBuildError` if that is faulty, and a runtime that had a flow goes on with it."""
+        with self._lock:
+            if not self.changed:
+                return
+            try:
+                definition = definition_of(self.flow, strict=self._strict)
+                claim_operations(definition, self._driver)
+            except FlowBuildError as error:
+                if self._built is not None:
+                    self.flow.reset(self._built)
+                    self.changed = False
+                    error.add_note("The change was not made; the flow goes on as it was.")
+                raise
+            engine = self._driver.engine
+            assert engine is not None, "the runtime gives the driver its engine first"
+            self._driver.post(engine.change, definition)
+            self._built = self.flow.contents()
+            self.changed = False  # last: what was not posted is compiled again
