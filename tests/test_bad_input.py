@@ -139,6 +139,7 @@ def test_a_stream_without_a_source_or_target_is_a_build_error(
 
 
 def test_a_misspelt_operation_is_a_build_error_with_a_suggestion() -> None:
+    """B048."""
     runtime = FlowRuntime()
     runtime.add_operations(functions(find_files=same, count_words=same))
     wire(runtime, ".in -> fnid_files", "find_files -> count_words -> .out")
@@ -328,6 +329,7 @@ def test_two_operations_of_one_name_are_a_build_error(second: str) -> None:
 
 
 def test_of_a_container_with_a_name_twice_nothing_is_added() -> None:
+    """B054."""
     with FlowRuntime() as runtime:
         runtime.add_operations(functions(parse=increment))
         wire(runtime, ".in -> parse -> .out")
@@ -342,6 +344,7 @@ def test_of_a_container_with_a_name_twice_nothing_is_added() -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a.b", "/", "a#1", "a,b", "a\nb"])
 def test_a_name_no_stream_could_reach_is_a_build_error(name: str) -> None:
+    """B053."""
     with pytest.raises(FlowBuildError) as caught:
         FlowOperationContainer().add_func(name, same)
 

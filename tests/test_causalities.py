@@ -50,6 +50,7 @@ def describe(error: OperationError) -> tuple[str, Any]:
 
 @every_mode
 def test_an_error_behind_a_push_arrives_at_its_exception_port(bench: Bench) -> None:
+    """B121, B122, B133."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(PushCausality("push"), funcs={"check": refuse_negative}))
         wire(runtime, ".in -> push -> check -> .out", "push.exception -> .error")
@@ -85,6 +86,7 @@ def test_what_does_not_fail_passes_a_causality_as_it_is(bench: Bench) -> None:
 @every_mode
 @pytest.mark.parametrize("in_port", ["push", "push.in", "push.anything"])
 def test_a_push_emits_on_its_default_port_whatever_port_it_was_fed_on(bench: Bench, in_port: str) -> None:
+    """B120."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(PushCausality("push"), PopCausality("pop"), funcs={"check": refuse_negative})
@@ -105,6 +107,7 @@ def test_a_push_emits_on_its_default_port_whatever_port_it_was_fed_on(bench: Ben
 
 @every_mode
 def test_a_causality_covers_every_branch_behind_the_push(bench: Bench) -> None:
+    """B120."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(
@@ -135,6 +138,7 @@ def test_a_push_covers_only_what_comes_behind_it(bench: Bench) -> None:
 
 @every_mode
 def test_behind_a_pop_errors_are_unhandled_again(bench: Bench) -> None:
+    """B123."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(PushCausality("push"), PopCausality("pop"), funcs={"check": refuse_negative})
@@ -180,6 +184,7 @@ def test_what_was_emitted_before_the_error_goes_on(bench: Bench, kind: str) -> N
 
 @every_mode
 def test_the_innermost_causality_gets_the_error(bench: Bench) -> None:
+    """B124."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(PushCausality("outer"), PushCausality("inner"), funcs={"refuse": refuse})
@@ -198,6 +203,7 @@ def test_the_innermost_causality_gets_the_error(bench: Bench) -> None:
 
 @every_mode
 def test_a_pop_ends_only_the_innermost_causality(bench: Bench) -> None:
+    """B124."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(
@@ -214,6 +220,7 @@ def test_a_pop_ends_only_the_innermost_causality(bench: Bench) -> None:
 
 @every_mode
 def test_an_unconnected_exception_port_leaves_the_error_to_the_next_outer_one(bench: Bench) -> None:
+    """B129."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(PushCausality("outer"), PushCausality("inner"), funcs={"refuse": refuse})
@@ -229,6 +236,7 @@ def test_an_unconnected_exception_port_leaves_the_error_to_the_next_outer_one(be
 
 @every_mode
 def test_without_any_connected_exception_port_the_run_fails(bench: Bench) -> None:
+    """B129."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(PushCausality("outer"), PushCausality("inner"), funcs={"refuse": refuse})
@@ -249,6 +257,7 @@ def broken_handler(error: OperationError) -> Any:
 
 @every_mode
 def test_an_error_of_the_handler_goes_to_the_next_outer_causality(bench: Bench) -> None:
+    """B127."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(
@@ -309,6 +318,7 @@ def test_a_causality_comes_before_the_exception_handlers_of_the_runtime(bench: B
 @every_mode
 @pytest.mark.parametrize("instance", ["", "#1"])
 def test_the_handler_runs_in_the_flow_of_the_push(bench: Bench, instance: str) -> None:
+    """B125, B128."""
     deep = flow_of("deep", ".in -> refuse -> .out")
     middle = flow_of("middle", ".in -> deep.in", "deep.out -> .out", flows=[deep])
     guarded = flow_of(
@@ -340,6 +350,7 @@ def test_the_handler_runs_in_the_flow_of_the_push(bench: Bench, instance: str) -
 
 @every_mode
 def test_a_causality_crosses_the_border_of_a_flow_outwards(bench: Bench) -> None:
+    """B125."""
     opening = flow_of("opening", ".in -> push -> .out", "push.exception -> .error")
     with bench.make_runtime() as runtime:
         runtime.add_flow(opening).add_operations(
@@ -371,6 +382,7 @@ def test_instances_of_a_push_have_ports_of_their_own(bench: Bench) -> None:
 
 @every_mode
 def test_the_handler_has_the_correlation_id_the_push_received(bench: Bench) -> None:
+    """B125."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(PushCausality("push"), funcs={"pass": same, "refuse": refuse})
@@ -450,6 +462,7 @@ def test_every_failing_message_gets_to_the_exception_port(bench: Bench) -> None:
 
 @every_schedule
 def test_an_error_overtakes_the_messages_that_wait(bench: Bench) -> None:
+    """B126."""
     calls: list[tuple[str, Any]] = []
 
     def work(number: int) -> int:
@@ -489,6 +502,7 @@ def test_an_error_overtakes_the_messages_that_wait(bench: Bench) -> None:
 
 @every_mode
 def test_a_pop_without_a_push_is_an_error_of_the_pop(bench: Bench) -> None:
+    """B135."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(PopCausality("pop"), funcs={"pass": same}))
         wire(runtime, ".in -> pass -> pop -> .out")

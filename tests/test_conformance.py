@@ -53,6 +53,7 @@ from tests.flows import (
 
 @every_mode
 def test_a_chain_applies_its_functions_in_turn(bench: Bench) -> None:
+    """B041."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(funcs={"increment": increment, "double": double, "text": str})
@@ -66,6 +67,7 @@ def test_a_chain_applies_its_functions_in_turn(bench: Bench) -> None:
 
 @every_mode
 def test_a_stream_may_lead_from_an_input_straight_to_a_result(bench: Bench) -> None:
+    """B050."""
     with bench.make_runtime() as runtime:
         wire(runtime, ".in -> .out")
 
@@ -76,6 +78,7 @@ def test_a_stream_may_lead_from_an_input_straight_to_a_result(bench: Bench) -> N
 
 @every_mode
 def test_every_target_of_a_port_gets_the_same_object(bench: Bench) -> None:
+    """B040, B049."""
     seen = []
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs=dict.fromkeys(("a", "b", "c"), seen.append)))
@@ -90,6 +93,7 @@ def test_every_target_of_a_port_gets_the_same_object(bench: Bench) -> None:
 
 @one_thread
 def test_the_targets_of_a_port_are_served_in_the_order_of_their_streams(bench: Bench) -> None:
+    """B044."""
     calls: list[str] = []
     with bench.make_runtime() as runtime:
         runtime.add_operations(
@@ -109,6 +113,7 @@ def calls_to(calls: list[str], name: str, data: Any) -> Any:
 
 @every_mode
 def test_a_stream_added_twice_delivers_twice(bench: Bench) -> None:
+    """B045."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": increment}))
         wire(runtime, ".in -> a -> .out", ".in -> a")
@@ -131,6 +136,7 @@ def test_several_streams_into_one_port_are_merged(bench: Bench) -> None:
 
 @every_mode
 def test_names_match_regardless_of_case_blanks_and_the_kind_of_slash(bench: Bench) -> None:
+    """B043."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"Add One": increment}))
         runtime.add_stream(" .IN ", "add one")
@@ -141,6 +147,7 @@ def test_names_match_regardless_of_case_blanks_and_the_kind_of_slash(bench: Benc
 
 @every_mode
 def test_input_may_enter_at_the_port_of_any_operation_and_leaves_as_its_output(bench: Bench) -> None:
+    """B042."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": increment, "b": double}))
         wire(runtime, ".in -> a -> b -> .out")
@@ -150,6 +157,7 @@ def test_input_may_enter_at_the_port_of_any_operation_and_leaves_as_its_output(b
 
 @every_mode
 def test_input_on_a_port_without_streams_is_legal_and_counted(bench: Bench) -> None:
+    """B047."""
     with bench.make_runtime() as runtime:
         wire(runtime, ".in -> .out")
 
@@ -171,6 +179,7 @@ def test_the_in_port_of_a_function_is_free(bench: Bench) -> None:
 
 @every_mode
 def test_streams_and_operations_may_be_added_while_the_runtime_runs(bench: Bench) -> None:
+    """B054."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": increment}))
         wire(runtime, ".in -> a -> .out")
@@ -628,6 +637,7 @@ class Inheriting(Operation):
 @pytest.mark.parametrize("make", [Summing, Inheriting], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("by", ["instance", "factory"])
 def test_an_operation_of_ones_own_keeps_its_state_per_place(bench: Bench, make: type[Any], by: str) -> None:
+    """B072."""
     with bench.make_runtime() as runtime:
         if by == "instance":
             runtime.add_operation(make("sum"))

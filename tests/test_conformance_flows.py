@@ -44,6 +44,7 @@ def test_a_runtime_runs_the_flow_it_is_given(bench: Bench) -> None:
 
 @every_mode
 def test_names_of_a_flow_may_be_written_out_in_full(bench: Bench) -> None:
+    """B080."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"double": double}))
         wire(runtime, ".in -> f.in", "f/.in -> f/double -> f/.out", "f.out -> .out")
@@ -63,6 +64,7 @@ def test_the_unnamed_port_of_a_flow_pairs_with_calls_without_a_port(bench: Bench
 
 @every_mode
 def test_a_flow_may_have_many_in_and_out_ports(bench: Bench) -> None:
+    """B083."""
     inner = flow_of("inner", ".a -> increment -> .x", ".b -> double -> .y", ".b -> .z")
     with bench.make_runtime() as runtime:
         runtime.add_flow(inner).add_operations(
@@ -79,6 +81,7 @@ def test_a_flow_may_have_many_in_and_out_ports(bench: Bench) -> None:
 
 @every_mode
 def test_instances_of_a_flow_return_to_their_own_callers(bench: Bench) -> None:
+    """B086."""
     inner = flow_of("inner", ".in -> double -> .out")
     with bench.make_runtime() as runtime:
         runtime.add_flow(inner).add_operations(bench.operations(funcs={"double": double}))
@@ -95,6 +98,7 @@ def test_instances_of_a_flow_return_to_their_own_callers(bench: Bench) -> None:
 
 @every_mode
 def test_instances_of_an_operation_have_streams_of_their_own(bench: Bench) -> None:
+    """B070, B071."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"increment": increment}))
         wire(runtime, ".a -> increment#1 -> .first", ".b -> increment#2 -> increment#3 -> .second")
@@ -108,6 +112,7 @@ def test_instances_of_an_operation_have_streams_of_their_own(bench: Bench) -> No
 
 @every_mode
 def test_a_flow_shared_by_two_parents_returns_to_each(bench: Bench) -> None:
+    """B084."""
     shared = flow_of("shared", ".in -> double -> .out")
     left = flow_of("left", ".in -> shared.in", "shared.out -> increment -> .out", flows=[shared])
     right = flow_of("right", ".in -> shared.in", "shared.out -> text -> .out", flows=[shared])
@@ -144,6 +149,7 @@ def test_flows_nest_three_deep(bench: Bench) -> None:
 
 @every_mode
 def test_a_flow_at_the_root_may_be_called_from_any_depth(bench: Bench) -> None:
+    """B087."""
     common = flow_of("common", ".in -> double -> .out")
     inner = flow_of("inner", ".in -> common.in", "common.out -> increment -> .out")
     outer = flow_of("outer", ".in -> inner.in", "inner.out -> increment -> .out", flows=[inner])
@@ -178,6 +184,7 @@ def test_operations_of_a_flow_belong_to_it(bench: Bench) -> None:
 
 @every_mode
 def test_an_operation_wins_over_a_flow_of_its_name(bench: Bench) -> None:
+    """B088."""
     flow = flow_of("work", ". -> .out")
     with bench.make_runtime() as runtime:
         runtime.add_flow(flow).add_operations(bench.operations(funcs={"work": double}))
@@ -189,6 +196,7 @@ def test_an_operation_wins_over_a_flow_of_its_name(bench: Bench) -> None:
 @every_mode
 @pytest.mark.parametrize("levels", [0, 1, 2, 25])
 def test_a_flow_may_call_itself(bench: Bench, levels: int) -> None:
+    """B085."""
     flow = flow_of(
         "count", ".in -> step", "step.done -> .out", "step.again -> count.in", "count.out -> mark -> .out"
     )
@@ -207,6 +215,7 @@ def test_a_flow_may_call_itself(bench: Bench, levels: int) -> None:
 @every_mode
 @pytest.mark.parametrize("levels", [0, 1, 2, 25])
 def test_two_flows_may_call_each_other(bench: Bench, levels: int) -> None:
+    """B085."""
     ping = flow_of(
         "ping", ".in -> step", "step.done -> .out", "step.again -> pong.in", "pong.out -> i -> .out"
     )
@@ -231,6 +240,7 @@ def test_two_flows_may_call_each_other(bench: Bench, levels: int) -> None:
 
 @every_mode
 def test_an_output_that_leaves_a_flow_towards_nothing_is_counted(bench: Bench) -> None:
+    """B093."""
     inner = flow_of("inner", ".in -> double -> .out", "double -> .other")
     with bench.make_runtime() as runtime:
         runtime.add_flow(inner).add_operations(bench.operations(funcs={"double": double}))
@@ -261,6 +271,7 @@ def test_an_output_that_leaves_a_flow_towards_nothing_is_counted(bench: Bench) -
 def test_a_message_takes_every_way_across_a_border(
     bench: Bench, outer: tuple[str, ...], inner: tuple[str, ...]
 ) -> None:
+    """B082."""
     with bench.make_runtime() as runtime:
         runtime.add_flow(flow_of("inner", *inner)).add_operations(bench.operations(funcs={"double": double}))
         wire(runtime, *outer, "inner.out -> .out")

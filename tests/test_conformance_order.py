@@ -439,6 +439,7 @@ def test_under_sync_the_run_is_over_when_process_returns() -> None:
 
 
 def test_under_sync_a_failure_is_raised_by_whoever_waits_and_not_by_process() -> None:
+    """B132."""
     with FlowRuntime(schedule="sync") as runtime:
         runtime.add_operations(FlowOperationContainer().add_func("refuse", refuse))
         wire(runtime, ".in -> refuse -> .out")

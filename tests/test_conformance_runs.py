@@ -85,6 +85,7 @@ def test_a_failed_item_leaves_the_order_of_the_others_alone(bench: Bench) -> Non
 
 @every_mode
 def test_an_operation_error_says_where_and_keeps_the_original(bench: Bench) -> None:
+    """B133."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"pass": same, "Refuse": refuse}))
         wire(runtime, ".in -> pass -> refuse -> .out")
@@ -161,6 +162,7 @@ def test_wait_for_result_gives_results_and_raises_failures(bench: Bench) -> None
 
 @every_mode
 def test_a_failure_nobody_read_is_raised_when_the_runtime_closes(bench: Bench) -> None:
+    """B132."""
     runtime = bench.make_runtime()
     runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
     wire(runtime, ".in -> refuse -> .out")
@@ -196,6 +198,7 @@ def test_a_failure_somebody_saw_is_not_raised_again_at_the_close(bench: Bench) -
 
 @every_mode
 def test_an_exception_handler_takes_the_failures_so_that_the_run_does_not_fail(bench: Bench) -> None:
+    """B130, B136."""
     taken: list[OperationError] = []
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
@@ -232,6 +235,7 @@ def test_a_removed_exception_handler_takes_no_more(bench: Bench) -> None:
 
 @every_mode
 def test_a_tap_sees_every_message_about_to_enter_an_operation_or_to_leave(bench: Bench) -> None:
+    """B055, B056."""
     seen: list[Message] = []
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": increment, "b": double}))
@@ -251,6 +255,7 @@ def test_a_tap_sees_every_message_about_to_enter_an_operation_or_to_leave(bench:
 
 @every_mode
 def test_a_tap_sees_a_message_before_the_operation_does(bench: Bench) -> None:
+    """B055."""
     events: list[tuple[str, Any]] = []
 
     def work(data: int) -> int:
@@ -287,6 +292,7 @@ def test_a_removed_tap_sees_nothing_more(bench: Bench) -> None:
 @every_mode
 @pytest.mark.parametrize("subscribe", ["on_message", "on_result"])
 def test_a_subscriber_that_raises_is_reported_and_the_flow_goes_on(bench: Bench, subscribe: str) -> None:
+    """B137."""
     reported: list[BaseException] = []
 
     def broken(message: Message) -> None:
@@ -316,6 +322,8 @@ def cause(error: BaseException) -> BaseException:
 def test_a_subscriber_that_raises_is_reported_by_close_when_nobody_listens(
     bench: Bench, subscribe: str
 ) -> None:
+    """B137."""
+
     def broken(message: Message) -> None:
         raise LookupError("broken subscriber")
 

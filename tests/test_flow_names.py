@@ -125,6 +125,7 @@ def test_in_the_root_a_rooted_name_is_the_name_itself(bench: Bench) -> None:
 
 @every_schedule
 def test_a_path_without_a_flow_is_a_context_of_its_own(bench: Bench) -> None:
+    """B091."""
     with runtime_of(
         bench, ".in -> A/B/double -> A/B/increment -> .out", ".other -> double -> .elsewhere"
     ) as runtime:
@@ -137,6 +138,7 @@ def test_a_path_without_a_flow_is_a_context_of_its_own(bench: Bench) -> None:
 
 @every_schedule
 def test_the_same_operation_on_two_paths_is_two_places(bench: Bench) -> None:
+    """B053."""
     with runtime_of(bench, ".left -> A/double -> .left_out", ".right -> a#1/double -> .right_out") as runtime:
         assert results(runtime.process(".left", 1)) == [(".left_out", 2)]
         assert results(runtime.process(".right", 2)) == [(".right_out", 4)]
@@ -507,7 +509,6 @@ def test_a_callable_of_another_kind_is_refused_with_its_remedy(
         (max, None),
         (same, 3),
     ],
-    ids=str,
 )
 def test_a_function_is_called_with_its_data_if_it_takes_any(function: Any, expected: Any) -> None:
     if expected is None:  # max(3) is an error of its own: it was called with the data all the same

@@ -1,0 +1,182 @@
+"""Errors, as far as no other test shows the behaviour in all schedules and modes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flowrt import (
+    FlowBuildError,
+    FlowOperationContainer,
+    Message,
+    Operation,
+    OperationError,
+    PushCausality,
+)
+from flowrt.operations import Emitter
+from tests.flows import (
+    SECONDS,
+    Bench,
+    assert_ledger,
+    every_mode,
+    every_schedule,
+    flow_of,
+    increment,
+    input_of,
+    refuse,
+    wire,
+)
+
+
+def check(number: int) -> int:
+    if number < 0:
+        raise ValueError("negative")
+    return number
+
+
+@every_mode
+def test_behind_a_handled_error_the_next_messages_go_on(bench: Bench) -> None:
+    """B131, B136."""
+    taken: list[OperationError] = []
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"check": check, "increment": increment}))
+        wire(runtime, ".in -> check -> increment -> .out")
+        runtime.on_exception(taken.append)
+
+        many = runtime.process_many(".in", [1, -2, 3, -4, 5])
+        one = runtime.process(".in", 6)
+
+        assert sorted(many.values(timeout=SECONDS)) == [2, 4, 6]
+        assert one.values(timeout=SECONDS) == [7]
+    assert sorted((error.operation, input_of(error)) for error in taken) == [("check", -4), ("check", -2)]
+    assert_ledger(many, accepted=5, delivered=3, failed=2)
+
+
+@every_mode
+def test_with_nobody_listening_the_run_fails_and_the_runtime_goes_on(bench: Bench) -> None:
+    """B132."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"check": check}))
+        wire(runtime, ".in -> check -> .out")
+
+        failed = runtime.process(".in", -1)  # raises nothing itself
+
+        with pytest.raises(OperationError) as caught:
+            failed.result(timeout=SECONDS)
+        assert isinstance(caught.value.__cause__, ValueError)
+        assert runtime.process(".in", 1).values(timeout=SECONDS) == [1]
+
+
+@every_mode
+@pytest.mark.parametrize("where", ["at once", "in a flow"])
+def test_an_error_never_runs_back_through_who_emitted(bench: Bench, where: str) -> None:
+    """B134."""
+    caught: list[BaseException] = []
+
+    def upstream(number: int, emit: Callable[[int], None]) -> None:
+        try:
+            emit(number)
+        except BaseException as error:
+            caught.append(error)
+            raise
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"upstream": upstream}, funcs={"refuse": refuse}))
+        if where == "at once":
+            wire(runtime, ".in -> upstream -> refuse -> .out")
+        else:
+            runtime.add_flow(flow_of("inner", ".in -> refuse -> .out"))
+            wire(runtime, ".in -> upstream -> inner.in", "inner.out -> .out")
+
+        run = runtime.process(".in", 1)
+        with pytest.raises(OperationError) as raised:
+            run.wait(SECONDS)
+
+    assert caught == []
+    assert raised.value.operation.endswith("refuse")
+    assert run.failures == [raised.value]
+
+
+@every_schedule
+def test_a_handler_may_send_input_that_overtakes_what_waits(bench: Bench) -> None:
+    """B138."""
+    calls: list[Any] = []
+
+    def work(number: int) -> None:
+        calls.append(number)
+        check(number)
+
+    with bench.make_runtime() as runtime:
+
+        def start() -> None:
+            for number in (1, -2, 3, 4):
+                runtime.process(".work", number)
+
+        runtime.add_operations(
+            FlowOperationContainer()
+            .add_action("start", start)
+            .add_action("work", work)
+            .add_action("stop", lambda: calls.append("stop"))
+        )
+        wire(runtime, ".start -> start", ".work -> work", ".stop -> stop")
+
+        def stop(_error: OperationError) -> None:
+            runtime.process(".stop", priority=100)
+
+        runtime.on_exception(stop)
+        runtime.on_message(lambda message: None)  # with a tap, messages are looked at singly
+
+        runtime.process(".start").wait(SECONDS)
+        runtime.wait_idle(SECONDS)
+
+    assert calls == [1, -2, "stop", 3, 4]
+
+
+class Misnaming(Operation):
+    """Emits on a port that cannot be."""
+
+    def handle(self, state: Any, message: Message, emit: Emitter) -> None:
+        emit(message.data, "no/such.port")
+
+
+@every_schedule
+def test_a_wiring_fault_noticed_late_goes_to_the_causality(bench: Bench) -> None:
+    """B139."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            FlowOperationContainer()
+            .add_operation(PushCausality("push"))
+            .add_operation(Misnaming("misnaming"))
+        )
+        wire(runtime, ".in -> push -> misnaming -> .out", "push.exception -> .error")
+
+        run = runtime.process(".in", 1)
+        (message,) = run.results()
+
+    assert message.port.name == "error"
+    assert message.data.operation == "misnaming"  # itself, and nobody upstream
+    assert isinstance(message.data.__cause__, FlowBuildError)
+    assert run.failure is None
+
+
+@every_schedule
+def test_an_unknown_in_port_is_told_before_anything_runs(bench: Bench) -> None:
+    """B139."""
+    calls: list[Any] = []
+
+    class Taking(Operation):
+        in_ports = ("known",)
+
+        def handle(self, state: Any, message: Message, emit: Emitter) -> None: ...
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            FlowOperationContainer().add_func("first", calls.append).add_operation(Taking("taking"))
+        )
+        wire(runtime, ".in -> first -> taking.knwon")
+
+        with pytest.raises(FlowBuildError, match="knwon"):
+            runtime.process(".in", 1)
+    assert calls == []
