@@ -229,6 +229,13 @@ class FlowOperationContainer:
         """Begin so many calls per second at most, retries included, and up to `burst` of them at once."""
         return self._with("rate", rate=rate_of(self._named("rate"), per_second, burst))
 
+    def ignore(self, *codes: str) -> Self:
+        """Have `check` not report these findings about it, by their codes: `.ignore("F201")`."""
+        declaration = self._selected_declaration("ignore")
+        ignored = tuple(dict.fromkeys((*declaration.ignore, *codes)))
+        self._declarations[declaration.name.casefold()] = evolve(declaration, ignore=ignored)
+        return self
+
     def _named(self, verb: str) -> str:
         return f'operation "{self._selected_declaration(verb).name}": {verb}()'
 

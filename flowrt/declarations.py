@@ -9,7 +9,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from flowrt.bodies import Body, GeneratorBody
-from flowrt.errors import FlowBuildError, is_ours
+from flowrt.errors import Fault, FlowBuildError, is_ours
 from flowrt.policies import NO_POLICIES, Policies
 
 ModeKind = Literal["sync", "async", "parallel"]
@@ -50,6 +50,7 @@ class Declaration:
     operation: Any = None
     factory: Callable[[], Any] | None = None
     policies: Policies = NO_POLICIES
+    ignore: tuple[str, ...] = ()  # codes of findings that `check` does not report about it
 
     @property
     def bracket(self) -> int:
@@ -73,7 +74,7 @@ def same_name(earlier: Declaration, later: Declaration) -> str:
     )
 
 
-def pool_faults(declarations: Iterable[Declaration]) -> list[str]:
+def pool_faults(declarations: Iterable[Declaration]) -> list[Fault]:
     """Say which pools are asked for in different kinds or sizes."""
     faults = []
     pools: dict[str, Declaration] = {}
@@ -83,28 +84,29 @@ def pool_faults(declarations: Iterable[Declaration]) -> list[str]:
             continue
         first = pools.setdefault(mode.pool.casefold(), declaration)
         if str(first.mode) != str(mode):
-            faults.append(
+            text = (
                 f'pool "{mode.pool}" is asked for as {first.mode} by operation "{first.name}" (declared at {first.declared_at}) and as {mode} by '
-                f'operation "{declaration.name}" (declared at {declaration.declared_at}). A pool belongs to one kind and size: use another name.'
+                f'operation "{declaration.name}"'
             )
+            place, remedy = declaration.declared_at, "A pool belongs to one kind and size: use another name."
+            whole = f"{text} (declared at {place}). {remedy}"
+            faults.append(Fault("F501", f"{text}.", place, remedy, whole, (first, declaration)))
     return faults
 
 
-def policy_faults(declarations: Iterable[Declaration]) -> list[str]:
+def policy_faults(declarations: Iterable[Declaration]) -> list[Fault]:
     """Say where policies ask for what cannot be done."""
     faults = []
     for declaration in declarations:
-        where = f'operation "{declaration.name}" (declared at {declaration.declared_at})'
         if declaration.policies.timeout is None:
             continue
         if declaration.mode.kind == "sync":
-            faults.append(
-                f"{where} has a timeout and runs on the engine's thread, where a call cannot be given up. Make it async or parallel."
-            )
+            says = "has a timeout and runs on the engine's thread, where a call cannot be given up."
+            faults.append(Fault.of_operation("F502", declaration, says, "Make it async or parallel."))
         elif type(declaration.body) is GeneratorBody:
-            faults.append(
-                f"{where} is a generator and has a timeout: its items come one by one, each in its own time. Put what may take long into a function."
-            )
+            says = "is a generator and has a timeout: its items come one by one, each in its own time."
+            remedy = "Put what may take long into a function."
+            faults.append(Fault.of_operation("F503", declaration, says, remedy))
     return faults
 
 

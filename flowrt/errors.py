@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from typing import TYPE_CHECKING, Any
 
+from attrs import field, frozen
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -38,6 +40,44 @@ class FlowBuildError(FlowError):
         lines = [f"the flow has {len(self.faults)} faults:"]
         lines += [f"  {number}. {fault}" for number, fault in enumerate(self.faults, 1)]
         return "\n".join(lines)
+
+
+@frozen
+class Fault:
+    """What keeps a flow from being built.
+
+    Attributes:
+        code: a key of `flowrt.checks.CODES`.
+        text: what is wrong.
+        place: file:line of the declaration at fault.
+        remedy: what to do.
+        whole: all of that, as `FlowBuildError` says it.
+        about: the streams and declarations it is about.
+    """
+
+    code: str
+    text: str
+    place: str
+    remedy: str
+    whole: str
+    about: tuple[Any, ...] = field(default=(), eq=False)
+
+    def __str__(self) -> str:
+        return self.whole
+
+    @classmethod
+    def of_stream(cls, code: str, stream: Any, says: str, remedy: str) -> Fault:
+        """Say what is wrong with a stream."""
+        place, remedy = stream.declared_at, remedy.strip()
+        whole = f'stream "{stream}" at {place}: {says} {remedy}'.rstrip()
+        return cls(code, f'stream "{stream}": {says}', place, remedy, whole, (stream,))
+
+    @classmethod
+    def of_operation(cls, code: str, declaration: Any, says: str, remedy: str) -> Fault:
+        """Say what is wrong with the declaration of an operation."""
+        subject, place = f'operation "{declaration.name}"', declaration.declared_at
+        whole = f"{subject} (declared at {place}) {says} {remedy}"
+        return cls(code, f"{subject} {says}", place, remedy, whole, (declaration,))
 
 
 class OperationError(FlowError):

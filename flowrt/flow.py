@@ -9,7 +9,7 @@ from attrs import evolve
 
 from flowrt.container import FlowOperationContainer
 from flowrt.declarations import Declaration, declared_at, same_name
-from flowrt.errors import FlowBuildError, counted
+from flowrt.errors import Fault, FlowBuildError, counted
 from flowrt.ports import Port, Stream
 
 SourceKey = tuple[str, str, str]
@@ -140,9 +140,22 @@ class Definition:
         sources_of: (operation, instance) -> the out-ports that streams start from.
         fed: (operation, instance) -> the names of the in-ports that streams lead to, within this flow.
         fed_below: the same for operations of flows below: (path, operation, instance).
+        ways_in: the flow's own ports that streams start at: folded name -> name.
+        ways_out: those that streams end at.
     """
 
-    __slots__ = ("crossing", "fed", "fed_below", "flows", "name", "operations", "outs", "sources_of")
+    __slots__ = (
+        "crossing",
+        "fed",
+        "fed_below",
+        "flows",
+        "name",
+        "operations",
+        "outs",
+        "sources_of",
+        "ways_in",
+        "ways_out",
+    )
 
     def __init__(self, name: str, operations: dict[str, Declaration] | None = None) -> None:
         self.name = name
@@ -153,6 +166,8 @@ class Definition:
         self.sources_of: dict[tuple[str, str], dict[SourceKey, None]] = {}
         self.fed: dict[tuple[str, str], set[str]] = {}
         self.fed_below: dict[tuple[Path, str, str], set[str]] = {}
+        self.ways_in: dict[str, str] = {}
+        self.ways_out: dict[str, str] = {}
 
     def add(self, stream: Stream) -> None:
         source, target = stream.source, stream.target
@@ -161,12 +176,16 @@ class Definition:
             self.crossing.setdefault((path_of(source), key), []).append(stream)
         else:
             self.outs.setdefault(key, []).append(stream)
+            if not key[0]:
+                self.ways_in.setdefault(key[2], source.name)
         self.sources_of.setdefault(key[:2], {})[key] = None
         operation, instance, name = source_key(target)
         if target.path:
             self.fed_below.setdefault((path_of(target), operation, instance), set()).add(name)
         else:
             self.fed.setdefault((operation, instance), set()).add(name)
+            if not operation:
+                self.ways_out.setdefault(name, target.name)
 
     def input_ports(self) -> list[str]:
         """Return the ports of its environment that streams start from."""
@@ -202,8 +221,11 @@ def source_key(port: Port) -> SourceKey:
     return operation, instance, name
 
 
-def define_flow(root: Flow) -> Definition:
-    """Make the definition of a root flow and of every flow in it; flows added to themselves are met again, not repeated."""
+def define_flow(root: Flow, faults: list[Fault]) -> Definition:
+    """Make the definition of a root flow and of every flow in it; flows added to themselves are met again, not repeated.
+
+    Streams that have no place in any of them are left out, and told of in `faults`.
+    """
     made: dict[int, Definition] = {}
     pending: list[Flow] = []
 
@@ -221,26 +243,22 @@ def define_flow(root: Flow) -> Definition:
         for nested in flow.flows:
             definition.flows[nested.name.casefold()] = definition_of(nested)
         for stream in flow.streams:
-            _place_stream(stream, definition, whole)
+            fault = _place_stream(stream, definition, whole)
+            if fault is not None:
+                faults.append(fault)
     return whole
 
 
-def _place_stream(stream: Stream, definition: Definition, root: Definition) -> None:
-    """Put a stream into the flow it belongs to: that of both its ends if they share a path, else where it was written.
-
-    Raises:
-        FlowBuildError: it starts at the root, from a flow that is nested deeper than in the root.
-    """
+def _place_stream(stream: Stream, definition: Definition, root: Definition) -> Fault | None:
+    """Put a stream into the flow it belongs to: that of both its ends if they share a path, else where it was written."""
     source, target = stream.source, stream.target
     if not (source.path or target.path):
         definition.add(stream)
-        return
+        return None
     if source.is_rooted and definition is not root:
         if root.flows.get(definition.name.casefold()) is not definition:
-            raise FlowBuildError(
-                f'stream "{stream}" at {stream.declared_at} starts at the root, but flow "{definition.name}" is not used there itself, so it '
-                "does not say where it would lead. Lead the messages in through the flow's own ports."
-            )
+            says = f'it starts at the root, but flow "{definition.name}" is not used there itself, so it does not say where it would lead.'
+            return Fault.of_stream("F105", stream, says, "Lead the messages in through the flow's own ports.")
         target = target if target.is_rooted else _inside(definition.name, target)
         definition = root
     if definition is root:
@@ -253,6 +271,7 @@ def _place_stream(stream: Stream, definition: Definition, root: Definition) -> N
         owner.add(evolve(stream, source=_unplaced(source), target=_unplaced(target)))
     else:
         definition.add(evolve(stream, source=source, target=target))
+    return None
 
 
 def _unrooted(port: Port) -> Port:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from flowrt.declarations import Declaration
-from flowrt.errors import FlowBuildError, describe, did_you_mean
-from flowrt.flow import Definition, Path, SourceKey, source_key
+from flowrt.errors import FlowBuildError, describe
+from flowrt.flow import Definition, SourceKey, source_key
 from flowrt.ports import Port, Stream, port_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from flowrt.scopes import Window
 
 NESTING_LIMIT = 1_000  # flows inside flows; a recursion deeper than that is taken for one without an end
-UNREGISTERED = " Nothing is registered here: add_operations(container) or add_flow(flow) does that."
 UNKNOWN_FLOW = Definition("")  # a path that only names a context (B091)
 
 
@@ -58,10 +57,15 @@ class OperationPlace:
         self.declaration = declaration
         self.instance = instance
         self.name = port_of(flow.path, declaration.name, instance, "").fullname
+        self.operation: Any
+        self.state: Any
+        if flow.sketch:
+            self.operation = declaration.operation
+            return
         try:
             made = declaration.factory() if declaration.factory is not None else declaration.operation
-            self.operation: Any = made
-            self.state: Any = made.create() if made is not None else None
+            self.operation = made
+            self.state = made.create() if made is not None else None
         except Exception as error:
             raise FlowBuildError(
                 f'operation "{self.name}" (declared at {declaration.declared_at}) could not be made for its place: its factory or create() '
@@ -96,14 +100,34 @@ class OperationPlace:
 
 
 class FlowPlace:
-    """A flow at one spot of another; the root has no parent. Operations and nested flows are expanded on first entry."""
+    """A flow at one spot of another; the root has no parent. Operations and nested flows are expanded on first entry.
 
-    __slots__ = ("children", "definition", "depth", "instance", "name", "operations", "parent", "path")
+    In a sketch, which is for looking at a flow, nothing is made for its operations: no factory and no `create()` is called.
+    """
+
+    __slots__ = (
+        "children",
+        "definition",
+        "depth",
+        "instance",
+        "name",
+        "operations",
+        "parent",
+        "path",
+        "sketch",
+    )
 
     def __init__(
-        self, definition: Definition, parent: FlowPlace | None = None, name: str = "", instance: str = ""
+        self,
+        definition: Definition,
+        parent: FlowPlace | None = None,
+        name: str = "",
+        instance: str = "",
+        *,
+        sketch: bool = False,
     ) -> None:
         self.definition = definition
+        self.sketch = sketch
         self.parent = parent
         self.name = name
         self.instance = instance
@@ -137,7 +161,9 @@ class FlowPlace:
                 )
             found = self.lookup(key[0])
             definition = found if isinstance(found, Definition) else UNKNOWN_FLOW
-            known = self.children[key] = FlowPlace(definition, self, definition.name or name, instance)
+            known = self.children[key] = FlowPlace(
+                definition, self, definition.name or name, instance, sketch=self.sketch
+            )
         return known
 
     def descend(self, port: Port, root: FlowPlace) -> FlowPlace:
@@ -280,134 +306,3 @@ class Places:
         """Say which flow's port, or which operation's, a name from outside means."""
         flow = self.root.descend(port, self.root)
         return flow, source_key(port)
-
-
-# -- faults
-
-
-def faults_of(root: Definition, *, strict: bool) -> list[str]:
-    """Check every stream against what is registered; each flow once per way it is nested, recursive ones once."""
-    faults: dict[str, None] = {}
-    seen: set[tuple[int, ...]] = set()
-    pending: list[tuple[FlowPlace, tuple[int, ...]]] = [(FlowPlace(root), (id(root),))]
-    while pending:
-        flow, chain = pending.pop()
-        if chain in seen:
-            continue
-        seen.add(chain)
-        for stream in flow.definition.streams():
-            for port, entering in ((stream.source, False), (stream.target, True)):
-                fault, nested = _end_fault(flow, stream, port, entering=entering)
-                if fault is not None:
-                    faults[fault] = None
-                if nested is not None and id(nested.definition) not in chain:
-                    pending.append((nested, (*chain, id(nested.definition))))
-        if strict:
-            faults.update(dict.fromkeys(_unconnected(flow)))
-    return list(faults)
-
-
-def _end_fault(
-    flow: FlowPlace, stream: Stream, port: Port, *, entering: bool
-) -> tuple[str | None, FlowPlace | None]:
-    base = flow
-    if port.path:
-        root = flow
-        while root.parent is not None:
-            root = root.parent
-        base = flow.descend(port, root)
-    if not port.operation:
-        return None, base if base is not flow else None
-    found = base.lookup(port.key[1])
-    if isinstance(found, Declaration):
-        return _port_fault(stream, found, port, entering=entering), None
-    where = f'stream "{stream}" at {stream.declared_at}'
-    if found is None:
-        hint = did_you_mean(port.operation, _known_names(base)) or UNREGISTERED
-        return (
-            f'{where}: there is no operation or flow "{port.operation}".{hint}',
-            None,
-        )
-    nested = base.child(port.operation, port.instance)
-    return _flow_port_fault(where, nested, port, entering=entering), nested
-
-
-def _port_fault(stream: Stream, found: Declaration, port: Port, *, entering: bool) -> str | None:
-    ports = found.in_ports if entering else found.out_ports
-    if ports is None or port.key[3] in ports or port.key[3] in {name.casefold() for name in ports}:
-        return None
-    side = _no_port("in-port" if entering else "out-port", port.name)
-    return f'stream "{stream}" at {stream.declared_at}: operation "{found.name}" has {side}.{_ports_hint(port.name, ports, found)}'
-
-
-def _flow_port_fault(where: str, nested: FlowPlace, port: Port, *, entering: bool) -> str | None:
-    definition = nested.definition
-    if entering:
-        ports = {
-            stream.source.name
-            for stream in definition.streams()
-            if not stream.source.operation and not stream.source.path
-        }
-    else:
-        ports = {
-            stream.target.name
-            for stream in definition.streams()
-            if not stream.target.operation and not stream.target.path
-        }
-    if port.key[3] in {name.casefold() for name in ports}:
-        return None
-    side = "way in" if entering else "way out"
-    known = [f".{name}" if name else "the default one" for name in ports]
-    nothing = f" No stream of it {'starts' if entering else 'ends'} at a port of the flow."
-    hint = did_you_mean(f".{port.name}", known) or nothing
-    return f'{where}: flow "{definition.name}" has {_no_port(side, port.name)}.{hint}'
-
-
-def _no_port(side: str, name: str) -> str:
-    return f'no {side} ".{name}"' if name else f"no default {side}"
-
-
-def _ports_hint(name: str, ports: tuple[str, ...], declaration: Declaration) -> str:
-    if not ports:
-        return " It emits nothing: give it a continuation, or signal=True."
-    if ports == ("",):
-        return f' Its only port is the default one: write "{declaration.name}".'
-    return did_you_mean(f".{name}", [f".{port}" if port else declaration.name for port in ports])
-
-
-def _known_names(flow: FlowPlace) -> Iterator[str]:
-    level: FlowPlace | None = flow
-    while level is not None:
-        yield from (declaration.name for declaration in level.definition.operations.values())
-        yield from (definition.name for definition in level.definition.flows.values())
-        level = level.parent
-
-
-def _is_taken(flow: FlowPlace, source: SourceKey) -> bool:
-    """Say whether a stream of a flow, or one from around it that crosses its border, starts at a port."""
-    if source in flow.definition.outs:
-        return True
-    path: Path = ()
-    while flow.parent is not None:
-        path = ((flow.name.casefold(), flow.instance.casefold()), *path)
-        flow = flow.parent
-        if (path, source) in flow.definition.crossing:
-            return True
-    return False
-
-
-def _unconnected(flow: FlowPlace) -> Iterator[str]:
-    used: dict[tuple[str, str], Declaration] = {}
-    for operation, instance in flow.definition.fed:
-        found = flow.lookup(operation)
-        if isinstance(found, Declaration):
-            used[operation, instance] = found
-    for (operation, instance), declaration in used.items():
-        optional = getattr(declaration.operation, "optional_ports", ())
-        for port in declaration.out_ports or ():
-            if port not in optional and not _is_taken(flow, (operation, instance, port.casefold())):
-                name = port_of(flow.path, declaration.name, instance, port).fullname
-                yield (
-                    f'strict: no stream takes what leaves at "{name}" (declared at {declaration.declared_at}). Connect it, or add it with '
-                    "add_action if its result is not wanted."
-                )

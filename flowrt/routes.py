@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from flowrt.brackets import matched_gathers
 from flowrt.declarations import policy_faults, pool_faults
-from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.errors import Fault, FlowBuildError, did_you_mean
+from flowrt.faults import faults_of
 from flowrt.flow import Definition, Path, SourceKey, define_flow
-from flowrt.places import FlowPlace, OperationPlace, Places, Target, faults_of
+from flowrt.places import FlowPlace, OperationPlace, Places, Target
 from flowrt.ports import Port
 
 if TYPE_CHECKING:
@@ -186,9 +187,10 @@ def _fed(place: OperationPlace) -> frozenset[str]:
 
 def definition_of(flow: Flow, *, strict: bool) -> Definition:
     """Make a flow's definition, whole; `FlowBuildError` with all faults at once."""
-    definition = define_flow(flow)
-    faults = faults_of(definition, strict=strict)
+    faults: list[Fault] = []
+    definition = define_flow(flow, faults)
+    faults += faults_of(definition, strict=strict)
     faults += pool_faults(definition.all_operations()) + policy_faults(definition.all_operations())
     if faults:
-        raise FlowBuildError(*faults)
+        raise FlowBuildError(*map(str, faults))
     return definition

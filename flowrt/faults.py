@@ -1,0 +1,138 @@
+"""What keeps a flow from being built: streams to names and ports that are not there, and outputs nobody takes where that is forbidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flowrt.declarations import Declaration
+from flowrt.errors import Fault, FlowBuildError, did_you_mean
+from flowrt.flow import Definition, Path, SourceKey
+from flowrt.places import FlowPlace
+from flowrt.ports import Port, Stream, port_of
+
+WAYS_LIMIT = (
+    10_000  # arbitrary: of flows nested in more ways than that, those met already are not checked anew
+)
+UNREGISTERED = " Nothing is registered here: add_operations(container) or add_flow(flow) does that."
+
+
+def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
+    """Check every stream against what is registered; each flow once per way it is nested, recursive ones once."""
+    faults: dict[Fault, None] = {}
+    seen: set[tuple[int, ...]] = set()
+    known: set[int] = set()
+    whole = FlowPlace(root, sketch=True)
+    pending: list[tuple[FlowPlace, tuple[int, ...]]] = [(whole, (id(root),))]
+    while pending:
+        flow, chain = pending.pop()
+        if chain in seen or (len(seen) > WAYS_LIMIT and chain[-1] in known):
+            continue
+        seen.add(chain)
+        known.add(chain[-1])
+        for stream in flow.definition.streams():
+            for port, entering in ((stream.source, False), (stream.target, True)):
+                fault, nested = _end_fault(flow, stream, port, whole, entering=entering)
+                if fault is not None:
+                    faults[fault] = None
+                if nested is not None and id(nested.definition) not in chain:
+                    pending.append((nested, (*chain, id(nested.definition))))
+        if strict:
+            faults.update(dict.fromkeys(_unconnected(flow)))
+    return list(faults)
+
+
+def _end_fault(
+    flow: FlowPlace, stream: Stream, port: Port, root: FlowPlace, *, entering: bool
+) -> tuple[Fault | None, FlowPlace | None]:
+    """Check one end of a stream; return what is wrong with it, and the flow it leads into."""
+    try:
+        base = flow.descend(port, root)
+        if not port.operation:
+            return None, base if base is not flow else None
+        found = base.lookup(port.key[1])
+        if isinstance(found, Declaration):
+            return _port_fault(stream, found, port, entering=entering), None
+        if found is None:
+            hint = did_you_mean(port.operation, _known_names(base)) or UNREGISTERED
+            says = f'there is no operation or flow "{port.operation}".'
+            return Fault.of_stream("F101", stream, says, hint), None
+        nested = base.child(port.operation, port.instance)
+    except FlowBuildError as error:  # nested too deep
+        return Fault("F106", str(error), stream.declared_at, "", str(error), (stream,)), None
+    return _flow_port_fault(stream, nested, port, entering=entering), nested
+
+
+def _port_fault(stream: Stream, found: Declaration, port: Port, *, entering: bool) -> Fault | None:
+    ports = found.in_ports if entering else found.out_ports
+    if ports is None or port.key[3] in ports or port.key[3] in {name.casefold() for name in ports}:
+        return None
+    side = _no_port("in-port" if entering else "out-port", port.name)
+    says = f'operation "{found.name}" has {side}.'
+    return Fault.of_stream("F102" if entering else "F103", stream, says, _ports_hint(port.name, ports, found))
+
+
+def _flow_port_fault(stream: Stream, nested: FlowPlace, port: Port, *, entering: bool) -> Fault | None:
+    definition = nested.definition
+    ports = definition.ways_in if entering else definition.ways_out
+    if port.key[3] in ports:
+        return None
+    side = "way in" if entering else "way out"
+    known = [f".{name}" if name else "the default one" for name in ports.values()]
+    nothing = f"No stream of it {'starts' if entering else 'ends'} at a port of the flow."
+    hint = did_you_mean(f".{port.name}", known) or nothing
+    return Fault.of_stream("F104", stream, f'flow "{definition.name}" has {_no_port(side, port.name)}.', hint)
+
+
+def _no_port(side: str, name: str) -> str:
+    return f'no {side} ".{name}"' if name else f"no default {side}"
+
+
+def _ports_hint(name: str, ports: tuple[str, ...], declaration: Declaration) -> str:
+    if not ports:
+        return " It emits nothing: give it a continuation, or signal=True."
+    if ports == ("",):
+        return f' Its only port is the default one: write "{declaration.name}".'
+    return did_you_mean(f".{name}", [f".{port}" if port else declaration.name for port in ports])
+
+
+def _known_names(flow: FlowPlace) -> Iterator[str]:
+    level: FlowPlace | None = flow
+    while level is not None:
+        yield from (declaration.name for declaration in level.definition.operations.values())
+        yield from (definition.name for definition in level.definition.flows.values())
+        level = level.parent
+
+
+def _is_taken(flow: FlowPlace, source: SourceKey) -> bool:
+    """Say whether a stream of a flow, or one from around it that crosses its border, starts at a port."""
+    if source in flow.definition.outs:
+        return True
+    path: Path = ()
+    while flow.parent is not None:
+        path = ((flow.name.casefold(), flow.instance.casefold()), *path)
+        flow = flow.parent
+        if (path, source) in flow.definition.crossing:
+            return True
+    return False
+
+
+def _unconnected(flow: FlowPlace) -> Iterator[Fault]:
+    used: dict[tuple[str, str], Declaration] = {}
+    for operation, instance in flow.definition.fed:
+        found = flow.lookup(operation)
+        if isinstance(found, Declaration):
+            used[operation, instance] = found
+    for (operation, instance), declaration in used.items():
+        optional = getattr(declaration.operation, "optional_ports", ())
+        for port in declaration.out_ports or ():
+            if port not in optional and not _is_taken(flow, (operation, instance, port.casefold())):
+                name = port_of(flow.path, declaration.name, instance, port).fullname
+                yield untaken("strict: ", name, declaration)
+
+
+def untaken(prefix: str, port: str, declaration: Declaration) -> Fault:
+    """Say that no stream takes what leaves at a port."""
+    text, place = f'no stream takes what leaves at "{port}"', declaration.declared_at
+    remedy = "Connect it, or add it with add_action if its result is not wanted."
+    whole = f"{prefix}{text} (declared at {place}). {remedy}"
+    return Fault("F201", f"{text}.", place, remedy, whole, (declaration,))
