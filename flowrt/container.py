@@ -69,7 +69,8 @@ class FlowOperationContainer:
 
     def add_func(self, name: str, f: Callable[..., Any]) -> Self:
         """Add a function of the data, or of nothing; its return value leaves on the default port (also None, also a list)."""
-        return self._add(Declaration(name, function_body(name, f), None, ("",), declared_at()))
+        body = function_body(name, f)
+        return self._add(Declaration(name, body, None, ("",), declared_at(), kind="function", function=f))
 
     def add_action(self, name: str, f: Callable[..., Any], *, signal: bool = False) -> Self:
         """Add an action: its return value is ignored; it emits by calling its continuations.
@@ -84,7 +85,7 @@ class FlowOperationContainer:
             signal: without continuations, emit None when done.
         """
         body, ports = action_body(name, f, signal=signal)
-        return self._add(Declaration(name, body, None, ports, declared_at()))
+        return self._add(Declaration(name, body, None, ports, declared_at(), kind="action", function=f))
 
     def add_generator(self, name: str, f: Callable[..., Any], *, window: int = 1024) -> Self:
         """Add a generator function: each yielded item is a message of its own, `Emit(port, item)` on a port of its own.
@@ -95,7 +96,10 @@ class FlowOperationContainer:
             window: how many live descendants all its open generators may have together (messages); they are pulled as there is room.
         """
         check_count(f'generator "{name}"', "window", window)
-        return self._add(Declaration(name, generator_body(name, f), None, None, declared_at(), window=window))
+        body = generator_body(name, f)
+        return self._add(
+            Declaration(name, body, None, None, declared_at(), window=window, kind="generator", function=f)
+        )
 
     def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
         """Add whatever fulfils the `Operation` contract, or a name and a factory that makes one instance per place.

@@ -38,7 +38,10 @@ SYNC = Mode()
 
 @frozen(eq=False)
 class Declaration:
-    """An operation as it was declared: what performs it, its ports, its mode, and where it stands in the source."""
+    """An operation as it was declared: what performs it, its ports, its mode, and where it stands in the source.
+
+    `kind`: "function", "action", "generator" or "operation"; `function`: the callable as it was given.
+    """
 
     name: str
     body: Body
@@ -51,6 +54,8 @@ class Declaration:
     factory: Callable[[], Any] | None = None
     policies: Policies = NO_POLICIES
     ignore: tuple[str, ...] = ()  # codes of findings that `check` does not report about it
+    kind: str = "operation"
+    function: Any = None
 
     @property
     def bracket(self) -> int:

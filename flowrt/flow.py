@@ -34,6 +34,7 @@ class Flow:
             raise FlowBuildError(
                 f"a flow cannot be named {name!r}: no stream could reach it. Leave . / \\ # * and comma out of its name."
             )
+        self.declared_at = declared_at()
         self._streams: list[Stream] = []
         self._operations: dict[str, Declaration] = {}
         self._flows: dict[str, Flow] = {}
