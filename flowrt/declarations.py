@@ -95,7 +95,7 @@ def pool_faults(declarations: Iterable[Declaration]) -> list[Fault]:
             )
             place, remedy = declaration.declared_at, "A pool belongs to one kind and size: use another name."
             whole = f"{text} (declared at {place}). {remedy}"
-            faults.append(Fault("F501", f"{text}.", place, remedy, whole, (first, declaration)))
+            faults.append(Fault(whole, place, "F501", f"{text}.", remedy, (first, declaration)))
     return faults
 
 

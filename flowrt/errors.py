@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
-from typing import TYPE_CHECKING, Any
-
-from attrs import field, frozen
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -27,6 +25,58 @@ class FlowError(Exception):
     left_to: Any = None  # the scope whose gathers may turn out to cope with it; nobody else has got it yet
 
 
+class Fault(str):
+    """The text of a fault, as `FlowBuildError` says it, with what a check says of it.
+
+    Attributes:
+        place: `file:line`, in flow text `file:line:column`; "" where that is not known.
+        code: a key of `flowrt.checks.CODES`; "" for what only a call can see.
+        says: what is wrong, without the place and the remedy.
+        remedy: what to do.
+        about: the streams and declarations it is about.
+    """
+
+    __slots__ = ("about", "code", "place", "remedy", "says")
+    place: str
+    code: str
+    says: str
+    remedy: str
+    about: tuple[Any, ...]
+
+    def __new__(
+        cls,
+        text: str,
+        place: str = "",
+        code: str = "",
+        says: str = "",
+        remedy: str = "",
+        about: tuple[Any, ...] = (),
+    ) -> Self:
+        fault = super().__new__(cls, text)
+        fault.place, fault.code, fault.says, fault.remedy, fault.about = (
+            place,
+            code,
+            says or text,
+            remedy,
+            about,
+        )
+        return fault
+
+    @classmethod
+    def of_stream(cls, code: str, stream: Any, says: str, remedy: str) -> Self:
+        """Say what is wrong with a stream."""
+        place, remedy = stream.declared_at, remedy.strip()
+        text = f'stream "{stream}" at {place}: {says} {remedy}'.rstrip()
+        return cls(text, place, code, f'stream "{stream}": {says}', remedy, (stream,))
+
+    @classmethod
+    def of_operation(cls, code: str, declaration: Any, says: str, remedy: str) -> Self:
+        """Say what is wrong with the declaration of an operation."""
+        subject, place = f'operation "{declaration.name}"', declaration.declared_at
+        text = f"{subject} (declared at {place}) {says} {remedy}"
+        return cls(text, place, code, f"{subject} {says}", remedy, (declaration,))
+
+
 class FlowBuildError(FlowError):
     """The author of the flow must act, before it runs. One error lists all faults (`faults`, texts)."""
 
@@ -40,44 +90,6 @@ class FlowBuildError(FlowError):
         lines = [f"the flow has {len(self.faults)} faults:"]
         lines += [f"  {number}. {fault}" for number, fault in enumerate(self.faults, 1)]
         return "\n".join(lines)
-
-
-@frozen
-class Fault:
-    """What keeps a flow from being built.
-
-    Attributes:
-        code: a key of `flowrt.checks.CODES`.
-        text: what is wrong.
-        place: file:line of the declaration at fault.
-        remedy: what to do.
-        whole: all of that, as `FlowBuildError` says it.
-        about: the streams and declarations it is about.
-    """
-
-    code: str
-    text: str
-    place: str
-    remedy: str
-    whole: str
-    about: tuple[Any, ...] = field(default=(), eq=False)
-
-    def __str__(self) -> str:
-        return self.whole
-
-    @classmethod
-    def of_stream(cls, code: str, stream: Any, says: str, remedy: str) -> Fault:
-        """Say what is wrong with a stream."""
-        place, remedy = stream.declared_at, remedy.strip()
-        whole = f'stream "{stream}" at {place}: {says} {remedy}'.rstrip()
-        return cls(code, f'stream "{stream}": {says}', place, remedy, whole, (stream,))
-
-    @classmethod
-    def of_operation(cls, code: str, declaration: Any, says: str, remedy: str) -> Fault:
-        """Say what is wrong with the declaration of an operation."""
-        subject, place = f'operation "{declaration.name}"', declaration.declared_at
-        whole = f"{subject} (declared at {place}) {says} {remedy}"
-        return cls(code, f"{subject} {says}", place, remedy, whole, (declaration,))
 
 
 class OperationError(FlowError):

@@ -58,7 +58,7 @@ def _end_fault(
             return Fault.of_stream("F101", stream, says, hint), None
         nested = base.child(port.operation, port.instance)
     except FlowBuildError as error:  # nested too deep
-        return Fault("F106", str(error), stream.declared_at, "", str(error), (stream,)), None
+        return Fault(str(error), stream.declared_at, "F106", about=(stream,)), None
     return _flow_port_fault(stream, nested, port, entering=entering), nested
 
 
@@ -135,4 +135,4 @@ def untaken(prefix: str, port: str, declaration: Declaration) -> Fault:
     text, place = f'no stream takes what leaves at "{port}"', declaration.declared_at
     remedy = "Connect it, or add it with add_action if its result is not wanted."
     whole = f"{prefix}{text} (declared at {place}). {remedy}"
-    return Fault("F201", f"{text}.", place, remedy, whole, (declaration,))
+    return Fault(whole, place, "F201", f"{text}.", remedy, (declaration,))

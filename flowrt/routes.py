@@ -192,5 +192,5 @@ def definition_of(flow: Flow, *, strict: bool) -> Definition:
     faults += faults_of(definition, strict=strict)
     faults += pool_faults(definition.all_operations()) + policy_faults(definition.all_operations())
     if faults:
-        raise FlowBuildError(*map(str, faults))
+        raise FlowBuildError(*faults)
     return definition
