@@ -19,6 +19,7 @@ from flowrt.errors import (
     WorkerLostError,
 )
 from flowrt.flow import Flow
+from flowrt.markers import operation, parallel
 from flowrt.messages import Message
 from flowrt.observe.balance import Ledger
 from flowrt.operations import Emit, Operation
@@ -61,4 +62,6 @@ __all__ = [
     "Stream",
     "WorkerLostError",
     "current",
+    "operation",
+    "parallel",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any, Self
 
 from attrs import evolve
@@ -11,16 +12,18 @@ from flowrt.bodies import OperationBody
 from flowrt.declarations import (
     DEFAULT_WORKERS,
     SYNC,
-    WORKERS_LIMIT,
     Declaration,
     Mode,
     check_contract,
     check_name,
     declared_at,
     made_by,
+    parallel_mode,
+    pool_name,
     same_name,
 )
 from flowrt.errors import FlowBuildError, check_count, did_you_mean
+from flowrt.markers import marker_of
 from flowrt.policies import (
     ERROR_PORT,
     LONGEST_BACKOFF,
@@ -31,6 +34,7 @@ from flowrt.policies import (
     retry_of,
     timeout_of,
 )
+from flowrt.registration import WINDOW, instance_operations, module_operations, static_operations
 from flowrt.signatures import action_body, function_body, generator_body
 
 
@@ -84,10 +88,11 @@ class FlowOperationContainer:
             f: the action.
             signal: without continuations, emit None when done.
         """
-        body, ports = action_body(name, f, signal=signal)
+        marker = marker_of(f)
+        body, ports = action_body(name, f, signal=signal or (marker is not None and marker.signal))
         return self._add(Declaration(name, body, None, ports, declared_at(), kind="action", function=f))
 
-    def add_generator(self, name: str, f: Callable[..., Any], *, window: int = 1024) -> Self:
+    def add_generator(self, name: str, f: Callable[..., Any], *, window: int = WINDOW) -> Self:
         """Add a generator function: each yielded item is a message of its own, `Emit(port, item)` on a port of its own.
 
         Args:
@@ -124,8 +129,51 @@ class FlowOperationContainer:
             )
         )
 
+    def add_instance_operations(self, instance: Any) -> Self:
+        """Add the methods of an object that `@operation` marks; if none is marked, every public method.
+
+        Public are the methods of its class, and of the classes it inherits from that are not Python's own, whose names do not begin with an
+        underscore; no properties, static or class methods. The signature says what a method is: more than one parameter without a default, an
+        action with continuations; `-> None`, an action; a generator; else a function. The name of the operation is the method's.
+
+        Raises:
+            FlowBuildError: signatures that cannot be operations, or names that are taken: all of them at once, and nothing was added.
+        """
+        return self._add_all(instance_operations(instance))
+
+    def add_static_operations(self, owner: type) -> Self:
+        """Add the static and class methods of a class, as `add_instance_operations` adds the others."""
+        return self._add_all(static_operations(owner))
+
+    def add_module(self, module: ModuleType) -> Self:
+        """Add what `@operation` marks in a module: functions, and methods of classes, for which an instance is made without arguments.
+
+        Only what was written there, not what it imports; of a package, what was written in one of its modules too.
+
+        Raises:
+            FlowBuildError: as for `add_instance_operations`; nothing is marked; an instance cannot be made.
+        """
+        return self._add_all(module_operations(module))
+
+    def _add_all(self, declarations: list[Declaration]) -> Self:
+        faults = []
+        taken = dict(self._declarations)
+        for declaration in declarations:
+            earlier = taken.setdefault(declaration.name.casefold(), declaration)
+            if earlier is not declaration:
+                faults.append(same_name(earlier, declaration))
+        if faults:
+            raise FlowBuildError(*faults)
+        self._declarations = taken
+        # A mode that follows several at once would be meant for all, or for the last: so it is asked which.
+        self._selected = declarations[0].name.casefold() if len(declarations) == 1 else None
+        return self
+
     def _add(self, declaration: Declaration) -> Self:
         name = declaration.name
+        marker = marker_of(declaration.function)
+        if marker is not None and marker.mode is not None:
+            declaration = evolve(declaration, mode=marker.mode)
         check_name(name)
         key = name.strip().casefold()
         earlier = self._declarations.get(key)
@@ -149,7 +197,7 @@ class FlowOperationContainer:
         Args:
             pool: operations that name the same pool share its thread.
         """
-        return self._make(Mode("async", 1, _pool_name(pool)))
+        return self._make(Mode("async", 1, pool_name(pool)))
 
     def make_parallel(
         self,
@@ -171,20 +219,8 @@ class FlowOperationContainer:
         Raises:
             FlowBuildError: a number below 1, an operation that keeps state, or `ordered` and `by_key` together.
         """
-        name = self._selected_declaration("make_parallel").name
-        if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= WORKERS_LIMIT:
-            raise FlowBuildError(
-                f'operation "{name}": make_parallel(workers={workers!r}) cannot run anything; give a number of threads from 1 to {WORKERS_LIMIT}.'
-            )
-        if ordered and by_key is not None:
-            raise FlowBuildError(
-                f'operation "{name}": ordered=True restores the order of all messages, by_key only of those with one key. Choose one.'
-            )
-        if by_key is not None and by_key != "port" and not callable(by_key):
-            raise FlowBuildError(
-                f'operation "{name}": by_key is {by_key!r}; give "port", or a function of the data.'
-            )
-        return self._make(Mode("parallel", workers, _pool_name(pool), ordered, by_key))
+        owner = f'operation "{self._selected_declaration("make_parallel").name}": make_parallel'
+        return self._make(parallel_mode(owner, workers, pool, ordered=ordered, by_key=by_key))
 
     # -- policies
 
@@ -283,11 +319,3 @@ class FlowOperationContainer:
             )
         self._declarations[declaration.name.casefold()] = evolve(declaration, mode=mode)
         return self
-
-
-def _pool_name(pool: str | None) -> str | None:
-    if pool is None:
-        return None
-    if not isinstance(pool, str) or not pool.strip():
-        raise FlowBuildError(f"a pool is named by a text, got {pool!r}.")
-    return pool.strip()

@@ -63,6 +63,38 @@ class Declaration:
         return getattr(self.operation, "bracket", 0)
 
 
+def parallel_mode(
+    owner: str,
+    workers: Any,
+    pool: Any,
+    *,
+    ordered: bool,
+    by_key: Any,
+) -> Mode:
+    """Return a parallel mode; `FlowBuildError`, with `owner` in front, for numbers and wishes that cannot be."""
+    if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= WORKERS_LIMIT:
+        raise FlowBuildError(
+            f"{owner}(workers={workers!r}) cannot run anything; give a number of threads from 1 to {WORKERS_LIMIT}."
+        )
+    where = owner.removesuffix(": make_parallel")
+    if ordered and by_key is not None:
+        raise FlowBuildError(
+            f"{where}: ordered=True restores the order of all messages, by_key only of those with one key. Choose one."
+        )
+    if by_key is not None and by_key != "port" and not callable(by_key):
+        raise FlowBuildError(f'{where}: by_key is {by_key!r}; give "port", or a function of the data.')
+    return Mode("parallel", workers, pool_name(pool), ordered, by_key)
+
+
+def pool_name(pool: Any) -> str | None:
+    """Return the name of a pool without blanks around it; None: threads of its own."""
+    if pool is None:
+        return None
+    if not isinstance(pool, str) or not pool.strip():
+        raise FlowBuildError(f"a pool is named by a text, got {pool!r}.")
+    return pool.strip()
+
+
 def declared_at() -> str:
     """Return file:line of the nearest caller outside flowrt."""
     frame = sys._getframe(1)
