@@ -63,9 +63,9 @@ class Fault(str):
         return fault
 
     @classmethod
-    def of_stream(cls, code: str, stream: Any, says: str, remedy: str) -> Self:
-        """Say what is wrong with a stream."""
-        place, remedy = stream.declared_at, remedy.strip()
+    def of_stream(cls, code: str, stream: Any, says: str, remedy: str, *, at_target: bool = False) -> Self:
+        """Say what is wrong with a stream; `at_target`: with its target."""
+        place, remedy = (at_target and stream.target_at) or stream.declared_at, remedy.strip()
         text = f'stream "{stream}" at {place}: {says} {remedy}'.rstrip()
         return cls(text, place, code, f'stream "{stream}": {says}', remedy, (stream,))
 
@@ -78,11 +78,16 @@ class Fault(str):
 
 
 class FlowBuildError(FlowError):
-    """The author of the flow must act, before it runs. One error lists all faults (`faults`, texts)."""
+    """The author of the flow must act, before it runs. One error lists all faults (`faults`, texts; `places`, where they are)."""
 
     def __init__(self, *faults: str) -> None:
         super().__init__(*faults)
         self.faults = faults
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """For each fault the `file:line` it is about, in flow text `file:line:column`; "" where that is not known."""
+        return tuple(getattr(fault, "place", "") for fault in self.faults)
 
     def __str__(self) -> str:
         if len(self.faults) == 1:

@@ -55,10 +55,11 @@ def _end_fault(
         if found is None:
             hint = did_you_mean(port.operation, _known_names(base)) or UNREGISTERED
             says = f'there is no operation or flow "{port.operation}".'
-            return Fault.of_stream("F101", stream, says, hint), None
+            return Fault.of_stream("F101", stream, says, hint, at_target=entering), None
         nested = base.child(port.operation, port.instance)
     except FlowBuildError as error:  # nested too deep
-        return Fault(str(error), stream.declared_at, "F106", about=(stream,)), None
+        place = (entering and stream.target_at) or stream.declared_at
+        return Fault(str(error), place, "F106", about=(stream,)), None
     return _flow_port_fault(stream, nested, port, entering=entering), nested
 
 
@@ -68,7 +69,8 @@ def _port_fault(stream: Stream, found: Declaration, port: Port, *, entering: boo
         return None
     side = _no_port("in-port" if entering else "out-port", port.name)
     says = f'operation "{found.name}" has {side}.'
-    return Fault.of_stream("F102" if entering else "F103", stream, says, _ports_hint(port.name, ports, found))
+    code, hint = "F102" if entering else "F103", _ports_hint(port.name, ports, found)
+    return Fault.of_stream(code, stream, says, hint, at_target=entering)
 
 
 def _flow_port_fault(stream: Stream, nested: FlowPlace, port: Port, *, entering: bool) -> Fault | None:
@@ -80,7 +82,8 @@ def _flow_port_fault(stream: Stream, nested: FlowPlace, port: Port, *, entering:
     known = [f".{name}" if name else "the default one" for name in ports.values()]
     nothing = f"No stream of it {'starts' if entering else 'ends'} at a port of the flow."
     hint = did_you_mean(f".{port.name}", known) or nothing
-    return Fault.of_stream("F104", stream, f'flow "{definition.name}" has {_no_port(side, port.name)}.', hint)
+    says = f'flow "{definition.name}" has {_no_port(side, port.name)}.'
+    return Fault.of_stream("F104", stream, says, hint, at_target=entering)
 
 
 def _no_port(side: str, name: str) -> str:

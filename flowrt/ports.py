@@ -73,7 +73,7 @@ class Port:
             return  # names of letters, digits and "_" alone
         if (self.path, self.operation, self.instance, self.name) != _split(self.fullname):
             msg = (
-                f"the parts of a port make up {_quoted(self.fullname)}, which reads as another port's name. "
+                f"the parts of a port make up {quoted(self.fullname)}, which reads as another port's name. "
                 'Leave "/", "#", ".", "*" and blanks around them out of the parts, or give the name to Port.parse().'
             )
             raise FlowBuildError(msg)
@@ -125,7 +125,18 @@ def _port(text: str | Port) -> Port:
 
 
 def _codes(ignore: str | Iterable[str]) -> tuple[str, ...]:
-    return (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    codes = ignore.split(",") if isinstance(ignore, str) else ignore
+    return tuple(code for each in codes if (code := each.strip()))
+
+
+def one_line(comment: str) -> str:
+    """Return a comment as it is kept: on one line, without blanks around it."""
+    if not isinstance(comment, str):
+        msg = f"a comment is a str, not of type {type(comment).__qualname__}."
+        raise FlowBuildError(msg)
+    if not comment.isprintable():
+        comment = "".join(" " if is_control(character) else character for character in comment)
+    return comment.strip()
 
 
 @frozen
@@ -137,8 +148,9 @@ class Stream:
         target: likewise.
         declared_at: where it was declared, for errors: `file:line`, in flow text `file:line:column`. Streams are equal without it, and
             without what follows.
-        comment: what is said of it, for pictures and flow text.
+        comment: what is said of it, for pictures and flow text; on one line.
         ignore: codes of findings that `check` does not report about it.
+        target_at: in flow text, where its target stands: `file:line:column`; else "".
 
     Raises:
         FlowBuildError: a name does not fit the grammar of ports.
@@ -147,8 +159,9 @@ class Stream:
     source: Port = field(converter=_port)
     target: Port = field(converter=_port)
     declared_at: str = field(default="", eq=False)
-    comment: str = field(default="", eq=False)
+    comment: str = field(default="", eq=False, converter=one_line)
     ignore: tuple[str, ...] = field(default=(), eq=False, converter=_codes)
+    target_at: str = field(default="", eq=False)
 
     def __str__(self) -> str:
         return f"{self.source} → {self.target}"
@@ -170,13 +183,13 @@ def _split(text: str) -> tuple[str, str, str, str]:
     plain = text.replace("*", "").replace("\\", "/").strip()
     if not plain:
         msg = (
-            f"{_quoted(text)} names no port. "
+            f"{quoted(text)} names no port. "
             'Write an operation ("parse"), a port of one ("parse.text") or a port of the flow (".in").'
         )
         raise FlowBuildError(msg)
     if plain == "/":
         msg = (
-            f"{_quoted(text)} names no port, nor a flow. "
+            f"{quoted(text)} names no port, nor a flow. "
             'Write "/parse" for an operation of the root flow, "/.in" for one of its ports.'
         )
         raise FlowBuildError(msg)
@@ -188,7 +201,7 @@ def _split(text: str) -> tuple[str, str, str, str]:
     split_flows = [_place(flow, text) for flow in flows]
     if ("", "") in split_flows:
         msg = (
-            f"{_quoted(text)} has an empty name in its path. "
+            f"{quoted(text)} has an empty name in its path. "
             'Write one "/" between two names, and none in front but to start from the root flow.'
         )
         raise FlowBuildError(msg)
@@ -205,19 +218,19 @@ def _place(text: str, whole: str) -> tuple[str, str]:
     name, instance = _halves(text, "#")
     if "#" in text and not instance:
         msg = (
-            f'{_quoted(whole)} has a "#" without an instance behind it. '
+            f'{quoted(whole)} has a "#" without an instance behind it. '
             'Write the instance ("parse#1") or leave out the "#".'
         )
         raise FlowBuildError(msg)
     if instance and not name:
         msg = (
-            f"{_quoted(whole)} has the instance {_quoted('#' + instance)} of nothing. "
-            f"Write the name before it: {_quoted('parse#' + instance)}."
+            f"{quoted(whole)} has the instance {quoted('#' + instance)} of nothing. "
+            f"Write the name before it: {quoted('parse#' + instance)}."
         )
         raise FlowBuildError(msg)
     if name in {".", ".."}:
         msg = (
-            f'{_quoted(whole)} has "{name}" where a name belongs: names are no file names, "." and ".." lead nowhere. '
+            f'{quoted(whole)} has "{name}" where a name belongs: names are no file names, "." and ".." lead nowhere. '
             'Write the name of the flow, or "/" in front to start from the root flow.'
         )
         raise FlowBuildError(msg)
@@ -233,15 +246,15 @@ def _refuse_control_characters(part: str, whole: str) -> None:
     if part.isprintable():
         return
     for character in part:
-        if _is_control(character):
+        if is_control(character):
             msg = (
-                f"{_quoted(whole)} has the control character U+{ord(character):04X} in it. "
+                f"{quoted(whole)} has the control character U+{ord(character):04X} in it. "
                 "Leave it out: names are shown in errors and written to flow files."
             )
             raise FlowBuildError(msg)
 
 
-def _is_control(character: str) -> bool:
+def is_control(character: str) -> bool:
     """Say whether a character is of the Unicode categories Cc, Cs, Zl or Zp: those that break lines or encodings."""
     return (
         character < " "
@@ -251,7 +264,8 @@ def _is_control(character: str) -> bool:
     )
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return the start of a text as errors repeat it."""
     shown = text if len(text) <= TEXT_SHOWN else text[:TEXT_SHOWN] + "…"
     if not shown.isprintable():
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

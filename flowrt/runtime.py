@@ -22,6 +22,7 @@ from flowrt.errors import (
 )
 from flowrt.executors.threads import thread_pools
 from flowrt.flow import Definition, Flow
+from flowrt.flowtext import UNNAMED, Text
 from flowrt.hosting import RuntimeHost
 from flowrt.inbox import Seams
 from flowrt.intake import Intake, checked_priority
@@ -138,6 +139,10 @@ class FlowRuntime:
     ) -> Self:
         """Connect two ports; see `Flow.add_stream`."""
         return self._change(lambda flow: flow.add_stream(source, target, comment=comment, ignore=ignore))
+
+    def add_streams_from(self, text: Text, source: str = UNNAMED) -> Self:
+        """Add the streams and flows of a flow text; see `Flow.add_streams_from`."""
+        return self._change(lambda flow: flow.add_streams_from(text, source))
 
     def add_operations(self, operations: FlowOperationContainer) -> Self:
         """Add the operations of a container; see `Flow.add_operations`."""

@@ -103,9 +103,9 @@ def with_mode(flow: Flow, mode: Mode | None) -> Flow:
         known = made.get(flow)
         if known is None:
             known = made[flow] = Flow(flow.name)
-            streams, operations, flows = flow.contents()
+            streams, operations, flows, remarks = flow.contents()
             changed = {name: _in_mode(each, mode) for name, each in operations.items()}
-            known.reset((streams, changed, {name: copy_of(each) for name, each in flows.items()}))
+            known.reset((streams, changed, {name: copy_of(each) for name, each in flows.items()}, remarks))
         return known
 
     return copy_of(flow)

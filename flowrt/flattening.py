@@ -1,0 +1,125 @@
+"""Flows in flows → the sections of one flow text, which has all of them side by side; and why that may not be possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from flowrt.errors import Fault, FlowBuildError
+from flowrt.flowtext import Section, as_written, headline_reads_back, reads_back, tidied
+from flowrt.ports import Stream, one_line
+
+if TYPE_CHECKING:
+    from flowrt.flow import Flow
+
+
+def sections_of(root: Flow) -> list[Section]:
+    """Return what a flow and all flows in it are written as; `FlowBuildError` if text would mean something else."""
+    flows: dict[str, Flow] = {}
+    faults: list[Fault] = []
+    pending = [root]
+    holders: dict[int, list[Flow]] = {}
+    everything: dict[int, Flow] = {id(root): root}
+    for holder in pending:
+        for flow in holder.flows:
+            holders.setdefault(id(flow), []).append(holder)
+            if id(flow) in everything and flow is not root:
+                continue
+            if flow.name.casefold() == root.name.casefold():
+                which = "itself" if flow is root else "another flow of its own name"
+                faults.append(
+                    _unwritable(flow, f"holds {which}. Add it to a root flow without a name, and write that")
+                )
+                continue
+            known = flows.setdefault(flow.name.casefold(), flow)
+            if not _alike(known, flow):
+                faults.append(
+                    _unwritable(
+                        flow,
+                        f"is not the one made at {known.declared_at}, and in a text a name is one flow. Give one of them another name",
+                    )
+                )
+            everything[id(flow)] = flow
+            pending.append(flow)
+    faults += _hidden(root, flows, everything, holders)
+    for flow in everything.values():
+        faults += [
+            Fault(
+                f'stream "{stream}" at {stream.declared_at} cannot be written as flow text: it would not be read as what it is. Leave commas out of '
+                'its names, and "flowrt: ignore" out of its comment.',
+                stream.declared_at,
+            )
+            for stream in flow.streams
+            if not reads_back(stream)
+        ]
+    faults += [
+        _unwritable(flow, "would not be read as a headline. Leave arrows out of its name")
+        for flow in flows.values()
+        if not headline_reads_back(flow.name)
+    ]
+    if faults:
+        raise FlowBuildError(*faults)
+    return [Section(lines=_lines(root)), *(_section(flow) for flow in flows.values())]
+
+
+def _unwritable(flow: Flow, why: str) -> Fault:
+    place = flow.declared_at
+    return Fault(
+        f'flow "{flow.name}", made at {place}, cannot be written as flow text: it {why}.',
+        place,
+    )
+
+
+def _section(flow: Flow) -> Section:
+    return Section(flow.name, flow.declared_at, one_line(flow.comment), flow.comments_above, _lines(flow))
+
+
+def _lines(flow: Flow) -> list[Stream | str | None]:
+    """Return the streams of a flow, with its comments and blank lines between them."""
+    lines: list[Stream | str | None] = []
+    written = 0
+    for index, remark in flow.remarks:
+        lines += flow.streams[written:index]
+        lines.append(remark)
+        written = index
+    return tidied([*lines, *flow.streams[written:]])
+
+
+def _alike(one: Flow, other: Flow) -> bool:
+    return one is other or list(map(as_written, one.streams)) == list(map(as_written, other.streams))
+
+
+def _hidden(
+    root: Flow, flows: dict[str, Flow], everything: dict[int, Flow], holders: dict[int, list[Flow]]
+) -> Iterator[Fault]:
+    """Find names that mean nothing where they are used, but would mean a flow that stands deeper: a text has all flows in its root."""
+    deep = flows.keys() - {flow.name.casefold() for flow in root.flows}
+    for name in sorted(deep & {operation.name.casefold() for operation in root.operations}):
+        yield _unwritable(
+            flows[name],
+            "has the name of an operation of the root flow, which would win. Give it another name",
+        )
+    if not deep:
+        return
+    own = {key: deep & {flow.name.casefold() for flow in each.flows} for key, each in everything.items()}
+    seen = {key: own[key] if each is root else deep for key, each in everything.items()}
+    changed = True
+    while changed:  # what all holders of a flow see, it sees as well
+        changed = False
+        for key in everything.keys() - {id(root)}:
+            sight = own[key] | set(deep).intersection(*(seen[id(holder)] for holder in holders[key]))
+            changed |= sight != seen[key]
+            seen[key] = sight
+    for key, flow in everything.items():
+        for stream in flow.streams:
+            for port in (stream.source, stream.target):
+                sight = seen[id(root)] if port.is_rooted else seen[key]
+                for name in [*(name.casefold() for name, _ in port.segments), port.key[1]]:
+                    if name in deep - sight:
+                        where = f'stream "{stream}" at {stream.declared_at}'
+                        yield _unwritable(
+                            flows[name],
+                            f"is not seen by {where}, which has its name, and would be. Give it another name",
+                        )
+                    if name in flows:
+                        sight = sight | seen[id(flows[name])]

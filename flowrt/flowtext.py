@@ -1,0 +1,404 @@
+"""Flow text ↔ streams, with the place of each in the text.
+
+    // A comment: at the start of a line, or after blank space.
+    .in, split              // a stream: source, target
+    split, lines.in
+
+    lines                   // a headline: what follows is the flow "lines"
+        .in, trim
+        trim, .out
+
+A text becomes sections, a headline and its lines each; `Flow` makes flows of them, and sections of flows to write them.
+Reading imports and runs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Protocol
+
+from attrs import define, field
+
+from flowrt.declarations import RESERVED
+from flowrt.errors import Fault, FlowBuildError
+from flowrt.ports import Port, Stream, is_control, one_line, quoted
+
+BYTES_LIMIT = 1 << 20  # of a text, as UTF-8: a hundred times what anybody writes by hand
+LINES_LIMIT = 10_000  # likewise
+UNNAMED = "<flow text>"  # the source of a text that is no file
+INDENT = "    "
+ALIGNED = 60  # characters: behind a longer line its comment follows after two blanks, and no other line is drawn out for it
+
+_COMMENT = re.compile(r"(?:(?<=\s)|^)//")
+_MARK = re.compile(r"(?:(?<=\s)|^)(?:#\s*)?flowrt:\s*ignore\b(?:\s*\[([^\]]*)\])?", re.IGNORECASE)
+_CODE = re.compile(r"[\w-]+")
+_ARROWS = ("->", "=>", "→")
+_HOW_TO_IGNORE = 'Write "// flowrt: ignore[CODE]" behind a stream, with the codes that check() reports.'
+
+
+class Reader(Protocol):
+    """What text can be read from: an open text file, for one."""
+
+    def read(self, size: int, /) -> str: ...
+
+
+Text = str | Iterable[str] | Reader
+
+
+@define(eq=False)
+class Section:
+    """A headline and what stands below it, up to the next; what stands above the first has none.
+
+    Attributes:
+        headline: the name of a flow; "/" or "" for the flow that the text is read into.
+        declared_at: file:line:column of the headline.
+        comment: behind the headline.
+        above: the comments on the lines right above it.
+        lines: streams; comments that have a line of their own; None for a blank line.
+    """
+
+    headline: str = ""
+    declared_at: str = ""
+    comment: str = ""
+    above: list[str] = field(factory=list)
+    lines: list[Stream | str | None] = field(factory=list)
+
+    @property
+    def name(self) -> str:
+        return "" if self.headline == "/" else self.headline
+
+
+# -- reading
+
+
+def read_text(text: Text, source: str = UNNAMED) -> list[Section]:
+    """Read a flow text; `FlowBuildError` with all its faults, or at once if it is larger than the limits."""
+    reading = _Reading(source)
+    for number, line in enumerate(_lines_of(text, source), 1):
+        reading.take(number, line)
+    if reading.faults:
+        raise FlowBuildError(*reading.faults)
+    for section in reading.sections:
+        section.lines = tidied(section.lines)
+    return reading.sections
+
+
+def _lines_of(text: Text, source: str) -> list[str]:
+    whole = _whole_of(text, source)
+    _check_size(whole, source)
+    lines = whole.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if len(lines) - (not lines[-1]) > LINES_LIMIT:
+        raise _too_large(source, f"more than {LINES_LIMIT:,} lines")
+    return lines
+
+
+def _check_size(text: str, source: str) -> None:
+    if len(text) > BYTES_LIMIT or len(text.encode("utf-8", "surrogatepass")) > BYTES_LIMIT:
+        raise _too_large(source, f"more than {BYTES_LIMIT:,} bytes (1 MiB)")
+
+
+def _too_large(source: str, size: str) -> FlowBuildError:
+    return FlowBuildError(
+        Fault(
+            f"{source}: the flow text has {size}, which is the limit. Write several texts: add_streams_from() adds them up.",
+            source,
+        )
+    )
+
+
+def _whole_of(text: Text, source: str) -> str:
+    """Put a text together, and stop as soon as it is too large."""
+    if isinstance(text, str):
+        return text
+    pieces: Iterator[object]
+    end = ""
+    if hasattr(text, "read"):
+        pieces = iter(lambda: text.read(BYTES_LIMIT), "")
+    elif isinstance(text, Iterable) and not isinstance(text, bytes | bytearray):
+        pieces, end = iter(text), "\n"
+    else:
+        raise FlowBuildError(
+            Fault(
+                f"{source}: a flow text is a str, lines or an open text file, not of type {type(text).__qualname__}. "
+                "Flow.from_file() takes the path of a file.",
+                source,
+            )
+        )
+    whole: list[str] = []
+    size = 0
+    try:
+        for piece in pieces:
+            if not isinstance(piece, str):
+                raise FlowBuildError(
+                    Fault(
+                        f"{source}: flow text is made of str, and this holds {type(piece).__qualname__}. Open the file as text, with "
+                        'encoding="utf-8".',
+                        source,
+                    )
+                )
+            whole.append(piece.removesuffix("\n").removesuffix("\r") + end if end else piece)
+            size += len(whole[-1])
+            if size > BYTES_LIMIT or len(whole) > BYTES_LIMIT:
+                raise _too_large(source, f"more than {BYTES_LIMIT:,} bytes (1 MiB)")
+    except UnicodeDecodeError as error:
+        raise FlowBuildError(
+            Fault(f'{source}: the text is not {error.encoding}. Open the file with encoding="utf-8".', source)
+        ) from error
+    return "".join(whole)
+
+
+def headline_reads_back(name: str) -> bool:
+    """Say whether the name of a flow can be a headline."""
+    return _Place(UNNAMED, 1, []).headline(name) == name
+
+
+class _Reading:
+    """Sections and faults, as far as a text has been read."""
+
+    def __init__(self, source: str) -> None:
+        self.sections = [Section()]
+        self.faults: list[Fault] = []
+        self._source = source
+
+    def take(self, number: int, line: str) -> None:
+        """Read the next line."""
+        place = _Place(self._source, number, self.faults)
+        found = _COMMENT.search(line)
+        code = line[: found.start()] if found else line
+        comment = one_line(line[found.end() :]) if found else ""
+        if found:
+            place.refuse_control_characters(line, found.end())
+        if "," in code:
+            stream = place.stream(code, comment, found.end() if found else 0)
+            if stream is not None:
+                self.sections[-1].lines.append(stream)
+            return
+        if found and (mark := _MARK.match(comment)):
+            where = "behind a headline" if code.strip() else "on a line of its own"
+            place.fault(
+                line.find(mark[0], found.end()), f'"flowrt: ignore" {where} ignores nothing. {_HOW_TO_IGNORE}'
+            )
+        if code.strip():
+            self._open(place, code, comment)
+        else:
+            self.sections[-1].lines.append(comment if found else None)
+
+    def _open(self, place: _Place, code: str, comment: str) -> None:
+        name = place.headline(code)
+        above: list[str] = []
+        lines = self.sections[-1].lines
+        while lines and isinstance(lines[-1], str):
+            above.append(lines[-1])
+            lines.pop()
+        section = Section(name or "/", place.at(_start(code)), comment, above[::-1])
+        self.sections.append(section)
+
+
+@define(eq=False)
+class _Place:
+    """One line of a text: what stands in it, and what is wrong with it."""
+
+    source: str
+    line: int
+    faults: list[Fault]
+
+    def at(self, index: int) -> str:
+        """Return file:line:column of a character of the line."""
+        return f"{self.source}:{self.line}:{index + 1}"
+
+    def fault(self, index: int, text: str) -> None:
+        place = self.at(max(index, 0))
+        self.faults.append(Fault(f"{place}: {text}", place))
+
+    def refuse_control_characters(self, line: str, start: int) -> None:
+        if line.isprintable():
+            return
+        for index, character in enumerate(line[start:], start):
+            if is_control(character) and character != "\t":
+                self.fault(
+                    index,
+                    f"the comment has the control character U+{ord(character):04X} in it. Leave it out: comments are shown as they are.",
+                )
+                return
+
+    def headline(self, code: str) -> str | None:
+        """Read the name of a flow; None, and a fault, if no stream could reach it."""
+        name = code.replace("*", "").replace("\\", "/").strip()
+        if name == "/":
+            return name
+        if name and RESERVED.isdisjoint(name) and name.isprintable() and not any(a in name for a in _ARROWS):
+            return name
+        given = quoted(code.strip())
+        text = f"no stream could reach a flow named {given}: a line without a comma is a headline, which names a flow."
+        last = name.rpartition("/")[2].strip()
+        if name.startswith("#"):
+            remedy = 'If it is a comment, start it with "//".'
+        elif any(arrow in name for arrow in _ARROWS):
+            remedy = 'If it is a stream, write a comma: "source, target".'
+        elif name.endswith(".flow"):
+            remedy = "If it is a file, Flow.from_file() reads it."
+        elif "/" in name and last and RESERVED.isdisjoint(last):
+            remedy = f'Write {quoted(last)}: a flow is known by its bare name in the whole text; "/" alone leads back to the root.'
+        else:
+            remedy = 'Leave . / \\ # * and control characters out of its name; or write a stream: "source, target".'
+        self.fault(_start(code), f"{text} {remedy}")
+        return None
+
+    def stream(self, code: str, comment: str, comment_at: int) -> Stream | None:
+        """Read a stream; None, and its faults, if it is none."""
+        count = len(self.faults)
+        columns: list[tuple[int, str]] = []
+        offset = 0
+        for column in code.split(","):
+            columns.append((offset + _start(column), column))
+            offset += len(column) + 1
+        (source_at, source), (target_at, target), *more = columns
+        ports = self._ports(code, (source_at, source), (target_at, target))
+        for index, column in more:
+            if column.strip():
+                self.fault(
+                    index,
+                    f'{quoted(column.strip())} is a third name on one line. A stream is "source, target": write one to a line; a comment starts '
+                    'with "//" after blank space.',
+                )
+                break
+        said, codes = self._marked(comment, comment_at)
+        if len(self.faults) > count:
+            return None
+        return Stream(ports[0], ports[1], self.at(source_at), said, codes, self.at(target_at))
+
+    def _ports(self, code: str, *columns: tuple[int, str]) -> list[Port]:
+        if not any(column.strip() for _, column in columns):
+            self.fault(code.index(","), 'a comma without names. A stream is "source, target".')
+            return []
+        ports: list[Port] = []
+        for (index, column), side in zip(columns, ("in front of", "behind"), strict=True):
+            if not column.strip():
+                self.fault(code.index(","), f'no name stands {side} the comma. A stream is "source, target".')
+                continue
+            try:
+                ports.append(Port.parse(column.strip()))
+            except FlowBuildError as error:
+                glued = (
+                    ' A comment starts with "//" after blank space.'
+                    if "//" in column and "://" not in column
+                    else ""
+                )
+                self.fault(index, f"{error}{glued}")
+        return ports
+
+    def _marked(self, comment: str, index: int) -> tuple[str, tuple[str, ...]]:
+        """Take the codes of "flowrt: ignore[...]" out of a comment."""
+        found = _MARK.search(comment)
+        if found is None:
+            return comment, ()
+        before, behind = comment[: found.start()].strip(), comment[found.end() :].strip()
+        codes = [code.strip() for code in (found[1] or "").removesuffix(",").split(",")]
+        if not all(_CODE.fullmatch(code) for code in codes):
+            self.fault(index, f'"flowrt: ignore" without codes in brackets. {_HOW_TO_IGNORE}')
+        elif (before and behind) or _MARK.search(behind):
+            self.fault(
+                index,
+                '"flowrt: ignore[...]" stands in the middle of a comment. Write it once, at its start or at its end.',
+            )
+        return before or behind, tuple(codes)
+
+
+def _start(text: str) -> int:
+    """Return the index of the first character that is not blank."""
+    return len(text) - len(text.lstrip())
+
+
+def tidied(lines: list[Stream | str | None]) -> list[Stream | str | None]:
+    """Leave one blank line of several, and none at the start and the end."""
+    tidy: list[Stream | str | None] = []
+    for line in lines:
+        if line is not None or (tidy and tidy[-1] is not None):
+            tidy.append(line)
+    if tidy and tidy[-1] is None:
+        tidy.pop()
+    return tidy
+
+
+# -- writing
+
+
+def format_text(text: Text, source: str = UNNAMED) -> str:
+    """Return a flow text in the normal layout; it means the same, and every comment stays.
+
+    One blank behind the comma, streams below a headline indented, comments of consecutive streams aligned, one blank line before a
+    headline and no more than one elsewhere; asterisks, backslashes and blanks in names as they are read.
+
+    Raises:
+        FlowBuildError: the text is faulty, or would be larger than the limits.
+    """
+    return write_text(read_text(text, source), source)
+
+
+def write_text(sections: Iterable[Section], source: str = UNNAMED) -> str:
+    """Write sections in the normal layout; `FlowBuildError` if they come to more than the limits of a text."""
+    blocks = [block for section in sections if (block := list(_written(section)))]
+    if sum(map(len, blocks)) + len(blocks) - 1 > LINES_LIMIT:
+        raise _too_large(source, f"more than {LINES_LIMIT:,} lines when it is written")
+    text = "\n\n".join("\n".join(block) for block in blocks)
+    text += "\n" if text else ""
+    _check_size(text, source)
+    return text
+
+
+def _written(section: Section) -> Iterator[str]:
+    yield from (_comment(text) for text in section.above)
+    if section.headline:
+        yield section.headline + (f"  {_comment(section.comment)}" if section.comment else "")
+    indent = INDENT if section.headline else ""
+    for kind, lines in groupby(section.lines, type):
+        if kind is Stream:
+            yield from _streams([line for line in lines if isinstance(line, Stream)], indent)
+        else:
+            yield from (indent + _comment(line) if isinstance(line, str) else "" for line in lines)
+
+
+def _streams(streams: list[Stream], indent: str) -> Iterator[str]:
+    """Write consecutive streams, their comments aligned."""
+    lines = [f"{indent}{stream.source.fullname}, {stream.target.fullname}" for stream in streams]
+    comments = [comment_of(stream) for stream in streams]
+    width = max(
+        (
+            len(line)
+            for line, comment in zip(lines, comments, strict=True)
+            if comment and len(line) <= ALIGNED
+        ),
+        default=0,
+    )
+    for line, comment in zip(lines, comments, strict=True):
+        yield f"{line:<{width}}  {_comment(comment)}" if comment else line
+
+
+def comment_of(stream: Stream) -> str:
+    """Return the comment of a stream as it is written, with the codes it ignores."""
+    if not stream.ignore:
+        return stream.comment
+    mark = f"flowrt: ignore[{', '.join(stream.ignore)}]"
+    return f"{stream.comment}  # {mark}" if stream.comment else mark
+
+
+def reads_back(stream: Stream) -> bool:
+    """Say whether a stream that was made in Python is the same one when it has been written and read."""
+    (line,) = _streams([stream], "")
+    reading = _Reading(UNNAMED)
+    reading.take(1, line)
+    if reading.faults or not reading.sections[0].lines:
+        return False
+    again = reading.sections[0].lines[0]
+    return isinstance(again, Stream) and as_written(again) == as_written(stream)
+
+
+def as_written(stream: Stream) -> tuple[object, ...]:
+    """Return what flow text tells of a stream."""
+    return stream.source.fullname, stream.target.fullname, stream.comment, stream.ignore
+
+
+def _comment(text: str) -> str:
+    return f"// {text}" if text and not text.startswith("/") else f"//{text}"
