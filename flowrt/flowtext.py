@@ -295,7 +295,7 @@ class _Place:
         if found is None:
             return comment, ()
         before, behind = comment[: found.start()].strip(), comment[found.end() :].strip()
-        codes = [code.strip() for code in (found[1] or "").removesuffix(",").split(",")]
+        codes = [code.strip() for code in (found[1] or "").strip().removesuffix(",").split(",")]
         if not all(_CODE.fullmatch(code) for code in codes):
             self.fault(index, f'"flowrt: ignore" without codes in brackets. {_HOW_TO_IGNORE}')
         elif (before and behind) or _MARK.search(behind):

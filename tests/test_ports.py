@@ -49,6 +49,7 @@ def error_of(text: object) -> str:
     ],
 )
 def test_a_name_is_read_part_by_part(text: str, expected: tuple[str, str, str, str], fullname: str) -> None:
+    """B001, B002, B004."""
     port = Port.parse(text)
 
     assert parts(port) == expected
@@ -68,10 +69,12 @@ def test_a_name_is_read_part_by_part(text: str, expected: tuple[str, str, str, s
 def test_the_last_dot_behind_the_last_slash_starts_the_port(
     text: str, expected: tuple[str, str, str, str]
 ) -> None:
+    """B008."""
     assert parts(Port.parse(text)) == expected
 
 
 def test_the_first_number_sign_starts_the_instance() -> None:
+    """B003."""
     assert parts(Port.parse("op#1#2.q")) == ("", "op", "1#2", "q")
     assert parts(Port.parse("a.b#1.5.q")) == ("", "a.b", "1.5", "q")
     assert Port.parse("f#1#2/a").segments == (("f", "1#2"),)
@@ -84,6 +87,7 @@ def test_an_unnamed_port_keeps_its_dot_where_the_name_would_read_otherwise_witho
 
 
 def test_blanks_around_parts_are_trimmed_and_blanks_inside_names_stay() -> None:
+    """B007."""
     port = Port.parse("  my flow # 1 / Alarm switched  on # 2 . at night\t")
 
     assert parts(port) == ("my flow#1", "Alarm switched  on", "2", "at night")
@@ -91,10 +95,12 @@ def test_blanks_around_parts_are_trimmed_and_blanks_inside_names_stay() -> None:
 
 
 def test_asterisks_are_removed_wherever_they_stand() -> None:
+    """B005."""
     assert Port.parse("*f*/co**unt#*1.str*eam**").fullname == "f/count#1.stream"
 
 
 def test_backslashes_read_as_slashes() -> None:
+    """B005."""
     assert Port.parse(r"\f\g/count.stream").fullname == "/f/g/count.stream"
 
 
@@ -137,17 +143,20 @@ def test_a_port_is_no_string() -> None:
 
 
 def test_a_port_keeps_the_spelling_it_was_given() -> None:
+    """B007."""
     assert str(Port.parse("Count.Stream")) == "Count.Stream"
     assert str(Port.parse("COUNT.stream")) == "COUNT.stream"
     assert str(Port.parse("/Count")) == "/Count"
 
 
 def test_a_leading_slash_makes_a_port_rooted() -> None:
+    """B006."""
     assert [Port.parse(text).is_rooted for text in ("/a", "/f/a", "/.in", r"\a", " * /a")] == [True] * 5
     assert [Port.parse(text).is_rooted for text in ("a", "f/a", ".in", "f/")] == [False] * 4
 
 
 def test_only_a_port_with_the_name_of_an_operation_has_one() -> None:
+    """B004."""
     assert [Port.parse(text).has_operation for text in ("a", "a.b", "f/a", "/a#1")] == [True] * 4
     assert [Port.parse(text).has_operation for text in (".in", ".", "f/", "f/.in", "/.")] == [False] * 5
 
@@ -180,6 +189,7 @@ def test_a_port_shows_itself_as_what_makes_it() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "\t\n", "*", " ** "])
 def test_an_empty_name_is_refused(text: str) -> None:
+    """B008."""
     shown = text.replace("\t", r"\t").replace("\n", r"\n")
 
     assert error_of(text) == (
@@ -190,6 +200,7 @@ def test_an_empty_name_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["/", " / ", "*/", "\\"])
 def test_a_lone_slash_is_refused(text: str) -> None:
+    """B008."""
     assert error_of(text) == (
         f'"{text}" names no port, nor a flow. '
         'Write "/parse" for an operation of the root flow, "/.in" for one of its ports.'
@@ -198,6 +209,7 @@ def test_a_lone_slash_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["a//b", "//a", "//", "a/ /b", "/ /a", "a/*/b", "a//", " //.in", "f\\\\a"])
 def test_an_empty_name_in_a_path_is_refused(text: str) -> None:
+    """B008."""
     assert error_of(text) == (
         f'"{text}" has an empty name in its path. '
         'Write one "/" between two names, and none in front but to start from the root flow.'
@@ -222,6 +234,7 @@ def test_an_empty_name_in_a_path_is_refused(text: str) -> None:
     ],
 )
 def test_dots_in_the_place_of_a_name_are_refused(text: str, dots: str) -> None:
+    """B008."""
     assert error_of(text) == (
         f'"{text}" has "{dots}" where a name belongs: names are no file names, "." and ".." lead nowhere. '
         'Write the name of the flow, or "/" in front to start from the root flow.'
@@ -232,6 +245,7 @@ def test_dots_in_the_place_of_a_name_are_refused(text: str, dots: str) -> None:
     ("text", "instance"), [("#1.x", "1"), ("#1", "1"), ("f/#1.x", "1"), ("#a/b", "a"), (" # 1#2 ", "1#2")]
 )
 def test_an_instance_of_nothing_is_refused(text: str, instance: str) -> None:
+    """B008."""
     assert error_of(text) == (
         f'"{text}" has the instance "#{instance}" of nothing. Write the name before it: "parse#{instance}".'
     )
