@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flowrt.declarations import shared
 from flowrt.errors import FlowBuildError
 from flowrt.flow import Flow
 from flowrt.owners import claim_operations
@@ -23,10 +24,19 @@ class Building:
 
     Attributes:
         changed: whether the engine has not been given what was declared last.
+
+    Args:
+        sharing: operations that are sync and keep no state share threads: the "parallel" schedule.
     """
 
     def __init__(
-        self, flow: Flow | None, driver: Driver, lock: AbstractContextManager[Any], *, strict: bool
+        self,
+        flow: Flow | None,
+        driver: Driver,
+        lock: AbstractContextManager[Any],
+        *,
+        strict: bool,
+        sharing: bool,
     ) -> None:
         if flow is not None and not isinstance(flow, Flow):
             raise FlowBuildError(
@@ -40,6 +50,7 @@ class Building:
         self._driver = driver
         self._lock = lock
         self._strict = strict
+        self._sharing = sharing
 
     def change(self, change: Callable[[Flow], Any]) -> None:
         """Change what is declared; `FlowStoppedError` if the runtime is closed."""
@@ -56,6 +67,9 @@ class Building:
                 return
             try:
                 definition = definition_of(self.flow, strict=self._strict)
+                if self._sharing:  # after the faults were looked for, which are the same under every schedule
+                    for each in definition.all_flows():
+                        each.operations = {key: shared(found) for key, found in each.operations.items()}
                 claim_operations(definition, self._driver)
             except FlowBuildError as error:
                 if self._built is not None:

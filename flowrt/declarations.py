@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flowrt.bodies import Body, GeneratorBody
 from flowrt.errors import Fault, FlowBuildError, is_ours
@@ -34,6 +34,8 @@ class Mode:
 
 
 SYNC = Mode()
+# What the "parallel" schedule makes of sync operations without state. No user's pool begins with a blank: names are stripped.
+SHARED = Mode("parallel", DEFAULT_WORKERS, " shared", ordered=True)
 
 
 @frozen(eq=False)
@@ -93,6 +95,14 @@ def pool_name(pool: Any) -> str | None:
     if not isinstance(pool, str) or not pool.strip():
         raise FlowBuildError(f"a pool is named by a text, got {pool!r}.")
     return pool.strip()
+
+
+def shared(declaration: Declaration) -> Declaration:
+    """Have an operation performed by the threads that all share under the "parallel" schedule, if it is sync and keeps no state."""
+    mode = declaration.mode
+    if mode.kind != "sync" or mode.dispatcher is not None or declaration.operation is not None:
+        return declaration
+    return evolve(declaration, mode=SHARED)
 
 
 def declared_at() -> str:

@@ -304,16 +304,21 @@ class Definition:
         """Return the ports of its environment that streams start from."""
         return [streams[0].source.fullname for key, streams in self.outs.items() if not key[0]]
 
-    def all_operations(self) -> Iterator[Declaration]:
-        """Iterate over the operations of this flow and of all flows in it."""
+    def all_flows(self) -> Iterator[Definition]:
+        """Iterate over this flow and all flows in it."""
         seen: set[int] = set()
         pending = [self]
         while pending:
             definition = pending.pop()
             if id(definition) not in seen:
                 seen.add(id(definition))
-                yield from definition.operations.values()
+                yield definition
                 pending += definition.flows.values()
+
+    def all_operations(self) -> Iterator[Declaration]:
+        """Iterate over the operations of this flow and of all flows in it."""
+        for definition in self.all_flows():
+            yield from definition.operations.values()
 
     def streams(self) -> Iterator[Stream]:
         """Iterate over all streams of this flow, nested flows aside."""

@@ -74,6 +74,7 @@ class Routes:
         self._results: dict[Port, Handler] = {}
         self._dead_ends: dict[Port, Handler] = {}
         self._entries: dict[Port, Route] = {}
+        self._known: dict[tuple[OperationPlace | None, Port], Route] = {}
         self._equipped: dict[OperationPlace, None] = {}
 
     def all_places(self) -> list[OperationPlace]:
@@ -106,7 +107,7 @@ class Routes:
         route = self._entries.get(port)
         if route is None:
             flow, key = self.places.source(port)
-            route = self._entries[port] = self._compile(port, flow, key)
+            route = self._entries[port] = self._compile(None, port, flow, key)
         return route
 
     def hint_for_inputs(self, ports: Iterable[str]) -> str:
@@ -125,7 +126,7 @@ class Routes:
                 port = place.port(name)
             except FlowBuildError as fault:  # a name that an operation made up
                 return Route(place.port(""), (), {}, fault)
-            route = place.outs[name] = self._compile(port, place.flow, place.source(name))
+            route = place.outs[name] = self._compile(place, port, place.flow, place.source(name))
             route.optional = name.casefold() in getattr(place.operation, "optional_ports", ())
         return route
 
@@ -137,7 +138,15 @@ class Routes:
                 self._outfit(gather)
         return place.matched
 
-    def _compile(self, port: Port, flow: FlowPlace, key: SourceKey) -> Route:
+    def _compile(self, place: OperationPlace | None, port: Port, flow: FlowPlace, key: SourceKey) -> Route:
+        """Find where a port leads. After a change it keeps its route, by which schedules know what waits on its streams."""
+        found = self._found(port, flow, key)
+        route = self._known.setdefault((place, port), found)
+        if route is not found:
+            route.targets, route.borders, route.fault = found.targets, found.borders, found.fault
+        return route
+
+    def _found(self, port: Port, flow: FlowPlace, key: SourceKey) -> Route:
         try:
             targets = self.places.targets(flow, key)
         except FlowBuildError as fault:

@@ -32,7 +32,7 @@ from flowrt.owners import release_operations
 from flowrt.ports import Port
 from flowrt.reading import Reading
 from flowrt.runs import Results, Run
-from flowrt.schedules import schedule_named
+from flowrt.schedules import PARALLEL, schedule_named
 from flowrt.subscribers import Subscribers, check_handler, discard
 from flowrt.watchdog import Watchdog
 
@@ -53,8 +53,9 @@ class FlowRuntime:
     Args:
         flow: what to run; more can be added with the `add_` methods, also while it runs.
         name: in errors and in the names of threads.
-        schedule: "breadth_first", "depth_first" (each input is worked off to its end before the next), or "sync" (depth-first on the
-            thread that calls `process`, which returns when the run is done).
+        schedule: "breadth_first"; "depth_first" (each input is worked off to its end before the next); "round_robin" (the out-ports that have
+            work in turn, one message each); "parallel" (breadth-first, and sync operations that keep no state share four threads, their
+            results in order); or "sync" (depth-first on the thread that calls `process`, which returns when the run is done).
         parallelism: False runs every operation on the engine's thread, for debugging.
         strict: an output that no stream takes is an error.
         capacity: `process` waits while so many messages are live.
@@ -121,7 +122,9 @@ class FlowRuntime:
         self._watchdog = (
             Watchdog(self._driver, self._doctor, stall_after) if stall_after is not None else None
         )
-        self._building = Building(flow, self._driver, seams.rlock(), strict=strict)
+        self._building = Building(
+            flow, self._driver, seams.rlock(), strict=strict, sharing=schedule == PARALLEL and parallelism
+        )
         self._started = False
 
     def __repr__(self) -> str:

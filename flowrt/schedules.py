@@ -5,10 +5,13 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from flowrt.errors import FlowBuildError, did_you_mean
 from flowrt.messages import CHUNK_SIZE, Chunk
+
+if TYPE_CHECKING:
+    from flowrt.routes import Route
 
 
 class Schedule(Protocol):
@@ -228,9 +231,92 @@ class DepthFirst:
         return level
 
 
+class _Ring:
+    """What waits at one priority: the ports that have something, in the order of their turns."""
+
+    __slots__ = ("lines", "turns")
+
+    def __init__(self) -> None:
+        self.lines: dict[Route | None, deque[Chunk]] = {}
+        self.turns: deque[Route | None] = deque()
+
+    def line(self, port: Route | None) -> deque[Chunk]:
+        line = self.lines.get(port)
+        if line is None:
+            line = self.lines[port] = deque()
+            self.turns.append(port)
+        return line
+
+    def take(self) -> Chunk:
+        port = self.turns.popleft()
+        line = self.lines[port]
+        chunk = line.popleft()
+        if line:
+            self.turns.append(port)
+        else:
+            del self.lines[port]
+        return chunk
+
+
+class RoundRobin:
+    """A queue for each out-port that has work, served in turn, one message each; one for each port at which inputs enter, too.
+
+    A port whose message was taken has its next turn behind those that have work by then; one that has had nothing comes last. A step costs
+    the same however many ports there are.
+    """
+
+    step = 1
+
+    def __init__(self) -> None:
+        self._rings: dict[int, _Ring] = {}  # by priority; none is empty
+
+    def put(self, chunk: Chunk) -> None:
+        line = self._line(chunk)
+        if not (line and line[-1].extend(chunk)):
+            line.append(chunk)
+
+    put_input = put
+
+    def put_back(self, chunk: Chunk) -> None:
+        self._line(chunk).appendleft(chunk)
+
+    def _line(self, chunk: Chunk) -> deque[Chunk]:
+        ring = self._rings.get(chunk.priority)
+        if ring is None:
+            ring = self._rings[chunk.priority] = _Ring()
+        return ring.line(chunk.trail.route)
+
+    def take(self) -> Chunk | None:
+        rings = self._rings
+        if not rings:
+            return None
+        priority = max(rings)
+        ring = rings[priority]
+        chunk = ring.take()
+        if not ring.lines:
+            del rings[priority]
+        return chunk
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for ring in self._rings.values():
+            for line in ring.lines.values():
+                yield from line
+
+    def clear(self, unwanted: Callable[[Chunk], bool]) -> None:
+        rings, self._rings = self._rings, {}
+        for ring in rings.values():
+            for port in ring.turns:
+                for chunk in ring.lines[port]:
+                    if not unwanted(chunk):
+                        self._line(chunk).append(chunk)
+
+
+PARALLEL = "parallel"  # breadth-first, and operations without state share threads
 SCHEDULES: dict[str, Callable[[], Schedule]] = {
     "breadth_first": BreadthFirst,
     "depth_first": DepthFirst,
+    "round_robin": RoundRobin,
+    PARALLEL: BreadthFirst,
     "sync": DepthFirst,
 }
 

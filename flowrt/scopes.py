@@ -26,13 +26,15 @@ class Window:
     """How many live descendants the open iterators of one source may have together.
 
     Invariant: `live` is the sum over its scopes of what is live in them plus their active child scopes. What is held is in neither.
+    `asked` is what pulls under way may bring yet.
     """
 
-    __slots__ = ("limit", "live", "paused")
+    __slots__ = ("asked", "limit", "live", "paused")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.live = 0
+        self.asked = 0
         self.paused = False
 
     def open(self) -> bool:
@@ -42,6 +44,11 @@ class Window:
         elif self.live >= self.limit:
             self.paused = True
         return not self.paused
+
+    @property
+    def room(self) -> int:
+        """How many more may be asked for."""
+        return self.limit - self.live - self.asked
 
 
 class Missing:

@@ -33,6 +33,7 @@ class Source:
     """
 
     __slots__ = (
+        "_asked",
         "attempt",
         "closed",
         "context",
@@ -70,11 +71,17 @@ class Source:
         self.count: str | None = None
         self.given = 0
         self.pull: PullTask | None = None  # under way
+        self._asked = 0  # of the window, what the pull may bring yet
         self.closed = False
 
     @property
     def sized(self) -> bool:
         return type(self.items) in (list, tuple)  # exactly these: a subclass may do anything
+
+    def ask_for(self, items: int) -> None:
+        """Keep so much room in the window for what a pull may bring."""
+        self.window.asked += items - self._asked
+        self._asked = items
 
 
 class Sources:
@@ -166,8 +173,9 @@ class Sources:
         if source.sized:
             self._slice(source, straight)
         else:
-            room = max(source.window.limit - source.window.live, 1)
+            room = max(source.window.room, 1)
             quota = min(room, source.place.pulls.quota(CHUNK_SIZE), CHUNK_SIZE)
+            source.ask_for(quota)
             self.pulls_under_way += 1
             pull = source.pull = PullTask(source, source.items, quota)  # type: ignore[arg-type]
             executor = source.place.executor
@@ -179,7 +187,7 @@ class Sources:
     def _next(self, *, nothing_under_way: bool) -> Source | None:
         for depth in sorted(self._open, reverse=True):
             for window, siblings in list(self._open[depth].items()):
-                if window.open():
+                if window.open() and window.room > 0:
                     for _ in range(len(siblings)):
                         source = next(iter(siblings))
                         siblings.move_to_end(source)
@@ -216,6 +224,7 @@ class Sources:
             source.place.meter.calls += len(pull.results)
             source.place.meter.busy += pull.busy
             source.place.pulls.took(max(len(pull.results), 1), pull.busy)
+        source.ask_for(0 if final else 1)  # it was asked to stop behind the item that it is at
         if source.closed:  # cancelled meanwhile
             if final:
                 self.close_iterator(source.place, source.items)

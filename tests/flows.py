@@ -27,7 +27,9 @@ from flowrt.testing import simulated
 # The limit of every wait, in seconds. Only a test that fails gets there.
 SECONDS = 8.0
 
-SCHEDULES = ("breadth_first", "depth_first", "sync")
+SCHEDULES = ("breadth_first", "depth_first", "round_robin", "parallel", "sync")
+# Those that call sync operations one by one, in an order of their own.
+ONE_BY_ONE = tuple(schedule for schedule in SCHEDULES if schedule != "parallel")
 
 Function = Callable[..., Any]  # what an operation is made of
 
@@ -50,7 +52,20 @@ class Mode:
     def on_engine_thread(self) -> bool:
         return self.name in {"sync", "parallelism_off"}
 
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """The schedules under which it is run: each with sync operations; those that are not the same to others with the modes that differ most."""
+        if self.name == "sync":
+            return SCHEDULES
+        if self.name == "simulated_sync":
+            return ("parallel",)  # without threads, under every other schedule the same as sync
+        if self.name == "simulated_parallel":
+            return ONE_BY_ONE
+        return ("breadth_first", "depth_first", "sync") if self.name in BASIC_MODES else ("breadth_first",)
 
+
+# The modes that differ most run under several schedules, their variants under one.
+BASIC_MODES = ("sync", "async", "parallel", "simulated_parallel")
 MODES = (
     Mode("sync", _as_declared),
     Mode("async", lambda container: container.make_async()),
@@ -58,6 +73,7 @@ MODES = (
     Mode("ordered", lambda container: container.make_parallel(4, ordered=True)),
     Mode("keyed", lambda container: container.make_parallel(4, by_key="port")),
     Mode("parallelism_off", lambda container: container.make_parallel(4), parallelism=False),
+    Mode("simulated_sync", _as_declared, simulated=True),
     Mode("simulated_async", lambda container: container.make_async(), simulated=True),
     Mode(
         "simulated_parallel", lambda container: container.make_parallel(3), keeps_order=False, simulated=True
@@ -109,14 +125,7 @@ class Bench:
         return list(values) if self.mode.keeps_order else sorted(values, key=repr)
 
 
-# The modes that differ most run under every schedule, their variants under one.
-BASIC_MODES = ("sync", "async", "parallel", "simulated_parallel")
-BENCHES = tuple(
-    Bench(mode, schedule)
-    for mode in MODES
-    for schedule in SCHEDULES
-    if mode.name in BASIC_MODES or schedule == "breadth_first"
-)
+BENCHES = tuple(Bench(mode, schedule) for mode in MODES for schedule in mode.schedules)
 # Where a test has many cases of its own: every basic mode and every schedule, but not each with each.
 FEW = {
     "sync-depth_first",
@@ -143,7 +152,7 @@ real_workers = benches(
     lambda bench: not bench.mode.simulated and not bench.mode.on_engine_thread and bench.schedule != "sync"
 )
 # The test asserts an order across operations, which only one thread can promise.
-one_thread = benches(lambda bench: bench.mode.on_engine_thread)
+one_thread = benches(lambda bench: bench.mode.on_engine_thread and bench.schedule != "parallel")
 # The test asserts an order that plain parallel does not promise.
 ordered_modes = benches(lambda bench: bench.mode.keeps_order)
 # The operations of the test have no mode of their own.

@@ -19,13 +19,14 @@ from flowrt import (
     Scatter,
 )
 from tests.flows import (
+    ONE_BY_ONE,
     SCHEDULES,
     SECONDS,
     Bench,
     arrived,
+    benches,
     double,
     every_mode,
-    every_schedule,
     few_modes,
     flow_of,
     increment,
@@ -135,8 +136,9 @@ def test_the_priority_goes_to_everything_a_message_leads_to(bench: Bench) -> Non
     assert Counter(message.priority for message in seen) == dict.fromkeys((0, 9, -5), 1 + 2 + 6 + 6)
 
 
-@every_schedule
+@benches(lambda bench: bench.mode.name == "sync" and bench.schedule in ONE_BY_ONE)
 def test_a_message_of_higher_priority_overtakes_the_waiting_ones_at_every_hop(bench: Bench) -> None:
+    """B160, B161, B162 (LIMIT), B163 (LIMIT), B164: under every schedule."""
     calls: list[tuple[str, str]] = []
     with bench.make_runtime() as runtime:
 
@@ -258,6 +260,11 @@ def test_operations_run_on_the_threads_their_mode_says(bench: Bench) -> None:
 
         runtime.process_many(".in", range(100)).wait(timeout=SECONDS)
 
+    if bench.schedule == "parallel":
+        shared = threads["work"] | threads["other"] | threads["sync"]
+        assert len(shared) <= 4
+        assert threading.get_ident() not in shared
+        return
     assert len(threads["sync"]) == 1
     if bench.schedule == "sync":
         assert threads["sync"] == {threading.get_ident()}
@@ -389,11 +396,14 @@ def mark(name: str, data: str) -> str:
         ("depth_first", ["a", "b1", "d11", "d12", "b2", "d21", "d22", "c3"]),
         ("sync", ["a", "b1", "d11", "d12", "b2", "d21", "d22", "c3"]),
         ("breadth_first", ["a", "b1", "b2", "c3", "d11", "d12", "d21", "d22"]),
+        ("round_robin", ["a", "b1", "c3", "b2", "d11", "d12", "d21", "d22"]),
     ],
 )
+@pytest.mark.parametrize("tapped", [False, True])
 def test_the_schedules_serve_one_by_one_emissions_in_their_own_order(
-    schedule: str, expected: list[str]
+    schedule: str, expected: list[str], tapped: bool
 ) -> None:
+    """B150 (sync), B151 (depth_first), B152 (breadth_first), B153 (round_robin)."""
     calls: list[str] = []
 
     def a(data: Any, b: Callable[[str], None], c: Callable[[str], None]) -> None:
@@ -417,8 +427,8 @@ def test_the_schedules_serve_one_by_one_emissions_in_their_own_order(
     with FlowRuntime(schedule=schedule) as runtime:
         runtime.add_operations(container)
         wire(runtime, ".in -> a", "a.b -> b -> d", "a.c -> c")
-        # A tap has every message looked at singly.
-        runtime.on_message(lambda message: None)
+        if tapped:  # every message is looked at singly
+            runtime.on_message(lambda message: None)
 
         runtime.process(".in").wait(timeout=SECONDS)
 

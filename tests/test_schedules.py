@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowrt import FlowBuildError, FlowOperationContainer, FlowRuntime
+from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime, Message, Operation
 from flowrt.ledger import Books
 from flowrt.messages import CHUNK_SIZE, Chunk, Context, Trunk
+from flowrt.operations import Emitter
 from flowrt.ports import Port
-from flowrt.routes import Handler
-from flowrt.schedules import BreadthFirst, DepthFirst, Schedule, schedule_named
-from tests.flows import SCHEDULES, SECONDS, same, wire
+from flowrt.routes import Handler, Route
+from flowrt.schedules import BreadthFirst, DepthFirst, RoundRobin, Schedule, schedule_named
+from tests.flows import ONE_BY_ONE, SCHEDULES, SECONDS, same, wire
 
 ROOT = Trunk().root
 RUN = Books(1000).open_run()
@@ -30,7 +32,25 @@ def taken(schedule: Schedule) -> list[str]:
     return ["".join(chunk.data) for chunk in iter(schedule.take, None)]
 
 
-both = pytest.mark.parametrize("make", [BreadthFirst, DepthFirst])
+OUTS = {name: ROOT.step(Route(Port.parse(f"x.{name}"), (), {})) for name in "pqr"}
+
+
+def left(port: str, text: str, priority: int = 0) -> Chunk:
+    """A chunk that left a port; every letter and digit is a message."""
+    return Chunk(HANDLERS["a"], list(text), Context(RUN, None, priority), range(len(text)), OUTS[port])
+
+
+def singly(schedule: Schedule) -> list[str]:
+    """What comes out when, as in the engine, one message is taken at a time."""
+    found = []
+    for chunk in iter(schedule.take, None):
+        found += chunk.cut(1).data
+        if chunk.data:
+            schedule.put_back(chunk)
+    return found
+
+
+every_kind = pytest.mark.parametrize("make", [BreadthFirst, DepthFirst, RoundRobin])
 
 
 def test_breadth_first_takes_chunks_in_order() -> None:
@@ -73,7 +93,62 @@ def test_depth_first_keeps_a_fifo_of_inputs_from_outside() -> None:
     assert taken(schedule) == ["h", "c", "a", "b"]
 
 
-@both
+def test_round_robin_serves_the_ports_in_turn_one_message_each() -> None:
+    """B153."""
+    schedule = RoundRobin()
+    for chunk in (left("p", "12345"), left("q", "a"), left("r", "xyz")):
+        schedule.put(chunk)
+
+    assert singly(schedule) == ["1", "a", "x", "2", "y", "3", "z", "4", "5"]
+
+
+def test_round_robin_serves_a_port_that_has_had_nothing_behind_those_that_have() -> None:
+    """B153."""
+    schedule = RoundRobin()
+    schedule.put(left("p", "12"))
+    schedule.put(left("q", "ab"))
+    first = schedule.take()
+    assert first is not None
+    first.cut(1)
+    schedule.put_back(first)
+    schedule.put(left("r", "x"))
+
+    assert singly(schedule) == ["a", "2", "x", "b"]
+
+
+def test_round_robin_forgets_a_port_that_has_nothing_more() -> None:
+    """B153: queues come and go with their messages."""
+    schedule = RoundRobin()
+    for turn in range(3):
+        for port in "pqr":
+            schedule.put(left(port, "1", priority=turn))
+    assert len(singly(schedule)) == 9
+
+    assert not schedule._rings
+
+
+def test_round_robin_lets_a_higher_priority_overtake_over_all_ports() -> None:
+    """B160, B161, B163 (LIMIT): there, priority only orders within one port."""
+    schedule = RoundRobin()
+    schedule.put(left("p", "12"))
+    schedule.put(left("q", "a", 99))
+    schedule.put(left("r", "x", 99))
+    schedule.put(left("p", "3", 1))
+    schedule.put(left("q", "b", 99))
+
+    assert singly(schedule) == ["a", "x", "b", "3", "1", "2"]
+
+
+def test_round_robin_keeps_inputs_that_enter_at_one_port_in_order_and_each_port_has_its_turn() -> None:
+    schedule = RoundRobin()
+    schedule.put_input(left("p", "12"))
+    schedule.put_input(left("q", "ab"))
+    schedule.put_input(left("p", "3"))
+
+    assert singly(schedule) == ["1", "a", "2", "b", "3"]
+
+
+@every_kind
 def test_a_higher_priority_goes_first(make: Callable[[], Schedule]) -> None:
     schedule = make()
     for name, priority in (("a", 0), ("b", 2), ("c", -1), ("d", 99)):
@@ -82,7 +157,7 @@ def test_a_higher_priority_goes_first(make: Callable[[], Schedule]) -> None:
     assert taken(schedule) == ["d", "b", "a", "c"]
 
 
-@both
+@every_kind
 def test_what_is_put_back_comes_next(make: Callable[[], Schedule]) -> None:
     schedule = make()
     schedule.put_input(chunk("abc"))
@@ -95,7 +170,7 @@ def test_what_is_put_back_comes_next(make: Callable[[], Schedule]) -> None:
     assert taken(schedule) == ["bc", "d"]
 
 
-@both
+@every_kind
 def test_a_higher_priority_goes_before_what_is_put_back(make: Callable[[], Schedule]) -> None:
     schedule = make()
     schedule.put_input(chunk("abc"))
@@ -138,7 +213,16 @@ def test_a_chunk_does_not_outgrow_its_size() -> None:
     assert [len(chunk.data) for chunk in iter(schedule.take, None)] == [CHUNK_SIZE, 1]
 
 
-@both
+def test_round_robin_drops_the_unwanted_and_keeps_the_turns() -> None:
+    schedule = RoundRobin()
+    for chunk in (left("p", "1"), left("q", "a"), left("r", "x"), left("q", "b"), left("p", "2")):
+        schedule.put(chunk)
+    schedule.clear(lambda chunk: chunk.data == ["x"])
+
+    assert singly(schedule) == ["1", "a", "2", "b"]
+
+
+@every_kind
 def test_the_unwanted_are_dropped_and_nothing_else(make: Callable[[], Schedule]) -> None:
     schedule = make()
     schedule.put_input(chunk("a"))
@@ -151,7 +235,7 @@ def test_the_unwanted_are_dropped_and_nothing_else(make: Callable[[], Schedule])
     assert sorted(taken(schedule)) == ["a", "d"]
 
 
-@both
+@every_kind
 @given(st.lists(st.tuples(st.sampled_from(["put", "put_input", "take", "put_back"]), st.integers(-1, 2))))
 def test_every_message_comes_out_once_and_the_highest_priority_first(
     make: Callable[[], Schedule], steps: list[tuple[str, int]]
@@ -234,8 +318,9 @@ def test_depth_first_works_each_message_to_its_end(schedule: str) -> None:
     assert visits(schedule, 2) == ["a1", "b10", "c10", "b11", "c11", "a2", "b20", "c20", "b21", "c21"]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", ONE_BY_ONE)
 def test_what_a_priority_message_leads_to_stays_in_front(schedule: str) -> None:
+    """B160, B162 (LIMIT), B163 (LIMIT), B164."""
     seen: list[tuple[str, int]] = []
 
     def start(number: int, on_number: Callable[[int], None]) -> None:
@@ -367,3 +452,201 @@ def test_the_rest_of_a_chunk_goes_before_what_was_emitted_later_on_its_stream() 
 
     assert "".join(head.data) == "a1"
     assert taken(schedule) == ["23", "a4"]
+
+
+@pytest.mark.parametrize("schedule", ONE_BY_ONE)
+def test_a_stream_keeps_its_order_while_the_flow_is_changed(schedule: str) -> None:
+    seen: list[str] = []
+
+    def emit_three_or_one(number: int, emit: Callable[[str], None]) -> None:
+        for text in ("first", "second", "third") if number == 0 else ("last",):
+            emit(text)
+
+    def change_and_go_round(text: str, again: Callable[[int], None]) -> None:
+        seen.append(text)
+        if text == "first":
+            runtime.add_stream(".other", "a")
+            runtime.process(".other", 1)  # swaps it in, behind this call
+            again(1)
+
+    operations = FlowOperationContainer().add_action("a", emit_three_or_one)
+    operations.add_action("b", change_and_go_round)
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".in -> a -> b -> a")
+        runtime.add_operations(operations)
+        runtime.process(".in", 0)
+        runtime.wait_idle(SECONDS)
+
+    assert seen == ["first", "second", "third", "last", "last"]
+
+
+# --- parallel
+
+
+class Meeting:
+    """Calls that return only once so many are made at a time."""
+
+    def __init__(self, calls: int) -> None:
+        self._barrier = threading.Barrier(calls)
+        self.threads: set[int] = set()
+
+    def __call__(self, number: int) -> int:
+        self.threads.add(threading.get_ident())
+        self._barrier.wait(SECONDS)
+        return number
+
+
+@pytest.mark.parametrize("kind", ["function", "action", "generator"])
+def test_parallel_makes_calls_of_sync_operations_at_once_and_keeps_their_order(kind: str) -> None:
+    """B154: with flowrt one engine, and workers that share what keeps no state; inputs do not overtake each other."""
+    meet = Meeting(4)
+    operations = FlowOperationContainer()
+    if kind == "function":
+        operations.add_func("meet", meet)
+    elif kind == "action":
+        operations.add_action("meet", lambda number, emit: emit(meet(number)))
+    else:
+        operations.add_generator("meet", lambda number: [meet(number)])
+    with FlowRuntime(schedule="parallel", name="shared out") as runtime:
+        wire(runtime, ".in -> meet -> .out")
+        runtime.add_operations(operations)
+        values = runtime.process_many(".in", range(12)).values(SECONDS)
+
+        assert {row.mode for row in runtime.meters()} == {"parallel(4)"}
+    assert (sorted(values) if kind == "generator" else values) == list(range(12))
+    assert len(meet.threads) == 4
+    assert threading.get_ident() not in meet.threads
+
+
+def test_parallel_has_four_threads_for_all_sync_operations_together() -> None:
+    """B177: the ancestor's unnamed operations share four."""
+    threads: set[str] = set()
+
+    def note(number: int) -> int:
+        threads.add(threading.current_thread().name)
+        return number
+
+    operations = FlowOperationContainer()
+    for name in "abcdef":
+        operations.add_func(name, note)
+    with FlowRuntime(schedule="parallel", name="six") as runtime:
+        wire(runtime, ".in -> a -> b -> c -> d -> e -> f -> .out")
+        runtime.add_operations(operations)
+        assert runtime.process_many(".in", range(500)).values(SECONDS) == list(range(500))
+
+    assert threads <= {f"six/shared-{number}" for number in range(1, 5)}
+
+
+@pytest.mark.parametrize("name", ["shared", " shared ", "SHARED"])
+def test_parallel_shares_its_threads_with_no_pool_of_that_name(name: str) -> None:
+    threads: dict[str, set[int]] = {"own": set(), "plain": set()}
+
+    def note(where: str) -> Callable[[int], int]:
+        def here(number: int) -> int:
+            threads[where].add(threading.get_ident())
+            return number
+
+        return here
+
+    operations = FlowOperationContainer().add_func("own", note("own")).make_async(pool=name)
+    operations.add_func("plain", note("plain"))
+    with FlowRuntime(schedule="parallel") as runtime:
+        wire(runtime, ".in -> own -> plain -> .out")
+        runtime.add_operations(operations)
+        assert runtime.process_many(".in", range(100)).values(SECONDS) == list(range(100))
+
+    assert len(threads["own"]) == 1
+    assert threads["own"].isdisjoint(threads["plain"])
+
+
+class Summing(Operation):
+    """Keeps a sum, and notes on which threads it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__("sum")
+        self.threads: set[int] = set()
+
+    def create(self) -> list[int]:
+        return [0]
+
+    def handle(self, state: list[int], message: Message, emit: Emitter) -> None:
+        self.threads.add(threading.get_ident())
+        state[0] += message.data
+        emit(state[0])
+
+
+def test_parallel_leaves_operations_with_state_on_the_thread_of_the_engine() -> None:
+    """B159: no operator is entered by two threads, whatever runs before it."""
+    engine: set[int] = set()
+    summing = Summing()
+    with FlowRuntime(schedule="parallel") as runtime:
+        wire(runtime, ".in -> pass on -> sum -> .out")
+        runtime.add_operations(FlowOperationContainer().add_func("pass on", same).add_operation(summing))
+        runtime.on_message(lambda _message: engine.add(threading.get_ident()))
+        run = runtime.process_many(".in", range(100))
+
+        assert run.values(SECONDS) == [sum(range(number + 1)) for number in range(100)]
+    assert summing.threads == engine
+    assert len(engine) == 1
+
+
+def test_parallel_without_parallelism_runs_everything_on_the_thread_of_the_engine() -> None:
+    """B157: as under the other schedules, all sync operations run on one thread."""
+    threads: set[int] = set()
+
+    def note(number: int) -> int:
+        threads.add(threading.get_ident())
+        return number
+
+    operations = FlowOperationContainer().add_func("a", note).add_func("b", note).make_parallel(3)
+    with FlowRuntime(schedule="parallel", parallelism=False) as runtime:
+        wire(runtime, ".in -> a -> b -> .out")
+        runtime.add_operations(operations)
+        runtime.on_message(lambda _message: threads.add(threading.get_ident()))
+        assert runtime.process_many(".in", range(50)).values(SECONDS) == list(range(50))
+
+        assert [row.mode for row in runtime.meters()] == ["sync", "parallel(3)"]
+    assert len(threads) == 1
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_what_is_wrong_with_a_flow_is_wrong_under_every_schedule(schedule: str) -> None:
+    """Under parallel it has a thread that could be given up; a flow is not to depend on that."""
+    operations = FlowOperationContainer().add_func("slow", same).timeout(1.0)
+    runtime = FlowRuntime(schedule=schedule).add_operations(operations)
+    wire(runtime, ".in -> slow -> .out")
+
+    with pytest.raises(FlowBuildError, match=r"runs on the engine's thread, where a call cannot be given up"):
+        runtime.process(".in", 1)
+
+
+def test_parallel_keeps_the_policies_of_what_it_shares_out() -> None:
+    attempts: list[int] = []
+
+    def fail_once(number: int) -> int:
+        attempts.append(number)
+        if attempts.count(number) < 2:
+            raise ValueError
+        return number
+
+    operations = FlowOperationContainer().add_func("work", fail_once).retry(3, backoff=0.0)
+    with FlowRuntime(schedule="parallel") as runtime:
+        wire(runtime, ".in -> work -> .out")
+        runtime.add_operations(operations)
+
+        assert runtime.process_many(".in", range(20)).values(SECONDS) == list(range(20))
+
+
+def test_parallel_shares_out_what_is_added_while_it_runs_and_in_nested_flows() -> None:
+    meet = Meeting(4)
+    inner = Flow("inner").add_operations(FlowOperationContainer().add_func("meet", meet))
+    wire(inner, ".in -> meet -> .out")
+    with FlowRuntime(schedule="parallel") as runtime:
+        wire(runtime, ".in -> inner.in", "inner.out -> .out")
+        runtime.add_flow(inner)
+        assert runtime.process_many(".in", range(4)).values(SECONDS) == [0, 1, 2, 3]
+        runtime.add_operations(FlowOperationContainer().add_func("late", meet))
+        wire(runtime, ".late -> late -> .out")
+
+        assert runtime.process_many(".late", range(4)).values(SECONDS) == [0, 1, 2, 3]
+        assert len(meet.threads) <= 4

@@ -241,6 +241,37 @@ def test_all_open_lists_of_one_source_share_its_window(bench: Bench, kind: str) 
     assert max(ahead) <= window + len(lists) + SLACK
 
 
+@pytest.mark.parametrize("simulation", [None, 1, 2, 3])
+def test_the_pulls_of_a_parallel_generator_share_its_window(simulation: int | None) -> None:
+    """What several pulls may bring together is asked for before any of them has brought it."""
+    cells = {"pulled": 0, "finished": 0, "most": 0}
+    lock = threading.Lock()
+
+    def quick(width: int) -> Iterator[int]:
+        for index in range(width):
+            with lock:
+                cells["pulled"] += 1
+                cells["most"] = max(cells["most"], cells["pulled"] - cells["finished"])
+            yield index
+
+    def finish(data: int) -> int:
+        with lock:
+            cells["finished"] += 1
+        return data
+
+    lists, window = 12, 8
+    operations = FlowOperationContainer().add_generator("quick", quick, window=window).make_parallel(4)
+    operations.add_func("finish", finish)
+    options: dict[str, Any] = {} if simulation is None else {"seams": simulated(simulation, group=8)}
+    with FlowRuntime(**options) as runtime:
+        runtime.add_operations(operations)
+        wire(runtime, ".in -> quick -> finish -> .out")
+
+        assert len(runtime.process_many(".in", [50] * lists).values(timeout=SECONDS)) == 50 * lists
+    # An iterator with nothing live may always be pulled once.
+    assert cells["most"] <= window + lists + SLACK
+
+
 @every_mode
 @counted_or_not
 def test_nested_windows_do_not_multiply(bench: Bench, counted: bool) -> None:

@@ -39,7 +39,7 @@ class Pools(Generic[Pool]):
         key: object = mode.pool.casefold() if mode.pool is not None else declaration
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = self._make(mode.pool or declaration.name, mode.workers)
+            pool = self._pools[key] = self._make((mode.pool or declaration.name).strip(), mode.workers)
             self._all.append(pool)
         return pool
 
