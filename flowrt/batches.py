@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flowrt.contexts import correlated, merged_context, popped
 from flowrt.errors import FlowError, FlowOverloadError, describe
 from flowrt.ledger import ABSORBED, DISCARDED, FAILED
 from flowrt.messages import Causality, Chunk, Context, Message, Trail, message_of
 from flowrt.operations import Act, Correlated, Emitter
 from flowrt.scopes import Missing, Part, Scope, lost_list
-from flowrt.standard.causality import nothing_to_pop, shared_causality
+from flowrt.standard.causality import nothing_to_pop
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -69,7 +70,7 @@ class Batches:
         clock: Clock,
         overload: Callable[[RunBooks, FlowOverloadError], None],
     ) -> None:
-        self.asked: Callable[[OperationPlace, Scope, float | None], None]
+        self.asked: Callable[[OperationPlace, Any, float | None], None]
         self._traffic = traffic
         self._failures = failures
         self._clock = clock
@@ -85,14 +86,12 @@ class Batches:
         elif action is Act.GIVE_UP:
             self._give_up(place, *argument)
         elif action is Act.WAKE:
-            seconds, scope = argument
-            self.asked(place, scope if scope is not None else context.scope.home, seconds)
+            seconds, about = argument
+            self.asked(place, about if about is not None else context.scope.home, seconds)
         elif action is Act.SURPLUS:
             self._fail_kept(place, trail, *argument)
         elif action is Act.RELEASE:
-            parts, reason, what = argument
-            for home in self._traffic.books.give_back(place, parts):
-                self._traffic.books.write(home.run, what, 1, place.name, reason)
+            self._release(place, *argument)
         elif action is Act.OWE:
             context.scope.home.owe(place)
         elif action is Act.MERGE:
@@ -102,8 +101,13 @@ class Batches:
                 context = Context(
                     context.scope, None, max(part.priority for part in origins), context.causality
                 )
+            onward = merged_context(context, origins, parts)
             homes = self._traffic.books.give_back(place, parts)
-            self.send_merged(place, merged_context(context, origins), position, trail, homes, data, port)
+            self.send_merged(place, onward, position, trail, homes, data, port)
+
+    def _release(self, place: OperationPlace, parts: Sequence[Part], reason: str, what: str) -> None:
+        for home in self._traffic.books.give_back(place, parts):
+            self._traffic.books.write(home.run, what, 1, place.name, reason)
 
     def send_merged(
         self,
@@ -192,6 +196,8 @@ class Batches:
             books.gather(context.scope, argument, place, batch.rest)
             batch.rest = 0
         elif action is Act.HOLD:
+            for part in argument:
+                part.priority = context.priority
             books.hold(context.scope, place, argument)
             batch.rest -= len(argument)
         elif action is Act.FAIL:
@@ -248,9 +254,33 @@ class Batches:
         """Tell an operation that nothing more will come of a scope."""
         self._call_for(place, scope, place.operation.drained)
 
-    def wake(self, place: OperationPlace, scope: Scope) -> None:
-        """Tell an operation that the time has come that it asked for."""
-        self._call_for(place, scope, place.operation.timer)
+    def wake(self, place: OperationPlace, about: Any) -> None:
+        """Tell an operation that the time has come that it asked for, for a scope or about an object of its own."""
+        if isinstance(about, Scope):
+            self._call_for(place, about, place.operation.timer)
+            return
+        log: list[Entry] = []
+        emit = Emitter(log, 0, place.fed, place.operation.out_ports)
+        try:
+            place.operation.timer(place.state, about, emit)
+            for _, action, argument in log:
+                self._act_on_nobody(place, about, action, argument)
+        except BaseException as error:  # no run is there to fail
+            self._failures.contain(f'the timer of operation "{place.name}"', error)
+        finally:
+            emit.end()
+
+    def _act_on_nobody(self, place: OperationPlace, about: Any, action: Any, argument: Any) -> None:
+        if action is Act.RELEASE:
+            self._release(place, *argument)
+        elif action is Act.WAKE:
+            seconds, other = argument
+            self.asked(place, about if other is None else other, seconds)
+        else:
+            raise FlowError(
+                f'operation "{place.name}" was woken about an object of its own and asked for more than giving parts up and waking: there is no '
+                "run for it. Wake for a scope instead: emit.wake(seconds)."
+            )
 
     def _call_for(self, place: OperationPlace, scope: Scope, call: Callable[..., None]) -> None:
         log: list[Entry] = []
@@ -340,44 +370,7 @@ class Batches:
             self._failures.fail_list(place, error, scope)
 
 
-def merged_context(context: Context, parts: Sequence[Part]) -> Context:
-    """Return the context of what is made of these parts: with the correlation id that all have, and the causalities that all share."""
-    if not parts:
-        return context
-    correlation_id, causality = parts[0].correlation_id, parts[0].causality
-    for part in parts:
-        if part.correlation_id is not correlation_id and part.correlation_id != correlation_id:
-            correlation_id = None
-        if part.causality is not causality:
-            causality = shared_causality(causality, part.causality)
-    if correlation_id is context.correlation_id and causality is context.causality:
-        return context
-    return Context(context.scope, correlation_id, context.priority, causality)
-
-
 def may_keep(handler: Handler) -> bool:
     """Say whether messages go to an operation that can tell whether it only keeps them."""
     place = handler.place
     return place is not None and place.batches and hasattr(place.operation, "keeps")
-
-
-def correlated(context: Context, item: Any) -> Context:
-    """Give a context an id of its own, if it has none."""
-    if type(item) is not Correlated or context.correlation_id is not None:
-        return context
-    return Context(context.scope, item.correlation_id, context.priority, context.causality)
-
-
-def popped(context: Context) -> Context | None:
-    """Return the context outside the innermost causality."""
-    causality = context.causality
-    if causality is None:
-        return None
-    if (
-        causality.context.scope is context.scope
-        and causality.context.correlation_id is context.correlation_id
-    ):
-        outer = causality.context
-        if outer.priority == context.priority:
-            return outer
-    return Context(context.scope, context.correlation_id, context.priority, causality.context.causality)

@@ -36,6 +36,8 @@ from flowrt.policies import (
 )
 from flowrt.registration import WINDOW, instance_operations, module_operations, static_operations
 from flowrt.signatures import action_body, function_body, generator_body
+from flowrt.standard.joins import MAX_IDS, AutoResetJoin, ManualResetJoin
+from flowrt.standard.pools import MAX_WAITING, JoinedBy
 
 
 class FlowOperationContainer:
@@ -168,6 +170,36 @@ class FlowOperationContainer:
         # A mode that follows several at once would be meant for all, or for the last: so it is asked which.
         self._selected = declarations[0].name.casefold() if len(declarations) == 1 else None
         return self
+
+    def add_auto_reset_join(
+        self,
+        name: str,
+        inputs: int = 2,
+        by: JoinedBy = "correlation",
+        *,
+        expire: float | None = None,
+        max_open: int = MAX_IDS,
+        max_waiting: int = MAX_WAITING,
+    ) -> Self:
+        """Add an `AutoResetJoin`: the oldest messages of `.in0`, `.in1`, … leave as a tuple as soon as every port has one."""
+        return self.add_operation(
+            AutoResetJoin(name, inputs, by, expire=expire, max_open=max_open, max_waiting=max_waiting)
+        )
+
+    def add_manual_reset_join(
+        self,
+        name: str,
+        inputs: int = 2,
+        by: JoinedBy = "correlation",
+        *,
+        expire: float | None = None,
+        max_open: int = MAX_IDS,
+        max_waiting: int = MAX_WAITING,
+    ) -> Self:
+        """Add a `ManualResetJoin`: once every port has had a message, each leaves in a tuple with the latest of the others; until `.reset`."""
+        return self.add_operation(
+            ManualResetJoin(name, inputs, by, expire=expire, max_open=max_open, max_waiting=max_waiting)
+        )
 
     def _add(self, declaration: Declaration) -> Self:
         name = declaration.name

@@ -369,7 +369,8 @@ class Engine(RunEnds):
 
     def stalled(self) -> bool:
         """Say whether messages are live and nothing can ever move again: nothing ready, nothing under way."""
-        on_its_way = self.under_way or self.sources.pulls_under_way or self.feeding or self.timers
+        due = len(self.timers) > self.wakes.loose
+        on_its_way = self.under_way or self.sources.pulls_under_way or self.feeding or due
         return bool(self.books.runs) and not on_its_way
 
     # -- what executors report

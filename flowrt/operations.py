@@ -176,15 +176,18 @@ class Emitter:
         """Fail messages kept for `scope`, given as (position, data): they do not belong to its list."""
         self._log.append((self._index, Act.SURPLUS, (scope, tuple(items), error)))
 
-    def wake(self, seconds: float | None, scope: Scope | None = None) -> None:
-        """Have `timer` called after so many seconds, for the scope of the message in hand or another one; None: not any more.
+    def wake(self, seconds: float | None, about: Any = None) -> None:
+        """Have `timer` called after so many seconds; None: not any more.
 
-        There is one such call at most per place and scope: asking again moves it. Until it has been made the scope is not drained; when the
-        runtime is closed it is not waited for.
+        It is called for the scope of the message in hand, or for `about`: another scope, or an object of your own that can be hashed. There is
+        one such call at most per place and scope or object: asking again moves it. Until it has been made the scope is not drained; when the
+        runtime is closed it is not waited for. Nobody waits for a call about an object of your own; it may come when the runs are over, and can
+        give parts up and wake, but not emit.
         """
         if seconds is not None and not (isinstance(seconds, int | float) and seconds >= 0):
             raise FlowBuildError(f"emit.wake takes seconds, 0 or more, or None; got {seconds!r}.")
-        self._log.append((self._index, Act.WAKE, (seconds, scope)))
+        hash(about)
+        self._log.append((self._index, Act.WAKE, (seconds, about)))
 
     def push(self) -> None:
         """Send the messages in hand on, inside a new causality of this place."""
@@ -219,7 +222,7 @@ class Operation:
 
     `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Five things are optional: the method
     `timer(state, scope, emit)` is called when the time has come that was asked for by `emit.wake(seconds)`, `scope` being the list or run of the
-    message in hand then; such an operation runs on the engine's thread. The method
+    message in hand then, or what the call was asked for about; such an operation runs on the engine's thread. The method
     `handle_many(state, batch, emit)` takes consecutive messages of one context at once, instead of `handle`; with it, the method
     `keeps(state, port, scope, messages)` says whether so many more messages of a scope that it gathers lead to nothing before the last of
     them, so that a depth-first schedule may hand them over at once too; the attribute `bracket` is 1 for an operation that opens a scope

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.batches import Batches, correlated, merged_context, popped
+from flowrt.batches import Batches
 from flowrt.bodies import END_OF_CALL, Failure, FunctionBody, GeneratorBody, OperationBody
+from flowrt.contexts import correlated, meeting_point, merged_context, popped
 from flowrt.errors import FlowOverloadError
 from flowrt.failures import is_ours_by_kind
 from flowrt.ledger import ABSORBED
@@ -275,13 +276,18 @@ class Outcomes:
             )
         elif action is Act.MERGE:
             parts, data, port, origins = argument
-            homes = self._traffic.books.give_back(task.place, parts)
             if index in task.kept:
-                onward = merged_context(context, origins)
-                self._batches.send_merged(
-                    task.place, onward, chunk.positions[index], chunk.trail, homes, data, port
-                )
+                position = chunk.positions[index]
+                if self._ordered():
+                    number = task.emitted.get(index, 0)
+                    task.emitted[index] = number + 1
+                    position = numbered(position, number)
+                around, position = meeting_point(context, position, origins)
+                onward = merged_context(around, origins, parts)
+                homes = self._traffic.books.give_back(task.place, parts)
+                self._batches.send_merged(task.place, onward, position, chunk.trail, homes, data, port)
             else:
+                homes = self._traffic.books.give_back(task.place, parts)
                 for home in homes:
                     self._traffic.books.write(home.run, ABSORBED, 1, task.place.name)
                 self._emissions(task, [(index, port, data)])

@@ -2,20 +2,25 @@
 
 from flowrt.standard.causality import PopCausality, PushCausality
 from flowrt.standard.choosing import Distinct, Filter, Switch
+from flowrt.standard.correlator import Correlator, Envelope
 from flowrt.standard.folding import Reduce, Scan
-from flowrt.standard.joins import Latest, Zip
+from flowrt.standard.joins import AutoResetJoin, Latest, ManualResetJoin, Zip
 from flowrt.standard.scatter_gather import Gather, Gathered, Scatter
 from flowrt.standard.timing import Debounce, Ticker
 from flowrt.standard.windows import Batch, Window
 
 __all__ = [
+    "AutoResetJoin",
     "Batch",
+    "Correlator",
     "Debounce",
     "Distinct",
+    "Envelope",
     "Filter",
     "Gather",
     "Gathered",
     "Latest",
+    "ManualResetJoin",
     "PopCausality",
     "PushCausality",
     "Reduce",

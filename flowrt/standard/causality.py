@@ -61,6 +61,24 @@ def shared_causality(first: Any, second: Any) -> Any:
     while first is not None:
         around.append(first)
         first = first.context.causality
-    while second is not None and not any(second is causality for causality in around):
+    while second is not None and not any(_is_same(second, causality) for causality in around):
         second = second.context.causality
     return second
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Say whether errors go to the same place in the same context, also where the messages passed the push one after the other."""
+    while first is not second:
+        if first is None or second is None or first.place is not second.place:
+            return False
+        one, other = first.context, second.context
+        if one is other:
+            return True
+        if (
+            one.scope is not other.scope
+            or one.priority != other.priority
+            or one.correlation_id is not other.correlation_id
+        ):
+            return False
+        first, second = one.causality, other.causality
+    return True

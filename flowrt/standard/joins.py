@@ -1,9 +1,9 @@
-"""Operators that bring together what comes in at several ports: Zip, Latest."""
+"""Operators that bring together what comes in at several ports: Zip, Latest, AutoResetJoin, ManualResetJoin."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowOverloadError, check_count
@@ -12,32 +12,55 @@ from flowrt.scopes import Part
 from flowrt.standard.pools import (
     MAX_OPEN,
     MAX_WAITING,
+    Bucket,
+    Buckets,
     By,
+    JoinedBy,
     Pools,
     check_by,
     check_in_ports,
+    check_joined_by,
+    check_seconds,
     data_of,
     home_of,
+    without,
 )
 
 if TYPE_CHECKING:
     from flowrt.messages import Message
     from flowrt.scopes import RunBooks, Scope
 
-Queues = list[deque[tuple[Part, "Scope"]]]
+Queues = list[deque[Part]]
+MAX_IDS = 10_000  # correlation ids; arbitrary, as the gather's
 UNPAIRED = "nothing came at another port to go with it"
+RESET = "the join was reset"
 
 
 class _Joining(Operation):
-    """What Zip and Latest have in common."""
+    """What all joins have in common."""
 
-    def __init__(self, name: str, ports: Sequence[str], by: By, max_open: int) -> None:
+    def __init__(self, name: str, ports: tuple[str, ...], max_open: int) -> None:
         super().__init__(name)
-        owner = f'{type(self).__name__} "{name}"'
-        self.in_ports = check_in_ports(owner, ports)
-        self.by = check_by(owner, by)
-        self.max_open = check_count(owner, "max_open", max_open)
-        self._index = {port.casefold(): index for index, port in enumerate(self.in_ports)}
+        self._owner = f'{type(self).__name__} "{name}"'
+        self.in_ports = self._joined = ports
+        self.max_open = check_count(self._owner, "max_open", max_open)
+        self._index = {port.casefold(): index for index, port in enumerate(ports)}
+
+    def _queues(self) -> Queues:
+        return [deque() for _ in self._index]
+
+    def _add(self, queues: Queues, message: Message, emit: Emitter, limit: int) -> Part:
+        """Hold a message as the last of its port."""
+        queue = queues[self._index[message.port.name.casefold()]]
+        if len(queue) >= limit:
+            raise FlowOverloadError(
+                f'{self._owner} would hold more than max_waiting={limit} messages of its port "{message.port.name}". Send as many to its other '
+                "ports, or raise max_waiting."
+            )
+        part = Part(message.data, scope=home_of(message))
+        emit.hold([part])
+        queue.append(part)
+        return part
 
 
 class Zip(_Joining):
@@ -74,32 +97,25 @@ class Zip(_Joining):
         max_open: int = MAX_OPEN,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        super().__init__(name, ports, by, max_open)
-        self.max_waiting = check_count(f'Zip "{name}"', "max_waiting", max_waiting)
+        owner = f'Zip "{name}"'
+        super().__init__(name, check_in_ports(owner, ports), max_open)
+        self.by = check_by(owner, by)
+        self.max_waiting = check_count(owner, "max_waiting", max_waiting)
 
     def create(self) -> Pools[Queues]:
-        number = len(self._index)
-        return Pools(f'Zip "{self.name}"', self.by, self.max_open, lambda: [deque() for _ in range(number)])
+        return Pools(self._owner, self.by, self.max_open, self._queues)
 
     def handle(self, state: Pools[Queues], message: Message, emit: Emitter) -> None:
         """Hold the message, and emit the tuple that it completes."""
         queues = state.of(message, emit)
-        queue = queues[self._index[message.port.name.casefold()]]
-        if len(queue) >= self.max_waiting:
-            raise FlowOverloadError(
-                f'Zip "{self.name}" would hold more than max_waiting={self.max_waiting} messages of its port "{message.port.name}". Send as '
-                "many to its other ports, or raise max_waiting."
-            )
-        part = Part(message.data)
-        emit.hold([part])
-        queue.append((part, home_of(message)))
+        self._add(queues, message, emit, self.max_waiting)
         if all(queues):
-            parts = [waiting.popleft()[0] for waiting in queues]
+            parts = [waiting.popleft() for waiting in queues]
             emit.merge(parts, tuple(data_of(parts)))
 
     def drained(self, state: Pools[Queues], scope: Scope, emit: Emitter) -> None:
         """Give up what is left over in a list."""
-        rest = [part for queue in state.take_own(scope) or () for part, _ in queue]
+        rest = [part for queue in state.take_own(scope) or () for part in queue]
         if rest:
             emit.release(rest, UNPAIRED)
 
@@ -107,8 +123,7 @@ class Zip(_Joining):
         """Forget the messages of a run, and only those."""
         state.forget(run)
         for queues in state:
-            for index, queue in enumerate(queues):
-                queues[index] = deque(entry for entry in queue if entry[1].run is not run)
+            queues[:] = [without(queue, run) for queue in queues]
 
 
 class Latest(_Joining):
@@ -135,10 +150,12 @@ class Latest(_Joining):
     """
 
     def __init__(self, name: str, ports: Sequence[str], *, by: By = "all", max_open: int = MAX_OPEN) -> None:
-        super().__init__(name, ports, by, max_open)
+        owner = f'Latest "{name}"'
+        super().__init__(name, check_in_ports(owner, ports), max_open)
+        self.by = check_by(owner, by)
 
     def create(self) -> Pools[dict[int, Any]]:
-        return Pools(f'Latest "{self.name}"', self.by, self.max_open, dict)
+        return Pools(self._owner, self.by, self.max_open, dict)
 
     def handle(self, state: Pools[dict[int, Any]], message: Message, emit: Emitter) -> None:
         """Remember the data, and emit it with that of the other ports."""
@@ -154,3 +171,249 @@ class Latest(_Joining):
     def cancelled(self, state: Pools[dict[int, Any]], run: RunBooks) -> None:
         """Forget the data of the lists of a run."""
         state.forget(run)
+
+
+class _JoinBucket(Bucket):
+    """What waits to be joined under one correlation id, or at one position."""
+
+    __slots__ = ("queues", "ready")
+
+    def __init__(self, queues: Queues) -> None:
+        self.queues = queues
+        self.ready = False  # every port has had a message, and what it had last is kept
+
+
+class _JoinBuckets(Buckets[_JoinBucket]):
+    """All that waits at one place."""
+
+    __slots__ = ("expiring",)
+
+    def __init__(self, owner: str, limit: int, queues: Callable[[], Queues], remedy: str) -> None:
+        super().__init__(owner, limit, lambda: _JoinBucket(queues()), remedy)
+        self.expiring: dict[Part, _JoinBucket] = {}  # messages with a time of their own to be joined in
+
+
+class _ResetJoin(_Joining):
+    """What the joins by correlation id have in common."""
+
+    remedy: str
+
+    def __init__(
+        self, name: str, inputs: int, by: JoinedBy, expire: float | None, max_open: int, max_waiting: int
+    ) -> None:
+        owner = f'{type(self).__name__} "{name}"'
+        number = check_count(owner, "inputs", inputs, "in-ports")
+        super().__init__(name, tuple(f"in{index}" for index in range(number)), max_open)
+        self.by = check_joined_by(owner, by)
+        self.expire = None if expire is None else check_seconds(owner, "expire", expire)
+        self.max_waiting = check_count(owner, "max_waiting", max_waiting)
+
+    def create(self) -> _JoinBuckets:
+        return _JoinBuckets(self._owner, self.max_open, self._queues, self.remedy)
+
+    def _bucket_of(self, state: _JoinBuckets, message: Message, emit: Emitter) -> _JoinBucket:
+        if self.by == "run":
+            return state.of_position(message, emit)
+        return state.of_id(message.correlation_id)
+
+    def explain(self, state: _JoinBuckets) -> str:
+        """Say what waits at which port."""
+        waiting = [each for each in state if not each.ready]
+        numbers = [sum(len(each.queues[index]) for each in waiting) for index in range(len(self._joined))]
+        told = ", ".join(f"{number} of {port}" for port, number in zip(self._joined, numbers, strict=True))
+        what = "positions" if self.by == "run" else "correlation ids"
+        return f"{told} wait under {len(waiting)} {what}" if waiting else ""
+
+    def drained(self, state: _JoinBuckets, scope: Scope, emit: Emitter) -> None:
+        """Give back what is left over in a list or run, by run; what waits under a correlation id stays there, for other runs."""
+        for left in state.take(scope):
+            rest = [part for queue in left.queues for part in queue]
+            emit.absorb(rest, UNPAIRED)
+            if self.expire is not None:
+                emit.wake(None, left)
+                for part in rest:
+                    state.expiring.pop(part, None)
+                    emit.wake(None, part)
+
+    def cancelled(self, state: _JoinBuckets, run: RunBooks) -> None:
+        """Forget the messages of a run, and only those."""
+        for gone in state.take_all(run):
+            gone.queues.clear()  # it may still be waited for to expire
+        for waiting in state:
+            waiting.queues[:] = [without(queue, run) for queue in waiting.queues]
+            waiting.ready = waiting.ready and all(waiting.queues)
+            if not any(waiting.queues):
+                state.drop(waiting)
+
+
+class AutoResetJoin(_ResetJoin):
+    """Join the messages of several ports that have one correlation id: the oldest of each, as soon as every port has one.
+
+    Ports:
+        in  .in0, .in1, …  any object
+        out .              a tuple, in the order of the ports
+
+    Messages of all runs are joined; no correlation id is one like any other. With `by="run"`, messages are joined that stand at the same
+    position of the same list (or run), whatever their ids: what a fork over parallel branches needs. A tuple made of messages of one run
+    leaves in the deepest of their lists if these lie in each other, else in the nearest list around all of them; of several runs,
+    in the run, list and position of the message that completed it. It has the correlation id that all its messages have, is in the
+    causalities that all are in, and has the highest of their priorities.
+    What is left over waits for other runs, while its own run ends without it, as absorbed; by run it ends as absorbed when its list or run
+    has gone quiet.
+
+    Args:
+        name: of the operation.
+        inputs: how many in-ports.
+        by: "correlation", or "run".
+        expire: seconds that a message waits for those of other ports; then it ends as discarded. A run that has nothing else to do does
+            not wait for that.
+        max_open: correlation ids (or positions) under which something waits, at once.
+        max_waiting: messages that wait at one port under one id.
+
+    Raises:
+        FlowBuildError: (as the cause of an `OperationError`) an id that cannot be hashed.
+        FlowOverloadError: past `max_open` or `max_waiting`; the run fails.
+
+    Runs on: the engine thread.
+    Source: NPantaRhei's AutoResetJoin.
+    """
+
+    remedy = "Send what they wait for, let it expire (expire=)"
+
+    def __init__(
+        self,
+        name: str,
+        inputs: int = 2,
+        by: JoinedBy = "correlation",
+        *,
+        expire: float | None = None,
+        max_open: int = MAX_IDS,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        super().__init__(name, inputs, by, expire, max_open, max_waiting)
+
+    def handle(self, state: _JoinBuckets, message: Message, emit: Emitter) -> None:
+        """Hold the message, and emit the tuple that it completes."""
+        waiting = self._bucket_of(state, message, emit)
+        part = self._add(waiting.queues, message, emit, self.max_waiting)
+        if all(waiting.queues):
+            parts = [queue.popleft() for queue in waiting.queues]
+            for each in parts if self.expire is not None else ():
+                if state.expiring.pop(each, None) is not None:
+                    emit.wake(None, each)
+            if not any(waiting.queues):
+                state.drop(waiting)
+            emit.merge(parts, tuple(data_of(parts)))
+        elif self.expire is not None:
+            state.expiring[part] = waiting
+            emit.wake(self.expire, part)
+
+    def timer(self, state: _JoinBuckets, part: Part, emit: Emitter) -> None:
+        """Give up a message that has waited too long: the oldest of its port."""
+        waiting = state.expiring.pop(part, None)
+        if waiting is None:
+            return
+        for queue in waiting.queues:
+            if queue and queue[0] is part:
+                queue.popleft()
+                emit.release([part], f"nothing came to go with it within {self.expire:g} s")
+        if not any(waiting.queues):
+            state.drop(waiting)
+
+    def cancelled(self, state: _JoinBuckets, run: RunBooks) -> None:
+        """Forget the messages of a run, and only those."""
+        for part in [part for part in state.expiring if part.scope is not None and part.scope.run is run]:
+            del state.expiring[part]
+        super().cancelled(state, run)
+
+
+class ManualResetJoin(_ResetJoin):
+    """Join the messages of several ports that have one correlation id, again and again, with what came last at the other ports.
+
+    Ports:
+        in  .in0, .in1, …  any object
+        in  .reset         anything: what has come under its correlation id (by run, at its position) is forgotten
+        out .              a tuple, in the order of the ports
+
+    Until every port has had a message, all are kept. Then the backlog is worked off: the oldest of each port leave as a tuple, and the first
+    port that has more than one loses its oldest, until each has one left. From then on a message takes the place of the one before
+    at its port and leaves with the latest of the others, in its own context.
+    A tuple has the correlation id that all its messages have, and is in the causalities that all are in. Which messages meet, and in what
+    context the backlog leaves, is as with `AutoResetJoin`. A message that has left in a tuple counts until another takes its place, also if
+    its run is over or cancelled.
+
+    Args:
+        name: of the operation.
+        inputs: how many in-ports, `.reset` aside.
+        by: "correlation", or "run".
+        expire: seconds without a message under an id (or at a position) after which what has come under it is forgotten, as by `.reset`.
+        max_open: correlation ids (or positions) under which something is kept, at once.
+        max_waiting: messages that wait at one port under one id.
+
+    Raises:
+        FlowBuildError: (as the cause of an `OperationError`) an id that cannot be hashed.
+        FlowOverloadError: past `max_open` or `max_waiting`; the run fails.
+
+    Runs on: the engine thread.
+    Source: NPantaRhei's ManualResetJoin.
+    """
+
+    remedy = "Reset those that are done with (.reset), let them expire (expire=)"
+
+    def __init__(
+        self,
+        name: str,
+        inputs: int = 2,
+        by: JoinedBy = "correlation",
+        *,
+        expire: float | None = None,
+        max_open: int = MAX_IDS,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        super().__init__(name, inputs, by, expire, max_open, max_waiting)
+        self.in_ports = (*self._joined, "reset")
+
+    def handle(self, state: _JoinBuckets, message: Message, emit: Emitter) -> None:
+        """Keep the message, and emit what it makes complete; or forget what was kept."""
+        port = message.port.name.casefold()
+        if port == "reset":
+            kept = self._find(state, message)
+            if kept is not None:
+                self._forget(state, kept, emit, RESET)
+                if self.expire is not None:
+                    emit.wake(None, kept)
+            return
+        kept = self._bucket_of(state, message, emit)
+        if kept.ready:
+            kept.queues[self._index[port]].clear()
+        part = self._add(kept.queues, message, emit, self.max_waiting)
+        if self.expire is not None:
+            emit.wake(self.expire, kept)
+        if kept.ready:
+            newest = [queue[0] for queue in kept.queues]
+            emit.merge([part], tuple(data_of(newest)), made_of=newest)
+        elif all(kept.queues):
+            kept.ready = True
+            self._work_off(kept.queues, emit)
+
+    def _work_off(self, queues: Queues, emit: Emitter) -> None:
+        while True:
+            oldest = [queue[0] for queue in queues]
+            longer = next((queue for queue in queues if len(queue) > 1), None)
+            done = oldest if longer is None else [longer.popleft()]
+            emit.merge(done, tuple(data_of(oldest)), made_of=oldest)
+            if longer is None:
+                return
+
+    def _find(self, state: _JoinBuckets, message: Message) -> _JoinBucket | None:
+        if self.by == "run":
+            return state.at_position(message)
+        return state.with_id(message.correlation_id)
+
+    def _forget(self, state: _JoinBuckets, kept: _JoinBucket, emit: Emitter, reason: str) -> None:
+        if state.drop(kept):
+            emit.release([part for queue in kept.queues for part in queue], reason)
+
+    def timer(self, state: _JoinBuckets, kept: _JoinBucket, emit: Emitter) -> None:
+        """Forget what nothing has come for in a while."""
+        self._forget(state, kept, emit, f"nothing more came within {self.expire:g} s")

@@ -10,6 +10,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from flowrt.errors import FlowBuildError, FlowOverloadError
+from flowrt.messages import first_position
 from flowrt.operations import Emitter, checked_port
 from flowrt.scopes import Part
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from flowrt.scopes import RunBooks, Scope
 
 By = Literal["all", "run"]
+JoinedBy = Literal["correlation", "run"]
 MAX_OPEN = 100_000  # lists and runs; arbitrary, some 50 MB
 MAX_WAITING = 100_000  # messages; arbitrary, as the gather's
 
@@ -79,6 +81,111 @@ class Pools(Generic[Kept]):
             del self._kept[key]
 
 
+class Bucket:
+    """What is kept under one correlation id, or for one position; `among` the others, under `key`."""
+
+    __slots__ = ("among", "key")
+
+    among: dict[object, Any]
+    key: object
+
+
+AnyBucket = TypeVar("AnyBucket", bound=Bucket)
+
+
+class Buckets(Generic[AnyBucket]):
+    """What an operation keeps at one place by correlation id, for all runs together; or by position in each list or run."""
+
+    __slots__ = ("_ids", "_limit", "_lists", "_make", "_number", "_owner", "_remedy")
+
+    def __init__(self, owner: str, limit: int, make: Callable[[], AnyBucket], remedy: str) -> None:
+        self._owner = owner
+        self._limit = limit
+        self._make = make
+        self._remedy = remedy
+        self._number = 0
+        self._ids: dict[object, AnyBucket] = {}
+        self._lists: dict[Scope, dict[object, AnyBucket]] = {}
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __iter__(self) -> Iterator[AnyBucket]:
+        for buckets in [self._ids, *self._lists.values()]:
+            yield from list(buckets.values())
+
+    def of_id(self, correlation_id: object) -> AnyBucket:
+        """Return what is kept under a correlation id; made, if it is the first.
+
+        Raises:
+            FlowBuildError: the id cannot be hashed.
+            FlowOverloadError: there would be too many at once.
+        """
+        bucket = self.with_id(correlation_id)
+        return self._made(self._ids, correlation_id, "correlation ids") if bucket is None else bucket
+
+    def with_id(self, correlation_id: object) -> AnyBucket | None:
+        """Return what is kept under a correlation id, if anything is; `FlowBuildError` if the id cannot be hashed."""
+        try:
+            return self._ids.get(correlation_id)
+        except TypeError:
+            raise FlowBuildError(
+                f"{self._owner} goes by the correlation id, and this one cannot be hashed ({type(correlation_id).__name__}). Use a str, an int "
+                "or a tuple."
+            ) from None
+
+    def of_position(self, message: Message, emit: Emitter) -> AnyBucket:
+        """Return what is kept for a position in the list or run of a message; made, if it is the first, and owed to that.
+
+        Raises:
+            FlowOverloadError: there would be too many at once.
+        """
+        bucket = self.at_position(message)
+        if bucket is None:
+            home = home_of(message)
+            mine = self._lists.get(home, {})
+            bucket = self._made(mine, first_position(message.position), "positions in lists and runs")
+            if home not in self._lists:
+                self._lists[home] = mine
+                emit.owe()
+        return bucket
+
+    def at_position(self, message: Message) -> AnyBucket | None:
+        """Return what is kept for a position in the list or run of a message, if anything is."""
+        return self._lists.get(home_of(message), {}).get(first_position(message.position))
+
+    def _made(self, among: dict[object, AnyBucket], key: object, what: str) -> AnyBucket:
+        if self._number >= self._limit:
+            raise FlowOverloadError(
+                f"{self._owner} already keeps something for max_open={self._limit} {what}. {self._remedy}, or raise max_open."
+            )
+        self._number += 1
+        bucket = among[key] = self._make()
+        bucket.among, bucket.key = among, key
+        return bucket
+
+    def drop(self, bucket: AnyBucket) -> bool:
+        """Forget one; say whether it was there."""
+        if bucket.among.get(bucket.key) is not bucket:
+            return False
+        del bucket.among[bucket.key]
+        self._number -= 1
+        return True
+
+    def take(self, scope: Scope) -> list[AnyBucket]:
+        """Forget what is kept for the positions of a list or run, and return it."""
+        among = self._lists.pop(scope, {})
+        found = list(among.values())
+        among.clear()
+        self._number -= len(found)
+        return found
+
+    def take_all(self, run: RunBooks) -> list[AnyBucket]:
+        """Forget what is kept for the positions of a run and of lists in it, and return it."""
+        scopes = [scope for scope in self._lists if scope.run is run]
+        return [bucket for scope in scopes for bucket in self.take(scope)]
+
+
 class Pool:
     """Messages held until something is made of them, in order of arrival."""
 
@@ -130,6 +237,13 @@ class Pool:
             self.homes = {home: None for home in self.homes if home.run is not run}
 
 
+def without(parts: deque[Part], run: RunBooks) -> deque[Part]:
+    """Return parts held without those of a run."""
+    if all(part.scope is None or part.scope.run is not run for part in parts):
+        return parts
+    return deque(part for part in parts if part.scope is None or part.scope.run is not run)
+
+
 def home_of(message: Message) -> Scope:
     """Return the list or run that a message belongs to."""
     if message.scope is None:
@@ -150,6 +264,14 @@ def check_by(owner: str, by: Any) -> By:
     if by not in ("all", "run"):
         raise FlowBuildError(f'{owner}: by is {by!r}. Choose "all" or "run".')
     found: By = by
+    return found
+
+
+def check_joined_by(owner: str, by: Any) -> JoinedBy:
+    """Return how messages are joined; `FlowBuildError` if that cannot be."""
+    if by not in ("correlation", "run"):
+        raise FlowBuildError(f'{owner}: by is {by!r}. Choose "correlation" or "run".')
+    found: JoinedBy = by
     return found
 
 

@@ -14,6 +14,7 @@ from flowrt.messages import first_position, position_key
 from flowrt.operations import Batch, Emitter, Operation
 from flowrt.scopes import MISSING_KEPT, Missing, Part, missing_errors, missing_rows, missing_text
 from flowrt.standard.causality import shared_causality
+from flowrt.standard.pools import Bucket, Buckets, without
 
 if TYPE_CHECKING:
     from flowrt.messages import Message
@@ -91,7 +92,7 @@ class _List:
         return {first_position(position) for stretch in self.positions for position in stretch}
 
 
-class _Bucket:
+class _Bucket(Bucket):
     """What waits under one correlation id, outside of any scope."""
 
     __slots__ = ("announced", "parts")
@@ -104,10 +105,10 @@ class _Bucket:
 class _Waiting:
     __slots__ = ("answered", "buckets", "lists")
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str, max_open: int) -> None:
         self.lists: dict[Scope, _List] = {}
         self.answered: dict[Scope, None] = {}
-        self.buckets: dict[object, _Bucket] = {}
+        self.buckets = Buckets(owner, max_open, _Bucket, "Send the counts they wait for")
 
 
 @define(eq=False)
@@ -157,7 +158,7 @@ class Gather(Operation):
             )
 
     def create(self) -> _Waiting:
-        return _Waiting()
+        return _Waiting(f'Gather "{self.name}"', self.max_open)
 
     def handle_many(self, state: _Waiting, batch: Batch, emit: Emitter) -> None:
         """Take items or counts of one context."""
@@ -196,7 +197,7 @@ class Gather(Operation):
 
     def explain(self, state: _Waiting) -> str:
         """Say what waits under correlation ids."""
-        buckets = state.buckets.values()
+        buckets = state.buckets
         waiting, announced = sum(len(b.parts) for b in buckets), sum(b.announced or 0 for b in buckets)
         told = f"{waiting} of {announced} announced" if announced else str(waiting)
         return f"{told} wait under {len(buckets)} correlation ids" if buckets else ""
@@ -364,7 +365,7 @@ class Gather(Operation):
     # -- correlation ids
 
     def _collect_id(self, state: _Waiting, batch: Batch, emit: Emitter) -> None:
-        bucket = self._bucket(state, batch.correlation_id)
+        bucket = state.buckets.of_id(batch.correlation_id)
         if len(bucket.parts) + len(batch.data) > self.max_waiting:
             raise FlowOverloadError(
                 f'Gather "{self.name}" would hold more than max_waiting={self.max_waiting} items under one correlation id. Send the count '
@@ -376,41 +377,24 @@ class Gather(Operation):
         ]
         bucket.parts += parts
         emit.hold(parts)
-        self._complete_id(state, batch.correlation_id, bucket, emit)
+        self._complete_id(state, bucket, emit)
 
     def _announce_id(self, state: _Waiting, batch: Batch, emit: Emitter) -> None:
         for index, number in enumerate(batch.data):
             if not _is_count(number):
                 emit.fail(self._no_count(number), index)
                 continue
-            bucket = self._bucket(state, batch.correlation_id)
+            bucket = state.buckets.of_id(batch.correlation_id)
             bucket.announced = number
-            self._complete_id(state, batch.correlation_id, bucket, emit)
+            self._complete_id(state, bucket, emit)
 
-    def _bucket(self, state: _Waiting, correlation_id: object) -> _Bucket:
-        try:
-            bucket = state.buckets.get(correlation_id)
-        except TypeError:
-            raise FlowBuildError(
-                f'Gather "{self.name}" collects by correlation id, and this one cannot be hashed ({type(correlation_id).__name__}). '
-                "Use a str, an int or a tuple."
-            ) from None
-        if bucket is None:
-            if len(state.buckets) >= self.max_open:
-                raise FlowOverloadError(
-                    f'Gather "{self.name}" already waits under max_open={self.max_open} correlation ids. Send the counts they wait for, '
-                    "or raise max_open."
-                )
-            bucket = state.buckets[correlation_id] = _Bucket()
-        return bucket
-
-    def _complete_id(self, state: _Waiting, correlation_id: object, bucket: _Bucket, emit: Emitter) -> None:
+    def _complete_id(self, state: _Waiting, bucket: _Bucket, emit: Emitter) -> None:
         if bucket.announced is None or len(bucket.parts) < bucket.announced:
             return
         parts = [bucket.parts.popleft() for _ in range(bucket.announced)]
         bucket.announced = None
         if not bucket.parts:
-            del state.buckets[correlation_id]
+            state.buckets.drop(bucket)
         if self.ordered:
             parts.sort(key=lambda part: position_key(part.position))
         items = [part.data for part in parts]
@@ -421,11 +405,10 @@ class Gather(Operation):
         for lists in (state.lists, state.answered):
             for scope in [scope for scope in lists if scope.run is run]:
                 del lists[scope]
-        for correlation_id, bucket in list(state.buckets.items()):
-            if any(part.scope is not None and part.scope.run is run for part in bucket.parts):
-                bucket.parts = deque(p for p in bucket.parts if p.scope is None or p.scope.run is not run)
-                if not bucket.parts and bucket.announced is None:
-                    del state.buckets[correlation_id]
+        for bucket in state.buckets:
+            bucket.parts = without(bucket.parts, run)
+            if not bucket.parts and bucket.announced is None:
+                state.buckets.drop(bucket)
 
 
 def _is_count(number: object) -> bool:
