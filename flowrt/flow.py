@@ -355,13 +355,12 @@ def define_flow(root: Flow, faults: list[Fault]) -> Definition:
         return known
 
     whole = definition_of(root)
-    while pending:
-        flow = pending.pop()
-        definition = made[id(flow)]
+    for flow in pending:
         for nested in flow.flows:
-            definition.flows[nested.name.casefold()] = definition_of(nested)
+            made[id(flow)].flows[nested.name.casefold()] = definition_of(nested)
+    for flow in pending:  # which names there are is known now
         for stream in flow.streams:
-            fault = _place_stream(stream, definition, whole)
+            fault = _place_stream(stream, made[id(flow)], whole)
             if fault is not None:
                 faults.append(fault)
     return whole
@@ -382,14 +381,27 @@ def _place_stream(stream: Stream, definition: Definition, root: Definition) -> F
     if definition is root:
         source, target = _unrooted(source), _unrooted(target)
     if source.path and source.key[0] == target.key[0]:
-        name = source.segments[-1][0]
-        owner = definition.flows.get(name.casefold())
-        if owner is None:
-            owner = definition.flows[name.casefold()] = Definition(name)
+        owner = _owner(source, definition, root)
         owner.add(evolve(stream, source=_unplaced(source), target=_unplaced(target)))
     else:
         definition.add(evolve(stream, source=source, target=target))
     return None
+
+
+def _owner(port: Port, definition: Definition, root: Definition) -> Definition:
+    """Return the flow that a path leads to, found as a message would find it; one that nobody added is made here, by its name."""
+    here = root if port.is_rooted else definition
+    around = [root, here]
+    owner: Definition | None = None
+    for segment, _ in port.segments:
+        name = segment.casefold()
+        owner = next((flow.flows[name] for flow in reversed(around) if name in flow.flows), None)
+        if owner is not None:
+            around.append(owner)
+    if owner is None:
+        segment = port.segments[-1][0]
+        owner = here.flows[segment.casefold()] = Definition(segment)
+    return owner
 
 
 def _unrooted(port: Port) -> Port:

@@ -207,6 +207,36 @@ def test_a_gather_in_a_flow_knows_that_its_count_comes_from_outside(bench: Bench
     assert [(position, reason) for position, reason, _ in gathered.failures] == [(1, "absorbed at drop")]
 
 
+@every_schedule
+def test_a_stream_on_a_path_belongs_to_the_flow_a_message_would_find_there(bench: Bench) -> None:
+    """B092."""
+    inner = flow_of("inner", ".in -> double -> .out")
+    outer = flow_of("outer", ".in -> inner.in", "inner.out -> .out", flows=[inner])
+    with runtime_of(
+        bench,
+        ".in -> outer.in",
+        "outer.out -> .out",
+        "outer/inner/double -> outer/inner/increment -> outer/inner/.more",
+        "outer/inner.more -> .more",
+        flows=(outer,),
+    ) as runtime:
+        run = runtime.process(".in", 5)
+
+        assert sorted(results(run)) == [(".more", 11), (".out", 10)]
+    assert_ledger(run, accepted=1, born=1, delivered=2)
+
+
+@every_schedule
+def test_a_stream_on_a_path_inside_a_flow_hides_no_flow_of_the_root(bench: Bench) -> None:
+    """B092."""
+    helper = flow_of("helper", ".in -> double -> .out")
+    user = flow_of("user", ".in -> helper.in", "helper.out -> .out", "helper/double -> helper/.copy")
+    with runtime_of(
+        bench, ".in -> user.in", "user.out -> .out", "user/helper.copy -> .copy", flows=(helper, user)
+    ) as runtime:
+        assert sorted(results(runtime.process(".in", 5))) == [(".copy", 10), (".out", 10)]
+
+
 # --- circles of nothing but ports
 
 
