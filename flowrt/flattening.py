@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flowrt.errors import Fault, FlowBuildError
-from flowrt.flowtext import Section, as_written, headline_reads_back, reads_back, tidied
+from flowrt.flowtext import Section, as_written, reads_back, tidied
 from flowrt.ports import Stream, one_line
 
 if TYPE_CHECKING:
@@ -53,9 +53,12 @@ def sections_of(root: Flow) -> list[Section]:
             if not reads_back(stream)
         ]
     faults += [
-        _unwritable(flow, "would not be read as a headline. Leave arrows out of its name")
+        _unwritable(
+            flow,
+            'would not be read as a headline. Leave arrows out of its name, and "flowrt: ignore" out of its comment',
+        )
         for flow in flows.values()
-        if not headline_reads_back(flow.name)
+        if not reads_back(Section(flow.name, comment=one_line(flow.comment)))
     ]
     if faults:
         raise FlowBuildError(*faults)
@@ -101,6 +104,13 @@ def _hidden(
         )
     if not deep:
         return
+    for name in sorted(deep):
+        for stream in flows[name].streams:
+            if stream.source.is_rooted:
+                yield _unwritable(
+                    flows[name],
+                    f'is not used in the root flow itself, and would be by stream "{stream}" at {stream.declared_at}. Add it to the root flow',
+                )
     own = {key: deep & {flow.name.casefold() for flow in each.flows} for key, each in everything.items()}
     seen = {key: own[key] if each is root else deep for key, each in everything.items()}
     changed = True

@@ -149,11 +149,6 @@ def _whole_of(text: Text, source: str) -> str:
     return "".join(whole)
 
 
-def headline_reads_back(name: str) -> bool:
-    """Say whether the name of a flow can be a headline."""
-    return _Place(UNNAMED, 1, []).headline(name) == name
-
-
 class _Reading:
     """Sections and faults, as far as a text has been read."""
 
@@ -168,6 +163,11 @@ class _Reading:
         found = _COMMENT.search(line)
         code = line[: found.start()] if found else line
         comment = one_line(line[found.end() :]) if found else ""
+        if "\ufeff" in line:
+            place.fault(
+                line.index("\ufeff"),
+                "a byte order mark (U+FEFF) stands inside the text, where nobody sees it. Leave it out; it may only stand at the start.",
+            )
         if found:
             place.refuse_control_characters(line, found.end())
         if "," in code:
@@ -384,15 +384,18 @@ def comment_of(stream: Stream) -> str:
     return f"{stream.comment}  # {mark}" if stream.comment else mark
 
 
-def reads_back(stream: Stream) -> bool:
-    """Say whether a stream that was made in Python is the same one when it has been written and read."""
-    (line,) = _streams([stream], "")
+def reads_back(line: Section | Stream) -> bool:
+    """Say whether a headline or a stream that was made in Python is the same one when it has been written and read."""
+    (text,) = _written(line) if isinstance(line, Section) else _streams([line], "")
     reading = _Reading(UNNAMED)
-    reading.take(1, line)
-    if reading.faults or not reading.sections[0].lines:
+    reading.take(1, text)
+    if reading.faults:
         return False
-    again = reading.sections[0].lines[0]
-    return isinstance(again, Stream) and as_written(again) == as_written(stream)
+    if isinstance(line, Section):
+        section = reading.sections[-1]
+        return (section.headline, section.comment) == (line.headline, line.comment)
+    again = reading.sections[0].lines
+    return len(again) == 1 and isinstance(again[0], Stream) and as_written(again[0]) == as_written(line)
 
 
 def as_written(stream: Stream) -> tuple[object, ...]:
