@@ -73,7 +73,7 @@ class Group:
         self.clock: Clock | None = None  # where the engine itself performs: it stops at `until`
         self.until = 0.0
 
-    def work_on(self, items: list[Any]) -> list[Any]:
+    def work_on(self, items: list[Any]) -> Iterable[Any]:
         """Return the items to go through. Asked to stop, that list is emptied, which ends a loop over it: a flag looked at per item, at no cost."""
         work = self.work = items[:]
         if self.stop:  # before there was a list to empty
@@ -119,7 +119,7 @@ class FunctionBody:
             if not self._each(group, data[start : start + SLICE]) or clock.now() > group.until:
                 return
 
-    def _each(self, group: Group, items: list[Any]) -> bool:
+    def _each(self, group: Group, items: Iterable[Any]) -> bool:
         """Call the function with each item; say whether it may go on."""
         function = self.function
         results = (

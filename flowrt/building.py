@@ -78,6 +78,7 @@ class Building:
                     error.add_note("The change was not made; the flow goes on as it was.")
                 raise
             engine = self._driver.engine
+            self._driver.dispatching.know(definition.all_operations())
             assert engine is not None, "the runtime gives the driver its engine first"
             self._driver.post(engine.change, definition)
             self._built = self.flow.contents()

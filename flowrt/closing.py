@@ -30,7 +30,8 @@ class CloseReport:
 
     Attributes:
         discarded: messages that were accepted and not worked off.
-        abandoned: threads that did not come back, with what they are doing; they hold their message until they do.
+        abandoned: threads that did not come back, with what they are doing; they hold their message until they do. Also operations whose
+            dispatcher had been given calls and did not come to them.
         pending: closing has only begun, since an operation, a handler or a tap asked for it from inside.
         given_up: threads still inside a call whose `timeout` had passed; whoever was to know has been told of each.
     """
@@ -117,7 +118,7 @@ class Closer:
         try:
             while not driver.stopped:
                 before, now = driver.progress, clock.now()
-                driver.wait_until(lambda: driver.stopped, max(min(drain, end - now), 0.0))
+                driver.wait_until(lambda: driver.stopped, max(min(drain, end - now), 0.0), helps=True)
                 if not driver.stopped and (clock.now() >= end or driver.progress == before):
                     return self._give_up(
                         f"no call had returned for {drain} s"

@@ -16,6 +16,7 @@ from flowrt.declarations import (
     Mode,
     check_contract,
     check_name,
+    checked_dispatcher,
     declared_at,
     made_by,
     parallel_mode,
@@ -219,9 +220,18 @@ class FlowOperationContainer:
 
     # -- modes
 
-    def make_sync(self) -> Self:
-        """Run it on the engine's thread, one call at a time. This is where operations run unless told otherwise."""
-        return self._make(SYNC)
+    def make_sync(self, dispatcher: Any = None) -> Self:
+        """Run it on the engine's thread, one call at a time. This is where operations run unless told otherwise.
+
+        Args:
+            dispatcher: have its calls made on a thread that is not flowrt's, one at a time and in order, while the engine goes on: any object with
+                `dispatch(callable)`, which may be called on any thread, returns at once and has the callable called once, later (see
+                `flowrt.executors.dispatchers`). Also with `parallelism=False`.
+        """
+        if dispatcher is None:
+            return self._make(SYNC)
+        name = self._selected_declaration("make_sync").name
+        return self._make(Mode(dispatcher=checked_dispatcher(name, dispatcher)))
 
     def make_async(self, pool: str | None = None) -> Self:
         """Run it on a thread of its own, one call at a time, in order of arrival.
@@ -339,15 +349,16 @@ class FlowOperationContainer:
                 f'operation "{declaration.name}" ({type(declaration.operation).__name__}) keeps state, so only one thread at a time may enter it; '
                 "make_parallel is for functions, actions and generators. Leave it sync and make the operations around it parallel."
             )
-        if mode.kind == "async" and hasattr(declaration.operation, "handle_many"):
+        elsewhere = mode.kind == "async" or mode.dispatcher is not None
+        if elsewhere and hasattr(declaration.operation, "handle_many"):
             raise FlowBuildError(
                 f'operation "{declaration.name}" ({type(declaration.operation).__name__}) works with the engine\'s own books and runs on its '
-                "thread. Leave it sync and make the operations around it async."
+                "thread. Leave it sync and make the operations around it async or dispatched."
             )
-        if mode.kind == "async" and hasattr(declaration.operation, "timer"):
+        if elsewhere and hasattr(declaration.operation, "timer"):
             raise FlowBuildError(
                 f'operation "{declaration.name}" ({type(declaration.operation).__name__}) has a timer, which the engine calls on its own thread. '
-                "Leave it sync and make the operations around it async."
+                "Leave it sync and make the operations around it async or dispatched."
             )
         self._declarations[declaration.name.casefold()] = evolve(declaration, mode=mode)
         return self

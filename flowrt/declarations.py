@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from flowrt.bodies import Body, GeneratorBody
 from flowrt.errors import Fault, FlowBuildError, is_ours
@@ -27,9 +27,11 @@ class Mode:
     pool: str | None = None
     ordered: bool = False
     by_key: str | Callable[[Any], Any] | None = None
-    dispatcher: Any = None
+    dispatcher: Any = field(default=None, eq=id)
 
     def __str__(self) -> str:
+        if self.dispatcher is not None:
+            return "dispatched"
         return f"parallel({self.workers})" if self.kind == "parallel" else self.kind
 
 
@@ -147,7 +149,10 @@ def policy_faults(declarations: Iterable[Declaration]) -> list[Fault]:
     for declaration in declarations:
         if declaration.policies.timeout is None:
             continue
-        if declaration.mode.kind == "sync":
+        if declaration.mode.dispatcher is not None:
+            says = "has a timeout and is called by a dispatcher, on whose thread a call cannot be given up."
+            faults.append(Fault.of_operation("F502", declaration, says, "Make it async or parallel."))
+        elif declaration.mode.kind == "sync":
             says = "has a timeout and runs on the engine's thread, where a call cannot be given up."
             faults.append(Fault.of_operation("F502", declaration, says, "Make it async or parallel."))
         elif type(declaration.body) is GeneratorBody:
@@ -155,6 +160,23 @@ def policy_faults(declarations: Iterable[Declaration]) -> list[Fault]:
             remedy = "Put what may take long into a function."
             faults.append(Fault.of_operation("F503", declaration, says, remedy))
     return faults
+
+
+def checked_dispatcher(name: str, dispatcher: Any) -> Any:
+    """Return what is to call an operation; `FlowBuildError` if it cannot."""
+    if not callable(getattr(dispatcher, "dispatch", None)):
+        hint = (
+            " Wrap the loop: AsyncioDispatcher(loop)." if hasattr(dispatcher, "call_soon_threadsafe") else ""
+        )
+        hint = " Wrap the window: TkDispatcher(root)." if hasattr(dispatcher, "winfo_toplevel") else hint
+        raise FlowBuildError(
+            f'operation "{name}": make_sync(dispatcher) takes an object with dispatch(callable), got {type(dispatcher).__name__}.{hint}'
+        )
+    if isinstance(dispatcher, type):
+        raise FlowBuildError(
+            f'operation "{name}": make_sync(dispatcher) got the class {dispatcher.__name__} itself; pass an instance.'
+        )
+    return dispatcher
 
 
 def check_name(name: object) -> None:

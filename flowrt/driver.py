@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from flowrt.contract import Task
+from flowrt.dispatching import Dispatching
 from flowrt.endings import Ending
 from flowrt.errors import FlowError, FlowStalledError, internal_error
 from flowrt.handover import QUANTUM
@@ -39,6 +40,7 @@ class Driver(Ending):
     def __init__(self, name: str, seams: Seams, *, own_thread: bool) -> None:
         super().__init__(name, seams)
         self.seams = seams
+        self.dispatching = Dispatching(seams)
         self.next_number = count(1).__next__  # of a run
         self.has_room: Callable[[], bool] = lambda: True
         self.left_open: deque[RunHandle] = deque()  # of senders that could not say that their input has ended
@@ -279,45 +281,62 @@ class Driver(Ending):
                 self._owner_ident = None
                 self._owner.release()
 
-    def crash(self, error: FlowError) -> None:
-        """Any thread: stop at once, for a fault in flowrt itself."""
+    def crash(self, error: BaseException) -> None:
+        """Any thread: stop at once, for a fault in flowrt itself, or since the program is to end."""
+        if not isinstance(error, FlowError | SystemExit | KeyboardInterrupt):
+            error = internal_error(error)
         try:
             self.post(self.halt, error)
         except BaseException:
             self.fatal = self.fatal or error
-            self.give_up(error)
+            self.give_up(error if isinstance(error, FlowError) else internal_error(error))
 
     # -- waiting
 
     def wait_until(
-        self, ready: Callable[[], bool], timeout: float | None, wakers: Wakers | None = None
+        self,
+        ready: Callable[[], bool],
+        timeout: float | None,
+        wakers: Wakers | None = None,
+        *,
+        helps: bool = False,
     ) -> bool:
-        """Wait until `ready()` or until everything has stopped; say whether it is ready. On a borrowed thread: by working."""
+        """Wait until `ready()` or until everything has stopped; say whether it is ready. On a borrowed thread: by working.
+
+        `helps`: meanwhile the calls are made that dispatchers were given for this very thread.
+        """
         clock = self.seams.clock
         deadline = None if timeout is None else clock.now() + timeout
         if self._own_thread:
-            return self._wait(ready, deadline, self.changed if wakers is None else wakers)
+            return self._wait(ready, deadline, self.changed if wakers is None else wakers, helps=helps)
         while not ready():
             if self.stopped:
                 return ready()
             if deadline is not None and clock.now() >= deadline:
                 return ready()
-            if not self._work(ready, deadline):  # somebody else is the engine just now
+            if not self._work(ready, deadline, helps=helps):  # somebody else is the engine just now
                 look = clock.now() + LONGEST_LOOK
                 self._wait(
                     lambda: ready() or not self._owner.locked(),
                     look if deadline is None else min(look, deadline),
                     self.changed,
+                    helps=helps,
                 )
         return True
 
-    def _wait(self, ready: Callable[[], bool], deadline: float | None, wakers: Wakers) -> bool:
+    def _wait(
+        self, ready: Callable[[], bool], deadline: float | None, wakers: Wakers, *, helps: bool
+    ) -> bool:
         while not ready():
             event = wakers.enlist()
             self.ended.enlist(event)
+            if helps:
+                self.dispatching.handed.enlist(event)
             try:
                 if ready():  # what it has seen is what it says: room comes and goes
                     return True
+                if helps and not self.stopped and self.dispatching.make_calls():
+                    continue
                 remaining = None if deadline is None else deadline - self.seams.clock.now()
                 if self.stopped or (remaining is not None and remaining <= 0):
                     return ready()
@@ -325,9 +344,10 @@ class Driver(Ending):
             finally:
                 wakers.leave(event)
                 self.ended.leave(event)
+                self.dispatching.handed.leave(event)
         return True
 
-    def _work(self, ready: Callable[[], bool], deadline: float | None) -> bool:
+    def _work(self, ready: Callable[[], bool], deadline: float | None, *, helps: bool = False) -> bool:
         """Be the engine until `ready()`; say whether that was possible."""
         ident = threading.get_ident()
         try:
@@ -337,7 +357,7 @@ class Driver(Ending):
                 return False
             try:
                 self._owner_ident = ident
-                self._work_until(ready, deadline)
+                self._work_until(ready, deadline, helps=helps)
                 if self.stopped:
                     self._write_off()
             finally:
@@ -351,9 +371,9 @@ class Driver(Ending):
             self._work(self.inbox.empty, deadline)
         return True
 
-    def _work_until(self, ready: Callable[[], bool], deadline: float | None) -> None:
+    def _work_until(self, ready: Callable[[], bool], deadline: float | None, *, helps: bool) -> None:
         while not ready() and not self.stopped:
-            worked = self.one_step()
+            worked = self.one_step() or (helps and self.dispatching.make_calls())
             now = self.seams.clock.now()
             if (deadline is not None and now >= deadline) or ready() or self.stopped:
                 return

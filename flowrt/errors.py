@@ -123,6 +123,15 @@ class CallTimedOutError(Exception):
         self.seconds = seconds
 
 
+class NotDispatchedError(Exception):
+    """What stands for the outcome of a call that its dispatcher did not make."""
+
+    def __init__(self, dispatcher: str, why: str) -> None:
+        super().__init__(f"dispatcher {dispatcher}: {why}")
+        self.dispatcher = dispatcher
+        self.why = why
+
+
 class WorkerLostError(OperationError):
     """The worker process died while it held this message."""
 

@@ -10,6 +10,7 @@ from flowrt.errors import (
     FlowBuildError,
     FlowError,
     FlowStalledError,
+    NotDispatchedError,
     OperationError,
     OperationTimeoutError,
     counted,
@@ -242,6 +243,15 @@ def operation_error(
             message,
         )
         error.__cause__ = raised
+        return error
+    if isinstance(raised, NotDispatchedError):
+        error = OperationError(
+            f'operation "{place.name}" (declared at {declaration.declared_at}) was not called: its dispatcher {raised.dispatcher} did not have it '
+            f"called, {raised.why}. Close the runtime before what the dispatcher belongs to: the event loop, the window, the main loop.",
+            place.name,
+            message,
+        )
+        error.__cause__ = raised.__cause__ or raised
         return error
     error = OperationError(
         f'operation "{place.name}" (declared at {declaration.declared_at}) raised {describe(raised)}{emitted}{told}',

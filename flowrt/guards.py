@@ -215,8 +215,8 @@ class Guard:
         self._over = over
         self._settle = settle
         self._put_back = put_back
-        # A thread of its own keeps the order by itself, unless a message may come back.
-        self._alone = not place.handed_over or (mode.kind == "async" and self.policies.retry is not None)
+        # A thread of its own, or a dispatcher's, keeps the order by itself, unless a message may come back.
+        self._alone = not place.handed_over or (mode.kind != "parallel" and self.policies.retry is not None)
         self._waiting = (
             _WaitingByKey(mode.by_key) if mode.by_key is not None and place.handed_over else _Waiting()
         )

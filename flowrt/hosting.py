@@ -53,7 +53,10 @@ class RuntimeHost:
 
     def executor_for(self, place: OperationPlace) -> Executor:
         """Return where a place runs."""
-        return self._driver.executors.executor_for(place.declaration)
+        executor = self._driver.executors.executor_for(place.declaration)
+        if hasattr(executor, "run_here"):
+            self._driver.dispatching.add(executor)
+        return executor
 
     def fetch(self, task: Group, *, late: bool) -> None:
         """Any thread: have the engine look at a task. What comes late is refused once the runtime is over; until then it is drained."""

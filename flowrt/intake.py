@@ -221,7 +221,8 @@ class Intake:
         room = self._capacity - load
         if room <= 0:
             driver.start()
-            if not driver.wait_until(self._half_empty, timeout, driver.room):
+            driver.dispatching.refuse_process(driver.name, f"capacity={self._capacity} messages are live")
+            if not driver.wait_until(self._half_empty, timeout, driver.room, helps=True):
                 if driver.stopped or driver.closing:
                     raise driver.stopped_error()
                 raise FlowTimeoutError(

@@ -310,6 +310,8 @@ def worker_text(task: Task) -> str:
     mode = task.place.declaration.mode
     if mode.kind == "parallel" and task.worker:
         return f"parallel, worker {task.worker}"
+    if mode.dispatcher is not None:
+        return str(mode)
     return "" if mode.kind == "sync" else mode.kind
 
 

@@ -38,10 +38,10 @@ class Reading:
             return bool(taken) or was_idle
 
         if not ready():
-            self._refuse_inside("for a result")
+            self._refuse_waiting("for a result", timeout)
             forget = self._tell_when_idle(idle) if until_idle else None
             try:
-                driver.wait_until(ready, timeout)
+                driver.wait_until(ready, timeout, helps=True)
             finally:
                 if forget is not None:
                     forget()
@@ -62,12 +62,12 @@ class Reading:
         """Wait until every run is done."""
         driver = self._driver
         idle: list[bool] = []
-        self._refuse_inside("until the runtime is idle")
+        self._refuse_waiting("until the runtime is idle", timeout)
         if driver.stopped:
             return
         forget = self._tell_when_idle(idle)
         try:
-            driver.wait_until(lambda: bool(idle), timeout)
+            driver.wait_until(lambda: bool(idle), timeout, helps=True)
         finally:
             forget()
         if not idle and not driver.stopped:
@@ -85,9 +85,12 @@ class Reading:
         self._driver.post(self._driver.when_idle, tell)
         return lambda: None if idle else self._driver.post(self._driver.no_more, tell)
 
-    def _refuse_inside(self, what: str) -> None:
-        if self._driver.inside():
+    def _refuse_waiting(self, what: str, timeout: float | None) -> None:
+        driver = self._driver
+        if driver.inside():
             raise FlowStalledError(waiting_inside(what))
+        if timeout != 0 and not driver.stopped:
+            driver.dispatching.refuse_wait(driver.name, what)
 
 
 def _given(found: Arrived | Message) -> Message:

@@ -13,12 +13,10 @@ from flowrt.driver import Driver
 from flowrt.engine import Engine
 from flowrt.errors import (
     FlowBuildError,
-    FlowError,
     FlowStoppedError,
     FlowTimeoutError,
     check_count,
     counted,
-    internal_error,
 )
 from flowrt.executors.threads import thread_pools
 from flowrt.flow import Definition, Flow
@@ -219,6 +217,8 @@ class FlowRuntime:
         if type(priority) is not int:  # which nearly all are
             checked_priority(priority)
         self._build()
+        if self._sync and not self._driver.inside():
+            self._driver.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
         run = Run(self._driver, self._results)
         if deadline is not None:
             run.end_within(deadline)
@@ -247,6 +247,8 @@ class FlowRuntime:
         where = Port.parse(port)
         checked_priority(priority)
         self._build()
+        if self._sync and not self._driver.inside():
+            self._driver.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
         run = Run(self._driver, self._results)
         self._intake.send_many(run, where, iterable, correlation_id, priority, timeout)
         if self._sync:
@@ -264,7 +266,7 @@ class FlowRuntime:
 
     def _work_off(self, run: Run) -> None:
         if not self._driver.inside():
-            self._driver.wait_until(lambda: run.done, None)
+            self._driver.wait_until(lambda: run.done, None, helps=True)
             if isinstance(self._driver.fatal, SystemExit | KeyboardInterrupt):
                 self._driver.raise_fatal()
 
@@ -358,7 +360,7 @@ class FlowRuntime:
 
     def _crash(self, error: BaseException) -> None:
         """Any thread: flowrt itself failed on a worker."""
-        self._driver.crash(error if isinstance(error, FlowError) else internal_error(error))
+        self._driver.crash(error)
 
     # -- looking at it
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
@@ -115,6 +115,10 @@ class Watchdog:
         tasks: list[Any] = tried(lambda: list(tasks_of(engine)), [])
         for task in tasks:
             yield Seen(task, len(task.results), task.started or now)
+        for executor in driver.executors.all():
+            since: float | None = getattr(executor, "waits_since", None)
+            if since is not None:
+                yield Seen(cast("Hashable", executor), since, since)
         ident, progress = driver.engine_ident, driver.progress
         if ident is not None and place_in_code(ident):
             in_hand = tried(lambda: call_in_hand(engine, ident), None)
@@ -137,6 +141,11 @@ class Watchdog:
             return (
                 f'runtime "{driver.name}": operation "{place.name}" has not returned for {time}{on}.',
                 who.ident,
+            )
+        if hasattr(who, "waits_since"):
+            return (
+                f'runtime "{driver.name}": {who} has waited for dispatcher {who.dispatcher} for {time}.',
+                None,
             )
         if who == ENGINE:
             ident = driver.engine_ident

@@ -22,6 +22,7 @@ from flowrt import (
     Run,
     Scatter,
 )
+from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.testing import simulated
 
 # The limit of every wait, in seconds. Only a test that fails gets there.
@@ -49,6 +50,11 @@ class Mode:
     parallelism: bool = True
 
     @property
+    def one_thread(self) -> bool:
+        """Whether its calls are made on the thread of the test, which cannot wait for them in its own way meanwhile."""
+        return self.simulated or self.name == "dispatched"
+
+    @property
     def on_engine_thread(self) -> bool:
         return self.name in {"sync", "parallelism_off"}
 
@@ -72,6 +78,8 @@ MODES = (
     Mode("parallel", lambda container: container.make_parallel(4), keeps_order=False),
     Mode("ordered", lambda container: container.make_parallel(4, ordered=True)),
     Mode("keyed", lambda container: container.make_parallel(4, by_key="port")),
+    # The tests wait on the thread that made the dispatcher, where waits make the calls.
+    Mode("dispatched", lambda container: container.make_sync(MainThreadDispatcher())),
     Mode("parallelism_off", lambda container: container.make_parallel(4), parallelism=False),
     Mode("simulated_sync", _as_declared, simulated=True),
     Mode("simulated_async", lambda container: container.make_async(), simulated=True),
@@ -144,12 +152,12 @@ def benches(keep: Callable[[Bench], bool] = lambda _: True) -> pytest.MarkDecora
 every_mode = benches()
 few_modes = benches(lambda bench: str(bench) in FEW)
 # The test blocks a thread on an Event: a simulation has only one.
-real_threads = benches(lambda bench: not bench.mode.simulated)
+real_threads = benches(lambda bench: not bench.mode.one_thread)
 # The test opens a gate after process() returned: under "sync" the run would be over by then.
-real_queues = benches(lambda bench: not bench.mode.simulated and bench.schedule != "sync")
+real_queues = benches(lambda bench: not bench.mode.one_thread and bench.schedule != "sync")
 # The test needs operations off the engine's thread.
 real_workers = benches(
-    lambda bench: not bench.mode.simulated and not bench.mode.on_engine_thread and bench.schedule != "sync"
+    lambda bench: not bench.mode.one_thread and not bench.mode.on_engine_thread and bench.schedule != "sync"
 )
 # The test asserts an order across operations, which only one thread can promise.
 one_thread = benches(lambda bench: bench.mode.on_engine_thread and bench.schedule != "parallel")

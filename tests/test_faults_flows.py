@@ -158,7 +158,7 @@ def test_f18_the_first_results_leave_before_the_last_are_made(bench: Bench, kind
 
         remove = runtime.on_message(stop_at_a_result)
         run = runtime.process(f".{kind}", numbers() if kind == "list" else None)
-        if not bench.mode.simulated:
+        if not bench.mode.one_thread:
             arrived(gate.entered)
             assert pulled[0] < 5_000
         gate.open()

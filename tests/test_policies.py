@@ -364,7 +364,7 @@ def test_a_thread_that_never_comes_back_is_named_when_the_runtime_is_closed() ->
     assert report.given_up == ('thread "timed/work"',)
     assert str(report) == 'closed; still inside a call that was given up for its time: thread "timed/work"'
     go_on.set()
-    runtime._executors.all()[0]._lost[0].join(60)  # type: ignore[attr-defined]
+    runtime._executors.all()[0]._lost[0].join(60)  # type: ignore[union-attr]
 
 
 @threaded_mode

@@ -20,26 +20,37 @@ class Pools(Generic[Pool]):
     Args:
         inline: for operations made sync.
         make: makes a pool, given its name and how many workers it has.
-        parallelism: False runs every operation inline.
+        parallelism: False runs every operation inline, but for the dispatched ones: a dispatcher says where, not how many.
+        dispatched: makes the executor of an operation with a dispatcher; None: `make` does, with one worker.
     """
 
     def __init__(
-        self, inline: InlineExecutor, make: Callable[[str, int], Pool], *, parallelism: bool
+        self,
+        inline: InlineExecutor,
+        make: Callable[[str, int], Pool],
+        *,
+        parallelism: bool,
+        dispatched: Callable[[Declaration], Pool] | None = None,
     ) -> None:
         self._inline = inline
         self._make = make
         self._parallelism = parallelism
+        self._dispatched = dispatched
         self._pools: dict[object, Pool] = {}
         self._all: list[Pool] = []
 
     def executor_for(self, declaration: Declaration) -> Executor:
         mode = declaration.mode
-        if mode.kind == "sync" or not self._parallelism:
+        if mode.dispatcher is None and (mode.kind == "sync" or not self._parallelism):
             return self._inline
         key: object = mode.pool.casefold() if mode.pool is not None else declaration
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = self._make((mode.pool or declaration.name).strip(), mode.workers)
+            if mode.dispatcher is not None and self._dispatched is not None:
+                pool = self._dispatched(declaration)
+            else:
+                pool = self._make((mode.pool or declaration.name).strip(), mode.workers)
+            self._pools[key] = pool
             self._all.append(pool)
         return pool
 

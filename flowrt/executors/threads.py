@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from flowrt.contract import PullTask, Reports, Task
 from flowrt.errors import FlowError, is_ours
+from flowrt.executors.dispatched import DispatchedExecutor
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.tasks import part_of, perform, rest_of, take_back, task_of, with_keys
@@ -23,6 +24,7 @@ from flowrt.handover import QUANTUM, Backlog
 from flowrt.lanes import Waiting
 
 if TYPE_CHECKING:
+    from flowrt.declarations import Declaration
     from flowrt.inbox import Seams, ThreadLike
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
@@ -308,10 +310,14 @@ def thread_pools(
     crash: Callable[[BaseException], None],
     *,
     parallelism: bool,
-) -> Pools[ThreadPool]:
-    """Make the executors of a runtime whose workers are threads."""
+) -> Pools[ThreadPool | DispatchedExecutor]:
+    """Make the executors of a runtime whose workers are threads, and those of what dispatchers call."""
 
     def make(pool: str, workers: int) -> ThreadPool:
         return ThreadPool(f"{name}/{pool}", workers, seams, reports, post, crash)
 
-    return Pools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
+    def dispatched(declaration: Declaration) -> DispatchedExecutor:
+        return DispatchedExecutor(declaration.name, declaration.mode.dispatcher, seams, reports, post, crash)
+
+    inline = InlineExecutor(reports, seams.clock)
+    return Pools(inline, make, parallelism=parallelism, dispatched=dispatched)

@@ -12,6 +12,7 @@ LISTS = "lists scattered"  # each takes the place of one message in the window a
 NEARLY_ALL = (
     20.0  # times; arbitrary: where one operation takes so much more than the next, the bound says nothing
 )
+DISPATCHED = "dispatched"
 SHOWN = 10  # arbitrary: more of one kind than that nobody reads
 
 
@@ -48,7 +49,7 @@ class OperationFacts:
 
     Attributes:
         name: of its place.
-        mode: "sync", "async", "parallel(4)".
+        mode: "sync", "async", "parallel(4)", "dispatched".
         workers: of its executor, which others may share.
         busy: so many of them are in its calls.
         backlog: messages that wait for it.
@@ -59,6 +60,7 @@ class OperationFacts:
         busy_seconds: spent in its calls, all threads together, those under way included.
         backing_off: messages of the backlog that wait for their next attempt.
         retried: attempts beyond the first so far; `timed_out`: calls given up for their time.
+        waits_for: the dispatcher that has not come to its calls, with since when; empty if it waits for none.
     """
 
     name: str
@@ -74,6 +76,7 @@ class OperationFacts:
     backing_off: int = 0
     retried: int = 0
     timed_out: int = 0
+    waits_for: str = ""
 
     @property
     def idle(self) -> bool:
@@ -304,7 +307,10 @@ def _engine_lines(engine: EngineFacts) -> list[str]:
 
 def _operation_line(facts: OperationFacts) -> str:
     said = []
-    if facts.mode != "sync":
+    if facts.mode == DISPATCHED:
+        if facts.waits_for or facts.busy:
+            said.append(f"waiting for {facts.waits_for}" if facts.waits_for else "in a call")
+    elif facts.mode != "sync":
         said.append(f"{facts.busy} of {counted(facts.workers, 'worker')} busy")
     elif facts.busy:
         said.append("in a call on the engine's thread")
@@ -381,7 +387,7 @@ def _input_lines(facts: InputFacts) -> list[str]:
 
 
 def _bottleneck_line(facts: Bottleneck) -> str:
-    inline = facts.mode == "sync"
+    inline = facts.mode in ("sync", DISPATCHED)
     each, remedy = ("", "on threads of its own") if inline else ("each worker ", "with more workers")
     text = f"  bottleneck: {facts.name} ({facts.mode}), {each}busy {facts.share:.0%} of the time"
     if facts.bound is None or facts.workers is None or facts.bound >= NEARLY_ALL:

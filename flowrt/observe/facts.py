@@ -14,7 +14,14 @@ from attrs import frozen
 
 from flowrt.contract import PullTask, Task
 from flowrt.observe.bottleneck import bottleneck_of, loads_of
-from flowrt.observe.explain import CallInWork, EngineFacts, Explanation, InputFacts, OperationFacts
+from flowrt.observe.explain import (
+    CallInWork,
+    EngineFacts,
+    Explanation,
+    InputFacts,
+    OperationFacts,
+    seconds_text,
+)
 from flowrt.observe.stacks import fused_call, is_in_operation, place_in_code, thread_names
 from flowrt.observe.waiting import held_facts, held_in, source_facts
 from flowrt.observe.whereabouts import Whereabouts, filling, look_around, open_lists, tasks_of
@@ -172,4 +179,13 @@ def operation_facts(
         backing_off=place.guard.backing_off if place.guard is not None else 0,
         retried=place.guard.retried if place.guard is not None else 0,
         timed_out=place.guard.timed_out if place.guard is not None else 0,
+        waits_for=_dispatcher_waited_for(place, now),
     )
+
+
+def _dispatcher_waited_for(place: OperationPlace, now: float) -> str:
+    since: float | None = getattr(place.executor, "waits_since", None)
+    if since is None:
+        return ""
+    name: str = getattr(place.executor, "dispatcher", "")
+    return f"dispatcher {name} for {seconds_text(now - since)}"

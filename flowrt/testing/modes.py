@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from flowrt.bodies import GeneratorBody
 from flowrt.declarations import SYNC, Declaration, Mode
+from flowrt.executors.dispatchers import MainThreadDispatcher, dispatched
 from flowrt.flow import Flow
 from flowrt.messages import Message
 from flowrt.schedules import SCHEDULES
@@ -16,10 +17,12 @@ from flowrt.testing.execution import FlowOrMaker, Inputs, checked_inputs, made, 
 
 WORKERS = 4
 SEEDS = 10  # of the simulation, for modes whose order is open; arbitrary
+DISPATCHED = "dispatched"
 MODES = {
     "as declared": None,
     "sync": SYNC,
     "async": Mode("async"),
+    DISPATCHED: None,  # to the thread that runs the flow, which waits for it and so makes the calls
     f"parallel({WORKERS}, ordered=True)": Mode("parallel", WORKERS, ordered=True),
     f"parallel({WORKERS})": Mode("parallel", WORKERS),
 }
@@ -44,10 +47,10 @@ def assert_same_in_all_modes(
 ) -> None:
     """Run a flow of pure operations in every mode and schedule there is, and compare the results.
 
-    Every operation is run as declared, sync, async, parallel with the order restored, and parallel, as far as it may be (operations that keep
-    state are never made parallel), under every schedule; the last also in a simulation. Compared is what the results carry, port by port; in
-    order, where the flow promises one: where no streams merge, no source (generator or Scatter) is open to several inputs, all inputs have one
-    priority, and no mode emits in order of completion.
+    Every operation is run as declared, sync, async, dispatched to the calling thread, parallel with the order restored, and parallel, as far as
+    it may be (operations that keep state are never made parallel, those with a timer stay where they are), under every schedule; the last
+    also in a simulation. Compared is what the results carry, port by port; in order, where the flow promises one: where no streams merge, no
+    source (generator or Scatter) is open to several inputs, all inputs have one priority, and no mode emits in order of completion.
 
     Args:
         flow: a `Flow`, or a function that makes one.
@@ -87,7 +90,8 @@ def _ways(first: _Way) -> Iterator[_Way]:
 
 
 def _run(flow: FlowOrMaker, messages: list[Message], way: _Way) -> list[Message]:
-    variant = with_mode(made(flow), MODES[way.mode])
+    mode = dispatched(MainThreadDispatcher()) if way.mode == DISPATCHED else MODES[way.mode]
+    variant = with_mode(made(flow), mode)
     try:
         return run_flow(variant, messages, schedule=way.schedule, seed=way.seed)
     except Exception as error:
@@ -113,7 +117,7 @@ def with_mode(flow: Flow, mode: Mode | None) -> Flow:
 
 def _in_mode(declaration: Declaration, mode: Mode | None) -> Declaration:
     operation = declaration.operation
-    if mode is None or hasattr(operation, "handle_many"):
+    if mode is None or hasattr(operation, "handle_many") or hasattr(operation, "timer"):
         return declaration
     if operation is not None and mode.kind == "parallel":
         mode = Mode("async")
@@ -143,7 +147,7 @@ def _keeps_order(flow: Flow, inputs: int) -> bool:
 
 
 def _emits_as_completed(way: _Way, flow: Flow) -> bool:
-    mode = MODES[way.mode]
+    mode = SYNC if way.mode == DISPATCHED else MODES[way.mode]
     modes = [mode] if mode is not None else [d.mode for each in _flows_of(flow) for d in each.operations]
     return any(mode.kind == "parallel" and not mode.ordered for mode in modes)
 

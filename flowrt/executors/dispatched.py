@@ -1,0 +1,405 @@
+"""Operations whose calls a dispatcher makes: on the thread of a window, of an event loop, on the main thread.
+
+engine ── submit ──► backlog        dispatcher.dispatch(turn) ──► its thread, when it comes to it: turn()
+                        └── take ◄── about a millisecond's work ── perform ── post ──► inbox ──► engine: report
+
+A turn is what a dispatcher is given: a callable that makes the calls that wait, for about a millisecond, and has itself dispatched again if
+more wait. So its thread is never blocked for long, and of one operation one call is made at a time, in order.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Container, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flowrt.bodies import Failure
+from flowrt.contract import PullTask, Reports, Task
+from flowrt.errors import NotDispatchedError
+from flowrt.executors.tasks import perform, prepare, rest_of
+from flowrt.handover import QUANTUM, Backlog
+from flowrt.lanes import Waiting
+
+if TYPE_CHECKING:
+    from flowrt.bodies import Group
+    from flowrt.inbox import Seams
+    from flowrt.messages import Chunk
+    from flowrt.places import OperationPlace
+
+GRACE = 1.0  # seconds a dispatcher has, once the runtime is over, to come to what it was given; arbitrary
+REFUSED = "dispatch() raised {}"
+DROPPED = "it let go of the call without making it"
+
+
+class DispatchedTask(Task):
+    """A group that ends when the turn's time is over, or when it is asked to: looked at after each call."""
+
+    __slots__ = ("end", "now")
+
+    def __init__(
+        self,
+        place: OperationPlace,
+        chunk: Chunk,
+        collect: Callable[[Group], None],
+        now: Callable[[], float],
+        end: float,
+    ) -> None:
+        super().__init__(place, chunk, collect)
+        self.now = now
+        self.end = end
+
+    def work_on(self, items: list[Any]) -> Iterator[Any]:
+        for item in items:
+            yield item
+            if self.stop or self.now() > self.end:
+                return
+
+    def over(self) -> bool:
+        return self.stop or self.now() > self.end
+
+
+class Turn:
+    """What a dispatcher is given. Called again, or after the runtime's end, it does nothing; dropped, its messages fail."""
+
+    __slots__ = ("_called", "_executor", "_number")
+
+    def __init__(self, executor: DispatchedExecutor, number: int) -> None:
+        self._executor = executor
+        self._number = number
+        self._called = False
+
+    def __call__(self) -> None:
+        self._called = True
+        self._executor.run(self._number)
+
+    def __repr__(self) -> str:
+        return f"<a call for {self._executor}>"
+
+    @property
+    def spent(self) -> bool:
+        """Whether there is nothing for it to do any more."""
+        return self._executor.expected != self._number
+
+    def __del__(self) -> None:
+        if not self._called:
+            self._executor.dropped(self._number)
+
+
+class DispatchedExecutor:
+    """Has one operation's calls made by a dispatcher.
+
+    Guarded by `_lock`: the backlog, the pulls, `expected`, `_busy`. `_lock` is not held while anything of the user's is called.
+    Invariants: at most one turn is expected or under way. `expected` is the number of the turn that was dispatched and not called; what is called
+    with another number does nothing.
+    Called on: the engine's thread; `run` and what it calls on the dispatcher's; `dropped` on any.
+    """
+
+    inline = False
+
+    def __init__(
+        self,
+        name: str,
+        dispatcher: Any,
+        seams: Seams,
+        reports: Reports,
+        post: Callable[..., None],
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self._name = name
+        self._dispatcher = dispatcher
+        self._clock = seams.clock
+        self._reports = reports
+        self._post = post
+        self._crash = crash
+        self.handed: Callable[[], None] = (
+            _nobody_waits  # tells who waits on the dispatcher's thread that there are calls to make
+        )
+        self._lock = seams.lock()
+        self._quiet = seams.event()
+        self._backlog = Backlog(1)
+        self._pulls: deque[PullTask] = deque()
+        self._number = 0
+        self.expected = 0
+        self._busy = False  # a turn is under way
+        self._since = 0.0  # when the expected turn was dispatched
+        self._current: Task | PullTask | None = None
+        self._idents: set[int] = set()  # of the thread that is in a turn
+        self._thread: weakref.ref[threading.Thread] | None = None  # that made calls last
+        self._handing: set[int] = set()  # threads inside dispatch()
+        self._in_place: set[int] = set()  # of these, where it called the turn
+        self._exit: BaseException | None = None  # SystemExit or KeyboardInterrupt, out of the last turn
+        self._stopping = False
+
+    def __repr__(self) -> str:
+        return f'operation "{self._name}"'
+
+    @property
+    def dispatcher(self) -> str:
+        """The name of the dispatcher's type."""
+        return type(self._dispatcher).__name__
+
+    # -- engine's side
+
+    def submit(self, place: OperationPlace, chunk: Chunk) -> None:
+        with self._lock:
+            self._backlog.put(place, chunk)
+            turn = self._next_turn()
+        self._hand_over(turn)
+
+    def pull(self, pull: PullTask) -> None:
+        with self._lock:
+            self._pulls.append(pull)
+            turn = self._next_turn()
+        self._hand_over(turn)
+
+    def unreported(self) -> list[tuple[str, Chunk, int]]:
+        with self._lock:
+            found = [(place.name, chunk, 0) for place, chunk in self._backlog]
+        task = self._current
+        if isinstance(task, Task):
+            found.append((task.place.name, task.chunk, task.reported))
+        return found
+
+    def in_work(self) -> list[Task | PullTask]:
+        current = self._current
+        return [current] if current is not None else []
+
+    @property
+    def waits_since(self) -> float | None:
+        """When the dispatcher was given what it has not come to; None if there is nothing. Any thread."""
+        return self._since if self.expected else None
+
+    def hurry(self) -> None:
+        """Nothing waits here but for the dispatcher."""
+
+    def abandon(self, _chunk: Chunk, seconds: float) -> Task | float:
+        return seconds  # its thread is not ours to replace
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            self._backlog = Backlog(1)
+            self._pulls.clear()
+            if not (self.expected or self._busy):
+                self._quiet.set()
+
+    def given_up(self) -> tuple[str, ...]:
+        return ()
+
+    def join(self, seconds: float) -> tuple[str, ...]:
+        expected = self.expected
+        if expected and self.is_here():  # it cannot come to it while this thread waits
+            return ()
+        if self._quiet.wait(min(seconds, GRACE) if expected else seconds):
+            return ()
+        task = self._current
+        if task is None:
+            return (f'operation "{self._name}", which waited for dispatcher {self.dispatcher}',)
+        thread = self._thread() if self._thread is not None else None
+        return (f'operation "{self._name}" on thread "{thread.name if thread is not None else "?"}"',)
+
+    def thread_idents(self) -> Container[int]:
+        return self._idents
+
+    # -- handing over
+
+    def _next_turn(self) -> Turn | None:
+        """Expect a turn, if there is work for one and none is expected or under way. Holds the lock."""
+        if self.expected or self._busy or self._stopping or not (self._pulls or self._backlog.ready):
+            return None
+        self._number += 1
+        self.expected = self._number
+        self._since = self._clock.now()
+        return Turn(self, self._number)
+
+    def _hand_over(self, turn: Turn | None) -> None:
+        """Give the dispatcher a turn. One that calls it in place gets the next one when it has returned, or the stack would grow."""
+        ident = threading.get_ident()
+        while turn is not None:
+            self._handing.add(ident)
+            try:
+                self._dispatcher.dispatch(turn)
+            except BaseException as error:
+                self._refused(turn, error)
+                return
+            finally:
+                self._handing.discard(ident)
+            if ident not in self._in_place:
+                self.handed()
+                return
+            self._in_place.discard(ident)
+            turn = self._make_calls(self.expected)
+
+    def _refused(self, turn: Turn, error: BaseException) -> None:
+        with self._lock:
+            if turn.spent:  # it was called all the same
+                return
+            self.expected = 0
+        self._fail_all(REFUSED.format(type(error).__qualname__), error)
+
+    def dropped(self, number: int) -> None:
+        """Any thread, wherever memory is freed: nobody will call this turn any more."""
+        if self.expected != number:
+            return
+        if self._stopping:
+            self.expected = 0
+            self._quiet.set()
+        else:
+            self._post(self._take_dropped, number)
+
+    def _take_dropped(self, number: int) -> None:
+        with self._lock:
+            if self.expected != number:
+                return
+            self.expected = 0
+        self._fail_all(DROPPED, None)
+
+    def _fail_all(self, why: str, cause: BaseException | None) -> None:
+        """Fail what waits."""
+        if isinstance(cause, SystemExit | KeyboardInterrupt):
+            error: BaseException = cause
+        else:
+            error = NotDispatchedError(self.dispatcher, why)
+            error.__cause__ = cause
+        while True:
+            with self._lock:
+                pull = self._pulls.popleft() if self._pulls else None
+                taken = self._backlog.take() if pull is None else None
+            if pull is not None:
+                pull.failure = Failure(error)
+                self._post(self._reports.report_pull, pull)
+            elif taken is not None:
+                task = Task(taken.lane.place, taken.chunk)
+                self._bring_failed(task, error)
+                with self._lock:
+                    self._backlog.finish(taken, len(task.data))
+            else:
+                return
+
+    def _bring_failed(self, task: Task, error: BaseException) -> None:
+        """Fail what of a group has not been performed."""
+        task.failed = True
+        task.results += [Failure(error) for _ in task.data[len(task.results) :]]
+        task.finished = True
+        self._post(self._reports.report, task)
+
+    # -- dispatcher's side
+
+    def run(self, number: int) -> None:
+        """Make the calls that wait, as the dispatcher; what was called before, or is too late, does nothing."""
+        ident = threading.get_ident()
+        if ident in self._handing:
+            self._in_place.add(ident)
+            return
+        self._exit = None
+        self._hand_over(self._make_calls(number))
+        if self._exit is not None:  # whoever runs the dispatcher's thread is to end too
+            raise self._exit
+
+    def is_here(self) -> bool:
+        """Say whether this is the thread that is to make the calls: by the dispatcher's word, or since it made the last ones."""
+        asked: Callable[[], bool] | None = getattr(self._dispatcher, "is_here", None)
+        if asked is not None:
+            return asked()
+        return self._thread is not None and self._thread() is threading.current_thread()
+
+    def run_here(self) -> bool:
+        """Make the calls that wait, if they are for this thread; say whether there were any."""
+        number = self.expected
+        if not number or not self.is_here():
+            return False
+        self._hand_over(self._make_calls(number))
+        return True
+
+    def _make_calls(self, number: int) -> Turn | None:
+        """Make calls for about a millisecond; return the next turn, if there is more."""
+        ident = threading.get_ident()
+        nested = ident in self._idents
+        self._idents.add(ident)  # first: a signal handler must not wait here for the thread it interrupts
+        turn = None
+        try:
+            with self._lock:
+                if self.expected != number:
+                    return None
+                self.expected = 0
+                if self._stopping:
+                    self._settle()
+                    return None
+                self._busy = True
+            self._thread = weakref.ref(threading.current_thread())
+            end = self._clock.now() + QUANTUM
+            try:
+                while self._make_next(end):
+                    pass
+            finally:
+                with self._lock:
+                    self._busy = False
+                    turn = self._next_turn()
+                    self._settle()
+        except BaseException as error:
+            self._exit = error if isinstance(error, SystemExit | KeyboardInterrupt) else None
+            self._crash(error)
+        finally:
+            if not nested:
+                self._idents.discard(ident)
+        return turn
+
+    def _settle(self) -> None:
+        """Let whoever joins go. Holds the lock."""
+        if self._stopping:
+            self._quiet.set()
+
+    def _make_next(self, end: float) -> bool:
+        """Perform what is next; say whether there is time for more."""
+        with self._lock:
+            pull = self._pulls.popleft() if self._pulls else None
+            taken = self._backlog.take() if pull is None else None
+        if pull is not None:
+            self._perform_pull(pull, end)
+        elif taken is not None:
+            self._perform(taken, end)
+        else:
+            return False
+        return self._clock.now() < end
+
+    def _perform(self, taken: Waiting, end: float) -> None:
+        clock, place = self._clock, taken.lane.place
+        task = prepare(DispatchedTask(place, taken.chunk, self._reports.collect, clock.now, end))
+        task.worker, task.ident, task.started = 1, threading.get_ident(), clock.now()
+        self._current = task
+        try:
+            perform(task, taken)
+        finally:
+            self._current = None
+        done = len(task.results)
+        last = task.results[-1]
+        if type(last) is Failure and isinstance(last.error, SystemExit | KeyboardInterrupt):
+            self._exit = last.error
+        task.busy = clock.now() - task.started
+        place.pace.took(done, task.busy)
+        task.finished = True
+        rest = rest_of(task)
+        with self._lock:
+            if rest is not None:
+                self._backlog.put_back(taken, done, rest)
+        self._post(self._reports.report, task)
+        with self._lock:
+            self._backlog.finish(taken, done)
+
+    def _perform_pull(self, pull: PullTask, end: float) -> None:
+        clock = self._clock
+        pull.ident, pull.started = threading.get_ident(), clock.now()
+        pull.clock, pull.until = clock, end
+        self._current = pull
+        try:
+            pull.perform()
+        finally:
+            self._current = None
+        pull.busy = clock.now() - pull.started
+        self._post(self._reports.report_pull, pull)
+
+
+def _nobody_waits() -> None:
+    """Stands for the runtime's waits, before it knows of an executor."""
