@@ -62,6 +62,11 @@ class Declaration:
     function: Any = None
 
     @property
+    def active(self) -> bool:
+        """Return whether it emits of its own accord: it is to be given an emitter when the runtime starts."""
+        return hasattr(self.operation, "activate")
+
+    @property
     def bracket(self) -> int:
         """Return 1 for an operation that opens a scope, -1 for one that gathers it, else 0."""
         return getattr(self.operation, "bracket", 0)

@@ -200,6 +200,7 @@ class Driver(Ending):
                 return False
             engine.fail_stalled(self.explain())
             return True
+        told = bool(self._idle_waiters)  # that is something to have done: no time needs to pass for it
         self._tell_idle()
         # A call whose results were seen may still emit: whoever emits before the end is heard.
         if self.draining and not (engine.under_way > 0 or engine.sources.pulls_under_way > 0):
@@ -208,7 +209,7 @@ class Driver(Ending):
                     return True
                 self.stopped = engine.over = True
             self.finish()
-        return False
+        return told
 
     def _rest(self, timeout: float | None) -> None:
         """Wait for a call, for the time to go on, or to look what workers have."""

@@ -88,6 +88,10 @@ class Host(FusionHost, Protocol):
         """Return where a place runs."""
         ...
 
+    def activate(self, place: OperationPlace | FlowError) -> None:
+        """Have an active operation activated at a place that has come into being, or tell why it could not."""
+        ...
+
     def fetch(self, task: Group, *, late: bool) -> None:
         """Any thread: have the engine look at a task; `late`: something came after its call had ended."""
         ...
@@ -175,6 +179,8 @@ class Engine(RunEnds):
             place.ordered = True
         if getattr(place.operation, "ordered", False):
             self._ordered = True
+        if place.declaration.active:
+            self._host.activate(place)
 
     def _is_ordered(self) -> bool:
         return self._ordered
@@ -182,6 +188,7 @@ class Engine(RunEnds):
     def change(self, definition: Definition) -> None:
         """Go over to a changed flow."""
         self.routes.swap(definition)
+        self.routes.enter_active(self._host.activate)
         self._ordered = self._ordered or any(
             getattr(place.operation, "ordered", False) for place in self.routes.all_places()
         )

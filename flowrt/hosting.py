@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowrt.contract import Task
+from flowrt.errors import FlowError
 from flowrt.runs import Results, Run
 
 if TYPE_CHECKING:
     from random import Random
 
+    from flowrt.activation import Activations
     from flowrt.bodies import Group
     from flowrt.contract import Executor
     from flowrt.driver import Driver
@@ -22,6 +24,7 @@ class RuntimeHost:
     """Connects the engine with the runtime's executors, runs and subscribers. Called on: the engine's thread, but for `fetch`."""
 
     def __init__(self, driver: Driver, results: Results, subscribers: Subscribers) -> None:
+        self.activations: Activations
         self._driver = driver
         self._results = results
         self._subscribers = subscribers
@@ -50,6 +53,14 @@ class RuntimeHost:
     def new_handle(self) -> Run:
         """Make the run of an emission that came after its call had ended."""
         return Run(self._driver, self._results)
+
+    def activate(self, place: OperationPlace | FlowError) -> None:
+        """Have an active operation activated at a place that has come into being, or tell why it could not."""
+        driver = self._driver
+        if isinstance(place, FlowError):
+            driver.post(self.activations.fail, place)
+        else:
+            driver.post(self.activations.activate, place)
 
     def executor_for(self, place: OperationPlace) -> Executor:
         """Return where a place runs."""

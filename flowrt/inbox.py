@@ -15,6 +15,7 @@ from flowrt.errors import FlowError
 
 if TYPE_CHECKING:
     import random
+    from datetime import datetime
 
     from flowrt.clock import Clock
     from flowrt.contract import Executors
@@ -58,6 +59,19 @@ def spawn_thread(work: Callable[[], None], name: str) -> ThreadLike:
     return thread
 
 
+def system_time() -> datetime:
+    """Return the date and time, in UTC: for what is told, never for what is decided, since it can be set."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - importing flowrt is to cost little
+
+    return datetime.now(UTC)
+
+
+def _time_of(seams: Seams) -> Callable[[], datetime]:
+    """Return what tells the date and time: the clock itself, if it does."""
+    found: Callable[[], datetime] = getattr(seams.clock, "time", system_time)
+    return found
+
+
 class Simulation(Protocol):
     """Decides what happens next when everything runs on one thread."""
 
@@ -87,6 +101,7 @@ class Seams:
         schedule: makes a schedule, instead of the one asked for by name.
         executors: makes the executors, given (runtime name, seams, post, parallelism).
         simulation: where there is one, no thread is started: waiting is working.
+        time: tells the date and time, in UTC; the clock's own `time`, if it has one.
     """
 
     clock: Clock = Factory(MonotonicClock)
@@ -100,6 +115,7 @@ class Seams:
     schedule: Callable[[], Schedule] | None = None
     executors: Callable[..., Executors] | None = None
     simulation: Simulation | None = None
+    time: Callable[[], datetime] = Factory(_time_of, takes_self=True)
 
 
 class Inbox:

@@ -156,6 +156,10 @@ class Intake:
             self._overflow.refuse()
         return False
 
+    def has_room(self) -> bool:
+        """Say whether an input would have to wait for nothing."""
+        return self._load() < self._least and self._results.unread < self._max_results
+
     def _begin(self, run: Run) -> None:
         """Start the engine, now that it finds something to do: to wait for it would cost two switches between threads more."""
 

@@ -220,9 +220,12 @@ class Operation:
 
     A class to start from; whatever has the same members will do.
 
-    `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Five things are optional: the method
+    `in_ports` and `out_ports` are tuples of names, "" for the default port; None means any. Six things are optional: the method
+    `activate(emit)` is called once per place when the runtime starts, on the engine's thread, and makes the operation an active one: `emit`
+    (an `ActiveEmitter`) may be used on any thread until the runtime is closed, and each emission is a run of its own. The method
     `timer(state, scope, emit)` is called when the time has come that was asked for by `emit.wake(seconds)`, `scope` being the list or run of the
-    message in hand then, or what the call was asked for about; such an operation runs on the engine's thread. The method
+    message in hand then, or what the call was asked for about (None for the emitter of `activate`, and `emit` is that one then); such an
+    operation runs on the engine's thread. The method
     `handle_many(state, batch, emit)` takes consecutive messages of one context at once, instead of `handle`; with it, the method
     `keeps(state, port, scope, messages)` says whether so many more messages of a scope that it gathers lead to nothing before the last of
     them, so that a depth-first schedule may hand them over at once too; the attribute `bracket` is 1 for an operation that opens a scope

@@ -175,6 +175,13 @@ class FlowPlace:
             flow = flow.child(name, instance)
         return flow
 
+    def repeats_itself(self) -> bool:
+        """Say whether it is nested in itself."""
+        above = self.parent
+        while above is not None and above.definition is not self.definition:
+            above = above.parent
+        return above is not None
+
     def place(self, declaration: Declaration, instance: str) -> OperationPlace:
         """Return the place of an operation here."""
         key = (declaration.name.casefold(), instance.casefold())
@@ -190,6 +197,29 @@ class FlowPlace:
             flow = pending.pop()
             yield flow
             pending += flow.children.values()
+
+
+def sites(root: FlowPlace) -> Iterator[tuple[FlowPlace, Declaration, str]]:
+    """Find where operations stand: flow, operation and instance; of a flow inside itself only in the outermost."""
+    pending = [root]
+    seen: set[FlowPlace] = set()
+    while pending:
+        flow = pending.pop()
+        if flow in seen:
+            continue
+        seen.add(flow)
+        found: dict[tuple[FlowPlace, Declaration, str], str] = {}
+        for stream in flow.definition.streams():
+            for port in (stream.source, stream.target):
+                base = flow.descend(port, root)
+                at = base.lookup(port.key[1]) if port.operation else None
+                nested = base.child(port.operation, port.instance) if isinstance(at, Definition) else base
+                if not nested.repeats_itself():
+                    pending.append(nested)
+                if isinstance(at, Declaration):
+                    found.setdefault((base, at, port.key[2]), port.instance)
+        for (base, declaration, _), instance in found.items():
+            yield base, declaration, instance
 
 
 class Target:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowrt.brackets import matched_gathers
-from flowrt.declarations import policy_faults, pool_faults
+from flowrt.declarations import Declaration, policy_faults, pool_faults
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.faults import faults_of
 from flowrt.flow import Definition, Path, SourceKey, define_flow
-from flowrt.places import FlowPlace, OperationPlace, Places, Target
+from flowrt.places import FlowPlace, OperationPlace, Places, Target, sites
 from flowrt.ports import Port
 
 if TYPE_CHECKING:
@@ -102,12 +102,26 @@ class Routes:
             place.matched = None
             place.fed = _fed(place)
 
+    def enter_active(self, failed: Callable[[FlowBuildError], None]) -> None:
+        """Enter the places of active operations before anything is sent there; tell of those that cannot be."""
+        root = self.places.root
+        if any(declaration.active for declaration in root.definition.all_operations()):
+            for flow, declaration, instance in sites(root):
+                if declaration.active:
+                    try:
+                        self._outfit(flow.place(declaration, instance))
+                    except FlowBuildError as fault:
+                        failed(fault)
+
     def entry(self, port: Port) -> Route:
         """Return the route of a port named from outside: one of the environment, or an operation's out-port."""
         route = self._entries.get(port)
         if route is None:
             flow, key = self.places.source(port)
             route = self._entries[port] = self._compile(None, port, flow, key)
+            found = flow.lookup(key[0])
+            if isinstance(found, Declaration):
+                route.optional = key[2] in getattr(found.operation, "optional_ports", ())
         return route
 
     def hint_for_inputs(self, ports: Iterable[str]) -> str:

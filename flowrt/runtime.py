@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
+from flowrt.activation import Activations, Emissions
 from flowrt.building import Building
 from flowrt.closing import DEADLINE, DRAIN, Closer, CloseReport, closed_in_time, drain_at_exit, raise_unseen
 from flowrt.doctor import Doctor
@@ -116,6 +117,10 @@ class FlowRuntime:
             max_results=max_results,
             overflow=overflow,
         )
+        work_off = self._work_off if self._sync else None
+        self._activations = host.activations = Activations(
+            Emissions(self._driver, self._intake, self._results, work_off)
+        )
         self._doctor = Doctor(self._driver, self._intake, self._results, max_results)
         self._watchdog = (
             Watchdog(self._driver, self._doctor, stall_after) if stall_after is not None else None
@@ -173,6 +178,17 @@ class FlowRuntime:
             drain_at_exit(self)
             if self._watchdog is not None and (thread := self._watchdog.start()) is not None:
                 self._driver.helpers.append(thread)
+
+    def start(self) -> Self:
+        """Start now, without waiting for the first input: active operations are activated when it returns (called from inside, later).
+
+        Raises:
+            FlowBuildError: the flow is faulty.
+            FlowStoppedError: the runtime is closed or closing.
+        """
+        self._build()
+        self._activations.begin()
+        return self
 
     # -- input
 

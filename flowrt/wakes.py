@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.scopes import Part, Scope
@@ -19,6 +20,7 @@ class Wakes:
 
     Attributes:
         loose: how many are to come that no scope waits for.
+        woken: called with an active place that had asked about nothing (None).
 
     Called on: the engine's thread.
     """
@@ -30,6 +32,7 @@ class Wakes:
         self._timers = timers
         self._pending: dict[tuple[OperationPlace, Any], Timer] = {}
         self._over = False
+        self.woken: Callable[[OperationPlace], None]
 
     def ask(self, place: OperationPlace, about: Any, seconds: float | None) -> None:
         """Have `timer` called after so many seconds instead of whenever it was asked for before; None: not at all."""
@@ -49,7 +52,10 @@ class Wakes:
 
     def _wake(self, place: OperationPlace, about: Any) -> None:
         del self._pending[place, about]
-        self._batches.wake(place, about)
+        if about is None:
+            self.woken(place)
+        else:
+            self._batches.wake(place, about)
         self._let_go(about)
 
     def _hold(self, about: Any) -> None:

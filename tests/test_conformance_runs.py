@@ -717,6 +717,7 @@ def test_event_processors_post_to_their_port(bench: Bench) -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode.simulated], ids=lambda mode: mode.name)
 def test_throttle_delays_every_step_by_the_clock_of_the_runtime(mode: Any, schedule: str) -> None:
+    """B250: it may be changed at any time, and 0 ends it."""
     seams = simulated(1)
     bench = Bench(mode, schedule)
     with bench.make_runtime(seams=seams) as runtime:
@@ -733,6 +734,23 @@ def test_throttle_delays_every_step_by_the_clock_of_the_runtime(mode: Any, sched
     assert (slow, fast) == ([2], [7])
     assert between - begin >= 4.0
     assert end == between
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_throttle_delays_the_engine_and_so_the_caller_where_he_is_the_engine(schedule: str) -> None:
+    """B251."""
+    seams = simulated(1)
+    bench = Bench(MODES[0], schedule)
+    with bench.make_runtime(seams=seams) as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": increment}))
+        wire(runtime, ".in -> a -> .out")
+        runtime.throttle(2.0)
+        begin = seams.clock.now()
+        run = runtime.process(".in", 0)
+        held_up = seams.clock.now() - begin
+        run.wait()
+
+    assert held_up >= 2.0 if schedule == "sync" else held_up == 0.0
 
 
 @every_mode

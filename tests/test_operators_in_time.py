@@ -1,4 +1,4 @@
-"""Batch, Window, Debounce, Ticker: what they wait for, on a clock that moves when told to."""
+"""Batch, Window, Debounce, Metronome: what they wait for, on a clock that moves when told to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flowrt import (
     Operation,
     RunCancelledError,
 )
-from flowrt.standard import Batch, Debounce, Ticker, Window
+from flowrt.standard import Batch, Debounce, Metronome, Window
 from flowrt.testing import check_operation, simulated
 from tests import strategies
 from tests.flows import SECONDS, assert_ledger, wire
@@ -394,7 +394,7 @@ OPERATORS: dict[str, Callable[[], Operation]] = {
     "sliding time": lambda: Window("op", seconds=4, every=2),
     "session": lambda: Window("op", gap=2),
     "debounce": lambda: Debounce("op", 2.0),
-    "ticker": lambda: Ticker("op", 1.0, 3),
+    "ticker": lambda: Metronome("op", 1.0, 3),
 }
 LISTS = [name for name in OPERATORS if name not in ("debounce", "ticker")]
 
@@ -475,7 +475,7 @@ def test_closing_waits_for_no_time_and_loses_nothing(name: str) -> None:
 
 
 def test_with_an_endless_ticker_closing_ends_the_run_and_says_what_became_of_its_message() -> None:
-    timeline = Timeline(lambda: Ticker("ticker", 1.0))
+    timeline = Timeline(lambda: Metronome("ticker", 1.0))
     with timeline.runtime as runtime:
         run = runtime.process(".now")
         other = runtime.process(".in", (3.5, None))
@@ -491,7 +491,7 @@ def test_with_an_endless_ticker_closing_ends_the_run_and_says_what_became_of_its
 
 @every_schedule
 def test_a_ticker_ticks_so_many_times_for_the_message_that_started_it(schedule: str) -> None:
-    timeline = Timeline(lambda: Ticker("ticker", 2.0, 3), schedule)
+    timeline = Timeline(lambda: Metronome("ticker", 2.0, 3), schedule)
     with timeline.runtime as runtime:
         found: list[Message] = []
         runtime.on_result(found.append)
@@ -504,20 +504,20 @@ def test_a_ticker_ticks_so_many_times_for_the_message_that_started_it(schedule: 
 
 
 def test_each_run_has_ticks_of_its_own_and_in_a_run_the_newest_message_counts() -> None:
-    assert timed(lambda: Ticker("op", 2.0, 2), [(0, ""), (1, "")], runs=True) == [
+    assert timed(lambda: Metronome("op", 2.0, 2), [(0, ""), (1, "")], runs=True) == [
         (2, 0),
         (3, 0),
         (4, 1),
         (5, 1),
     ]
-    timeline = Timeline(lambda: Ticker("ticker", 2.0, 2))
+    timeline = Timeline(lambda: Metronome("ticker", 2.0, 2))
     run = timeline.one_run((0, ""), (3, ""))
     assert timeline.out == [(2.0, 0), (5.0, 0), (7.0, 1)]
     assert ("ticker", "absorbed", "another message started anew", 1) in rows(run)
 
 
 def test_an_endless_ticker_ticks_until_its_run_is_cancelled() -> None:
-    timeline = Timeline(lambda: Ticker("ticker", 1.0))
+    timeline = Timeline(lambda: Metronome("ticker", 1.0))
     with timeline.runtime as runtime:
         run = runtime.process(".now")
         runtime.on_result(lambda message: run.cancel() if message.data == 5 else None)
@@ -552,7 +552,7 @@ def test_past_max_waiting_the_run_fails(operator: Callable[[], Operation], text:
         lambda: Batch("op", 5, 9.0, by="run", max_open=2),
         lambda: Window("op", gap=9, by="run", max_open=2),
         lambda: Debounce("op", 9, by="run", max_open=2),
-        lambda: Ticker("op", 9, 1, max_open=2),
+        lambda: Metronome("op", 9, 1, max_open=2),
     ],
 )
 def test_past_max_open_the_run_fails_and_the_others_go_on(operator: Callable[[], Operation]) -> None:
@@ -594,8 +594,8 @@ def test_past_max_open_the_run_fails_and_the_others_go_on(operator: Callable[[],
         (lambda: Window("op", gap=-1), 'Window "op": gap is -1'),
         (lambda: Window("op", gap=1, max_waiting=0), 'Window "op": max_waiting is 0'),
         (lambda: Debounce("op", "1"), "Debounce \"op\": seconds is '1'"),  # type: ignore[arg-type]
-        (lambda: Ticker("op", 0), 'Ticker "op": seconds is 0'),
-        (lambda: Ticker("op", 1, 0), 'Ticker "op": times is 0'),
+        (lambda: Metronome("op", 0), 'Metronome "op": seconds is 0'),
+        (lambda: Metronome("op", 1, 0), 'Metronome "op": times is 0'),
     ],
 )
 def test_an_operator_refuses_what_cannot_be_meant_and_says_what_can(
@@ -626,7 +626,7 @@ def test_a_window_may_be_any_whole_number_of_stretches(seconds: float, number: i
         lambda: Window("op", seconds=0.002, every=0.001),
         lambda: Window("op", gap=0.001),
         lambda: Debounce("op", 0.001),
-        lambda: Ticker("op", 0.001, 2),
+        lambda: Metronome("op", 0.001, 2),
     ],
 )
 def test_an_operator_keeps_the_rules(make: Callable[[], Operation]) -> None:

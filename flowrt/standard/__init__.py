@@ -6,7 +6,7 @@ from flowrt.standard.correlator import Correlator, Envelope
 from flowrt.standard.folding import Reduce, Scan
 from flowrt.standard.joins import AutoResetJoin, Latest, ManualResetJoin, Zip
 from flowrt.standard.scatter_gather import Gather, Gathered, Scatter
-from flowrt.standard.timing import Debounce, Ticker
+from flowrt.standard.timing import Debounce, Metronome, Ticker
 from flowrt.standard.windows import Batch, Window
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Gathered",
     "Latest",
     "ManualResetJoin",
+    "Metronome",
     "PopCausality",
     "PushCausality",
     "Reduce",

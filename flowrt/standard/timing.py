@@ -1,4 +1,4 @@
-"""Operators that let time decide: Debounce, Ticker."""
+"""Operators that let time decide: Debounce, Ticker, Metronome."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from flowrt.scopes import Part
 from flowrt.standard.pools import MAX_OPEN, By, Pool, Pools, check_by, check_seconds, home_of
 
 if TYPE_CHECKING:
+    from flowrt.activation import ActiveEmitter
     from flowrt.messages import Message
     from flowrt.scopes import RunBooks, Scope
 
@@ -37,7 +38,7 @@ class Debounce(Operation):
     Runs on: the engine thread.
     """
 
-    def __init__(self, name: str, seconds: float, *, by: By = "all", max_open: int = MAX_OPEN) -> None:
+    def __init__(self, name: str, seconds: float = 0.5, *, by: By = "all", max_open: int = MAX_OPEN) -> None:
         super().__init__(name)
         owner = f'Debounce "{name}"'
         self.seconds = check_seconds(owner, "seconds", seconds)
@@ -79,6 +80,56 @@ class Debounce(Operation):
             pool.forget(run)
 
 
+class _Grid:
+    """When the next tick of a place is due."""
+
+    __slots__ = ("due",)
+
+    def __init__(self) -> None:
+        self.due: float | None = None
+
+
+class Ticker(Operation):
+    """Emit the date and time every so many seconds, from the start of the runtime to its end.
+
+    Ports:
+        in  none
+        out .now      datetime, in UTC: the first at once
+
+    Each tick is a run of its own. Ticks are due at whole periods after the first; those that are missed, because the engine was busy or
+    there was no room for input, are left out. Nobody waits for the next tick: between two the runtime is idle.
+
+    Args:
+        name: of the operation.
+        period: seconds from one tick to the next.
+
+    Runs on: the engine thread, by the runtime's clock.
+    """
+
+    in_ports = ()
+    out_ports = ("now",)
+
+    def __init__(self, name: str, period: float = 1.0) -> None:
+        super().__init__(name)
+        self.period = check_seconds(f'Ticker "{name}"', "period", period)
+
+    def create(self) -> _Grid:
+        return _Grid()
+
+    def activate(self, emit: ActiveEmitter) -> None:
+        """Begin to tick."""
+        emit.wake(0.0)
+
+    def timer(self, state: _Grid, _scope: None, emit: ActiveEmitter) -> None:
+        """Emit a tick."""
+        now = emit.now()
+        due = now if state.due is None else state.due
+        state.due = due + self.period * (1 + max(0.0, now - due) // self.period)
+        emit.wake(max(0.0, state.due - now))
+        if emit.has_room():
+            emit(emit.time(), "now")
+
+
 class _Ticking:
     __slots__ = ("number", "part")
 
@@ -87,8 +138,8 @@ class _Ticking:
         self.number = 0
 
 
-class Ticker(Operation):
-    """Emit a tick every so many seconds, once a message has come.
+class Metronome(Operation):
+    """Count ticks for a message: one every so many seconds once it has come.
 
     Ports:
         in  any name  any object: it starts the ticks
@@ -113,7 +164,7 @@ class Ticker(Operation):
         self, name: str, seconds: float, times: int | None = None, *, max_open: int = MAX_OPEN
     ) -> None:
         super().__init__(name)
-        owner = f'Ticker "{name}"'
+        owner = f'Metronome "{name}"'
         self.seconds = check_seconds(owner, "seconds", seconds)
         self.times = None if times is None else check_count(owner, "times", times)
         self.max_open = check_count(owner, "max_open", max_open)
@@ -127,7 +178,7 @@ class Ticker(Operation):
         before = state.get(home)
         if before is None and len(state) >= self.max_open:
             raise FlowOverloadError(
-                f'Ticker "{self.name}" already ticks for max_open={self.max_open} runs or lists. Let some of them end first, or raise max_open.'
+                f'Metronome "{self.name}" already ticks for max_open={self.max_open} runs or lists. Let some of them end first, or raise max_open.'
             )
         ticking = state[home] = _Ticking(Part(None))
         emit.hold([ticking.part])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import UTC, datetime
 
 from flowrt.errors import FlowError
 
@@ -16,6 +17,10 @@ class FakeClock:
 
     def now(self) -> float:
         return self._now
+
+    def time(self) -> datetime:
+        """Return the date and time: so many seconds after 1970 began, in UTC."""
+        return datetime.fromtimestamp(self.now(), UTC)
 
     def advance(self, seconds: float) -> None:
         """Let seconds pass."""
