@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.declarations import shared
@@ -14,6 +14,7 @@ from flowrt.routes import definition_of
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from flowrt.checks import Finding
     from flowrt.driver import Driver
 
 
@@ -59,6 +60,13 @@ class Building:
         with self._lock:
             change(self.flow)
             self.changed = True
+
+    def check(self, ignore: Iterable[str]) -> list[Finding]:
+        """Look at what is declared; see `flowrt.checks`."""
+        from flowrt.checks import check  # noqa: PLC0415 - who does not ask need not import it
+
+        with self._lock:
+            return check(self.flow, ignore=ignore, strict=self._strict)
 
     def compile(self) -> None:
         """Give the engine what is declared; `FlowBuildError` if that is faulty, and a runtime that had a flow goes on with it."""

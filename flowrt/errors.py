@@ -62,6 +62,10 @@ class Fault(str):
         )
         return fault
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes the text alone: what it is about need not have a copy there."""
+        return str, (str(self),)
+
     @classmethod
     def of_stream(cls, code: str, stream: Any, says: str, remedy: str, *, at_target: bool = False) -> Self:
         """Say what is wrong with a stream; `at_target`: with its target."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from flowrt.declarations import Declaration
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.flow import Definition, Path, SourceKey
 from flowrt.places import FlowPlace
 from flowrt.ports import Port, Stream, port_of
+from flowrt.standard import Correlator
 
+HINTS_LIMIT = (
+    100  # arbitrary: of more faults it is not said what was probably meant, which takes long in a large flow
+)
 WAYS_LIMIT = (
     10_000  # arbitrary: of flows nested in more ways than that, those met already are not checked anew
 )
@@ -31,7 +35,8 @@ def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
         known.add(chain[-1])
         for stream in flow.definition.streams():
             for port, entering in ((stream.source, False), (stream.target, True)):
-                fault, nested = _end_fault(flow, stream, port, whole, entering=entering)
+                hinting = len(faults) < HINTS_LIMIT
+                fault, nested = _end_fault(flow, stream, port, whole, entering=entering, hinting=hinting)
                 if fault is not None:
                     faults[fault] = None
                 if nested is not None and id(nested.definition) not in chain:
@@ -42,7 +47,7 @@ def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
 
 
 def _end_fault(
-    flow: FlowPlace, stream: Stream, port: Port, root: FlowPlace, *, entering: bool
+    flow: FlowPlace, stream: Stream, port: Port, root: FlowPlace, *, entering: bool, hinting: bool
 ) -> tuple[Fault | None, FlowPlace | None]:
     """Check one end of a stream; return what is wrong with it, and the flow it leads into."""
     try:
@@ -53,7 +58,7 @@ def _end_fault(
         if isinstance(found, Declaration):
             return _port_fault(stream, found, port, entering=entering), None
         if found is None:
-            hint = did_you_mean(port.operation, _known_names(base)) or UNREGISTERED
+            hint = did_you_mean(port.operation, _known_names(base)) or UNREGISTERED if hinting else ""
             says = f'there is no operation or flow "{port.operation}".'
             return Fault.of_stream("F101", stream, says, hint, at_target=entering), None
         nested = base.child(port.operation, port.instance)
@@ -127,15 +132,26 @@ def _unconnected(flow: FlowPlace) -> Iterator[Fault]:
             used[operation, instance] = found
     for (operation, instance), declaration in used.items():
         optional = getattr(declaration.operation, "optional_ports", ())
-        for port in declaration.out_ports or ():
+        for port in outputs_of(declaration, flow.definition.fed.get((operation, instance), ())):
             if port not in optional and not _is_taken(flow, (operation, instance, port.casefold())):
                 name = port_of(flow.path, declaration.name, instance, port).fullname
                 yield untaken("strict: ", name, declaration)
 
 
+def outputs_of(declaration: Declaration, fed: Collection[str]) -> Iterator[str]:
+    """Iterate over the out-ports on which an operation may emit, as far as that is known, if these in-ports are fed."""
+    for port in declaration.out_ports or ():
+        if isinstance(declaration.operation, Correlator) and port.removesuffix("d") not in fed:
+            continue  # it opens envelopes, or closes them, or both
+        yield port
+
+
 def untaken(prefix: str, port: str, declaration: Declaration) -> Fault:
     """Say that no stream takes what leaves at a port."""
     text, place = f'no stream takes what leaves at "{port}"', declaration.declared_at
-    remedy = "Connect it, or add it with add_action if its result is not wanted."
+    remedy = "Connect it"
+    remedy += (
+        ", or add it with add_action if its result is not wanted." if declaration.kind == "function" else "."
+    )
     whole = f"{prefix}{text} (declared at {place}). {remedy}"
     return Fault(whole, place, "F201", f"{text}.", remedy, (declaration,))

@@ -305,6 +305,10 @@ class Places:
             for stream in above.definition.crossing.get((path, key), ()) if above.definition.crossing else ():
                 yield stream, above
 
+    def follow(self, stream: Stream, flow: FlowPlace) -> Target | Border | None:
+        """Follow one stream of a flow to where it ends; None if there is nothing of that name."""
+        return self._follow(stream, flow, Border(flow, source_key(stream.source), (), None))
+
     def _follow(self, stream: Stream, flow: FlowPlace, came_from: Border) -> Target | Border | None:
         borders = came_from.crossed
         target = stream.target

@@ -38,6 +38,7 @@ from flowrt.watchdog import Watchdog
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from flowrt.checks import Finding
     from flowrt.container import FlowOperationContainer
     from flowrt.declarations import Declaration
     from flowrt.observe.explain import Explanation
@@ -379,6 +380,10 @@ class FlowRuntime:
         self._driver.crash(error)
 
     # -- looking at it
+
+    def check(self, *, ignore: Iterable[str] = ()) -> list[Finding]:
+        """Return what is wrong with the flow, or looks like it, by place; see `flowrt.checks.check`."""
+        return self._building.check(ignore)
 
     def meters(self) -> list[MeterRow]:
         """Say how busy each operation was so far, in the order in which they were first needed."""

@@ -1,0 +1,186 @@
+"""`Finding`: what a check says; `CODES`: all it can say; `Report`: what it has found, without what was to be ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from attrs import frozen
+
+from flowrt.errors import Fault, FlowBuildError, did_you_mean
+from flowrt.ports import Stream
+
+Severity = Literal["error", "warning"]
+
+CODES = {
+    # names
+    "F001": "the flow text is faulty",
+    "F101": "unknown operation or flow",
+    "F102": "unknown in-port",
+    "F103": "unknown out-port",
+    "F104": "unknown port of a flow",
+    "F105": "a stream without a place",
+    "F106": "nested too deep",
+    "F107": "the same stream twice",
+    "F108": "an operation and a flow of one name",
+    # connections
+    "F201": "an output nobody takes",
+    "F202": "an input nothing leads to",
+    "F203": "an operation that is not used",
+    "F204": "a flow that is not used",
+    "F205": "a part nothing leads to",
+    "F206": "a flow's way out nobody takes",
+    "F207": "a flow's way in nothing leads to",
+    "F208": "a loop without an end",
+    # data
+    "F301": "types that do not fit",
+    "F302": "mutable data for several",
+    # lists and joins
+    "F401": "a gather without a scatter",
+    "F402": "a count of another list",
+    "F403": "more items than counted",
+    "F404": "a join that may mix up",
+    "F405": "a pop without a push",
+    # where operations run
+    "F501": "a pool of two kinds",
+    "F502": "a timeout on the engine's thread",
+    "F503": "a timeout for a generator",
+    # what is to be ignored
+    "F901": "an unknown code",
+    "F902": "nothing to ignore",
+}
+"""What a check can find: code → title. Codes are stable; the first digit groups them."""
+
+
+@frozen
+class Finding:
+    """One thing that a check has found.
+
+    Attributes:
+        code: a key of `CODES`.
+        text: what it is, naming the thing.
+        place: where that was declared: `file:line`, in flow text `file:line:column`.
+        remedy: what to do.
+        severity: "error" for what a runtime would refuse, else "warning".
+
+    `str()` is one line.
+    """
+
+    code: str
+    text: str
+    place: str
+    remedy: str = ""
+    severity: Severity = "warning"
+
+    def __str__(self) -> str:
+        return f"{self.place or '?'}: {self.severity} {self.code}: {self.text} {self.remedy}".rstrip()
+
+    @property
+    def title(self) -> str:
+        """What findings of this code have in common."""
+        return CODES[self.code]
+
+    @property
+    def where(self) -> tuple[str, int, int]:
+        """File, line and column; 0 where that is not known."""
+        return place_of(self.place)
+
+    def as_dict(self) -> dict[str, str | int]:
+        """Return it as data for JSON, every time the same keys."""
+        file, line, column = self.where
+        return {
+            "code": self.code,
+            "title": self.title,
+            "severity": self.severity,
+            "text": self.text,
+            "remedy": self.remedy,
+            "place": self.place,
+            "file": file,
+            "line": line,
+            "column": column,
+        }
+
+
+def place_of(place: str) -> tuple[str, int, int]:
+    """Take `file:line` or `file:line:column` apart."""
+    file, _, last = place.rpartition(":")
+    if not last.isdecimal():
+        return place, 0, 0
+    before, _, line = file.rpartition(":")
+    if line.isdecimal():
+        return before, int(line), int(last)
+    return file, int(last), 0
+
+
+def findings_of(error: FlowBuildError) -> list[Finding]:
+    """Return what an error says as findings: of a flow text that cannot be read, say."""
+    return [
+        _finding_of(fault if isinstance(fault, Fault) else Fault(fault), "F001") for fault in error.faults
+    ]
+
+
+def _finding_of(fault: Fault, otherwise: str) -> Finding:
+    text = fault.says.removeprefix(f"{fault.place}: ")
+    return Finding(fault.code or otherwise, text, fault.place, fault.remedy, "error")
+
+
+class Report:
+    """What has been found so far. Streams and declarations may ignore findings about them."""
+
+    def __init__(self, ignore: Iterable[str]) -> None:
+        self._everywhere = _known_codes((ignore,) if isinstance(ignore, str) else ignore)
+        self._found: dict[tuple[Any, ...], tuple[Finding, tuple[Any, ...]]] = {}
+
+    def add(self, code: str, key: object, text: str, place: str, remedy: str, about: Iterable[Any]) -> None:
+        """Remember a warning, once per code and key; `about` are the streams and declarations whose `ignore` counts."""
+        self._found.setdefault((code, key), (Finding(code, text, place, remedy), tuple(about)))
+
+    def add_fault(self, fault: Fault) -> None:
+        """Remember what a runtime would refuse."""
+        self._found.setdefault((fault.code, str(fault)), (_finding_of(fault, "F001"), fault.about))
+
+    def close(self, things: Iterable[Any]) -> list[Finding]:
+        """Return the findings, by place.
+
+        Args:
+            things: all streams and declarations that may ignore something.
+        """
+        used: set[tuple[int, str]] = set()
+        kept: dict[Finding, None] = {}
+        for finding, about in self._found.values():
+            ignoring = [thing for thing in about if finding.code in _codes_of(thing)]
+            used.update((id(thing), finding.code) for thing in ignoring)
+            if not ignoring:
+                kept[finding] = None
+        for thing in things:
+            if thing.ignore:
+                kept.update(dict.fromkeys(_useless(thing, used)))
+        left = (finding for finding in kept if finding.code not in self._everywhere)
+        return sorted(left, key=lambda finding: (*finding.where, finding.code, finding.text))
+
+
+def _codes_of(thing: Any) -> list[str]:
+    return [code.strip().upper() for code in thing.ignore]
+
+
+def _known_codes(codes: Iterable[str]) -> frozenset[str]:
+    found = []
+    for code in codes:
+        if not isinstance(code, str) or code.strip().upper() not in CODES:
+            raise FlowBuildError(
+                f"check(ignore=...): there is no finding {code!r}.{did_you_mean(str(code), CODES)}"
+            )
+        found.append(code.strip().upper())
+    return frozenset(found)
+
+
+def _useless(thing: Any, used: set[tuple[int, str]]) -> Iterable[Finding]:
+    what = f'stream "{thing}"' if isinstance(thing, Stream) else f'operation "{thing.name}"'
+    codes = _codes_of(thing)
+    for code in codes:
+        if code not in CODES:
+            hint = did_you_mean(code, CODES).strip()
+            yield Finding("F901", f'{what} ignores "{code}", which no finding has.', thing.declared_at, hint)
+        elif (id(thing), code) not in used and code != "F902" and "F902" not in codes:
+            text = f"{what} ignores {code} ({CODES[code]}), which was not found there."
+            yield Finding("F902", text, thing.declared_at, "Take the code away.")
