@@ -205,6 +205,27 @@ def test_the_picture_of_a_nested_flow_shows_its_streams_and_no_others(write) -> 
     assert write(nested(), "lines") == write(nested().flows[0])
 
 
+def test_the_picture_of_a_flow_of_a_text_shows_what_stands_from_its_headline_to_the_next() -> None:
+    """B334, B333: also where the text comes back to a headline."""
+    flow = Flow.from_text(
+        """
+        .in, lines.in
+        lines
+            .in, split    // as it came
+            split, .out
+        words
+            .in, count
+        /
+            lines.out, words.in
+        """
+    )
+
+    assert flow_names(flow) == ("lines", "words")
+    assert titles(to_svg(flow, "lines"), "stream") == [".in → split // as it came", "split → .out"]
+    assert titles(to_svg(flow, "Words"), "stream") == [".in → count"]
+    assert titles(to_svg(flow), "stream") == [".in → lines.in", "lines.out → words.in"]
+
+
 def test_streams_written_with_the_path_of_a_flow_belong_to_its_picture() -> None:
     """B334: the flow of a stream is the one both of its ends lie in, wherever the stream was written."""
     flow = nested().add_stream("lines/trim.rest", "lines/split.again")
@@ -226,7 +247,7 @@ def test_modes_are_marked_with_dots(write) -> None:
 
     text = write(flow)
 
-    assert text.count("●") + text.count('r="3.5"') == 3
+    assert text.count("●") + text.count('r="4"') == 3
 
 
 def test_the_title_of_a_node_tells_its_mode() -> None:

@@ -24,7 +24,7 @@ EDGES_DRAWN = 500  # Mermaid's own default of maxEdges
 # Within quotes, letters, digits and these stand for themselves; all else is written as a code: what Mermaid would read as a
 # quote, HTML, an entity, an icon, a formula or a statement. Checked with mermaid 11.17.2 in a browser, security levels "strict" and
 # "loose": each of some hundred odd names, ports and comments (keywords, quotes, tags, entities, Markdown, directives, scripts beside
-# the Latin one) is drawn as it is written, and nothing of it becomes an element.
+# the Latin one) and those of 250 random flows, boxes included, are drawn as they are written, and nothing of them becomes an element.
 _PLAIN = frozenset(" .,/-_→●○…")
 
 

@@ -142,11 +142,11 @@ class _Canvas:
                 self._ports(vertex, dx, dy)
 
     def _box(self, node: Node, vertex: Vertex, left: float, top: float) -> None:
-        fill, stroke = FILLS["flow"]
+        _, stroke = FILLS["flow"]
         self._boxes.append(
             f'<g class="flowrt-box"><title>{_escaped(node.title)}</title>'
             f'<rect x="{_number(left)}" y="{_number(top)}" width="{_number(vertex.width)}" height="{_number(vertex.height)}" rx="8" '
-            f'fill="{fill}" fill-opacity="0.12" stroke="{stroke}"/></g>'
+            f'fill="{stroke}" fill-opacity="0.06" stroke="{stroke}"/></g>'
         )
         name = shortened(node.name, 2 * NAME_WIDTH)
         self._texts.append(
@@ -192,9 +192,9 @@ class _Canvas:
                 )
             )
         for number, dot in enumerate(node.dots):
-            filling = stroke if dot == "●" else fill
+            filling, ring = (stroke, fill) if dot == "●" else (fill, stroke)
             parts.append(
-                f'<circle cx="{_number(x + width - 9 - number * 10)}" cy="{_number(y - height)}" r="3.5" fill="{filling}" stroke="{stroke}"/>'
+                f'<circle cx="{_number(x + width - 9 - number * 10)}" cy="{_number(y - height)}" r="4" fill="{filling}" stroke="{ring}"/>'
             )
         self._nodes.append("".join([*parts, "</g>"]))
 
