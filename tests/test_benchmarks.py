@@ -35,6 +35,8 @@ from tests.benchmarks.work import (
     nested_calls,
 )
 
+pytestmark = pytest.mark.no_cover
+
 TINY = Scale(0.001)
 
 

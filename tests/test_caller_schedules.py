@@ -26,6 +26,8 @@ from tests.scheduled_flows import WATCHED, Calls, each_of, opened
 from tests.scheduler import Program, Scheduler
 from tests.schedules import explore, interrupt_everywhere, run_once
 
+pytestmark = pytest.mark.no_cover
+
 
 def two_senders_and_a_closer(scheduler: Scheduler) -> None:
     """Whoever sends is either refused or gets a run that ends; nothing that was accepted is lost."""

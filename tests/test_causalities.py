@@ -687,6 +687,7 @@ def test_a_push_around_an_inner_list_puts_the_replacement_at_the_place_of_that_l
 @every_mode
 @counted_or_not
 def test_a_gathered_list_is_outside_a_causality_that_its_items_have_left(bench: Bench, counted: bool) -> None:
+    """B123."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(

@@ -26,6 +26,8 @@ from tests.scheduled_flows import WATCHED, Calls, KeyedCalls, each_of, once_each
 from tests.scheduler import Program, Scheduler
 from tests.schedules import explore, run_once
 
+pytestmark = pytest.mark.no_cover
+
 
 def async_then_parallel(scheduler: Scheduler) -> None:
     first, second = Calls(increment), Calls(double)

@@ -542,7 +542,6 @@ def test_what_is_found_when_the_flow_is_used_names_the_place_in_the_text(
             'the text is not utf-8. Open the file with encoding="utf-8".',
         ),
     ],
-    ids=repr,
 )
 def test_what_is_no_text_is_refused(text: Any, expected: str | None) -> None:
     (fault,) = faults(text)

@@ -27,6 +27,8 @@ from flowrt import (
 from flowrt.inbox import Seams, ThreadLike, spawn_thread
 from tests.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire
 
+pytestmark = pytest.mark.no_cover
+
 LONG = 50.0  # seconds; the limit of a wait for something large
 ROOT = Path(__file__).parent.parent
 

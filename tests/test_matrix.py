@@ -21,6 +21,8 @@ from flowrt.standard import Zip
 from flowrt.testing import simulated
 from tests.flows import flow_of
 
+pytestmark = pytest.mark.no_cover
+
 ITEMS = 7
 TIMEOUT = 60
 

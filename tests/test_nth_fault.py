@@ -34,6 +34,8 @@ from flowrt import (
 from tests.faulty import Ground, Injected, Plan, causes_of, numbers, points_of_failure
 from tests.flows import SECONDS, Gate, flow_of, increment, refuse, same
 
+pytestmark = pytest.mark.no_cover
+
 # What some schedules never call.
 NEEDS_THREADS = {"spawn", "event", "event.set", "event.clear", "event.wait"}
 NEEDS_ENGINE_THREAD = {"executor.in_work"}

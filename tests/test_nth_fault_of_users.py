@@ -28,6 +28,8 @@ from flowrt.scopes import Part
 from tests.faulty import Injected, Plan, causes_of, numbers
 from tests.flows import FEW, SECONDS, Bench, benches, increment, same, wire
 
+pytestmark = pytest.mark.no_cover
+
 few_modes = benches(lambda bench: str(bench) in FEW)
 
 

@@ -403,6 +403,7 @@ def test_a_stream_that_leaves_a_loop_keeps_its_order(schedule: str, chains: tupl
         assert runtime.process(".in", 5).values(SECONDS) == [5, 4, 3, 2, 1, 0]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_many_rounds_on_a_stream_that_waits_cost_no_more_each(schedule: str) -> None:
     operations = FlowOperationContainer().add_func("f", same).add_action("around", around)

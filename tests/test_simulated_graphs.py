@@ -23,6 +23,8 @@ from tests import strategies
 from tests.graph_player import NO_ORDER_OF_BEGIN, Player, draw_plan, play_seed, run_seed
 from tests.graphs import Region
 
+pytestmark = pytest.mark.no_cover
+
 SEEDS = int(os.environ.get("FLOWRT_SEEDS", "2000"))
 PARTS = 20
 RECORDED = Path(__file__).parent / "recordings" / "seeds.txt"

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any, cast
 
 import attrs
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -35,6 +36,8 @@ from flowrt import (
 from flowrt.messages import EXCEPTION_PRIORITY
 from flowrt.testing import Simulation, simulated
 from tests.flows import SCHEDULES
+
+pytestmark = pytest.mark.no_cover
 
 REFUSED = 5  # an operation refuses what leaves this rest
 MODULUS = 7

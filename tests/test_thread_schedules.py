@@ -29,6 +29,8 @@ from tests.scheduled_flows import each_of
 from tests.scheduler import DeadlockError, Program, Scheduler
 from tests.schedules import explore, interrupt_everywhere, run_once
 
+pytestmark = pytest.mark.no_cover
+
 MODULES = (bodies, contract, engine, handover, inbox, lanes, runs, tasks, threads)
 WATCHED = [__file__, *(module.__file__ for module in MODULES)]
 
