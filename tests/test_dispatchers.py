@@ -670,27 +670,25 @@ def test_a_signal_ends_the_program_while_its_main_thread_makes_calls() -> None:
 def test_an_event_loop_calls_operations_on_its_thread_between_its_other_callbacks() -> None:
     """B270: with the loop running around them, so that they may start tasks."""
 
-    async def main() -> tuple[list[Any], list[str]]:
-        loops = []
+    async def main() -> list[Any]:
+        seen: list[Any] = []
+        between: list[int] = []
 
         def show(number: int) -> int:
-            loops.append((where(), asyncio.get_running_loop()))
+            loop = asyncio.get_running_loop()
+            seen.append((where(), loop))
+            if number == 0:
+                loop.call_soon(lambda: between.append(len(seen)))
             return number
 
-        with showing(AsyncioDispatcher(), show) as runtime:
-            run = await asyncio.to_thread(runtime.process_many, ".in", range(2_000))
-            ticks = 0
-            while not run.done:
-                await asyncio.sleep(0)
-                ticks += 1
-            values = run.values()
-        assert ticks
-        assert set(loops) == {(where(), asyncio.get_running_loop())}
-        return values, []
+        with showing(AsyncioDispatcher(), show, capacity=30_000) as runtime:
+            run = runtime.process_many(".in", range(20_000))
+            values: list[Any] = await asyncio.to_thread(run.values, SECONDS)
+        assert set(seen) == {(where(), asyncio.get_running_loop())}
+        assert between[0] < 20_000
+        return values
 
-    values, _ = asyncio.run(main())
-
-    assert values == list(range(2_000))
+    assert asyncio.run(main()) == list(range(20_000))
 
 
 def test_blocking_the_loops_thread_is_refused_with_a_remedy() -> None:

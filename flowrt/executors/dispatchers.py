@@ -191,27 +191,28 @@ class TkDispatcher:
     def __init__(self, root: tk.Misc) -> None:
         if not callable(getattr(root, "after", None)) or not callable(getattr(root, "winfo_toplevel", None)):
             raise FlowBuildError(f"TkDispatcher takes a tkinter window, got {type(root).__name__}.")
-        self._root = root.winfo_toplevel()
+        window = root.winfo_toplevel()
         self._thread = threading.current_thread()
         self._calls: deque[Call] = deque()
-        self._awake = False  # a wake-up is on its way
-        self._lock = threading.Lock()  # of the pipe's end
-        self._destroyed = False
-        self._timer: str | None = None
+        self._lock = threading.Lock()  # of the two that follow, and of the pipe
+        self._window: tk.Tk | tk.Toplevel | None = window  # None: it was destroyed
+        self._awake = False  # it will look by itself
+        self._timer = ""
         self._pipe: tuple[int, int] | None = None
-        if _can_watch_files(self._root):
+        if _can_watch_files(window):
             self._pipe = os.pipe()
             os.set_blocking(self._pipe[0], False)
-            self._root.tk.createfilehandler(self._pipe[0], READABLE, self._woken)
+            window.tk.createfilehandler(self._pipe[0], READABLE, self._woken)
         else:
-            self._timer = self._root.after(POLL, self._look)
-        self._binding = self._root.bind("<Destroy>", self._closed, add=True)
+            self._awake = True
+            self._look_in(window, POLL)
+        window.bind("<Destroy>", self._closed, add=True)
 
     def dispatch(self, call: Call) -> None:
         """Have the window make a call; any thread. `RuntimeError` if it was destroyed."""
         _forget_spent(self._calls)
         with self._lock:
-            if self._destroyed:
+            if self._window is None:
                 raise RuntimeError("the window was destroyed")
             self._calls.append(call)
             if not self._awake and self._pipe is not None:
@@ -219,54 +220,54 @@ class TkDispatcher:
                 os.write(self._pipe[1], b"\0")
 
     def is_here(self) -> bool:
-        """Say whether this is the window's thread."""
-        return threading.current_thread() is self._thread
+        """Say whether this is the window's thread, while there is a window."""
+        return self._window is not None and threading.current_thread() is self._thread
+
+    def _look_in(self, window: tk.Misc, milliseconds: int) -> None:
+        self._timer = window.after(milliseconds, self._look)
 
     def _woken(self, *_: Any) -> None:
-        if self._pipe is None:
-            return
-        try:
-            os.read(self._pipe[0], 64)
-        except BlockingIOError:
-            pass
-        self._make_calls()
+        if self._pipe is not None:
+            try:
+                os.read(self._pipe[0], 64)
+            except BlockingIOError:
+                pass
+            self._make_calls()
 
     def _look(self) -> None:
-        self._timer = None
+        with self._lock:
+            if self._window is None:
+                return
+            if not self._calls:
+                self._awake = self._pipe is None
+                if self._awake:
+                    self._look_in(self._window, POLL)
+                return
         self._make_calls()
 
     def _make_calls(self) -> None:
         """Make the calls that wait; those that come meanwhile after a breath, in which the window draws itself."""
+        if (
+            self._window is not None
+        ):  # first: a call may open a dialog, which is a loop of its own, and others are to be made in it
+            self._look_in(self._window, BREATH)
         calls = self._calls
-        try:
-            for _ in range(len(calls)):
-                if not calls:
-                    break
-                calls.popleft()()
-        finally:
-            self._rearm()
-
-    def _rearm(self) -> None:
-        with self._lock:
-            if self._destroyed or self._timer is not None:
-                return
-            if self._calls:
-                self._timer = self._root.after(BREATH, self._look)
-            elif self._pipe is None:
-                self._timer = self._root.after(POLL, self._look)
-            else:
-                self._awake = False
+        for _ in range(len(calls)):
+            if not calls:  # the window was destroyed by one of them, or a dialog has made them
+                break
+            calls.popleft()()
 
     def _closed(self, event: tk.Event[Any]) -> None:
-        if event.widget is not self._root or self._destroyed:
+        window = self._window
+        if window is None or event.widget is not window:  # else it is a widget inside it
             return
         with self._lock:
-            self._destroyed = True
+            self._window = None
             pipe, self._pipe = self._pipe, None
-        if self._timer is not None:
-            self._root.after_cancel(self._timer)
+        if self._timer:
+            window.after_cancel(self._timer)
         if pipe is not None:
-            self._root.tk.deletefilehandler(pipe[0])
+            window.tk.deletefilehandler(pipe[0])
             os.close(pipe[0])
             os.close(pipe[1])
         self._calls.clear()  # whoever waits for them is told
