@@ -202,7 +202,7 @@ class FlowStallWarning(RuntimeWarning):
 
 
 class FlowInternalError(FlowError):
-    """A bug in flowrt: we must act."""
+    """A bug in flowrt: we must act. Or one in a schedule of your own, which the text names then."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -27,11 +27,12 @@ from flowrt.inbox import Seams
 from flowrt.intake import Intake, checked_priority
 from flowrt.messages import Message
 from flowrt.meters import MeterRow
+from flowrt.own_schedules import schedule_of
 from flowrt.owners import release_operations
 from flowrt.ports import Port
 from flowrt.reading import Reading
 from flowrt.runs import Results, Run
-from flowrt.schedules import PARALLEL, schedule_named
+from flowrt.schedules import PARALLEL, Schedule
 from flowrt.subscribers import Subscribers, check_handler, discard
 from flowrt.watchdog import Watchdog
 
@@ -55,7 +56,8 @@ class FlowRuntime:
         name: in errors and in the names of threads.
         schedule: "breadth_first"; "depth_first" (each input is worked off to its end before the next); "round_robin" (the out-ports that have
             work in turn, one message each); "parallel" (breadth-first, and sync operations that keep no state share four threads, their
-            results in order); or "sync" (depth-first on the thread that calls `process`, which returns when the run is done).
+            results in order); or "sync" (depth-first on the thread that calls `process`, which returns when the run is done). Or what makes one
+            of your own: see `flowrt.schedules.Schedule`.
         parallelism: False runs every operation on the engine's thread, for debugging.
         strict: an output that no stream takes is an error.
         capacity: `process` waits while so many messages are live.
@@ -74,7 +76,7 @@ class FlowRuntime:
         flow: Flow | None = None,
         *,
         name: str | None = None,
-        schedule: str = "breadth_first",
+        schedule: str | Callable[[], Schedule] = "breadth_first",
         parallelism: bool = True,
         strict: bool = False,
         capacity: int = 10_000,
@@ -87,7 +89,7 @@ class FlowRuntime:
         for limit, value in (("capacity", capacity), ("max_live", max_live), ("max_results", max_results)):
             check_count("FlowRuntime", limit, value)
         seams = seams or Seams()
-        decided = schedule_named(schedule)
+        decided = schedule_of(schedule)
         self.name = name or f"flow-{next(_numbers)}"
         self._sync = schedule == "sync"
         self._driver = Driver(self.name, seams, own_thread=not self._sync and seams.simulation is None)

@@ -15,24 +15,39 @@ if TYPE_CHECKING:
 
 
 class Schedule(Protocol):
-    """Chunks waiting for the engine. A higher priority always goes first.
+    """Messages waiting for the engine, in chunks: what a schedule is. `FlowRuntime(schedule=MySchedule)` takes one of your own.
+
+    A chunk holds consecutive messages of one stream, all of one priority. What a schedule may look at: `chunk.priority`, a higher goes first;
+    `stream_of(chunk)`, a hashable name of its stream; `chunk.trail.route`, of the out-port it left, or at which it entered;
+    `chunk.handler.port.fullname`, where it goes; `len(chunk.data)`, how many messages it is. It changes a chunk only by `chunk.extend(other)`,
+    which takes the messages of another one in if the two may travel together, and says whether it did: then the other is over.
+
+    What a schedule promises:
+        Every message that was put in comes out of `take` once, at the latest when nothing else is put in any more.
+        Nothing comes out while something of a higher priority waits.
+        The messages of one stream and one priority come out in the order they were put in; what is put back is in front of them.
+        It calls nobody, waits for nothing, and keeps no chunk that was taken.
+    All other order is its own decision.
+
+    All is called on the engine's thread; `__iter__` may be called from any, to explain a runtime whose engine does not answer. What it raises,
+    or loses, stops the runtime with a `FlowInternalError` that names it.
 
     Attributes:
-        step: how many messages the engine may take from a chunk at once.
+        step: how many messages the engine may take from a chunk at once; the rest is put back. 1: each message for itself.
     """
 
     step: int
 
     def put(self, chunk: Chunk) -> None:
-        """Add what an operation emitted."""
+        """Add what the message in work led to."""
         ...
 
     def put_input(self, chunk: Chunk) -> None:
-        """Add what came from outside."""
+        """Add what came from outside, or from workers: between two steps of the engine."""
         ...
 
     def put_back(self, chunk: Chunk) -> None:
-        """Return the rest of the chunk taken last, before anything that came of it is put."""
+        """Return what was taken and could not be worked on yet, before anything that came of it is put. It goes first on its stream."""
         ...
 
     def take(self) -> Chunk | None:
@@ -44,7 +59,7 @@ class Schedule(Protocol):
         ...
 
     def clear(self, unwanted: Callable[[Chunk], bool]) -> None:
-        """Drop the unwanted chunks."""
+        """Drop the unwanted chunks; the others keep their order."""
         ...
 
 
@@ -164,6 +179,8 @@ class DepthFirst:
             self._fresh.append(chunk)
 
     def put_input(self, chunk: Chunk) -> None:
+        if self._fresh:  # the message they came of is worked off, and they may be on the same stream
+            self._stack_fresh()
         self._level(chunk.priority).put_input(chunk)
 
     def put_back(self, chunk: Chunk) -> None:

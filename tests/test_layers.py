@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PURE = """
     batches bodies brackets checks clock container contract declarations diagrams engine errors failures faults flattening flow flowtext fusion guards
     handover lanes ledger markers messages meters operations outcomes places policies ports registration routes run_ends schedules scopes
-    signatures sources standard taps timers traffic wakes contexts
+    own_schedules signatures sources standard taps timers traffic wakes contexts
 """.split()
 
 

@@ -19,7 +19,7 @@ NAMES = """
 NAMES_AT_MOST = 40  # what a reader of one page can take in (docs/design.md)
 TESTING = """
     Explored Failing FakeClock LedgerWatch Probe RULES Rule RuleViolation Seams SimulatedError SimulatedExecutor Simulation Slow Source
-    assert_same_in_all_modes check_executor check_operation drive explore run_flow simulated
+    assert_same_in_all_modes check_executor check_operation check_schedule drive explore run_flow simulated
 """.split()
 
 

@@ -8,7 +8,7 @@ from flowrt.testing.execution import run_flow
 from flowrt.testing.exploration import Explored, explore
 from flowrt.testing.ledgers import LedgerWatch
 from flowrt.testing.modes import assert_same_in_all_modes
-from flowrt.testing.rulekit import RULES, Rule, RuleViolation, check_executor, check_operation
+from flowrt.testing.rulekit import RULES, Rule, RuleViolation, check_executor, check_operation, check_schedule
 from flowrt.testing.simulation import Simulation, simulated
 from flowrt.testing.workers import SimulatedError, SimulatedExecutor
 
@@ -30,6 +30,7 @@ __all__ = [
     "assert_same_in_all_modes",
     "check_executor",
     "check_operation",
+    "check_schedule",
     "drive",
     "explore",
     "run_flow",

@@ -15,6 +15,7 @@ from flowrt.messages import Message
 from flowrt.ports import Port
 from flowrt.runs import Run
 from flowrt.runtime import FlowRuntime
+from flowrt.schedules import Schedule
 from flowrt.testing.simulation import Simulation, seams_of, simulated
 from flowrt.testing.workers import Possibility
 
@@ -49,7 +50,7 @@ def run_flow(
     *,
     seed: int | None = None,
     deviations: Mapping[int, int] | None = None,
-    schedule: str = "breadth_first",
+    schedule: str | Callable[[], Schedule] = "breadth_first",
     parallelism: bool = True,
     timeout: float = PATIENCE,
 ) -> list[Message]:
@@ -81,7 +82,12 @@ def run_flow(
 
 
 def _on_threads(
-    flow: Flow, messages: list[Message], schedule: str, timeout: float, *, parallelism: bool
+    flow: Flow,
+    messages: list[Message],
+    schedule: str | Callable[[], Schedule],
+    timeout: float,
+    *,
+    parallelism: bool,
 ) -> list[Message]:
     results: list[Message] = []
     with FlowRuntime(flow, name="run_flow", schedule=schedule, parallelism=parallelism) as runtime:
@@ -100,7 +106,7 @@ def execute(
     flow: FlowOrMaker,
     messages: list[Message],
     simulation: Simulation,
-    schedule: str = "breadth_first",
+    schedule: str | Callable[[], Schedule] = "breadth_first",
     *,
     parallelism: bool = True,
 ) -> Execution:

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from flowrt.errors import FlowBuildError, FlowError, counted
 from flowrt.messages import Message
+from flowrt.schedules import Schedule
 from flowrt.testing.execution import Execution, FlowOrMaker, Inputs, checked_inputs, execute
 from flowrt.testing.simulation import Simulation, as_told, check_faults
 
@@ -58,7 +59,7 @@ def explore(
     replay: Mapping[int, int] | None = None,
     faults: int = 0,
     tolerate: Errors = (),
-    schedule: str = "breadth_first",
+    schedule: str | Callable[[], Schedule] = "breadth_first",
 ) -> Explored:
     """Run a flow in many orders of events, and raise what goes wrong in the shortest of those in which something does.
 
@@ -156,7 +157,7 @@ class _Trial:
         check: Check,
         faults: int,
         tolerate: Errors,
-        schedule: str,
+        schedule: str | Callable[[], Schedule],
     ) -> None:
         self._flow = flow
         self._messages = messages
@@ -209,7 +210,7 @@ class _Trial:
         if error is None:
             return
         options = "".join(
-            f", {name}={value!r}"
+            f", {name}={_in_source(value)}"
             for name, value, usual in (
                 ("faults", self._faults, 0),
                 ("schedule", self._schedule, "breadth_first"),
@@ -275,6 +276,11 @@ def _first(widths: list[int], step: int, possibilities: int) -> int:
     """Choose the first possibility, and write down how many there were."""
     widths += [1] * (step - len(widths)) + [possibilities]
     return 0
+
+
+def _in_source(value: object) -> str:
+    name: str = getattr(value, "__name__", "")
+    return name or repr(value)
 
 
 def _drawn(trial: _Trial, widths: list[int], schedules: int, seed: int) -> Mapping[int, int] | None:

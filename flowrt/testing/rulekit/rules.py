@@ -1,7 +1,7 @@
-"""The rules that operations and executors keep, by number; and what is raised when one is broken.
+"""The rules that operations, executors and schedules keep, by number; and what is raised when one is broken.
 
-`check_operation` and `check_executor` check them; they need no test framework. The numbers are those of the project's list of rules, which
-follows Reactive Streams: a number is never used again for something else.
+`check_operation`, `check_executor` and `check_schedule` check them; they need no test framework. The numbers are those of the project's list of
+rules, which follows Reactive Streams: a number is never used again for something else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from flowrt.errors import FlowBuildError, did_you_mean
 
 OPERATIONS = "check_operation"
 EXECUTORS = "check_executor"
+SCHEDULES = "check_schedule"
 
 
 @frozen
@@ -34,6 +35,7 @@ class Rule:
 
 
 _BOTH = (OPERATIONS, EXECUTORS)
+_ALL = (*_BOTH, SCHEDULES)
 
 RULES = (
     Rule(
@@ -46,7 +48,7 @@ RULES = (
         "R2",
         "Every message is performed and reported once; what an operation emits leaves during its call, in the context of the message "
         "that caused it.",
-        _BOTH,
+        _ALL,
     ),
     Rule(
         "R3",
@@ -62,7 +64,7 @@ RULES = (
     Rule(
         "R5",
         "What was put in comes to an end: its run is done, its ledger balances, and nothing is live or held.",
-        _BOTH,
+        _ALL,
     ),
     Rule("R6", "Nothing is reported once close() has returned.", (EXECUTORS,)),
     Rule(
@@ -74,7 +76,7 @@ RULES = (
     Rule(
         "R8",
         "A flow is built whole, of operations that fulfil the contract, or one FlowBuildError lists all its faults.",
-        (OPERATIONS,),
+        (OPERATIONS, SCHEDULES),
     ),
     Rule(
         "R9",
@@ -84,7 +86,7 @@ RULES = (
     Rule(
         "R10",
         "Messages arrive in the order their mode promises; every receiver of a stream gets the same, and nobody changes it.",
-        _BOTH,
+        _ALL,
     ),
     Rule("R11", "Subscribers may call process() and close().", (EXECUTORS,)),
     Rule(
@@ -119,7 +121,7 @@ RULES = (
         "A number of workers or messages below 1, or that is none, is refused where it is given, with a text that says so.",
         (EXECUTORS,),
     ),
-    Rule("R19", "After close() nothing holds a message or the state of an operation.", _BOTH),
+    Rule("R19", "After close() nothing holds a message or the state of an operation.", _ALL),
     Rule("R20", "Counters never overflow.", why_not="Untested: they are Python's ints, which have no end."),
     Rule(
         "R21",
@@ -137,13 +139,14 @@ RULES = (
         (EXECUTORS,),
     ),
     Rule("R24", "An operation brings forth the same on every executor.", (OPERATIONS,)),
+    Rule("R25", "No message is taken while one of a higher priority waits.", (SCHEDULES,)),
 )
 
 _by_number = {rule.number: rule for rule in RULES}
 
 
 class RuleViolation(AssertionError):  # noqa: N818 - it is one of a rule, and says which; `error` is what caused it
-    """An operation or an executor breaks a rule. It is an `AssertionError`, so that any test framework counts it as a failure.
+    """An operation, an executor or a schedule breaks a rule. It is an `AssertionError`, so that any test framework counts it as a failure.
 
     Attributes:
         rule: its number, "R3".
