@@ -59,7 +59,7 @@ class Task(Group):
         self.nudged = False
         self.reported = 0
         self.log_read = 0
-        self.emitted: dict[int, int] = {}
+        self.emitted: dict[Any, int] = {}  # by index; where positions are asked for, by (index, port) too
         self.calls_ended: set[int] = set()
         self.kept: set[int] = set()
 

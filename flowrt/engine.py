@@ -31,7 +31,7 @@ from flowrt.ledger import Books
 from flowrt.messages import Chunk, Context
 from flowrt.meters import Meter
 from flowrt.outcomes import Outcomes
-from flowrt.routes import Routes
+from flowrt.routes import Routes, asks_for_positions
 from flowrt.run_ends import RunEnds
 from flowrt.sources import Sources
 from flowrt.taps import Taps
@@ -153,7 +153,7 @@ class Engine(RunEnds):
         self.not_before: float | None = None  # when the throttle lets the next message go
         self.taps = Taps(self.traffic, self.failures)
         self.over = False  # reports only close what is to be closed
-        self._ordered = False
+        self._ordered = asks_for_positions(definition)
         self.fusion = Fusion(self.traffic, self.failures, self.batches, clock, host)
         self.in_work: OperationPlace | None = None
 
@@ -177,8 +177,6 @@ class Engine(RunEnds):
             )
         elif place.declaration.mode.ordered and place.handed_over:
             place.ordered = True
-        if getattr(place.operation, "ordered", False):
-            self._ordered = True
         if place.declaration.active:
             self._host.activate(place)
 
@@ -188,10 +186,8 @@ class Engine(RunEnds):
     def change(self, definition: Definition) -> None:
         """Go over to a changed flow."""
         self.routes.swap(definition)
+        self._ordered = self._ordered or asks_for_positions(definition)
         self.routes.enter_active(self._host.activate)
-        self._ordered = self._ordered or any(
-            getattr(place.operation, "ordered", False) for place in self.routes.all_places()
-        )
 
     # -- inputs
 

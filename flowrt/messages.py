@@ -196,9 +196,27 @@ def joined_positions(first: Positions, second: Positions) -> Positions:
     return [*first, *second]
 
 
-def position_key(position: Any) -> tuple[int, ...]:
+def numbered(position: Any, number: int, of_port: int) -> tuple[Any, ...]:
+    """Add the order of emission to a position: among all that a call emitted, and on its port alone."""
+    return (*(position if type(position) is tuple else (position,)), (number, of_port))
+
+
+def position_key(position: Any) -> tuple[Any, ...]:
     """Make a position comparable: by place in the scattered list, then by emission."""
     return position if type(position) is tuple else (position,)
+
+
+def branch_position(position: Any) -> Any:
+    """Return what messages have in common that went different ways from one on: its place, and on each way their order of emission.
+
+    The first that a call emits on a port stands where its input stood.
+    """
+    if type(position) is not tuple:
+        return position
+    steps = [of_port for _, of_port in position[1:]]
+    while steps and not steps[-1]:
+        steps.pop()
+    return (position[0], *steps) if steps else position[0]
 
 
 def first_position(position: Any) -> int | None:

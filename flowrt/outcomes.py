@@ -11,7 +11,7 @@ from flowrt.contexts import correlated, meeting_point, merged_context, popped
 from flowrt.errors import FlowOverloadError
 from flowrt.failures import is_ours_by_kind
 from flowrt.ledger import ABSORBED
-from flowrt.messages import Chunk, Context, Positions, message_of
+from flowrt.messages import Chunk, Context, Positions, message_of, numbered
 from flowrt.operations import Act, Correlated
 from flowrt.scopes import Scope
 from flowrt.standard.causality import nothing_to_pop
@@ -213,14 +213,15 @@ class Outcomes:
         if any(type(item) is Correlated for item in data):
             contexts = [correlated(chunk.context_at(i), item) for i, item in zip(indexes, data, strict=True)]
             data = [item.data if type(item) is Correlated else item for item in data]
-        positions = self._positions_of(chunk, indexes, numbers)
+        positions = self._positions_of(task, port, indexes, numbers)
         self._traffic.emit(self._traffic.routes.out(place, port), data, contexts, positions, chunk.trail)
 
-    def _positions_of(self, chunk: Chunk, indexes: list[int], numbers: list[int]) -> Positions:
-        positions = chunk.positions
+    def _positions_of(self, task: Task, port: str, indexes: list[int], numbers: list[int]) -> Positions:
+        positions = task.chunk.positions
         if self._ordered():
             return [
-                numbered(positions[index], number) for index, number in zip(indexes, numbers, strict=True)
+                _numbered(task, positions[index], index, number, port)
+                for index, number in zip(indexes, numbers, strict=True)
             ]
         if indexes[-1] - indexes[0] + 1 == len(indexes) and not any(numbers):
             return positions[indexes[0] : indexes[-1] + 1]  # each emitted once, none left out
@@ -281,7 +282,7 @@ class Outcomes:
                 if self._ordered():
                     number = task.emitted.get(index, 0)
                     task.emitted[index] = number + 1
-                    position = numbered(position, number)
+                    position = _numbered(task, position, index, number, port)
                 around, position = meeting_point(context, position, origins)
                 onward = merged_context(around, origins, parts)
                 homes = self._traffic.books.give_back(task.place, parts)
@@ -315,6 +316,7 @@ def worker_text(task: Task) -> str:
     return "" if mode.kind == "sync" else mode.kind
 
 
-def numbered(position: Any, number: int) -> Any:
-    """Add the order of emission to a position."""
-    return (*position, number) if type(position) is tuple else (position, number)
+def _numbered(task: Task, position: Any, index: int, number: int, port: str) -> tuple[Any, ...]:
+    of_port = task.emitted.get((index, port), 0)
+    task.emitted[index, port] = of_port + 1
+    return numbered(position, number, of_port)

@@ -217,3 +217,18 @@ def definition_of(flow: Flow, *, strict: bool) -> Definition:
     if faults:
         raise FlowBuildError(*faults)
     return definition
+
+
+def asks_for_positions(definition: Definition) -> bool:
+    """Say whether what operations emit for one item must be told apart: for an ordered gather, or a join of branches."""
+    flows, seen = [definition], {id(definition)}
+    while flows:
+        flow = flows.pop()
+        for declaration in flow.operations.values():
+            operation = declaration.operation
+            if getattr(operation, "ordered", False) or getattr(operation, "by_position", False):
+                return True
+        inner = [each for each in flow.flows.values() if id(each) not in seen]
+        seen.update(map(id, inner))
+        flows += inner
+    return False

@@ -10,7 +10,7 @@ from flowrt.bodies import Failure, close_iterator
 from flowrt.contract import PullTask
 from flowrt.errors import FlowBuildError, FlowStoppedError
 from flowrt.ledger import ABSORBED, FAILED
-from flowrt.messages import CHUNK_SIZE, Context, Message, Positions, Trail
+from flowrt.messages import CHUNK_SIZE, Context, Message, Positions, Trail, numbered
 from flowrt.operations import Emit
 from flowrt.scopes import Missing, Scope, Window
 
@@ -42,6 +42,7 @@ class Source:
         "input",
         "items",
         "message",
+        "of_ports",
         "place",
         "position",
         "pull",
@@ -70,6 +71,7 @@ class Source:
         self.stream: str | None = None
         self.count: str | None = None
         self.given = 0
+        self.of_ports: dict[str, int] | None = None  # the same by port, where positions are asked for
         self.pull: PullTask | None = None  # under way
         self._asked = 0  # of the window, what the pull may bring yet
         self.closed = False
@@ -255,7 +257,7 @@ class Sources:
                 route,
                 data,
                 source.context,
-                self._positions(source, range(first, first + len(data))),
+                self._positions(source, "", range(first, first + len(data))),
                 source.trail,
             )
 
@@ -268,15 +270,20 @@ class Sources:
             indexes.append(index)
         for port, (values, indexes) in ports.items():
             route = self._traffic.routes.out(source.place, port)
-            self._traffic.emit(route, values, source.context, self._positions(source, indexes), source.trail)
+            self._traffic.emit(
+                route, values, source.context, self._positions(source, port, indexes), source.trail
+            )
 
-    def _positions(self, source: Source, indexes: Sequence[int]) -> Positions:
+    def _positions(self, source: Source, port: str, indexes: Sequence[int]) -> Positions:
         """Stand items where their input stands; in order of emission where somebody asks for it."""
         position = source.position
         if not self._ordered():
             return [position] * len(indexes)
-        base = position if type(position) is tuple else (position,)
-        return [(*base, index) for index in indexes]
+        if source.of_ports is None:
+            source.of_ports = {}
+        first = source.of_ports.get(port, 0)
+        source.of_ports[port] = first + len(indexes)
+        return [numbered(position, index, of_port) for of_port, index in enumerate(indexes, first)]
 
     # -- ending
 

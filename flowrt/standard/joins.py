@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowOverloadError, check_count
+from flowrt.messages import branch_position, first_position
 from flowrt.operations import Emitter, Operation
 from flowrt.scopes import Part
 from flowrt.standard.pools import (
@@ -213,8 +214,12 @@ class _ResetJoin(_Joining):
 
     def _bucket_of(self, state: _JoinBuckets, message: Message, emit: Emitter) -> _JoinBucket:
         if self.by == "run":
-            return state.of_position(message, emit)
+            return state.of_position(message, self._position_of(message), emit)
         return state.of_id(message.correlation_id)
+
+    def _position_of(self, message: Message) -> Any:
+        """Return where a message stands that is to be joined by run."""
+        return first_position(message.position)
 
     def explain(self, state: _JoinBuckets) -> str:
         """Say what waits at which port."""
@@ -254,7 +259,8 @@ class AutoResetJoin(_ResetJoin):
         out .              a tuple, in the order of the ports
 
     Messages of all runs are joined; no correlation id is one like any other. With `by="run"`, messages are joined that stand at the same
-    position of the same list (or run), whatever their ids: what a fork over parallel branches needs. A tuple made of messages of one run
+    position of the same list (or run), whatever their ids: what a fork over parallel branches needs; of several that operations emit for one
+    message, the first on each branch, the second, and so on. A tuple made of messages of one run
     leaves in the deepest of their lists if these lie in each other, else in the nearest list around all of them; of several runs,
     in the run, list and position of the message that completed it. It has the correlation id that all its messages have, is in the
     causalities that all are in, and has the highest of their priorities.
@@ -291,6 +297,11 @@ class AutoResetJoin(_ResetJoin):
         max_waiting: int = MAX_WAITING,
     ) -> None:
         super().__init__(name, inputs, by, expire, max_open, max_waiting)
+
+        self.by_position = by == "run"  # the engine is to tell apart what is emitted for one item
+
+    def _position_of(self, message: Message) -> Any:
+        return branch_position(message.position)
 
     def handle(self, state: _JoinBuckets, message: Message, emit: Emitter) -> None:
         """Hold the message, and emit the tuple that it completes."""
@@ -407,7 +418,7 @@ class ManualResetJoin(_ResetJoin):
 
     def _find(self, state: _JoinBuckets, message: Message) -> _JoinBucket | None:
         if self.by == "run":
-            return state.at_position(message)
+            return state.at_position(message, self._position_of(message))
         return state.with_id(message.correlation_id)
 
     def _forget(self, state: _JoinBuckets, kept: _JoinBucket, emit: Emitter, reason: str) -> None:

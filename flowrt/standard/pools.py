@@ -10,7 +10,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from flowrt.errors import FlowBuildError, FlowOverloadError
-from flowrt.messages import first_position
 from flowrt.operations import Emitter, checked_port
 from flowrt.scopes import Part
 
@@ -134,25 +133,25 @@ class Buckets(Generic[AnyBucket]):
                 "or a tuple."
             ) from None
 
-    def of_position(self, message: Message, emit: Emitter) -> AnyBucket:
+    def of_position(self, message: Message, position: object, emit: Emitter) -> AnyBucket:
         """Return what is kept for a position in the list or run of a message; made, if it is the first, and owed to that.
 
         Raises:
             FlowOverloadError: there would be too many at once.
         """
-        bucket = self.at_position(message)
+        bucket = self.at_position(message, position)
         if bucket is None:
             home = home_of(message)
             mine = self._lists.get(home, {})
-            bucket = self._made(mine, first_position(message.position), "positions in lists and runs")
+            bucket = self._made(mine, position, "positions in lists and runs")
             if home not in self._lists:
                 self._lists[home] = mine
                 emit.owe()
         return bucket
 
-    def at_position(self, message: Message) -> AnyBucket | None:
+    def at_position(self, message: Message, position: object) -> AnyBucket | None:
         """Return what is kept for a position in the list or run of a message, if anything is."""
-        return self._lists.get(home_of(message), {}).get(first_position(message.position))
+        return self._lists.get(home_of(message), {}).get(position)
 
     def _made(self, among: dict[object, AnyBucket], key: object, what: str) -> AnyBucket:
         if self._number >= self._limit:
