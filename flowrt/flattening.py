@@ -17,6 +17,7 @@ def sections_of(root: Flow) -> list[Section]:
     """Return what a flow and all flows in it are written as; `FlowBuildError` if text would mean something else."""
     flows: dict[str, Flow] = {}
     faults: list[Fault] = []
+    twins: list[tuple[Flow, Flow]] = []
     pending = [root]
     holders: dict[int, list[Flow]] = {}
     everything: dict[int, Flow] = {id(root): root}
@@ -32,15 +33,11 @@ def sections_of(root: Flow) -> list[Section]:
                 )
                 continue
             known = flows.setdefault(flow.name.casefold(), flow)
-            if not _alike(known, flow):
-                faults.append(
-                    _unwritable(
-                        flow,
-                        f"is not the one made at {known.declared_at}, and in a text a name is one flow. Give one of them another name",
-                    )
-                )
+            if known is not flow:
+                twins.append((known, flow))
             everything[id(flow)] = flow
             pending.append(flow)
+    faults += _different(twins, everything)
     faults += _hidden(root, flows, everything, holders)
     for flow in everything.values():
         faults += [
@@ -88,20 +85,37 @@ def _lines(flow: Flow) -> list[Stream | str | None]:
     return tidied([*lines, *flow.streams[written:]])
 
 
-def _alike(one: Flow, other: Flow) -> bool:
-    return one is other or list(map(as_written, one.streams)) == list(map(as_written, other.streams))
+def _different(twins: list[tuple[Flow, Flow]], everything: dict[int, Flow]) -> Iterator[Fault]:
+    """Find two flows of one name that are not made alike, or become different by streams on their path."""
+    by_path = {
+        stream.source.segments[-1][0].casefold()
+        for flow in everything.values()
+        for stream in (flow.streams if twins else ())
+        if stream.source.segments and stream.source.key[0] == stream.target.key[0]
+    }
+    for one, other in twins:
+        alike = list(map(as_written, one.streams)) == list(map(as_written, other.streams))
+        if not alike or one.name.casefold() in by_path:
+            yield _unwritable(
+                other,
+                f"is not the one made at {one.declared_at}, and in a text a name is one flow. Give one of them another name",
+            )
 
 
 def _hidden(
     root: Flow, flows: dict[str, Flow], everything: dict[int, Flow], holders: dict[int, list[Flow]]
 ) -> Iterator[Fault]:
     """Find names that mean nothing where they are used, but would mean a flow that stands deeper: a text has all flows in its root."""
-    deep = flows.keys() - {flow.name.casefold() for flow in root.flows}
-    for name in sorted(deep & {operation.name.casefold() for operation in root.operations}):
+    inner = {
+        nested.name.casefold() for flow in everything.values() if flow is not root for nested in flow.flows
+    }
+    inner &= flows.keys()
+    for name in sorted(inner & {operation.name.casefold() for operation in root.operations}):
         yield _unwritable(
             flows[name],
             "has the name of an operation of the root flow, which would win. Give it another name",
         )
+    deep = inner - {flow.name.casefold() for flow in root.flows}
     if not deep:
         return
     for name in sorted(deep):

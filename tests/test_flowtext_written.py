@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -205,13 +206,19 @@ def test_two_flows_of_one_name_cannot_be_written() -> None:
         f"{UNWRITABLE} is not the one made at HERE, and in a text a name is one flow. Give one of them another name."
     ]
     assert flow_of("", flows=[one, twin]).to_text().count("inner\n    .in, a\n") == 1
+    assert len(refused(flow_of("", "one/inner/a -> one/inner/b", flows=[one, twin]))) == 1
 
 
-def test_a_flow_that_an_operation_would_hide_cannot_be_written() -> None:
-    outer = flow_of("outer", ".in -> inner", flows=[flow_of("inner", ". -> a")])
+@pytest.mark.parametrize("also_in_the_root", [True, False])
+def test_a_flow_that_an_operation_would_hide_cannot_be_written(also_in_the_root: bool) -> None:
+    inner = flow_of("inner", ". -> a")
+    outer = flow_of("outer", ".in -> inner", flows=[inner])
     operations = FlowOperationContainer().add_func("Inner", increment)
+    flow = flow_of(
+        "", ".in -> outer.in", flows=[outer, inner] if also_in_the_root else [outer], operations=operations
+    )
 
-    assert refused(flow_of("", ".in -> outer.in", flows=[outer], operations=operations)) == [
+    assert refused(flow) == [
         f"{UNWRITABLE} has the name of an operation of the root flow, which would win. Give it another name."
     ]
 
@@ -379,50 +386,58 @@ def content(flow: Flow) -> dict[str, Any]:
     }
 
 
-# Flows in flows, of few names, so that they meet.
-PORTS = (
-    ".in",
-    ".out",
-    ".",
-    "a",
-    "a.x",
-    "b",
-    "b#1",
-    "f",
-    "f.out",
-    "f#1.in",
-    "g.in",
-    "G",
-    "h.out",
-    "/a",
-    "/.out",
-    "/f.in",
+# Flows in flows, of few names and ports, so that they meet.
+ports = st.sampled_from(
+    [
+        ".in",
+        ".out",
+        ".",
+        "a",
+        "a.x",
+        "b#1",
+        "f",
+        "f.out",
+        "f#1.in",
+        "g.in",
+        "G",
+        "h",
+        "h.out",
+        "/a",
+        "/.in",
+        "/f.in",
+        "f/a",
+        "f/.in",
+        "g/h/a",
+        "h/a",
+        "h/.out",
+        "/g/a",
+        "x/h/a",
+        "x/y/b",
+    ]
 )
-PATHS = ("f/a", "f/.in", "g/h/a", "f#1/g/b", "/g/a", "h/.out", "x/f/a", "x/y/b")
-ports = st.sampled_from(PORTS + PATHS)
-streams = st.lists(
-    st.tuples(ports, ports, st.sampled_from(["", "", "why"]), st.sampled_from([(), ("A1",)])), max_size=4
-)
+comments = st.sampled_from(["", "", "why"])
+codes = st.sampled_from([(), (), ("A1",), ("A1", "B2")])
+streams = st.lists(st.tuples(ports, ports, comments, codes), min_size=2, max_size=8)
 
 
 @st.composite
 def nests(draw: st.DrawFn) -> Flow:
-    """Draw a flow with flows in it, each in any others and in itself; operations "a" and "b", at times "f", are known in the root."""
-    flows = [Flow()] + [
-        Flow(name) for name in draw(st.lists(st.sampled_from(["f", "g", "h", "F"]), max_size=4))
-    ]
-    for flow in flows:
+    """Draw a flow with flows in it, each in one that came before and at times in others and in itself.
+
+    Operations "a" and "b", at times "h", are known in the root.
+    """
+    names = draw(st.sampled_from(["", "f", "fg", "gh", "fgh", "fgh", "fgh", "fhH"]))
+    flows = [Flow(), *map(Flow, names)]
+    for index, flow in enumerate(flows):
         for source, target, comment, ignore in draw(streams):
             flow.add_stream(source, target, comment=comment, ignore=ignore)
-    for holder in flows:
-        for nested in draw(st.lists(st.sampled_from(flows[1:] or flows), max_size=3)):
-            try:
-                holder.add_flow(nested)
-            except FlowBuildError:
-                pass
-    names = ["a", "b", *draw(st.sampled_from([[], [], ["f"]]))]
-    flows[0].add_operations(operations(names))
-    return flows[0]
+        holders = [flows[draw(st.integers(0, index - 1))]] if index else []
+        holders += draw(st.lists(st.sampled_from(flows), max_size=2)) if draw(st.booleans()) else []
+        for holder in holders:
+            with contextlib.suppress(FlowBuildError):  # two of one name in one flow, or one without a name
+                holder.add_flow(flow)
+    known = ["a", "b", *draw(st.sampled_from([[], [], ["h"]]))]
+    return flows[0].add_operations(operations(known))
 
 
 def operations(names: list[str]) -> FlowOperationContainer:
@@ -461,7 +476,7 @@ def ways(flow: Flow) -> list[Any]:
     places = Places(FlowPlace(define_flow(flow, []), sketch=True))
     found: list[Any] = []
     pending = [(places.root, ("", "", name)) for name in ("in", "", "out")]
-    pending += [places.source(port_of_name(name)) for name in ("f.out", "g/h/a", "f#1/g/b", "x/f/a")]
+    pending += [places.source(stream.source) for stream in flow.streams]
     for flow_place, source in islice(pending, 60):
         try:
             targets = places.targets(flow_place, source)
@@ -473,7 +488,3 @@ def ways(flow: Flow) -> list[Any]:
             if target.place is not None:
                 pending += [(target.place.flow, target.place.source(name)) for name in ("", "x")]
     return found
-
-
-def port_of_name(name: str) -> Any:
-    return Flow().add_stream(name, ".").streams[0].source
