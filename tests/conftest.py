@@ -15,11 +15,14 @@ hypothesis.settings.register_profile("nightly", deadline=None, max_examples=5_00
 hypothesis.settings.load_profile("ci")
 
 
+COVERED = FEW | {"sync-breadth_first"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Measure no coverage of the hundredth example, nor of a test that runs elsewhere in a few modes already: it takes twice the time."""
     for item in items:
         bench = item.callspec.params.get("bench") if hasattr(item, "callspec") else None
-        repeats = isinstance(bench, Bench) and str(bench) not in FEW
+        repeats = isinstance(bench, Bench) and str(bench) not in COVERED
         if repeats or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.no_cover)
 

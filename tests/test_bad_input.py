@@ -296,6 +296,7 @@ def test_a_fault_inside_a_nested_flow_is_found_before_anything_runs() -> None:
 
 
 def test_a_change_that_does_not_check_out_is_not_swapped_in() -> None:
+    """B054."""
     with FlowRuntime() as runtime:
         runtime.add_operations(functions(a=increment))
         wire(runtime, ".in -> a -> .out")

@@ -369,6 +369,7 @@ def test_drawing_makes_no_state_and_runs_nothing() -> None:
 # --- size
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("write", [to_mermaid, to_dot])
 def test_ten_thousand_operations_are_written(write) -> None:
     flow = flow_of(*(f"op{number} -> op{number + 1}" for number in range(10_000)))
@@ -376,6 +377,7 @@ def test_ten_thousand_operations_are_written(write) -> None:
     assert write(flow).count("op9999") == 1
 
 
+@pytest.mark.no_cover
 def test_a_flow_too_large_for_a_picture_is_refused() -> None:
     flow = flow_of(*(f"op{number} -> op{number + 1}" for number in range(2_000)), name="long")
     ladder = flow_of(*(f"op{number} -> op{number + 1}" for number in range(1_900)), name="ladder")

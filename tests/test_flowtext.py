@@ -450,7 +450,7 @@ BARE = 'a flow is known by its bare name in the whole text; "/" alone leads back
     ],
 )
 def test_a_fault_says_where_it_is_what_came_and_what_to_do(line: str, column: int, expected: str) -> None:
-    """B034."""
+    """B021, B034."""
     assert faults(f"// the first line\n{line}\nx, y") == [f"x.flow:2:{column}: {expected}"]
 
 
@@ -552,6 +552,7 @@ def test_what_is_no_text_is_refused(text: Any, expected: str | None) -> None:
 # --- limits
 
 
+@pytest.mark.no_cover
 def test_a_text_has_at_most_ten_thousand_lines() -> None:
     within = ["a, b"] * LINES_LIMIT
 
@@ -596,6 +597,7 @@ def test_a_text_that_is_too_large_is_refused_at_once(text: Any) -> None:
     ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "unit",
     [

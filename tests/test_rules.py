@@ -42,6 +42,7 @@ def test_threads_keep_the_rules() -> None:
     check_executor(Seams)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_simulated_executor_keeps_the_rules(seed: int) -> None:
     check_executor(lambda: simulated(seed))
@@ -52,6 +53,7 @@ def test_the_simulated_executor_keeps_the_rules_first_in_first_out() -> None:
 
 
 # From 15 on: an executor that kept a call whose group had been looked at whole.
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", [1, 15, 19, 20, 25])
 def test_the_simulated_executor_keeps_the_rules_when_it_takes_groups(seed: int) -> None:
     check_executor(lambda: simulated(seed, group=3))
