@@ -532,6 +532,7 @@ def test_selecting_an_unknown_operation_says_which_there_are() -> None:
 def test_a_pool_has_one_kind_and_size(
     first: Callable[..., Any], second: Callable[..., Any], named: str, kinds: tuple[str, str]
 ) -> None:
+    """B178 (QUIRK): there, the first decides, silently."""
     container = FlowOperationContainer()
     first(container.add_func("a", same))
     second(container.add_func("b", same))

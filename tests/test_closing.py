@@ -71,6 +71,7 @@ def closed(runtime: FlowRuntime, **options: Any) -> Any:
 
 @every_schedule
 def test_closing_drains_what_is_live_and_reports_nothing_left(schedule: str) -> None:
+    """B184: there, what waits is dropped."""
     runtime = runtime_of(one_operation("parallel", same), schedule=schedule)
     run = runtime.process_many(".in", range(100))
     report = closed(runtime)
@@ -82,6 +83,7 @@ def test_closing_drains_what_is_live_and_reports_nothing_left(schedule: str) -> 
 
 
 def test_closing_twice_gives_the_same_report() -> None:
+    """B184."""
     runtime = runtime_of(one_operation("async", same))
     runtime.process(".in", 1)
 
@@ -124,6 +126,7 @@ def test_an_empty_with_block_leaves_nothing(schedule: str) -> None:
 @pytest.mark.parametrize("place", ["operation", "generator", "tap", "on_result", "on_exception"])
 @every_mode
 def test_closing_from_inside_marks_and_returns(mode: str, place: str) -> None:
+    """B185 (BUG): there, a thread waits for itself."""
     returned: list[Any] = []
 
     def close(_: Any = None) -> None:
@@ -186,6 +189,7 @@ def test_what_was_accepted_before_an_operation_closes_is_worked_off(mode: str) -
 
 
 def test_closing_the_outer_runtime_from_an_operation_of_an_inner_one() -> None:
+    """B185 (BUG)."""
     outer = runtime_of(one_operation("async", same))
     outer.process(".in", 1).wait(SECONDS)
 
@@ -202,6 +206,7 @@ def test_closing_the_outer_runtime_from_an_operation_of_an_inner_one() -> None:
 @every_schedule
 @pytest.mark.parametrize("verb", ["process", "process_many", "event_processor"])
 def test_input_after_the_end_is_refused(schedule: str, verb: str) -> None:
+    """B187 (QUIRK): there, it is queued for ever."""
     with runtime_of(one_operation("sync", same), schedule=schedule, name="demo") as runtime:
         runtime.process(".in", 1).wait(SECONDS)
         send = runtime.event_processor(".in")
@@ -692,6 +697,7 @@ def test_a_runtime_that_nobody_refers_to_can_be_collected() -> None:
 
 @threaded
 def test_no_thread_is_left(mode: str) -> None:
+    """B179 (BUG), B186 (BUG): pools start with their work and end with their runtime."""
     before = set(threading.enumerate())
     with runtime_of(one_operation(mode, same)) as runtime:
         runtime.process_many(".in", range(50)).values(SECONDS)

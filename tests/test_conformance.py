@@ -53,7 +53,7 @@ from tests.flows import (
 
 @every_mode
 def test_a_chain_applies_its_functions_in_turn(bench: Bench) -> None:
-    """B041."""
+    """B173: each message exactly once. B183: nobody starts it. B041."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(funcs={"increment": increment, "double": double, "text": str})
@@ -67,7 +67,7 @@ def test_a_chain_applies_its_functions_in_turn(bench: Bench) -> None:
 
 @every_mode
 def test_a_stream_may_lead_from_an_input_straight_to_a_result(bench: Bench) -> None:
-    """B050."""
+    """B194. B050."""
     with bench.make_runtime() as runtime:
         wire(runtime, ".in -> .out")
 

@@ -147,6 +147,7 @@ def test_what_an_action_emitted_before_it_raised_goes_on(bench: Bench) -> None:
 
 @every_mode
 def test_wait_for_result_gives_results_and_raises_failures(bench: Bench) -> None:
+    """B192."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
         wire(runtime, ".in -> .out", ".bad -> refuse")
@@ -342,6 +343,7 @@ def test_a_subscriber_that_raises_is_reported_by_close_when_nobody_listens(
 
 @every_mode
 def test_on_result_gets_the_buffered_results_first_and_then_the_later_ones(bench: Bench) -> None:
+    """B190, B191: kept until somebody subscribes, and again when the last subscriber has gone."""
     got: list[Any] = []
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": increment}))
@@ -363,6 +365,7 @@ def test_on_result_gets_the_buffered_results_first_and_then_the_later_ones(bench
 
 @every_mode
 def test_every_result_goes_to_one_reader(bench: Bench) -> None:
+    """B192, B193: each wait gives the next, as long as there are any."""
     with bench.make_runtime() as runtime:
         wire(runtime, ".in -> .out")
         runtime.process_many(".in", range(3)).wait(timeout=SECONDS)
@@ -433,6 +436,7 @@ def test_a_run_is_done_when_everything_it_caused_has_ended(bench: Bench) -> None
 
 @every_mode
 def test_the_results_of_a_run_are_its_own(bench: Bench) -> None:
+    """B196 (LIMIT): there, any result ends any wait."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": same}, generators={"thrice": thrice}))
         wire(runtime, ".in -> a -> thrice -> .out")
@@ -491,6 +495,7 @@ def test_a_run_that_ends_without_a_result_says_what_became_of_its_messages(bench
 
 @real_queues
 def test_a_wait_gives_up_after_its_timeout_and_may_be_repeated(bench: Bench) -> None:
+    """B192, B195 (BUG): a wait that is over takes nothing from the next."""
     gate = Gate()
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"gate": gate}))
@@ -524,6 +529,7 @@ def test_a_message_may_be_processed_as_it_is(bench: Bench) -> None:
 
 @every_mode
 def test_input_without_data_is_none(bench: Bench) -> None:
+    """B194."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": repr}))
         wire(runtime, ".in -> a -> .out")
@@ -585,6 +591,7 @@ def test_what_an_iterable_gave_before_it_raised_is_worked_off(bench: Bench) -> N
 
 @every_mode
 def test_a_feedback_loop_runs_until_it_lets_go(bench: Bench) -> None:
+    """B155."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(actions={"step": countdown}, funcs={"pass": same}))
         wire(runtime, ".in -> step", "step.again -> pass -> step", "step.done -> .out")
@@ -701,6 +708,7 @@ def test_a_wait_inside_the_runtime_raises_at_once(bench: Bench, where: str, wait
 
 @every_mode
 def test_event_processors_post_to_their_port(bench: Bench) -> None:
+    """B198."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": repr}))
         wire(runtime, ".event -> a -> .out")

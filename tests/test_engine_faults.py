@@ -734,6 +734,7 @@ def test_a_report_names_the_operation_that_holds_a_worker_up() -> None:
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "sync"])
 def test_closing_from_inside_is_pending_and_then_done(schedule: str) -> None:
+    """B185 (BUG)."""
     reports: list[CloseReport] = []
     runtime = runtime_of(schedule, work("sync", lambda _: reports.append(runtime.close())))
 
@@ -799,6 +800,7 @@ def test_a_subscriber_may_be_removed_any_number_of_times(schedule: str) -> None:
 
 @every_schedule
 def test_a_subscriber_that_comes_late_gets_what_waits_first(schedule: str) -> None:
+    """B190, B193."""
     seen: list[Any] = []
     with runtime_of(schedule, work("sync")) as runtime:
         for number in range(3):
@@ -824,6 +826,7 @@ def test_a_run_and_its_ledger_show_what_became_of_it(schedule: str) -> None:
 
 @every_schedule
 def test_a_handler_that_removes_itself_leaves_the_rest_to_be_read(schedule: str) -> None:
+    """B191."""
     seen: list[Any] = []
 
     def take_two(message: Any) -> None:

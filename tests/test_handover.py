@@ -194,6 +194,7 @@ def test_a_worker_does_not_mix_runs_that_have_ended_with_others_of_the_same_keys
 
 
 def test_a_higher_priority_is_taken_first() -> None:
+    """B160: by workers, too."""
     run = run_books()
     backlog = Backlog(1)
     place = place_with()
@@ -664,6 +665,7 @@ def test_each_outcome_is_settled_once() -> None:
 
 
 def test_one_worker_is_woken_for_each_long_call_and_none_for_what_is_soon_done() -> None:
+    """B174 (BUG)."""
     run = run_books()
     for estimate, wanted in ((0.0, 1), (1e-9, 0), (1e-4, 1), (1.0, 6)):
         backlog = Backlog(9)

@@ -55,6 +55,7 @@ def in_a_process(script: str, *arguments: str) -> Any:
 @pytest.mark.slow
 @every_schedule
 def test_ten_thousand_operations_in_a_chain(schedule: str) -> None:
+    """B156 (BUG): there, the stack overflows."""
     length = 10_000
     names = [f"o{number}" for number in range(length)]
     operations = FlowOperationContainer()
@@ -85,6 +86,7 @@ def test_a_thousand_operations_in_a_chain_on_one_thread_of_a_pool() -> None:
 
 @every_schedule
 def test_twenty_thousand_rounds_of_a_feedback_loop(schedule: str) -> None:
+    """B155, B156 (BUG): there, the stack overflows."""
     rounds = 20_000
 
     def step(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
@@ -426,6 +428,7 @@ def test_reading_results_makes_room_for_input() -> None:
 
 
 def test_unread_results_do_not_hold_a_run_back() -> None:
+    """B190."""
     with FlowRuntime(max_results=3) as runtime:
         wire(runtime, ".in -> explode -> .out")
         runtime.add_operations(FlowOperationContainer().add_action("explode", explode))
@@ -434,6 +437,7 @@ def test_unread_results_do_not_hold_a_run_back() -> None:
 
 
 def test_process_waits_at_the_capacity_and_goes_on_when_there_is_room() -> None:
+    """B181 (BUG): there, nothing is bounded."""
     gate = Gate()
     accepted: list[int] = []
     first_three = threading.Event()
