@@ -598,6 +598,7 @@ def test_a_text_that_is_too_large_is_refused_at_once(text: Any) -> None:
 
 
 @pytest.mark.no_cover
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "unit",
     [
