@@ -29,10 +29,10 @@ from flowrt import (
     Operation,
     OperationError,
     current,
+    operation,
 )
-from flowrt.declarations import Mode
 from flowrt.executors.dispatched import DispatchedExecutor
-from flowrt.executors.dispatchers import AsyncioDispatcher, MainThreadDispatcher, dispatched
+from flowrt.executors.dispatchers import AsyncioDispatcher, MainThreadDispatcher
 from flowrt.executors.pools import Pools
 from flowrt.executors.threads import thread_pools
 from flowrt.inbox import Seams
@@ -216,15 +216,17 @@ def test_actions_generators_and_operations_with_state_can_be_dispatched(own_loop
     assert twice == [("own loop", 1)] * 2
 
 
-def test_a_mode_can_be_given_to_what_marks_operations() -> None:
-    """B272: `dispatched(dispatcher)` is the mode of `make_sync(dispatcher)`, for `@operation(mode=...)`."""
-    dispatcher = MainThreadDispatcher()
-    (declaration,) = FlowOperationContainer().add_func("show", str).make_sync(dispatcher)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_mark_of_a_function_says_that_it_is_dispatched(own_loop: OwnLoop, schedule: str) -> None:
+    """B272."""
 
-    assert dispatched(dispatcher) == declaration.mode == Mode(dispatcher=dispatcher)
-    assert str(declaration.mode) == "dispatched"
-    with pytest.raises(FlowBuildError, match=r"takes an object with dispatch\(callable\), got int"):
-        dispatched(3)
+    @operation(mode=own_loop)
+    def show(_: Any) -> str:
+        return where()
+
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime.add_operations(FlowOperationContainer().add_func("show", show)), ".in -> show -> .out")
+        assert runtime.process(".in").result(SECONDS).data == "own loop"
 
 
 # --- one call at a time, and not for long
@@ -814,10 +816,10 @@ def test_a_loop_itself_is_refused_with_what_to_wrap_it_in() -> None:
     loop.close()
 
 
-@pytest.mark.parametrize("operation", [Gather("g"), Debounce("d", 1)])
-def test_operations_that_work_with_the_engine_cannot_be_dispatched(operation: Any) -> None:
+@pytest.mark.parametrize("operator", [Gather("g"), Debounce("d", 1)])
+def test_operations_that_work_with_the_engine_cannot_be_dispatched(operator: Any) -> None:
     with pytest.raises(FlowBuildError, match="make the operations around it async or dispatched"):
-        FlowOperationContainer().add_operation(operation).make_sync(Kept())
+        FlowOperationContainer().add_operation(operator).make_sync(Kept())
 
 
 # --- the suites

@@ -5,7 +5,7 @@
     dispatch(call)        from any thread, without waiting: see to it that `call()` is called once, later, on your thread; what it raises
                           (SystemExit and KeyboardInterrupt alone) ends whatever runs that thread
 
-and uses, where there are any,
+(and so does the mark `@operation(mode=dispatcher)`), and uses, where there are any,
 
     is_here() -> bool     whether this is that thread. Without it flowrt goes by the thread that made the last call.
     must_not_wait() -> str    why this thread must not be blocked, as what to do instead; empty where it may.
@@ -21,7 +21,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.declarations import Mode, checked_dispatcher
 from flowrt.errors import FlowBuildError, FlowError
 
 if TYPE_CHECKING:
@@ -34,11 +33,6 @@ SIGNAL_SLICE = 0.25  # seconds; as the driver's: a signal that arrives just befo
 POLL = 15  # milliseconds between two looks where a window cannot be woken (Windows); arbitrary: below what an eye notices
 BREATH = 1  # milliseconds: with 0 a window would come to calls only, never to being drawn
 READABLE = 2  # tkinter.READABLE
-
-
-def dispatched(dispatcher: Any) -> Mode:
-    """Return the mode of `make_sync(dispatcher)`, for what marks an operation with its mode."""
-    return Mode(dispatcher=checked_dispatcher("?", dispatcher))
 
 
 class AsyncioDispatcher:

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from flowrt.bodies import GeneratorBody
 from flowrt.declarations import SYNC, Declaration, Mode
-from flowrt.executors.dispatchers import MainThreadDispatcher, dispatched
+from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.flow import Flow
 from flowrt.messages import Message
 from flowrt.schedules import PARALLEL, SCHEDULES
@@ -94,7 +94,7 @@ def _ways(first: _Way) -> Iterator[_Way]:
 
 
 def _run(flow: FlowOrMaker, messages: list[Message], way: _Way) -> list[Message]:
-    mode = dispatched(MainThreadDispatcher()) if way.mode == DISPATCHED else MODES[way.mode]
+    mode = Mode(dispatcher=MainThreadDispatcher()) if way.mode == DISPATCHED else MODES[way.mode]
     variant = with_mode(made(flow), mode)
     try:
         return run_flow(variant, messages, schedule=way.schedule, seed=way.seed)
