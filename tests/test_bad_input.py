@@ -418,6 +418,7 @@ ASYNC_DEF = (
     ids=lambda value: getattr(value, "__name__", None),
 )  # fmt: skip
 def test_what_cannot_be_an_operation_is_a_build_error(kind: str, function: Any, expected: str) -> None:
+    """B064."""
     with pytest.raises(FlowBuildError) as caught:
         getattr(FlowOperationContainer(), f"add_{kind}")("work", function)
 
@@ -682,6 +683,7 @@ def test_an_error_text_holds_no_payload_data(bench: Bench) -> None:
 
 @every_mode
 def test_an_operation_that_cannot_take_its_data_fails_like_any_other(bench: Bench) -> None:
+    """B066."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"number": int}))
         wire(runtime, ".in -> number -> .out")
@@ -722,6 +724,7 @@ def test_a_raising_generator_says_how_far_it_came(bench: Bench) -> None:
 def test_a_count_that_is_no_whole_number_is_an_error_of_the_gather(
     bench: Bench, count: Any, came: str
 ) -> None:
+    """B23A."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(Gather("gather")))
         wire(runtime, ".count -> gather.count", ".stream -> gather.stream", "gather -> .out")

@@ -25,6 +25,7 @@ from tests.flows import (
     flow_of,
     increment,
     input_of,
+    one_thread,
     refuse,
     wire,
 )
@@ -99,7 +100,7 @@ def test_an_error_never_runs_back_through_who_emitted(bench: Bench, where: str) 
     assert run.failures == [raised.value]
 
 
-@every_schedule
+@one_thread
 def test_a_handler_may_send_input_that_overtakes_what_waits(bench: Bench) -> None:
     """B138."""
     calls: list[Any] = []

@@ -22,10 +22,10 @@ from tests.flows import (
     Bench,
     assert_ledger,
     every_mode,
-    every_schedule,
     flow_of,
     increment,
     input_of,
+    one_thread,
     refuse,
     same,
     wire,
@@ -382,7 +382,7 @@ def test_instances_of_a_push_have_ports_of_their_own(bench: Bench) -> None:
 
 @every_mode
 def test_the_handler_has_the_correlation_id_the_push_received(bench: Bench) -> None:
-    """B125."""
+    """B101, B125."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(PushCausality("push"), funcs={"pass": same, "refuse": refuse})
@@ -460,7 +460,7 @@ def test_every_failing_message_gets_to_the_exception_port(bench: Bench) -> None:
 # --- Priority
 
 
-@every_schedule
+@one_thread
 def test_an_error_overtakes_the_messages_that_wait(bench: Bench) -> None:
     """B126."""
     calls: list[tuple[str, Any]] = []

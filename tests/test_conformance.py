@@ -169,6 +169,7 @@ def test_input_on_a_port_without_streams_is_legal_and_counted(bench: Bench) -> N
 
 @every_mode
 def test_the_in_port_of_a_function_is_free(bench: Bench) -> None:
+    """B062."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": increment}))
         wire(runtime, ".one -> a.left", ".two -> a.right", "a -> .out")
@@ -217,6 +218,7 @@ def test_none_and_lists_are_data_like_any_other(bench: Bench, data: Any) -> None
 
 @every_mode
 def test_a_function_without_parameters_is_called_without_the_data(bench: Bench) -> None:
+    """B064."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": lambda: "done"}))
         wire(runtime, ".in -> a -> .out")
@@ -263,6 +265,7 @@ class Adder:
 def test_any_callable_that_takes_the_data_is_a_function(
     bench: Bench, function: Callable[..., Any], data: Any, expected: Any
 ) -> None:
+    """B064."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": function}))
         wire(runtime, ".in -> a -> .out")
@@ -272,6 +275,7 @@ def test_any_callable_that_takes_the_data_is_a_function(
 
 @every_mode
 def test_an_action_without_continuations_emits_nothing(bench: Bench) -> None:
+    """B063."""
     seen = []
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(actions={"keep": seen.append}))
@@ -285,6 +289,7 @@ def test_an_action_without_continuations_emits_nothing(bench: Bench) -> None:
 
 @every_mode
 def test_an_action_with_a_signal_emits_none_when_it_is_done(bench: Bench) -> None:
+    """B063."""
     seen = []
     with bench.make_runtime() as runtime:
         runtime.add_operations(
@@ -301,6 +306,8 @@ def test_an_action_with_a_signal_emits_none_when_it_is_done(bench: Bench) -> Non
 @every_mode
 @pytest.mark.parametrize("times", [0, 1, 2, 5])
 def test_an_action_emits_as_often_as_it_calls_its_continuation(bench: Bench, times: int) -> None:
+    """B060."""
+
     def repeat(data: int, on_data: Callable[[Any], None]) -> str:
         for index in range(times):
             on_data((data, index))
@@ -317,6 +324,8 @@ def test_an_action_emits_as_often_as_it_calls_its_continuation(bench: Bench, tim
 
 @every_mode
 def test_two_continuations_emit_on_ports_named_after_the_parameters(bench: Bench) -> None:
+    """B061."""
+
     def check(
         number: int, on_even: Callable[[int], None], on_odd: Callable[[int], None], *, modulus: int = 2
     ) -> None:
@@ -338,6 +347,8 @@ def test_two_continuations_emit_on_ports_named_after_the_parameters(bench: Bench
 
 @every_mode
 def test_an_action_with_three_continuations_has_three_ports(bench: Bench) -> None:
+    """B064."""
+
     def spread(
         data: int, small: Callable[[Any], None], middle: Callable[[Any], None], large: Callable[[Any], None]
     ) -> None:
@@ -372,6 +383,8 @@ def test_parameters_with_defaults_are_no_continuations(bench: Bench) -> None:
 
 @every_mode
 def test_continuations_may_be_called_from_threads_the_operation_starts(bench: Bench) -> None:
+    """B065."""
+
     def fan(data: int, on_data: Callable[[Any], None], on_more: Callable[[Any], None]) -> None:
         both = threading.Barrier(2, timeout=SECONDS)
 
@@ -424,6 +437,7 @@ callers = pytest.mark.parametrize("call", [at_once, on_thread], ids=["this threa
 def test_a_late_continuation_starts_a_run_of_its_own_with_the_context_of_its_input(
     bench: Bench, call: Callable[..., None]
 ) -> None:
+    """B065, B102."""
     keeper = Keeper()
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(actions={"keep": keeper}, funcs={"double": double}))
@@ -444,6 +458,7 @@ def test_a_late_continuation_starts_a_run_of_its_own_with_the_context_of_its_inp
 def test_a_late_continuation_goes_on_in_the_flow_of_its_input(
     bench: Bench, call: Callable[..., None]
 ) -> None:
+    """B065, B102."""
     keeper = Keeper()
     inner = flow_of("inner", ".in -> keep -> double -> .out")
     with bench.make_runtime() as runtime:
@@ -637,7 +652,7 @@ class Inheriting(Operation):
 @pytest.mark.parametrize("make", [Summing, Inheriting], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("by", ["instance", "factory"])
 def test_an_operation_of_ones_own_keeps_its_state_per_place(bench: Bench, make: type[Any], by: str) -> None:
-    """B072."""
+    """B067, B072."""
     with bench.make_runtime() as runtime:
         if by == "instance":
             runtime.add_operation(make("sum"))

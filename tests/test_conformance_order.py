@@ -67,6 +67,7 @@ class Label:
 
 @every_mode
 def test_the_correlation_id_goes_to_everything_a_message_leads_to(bench: Bench) -> None:
+    """B101."""
     inner = flow_of("inner", ".in -> double -> .out")
     seen: list[Message] = []
     with bench.make_runtime() as runtime:
@@ -106,6 +107,7 @@ def test_the_correlation_id_goes_to_everything_a_message_leads_to(bench: Bench) 
 def test_an_operation_may_set_a_correlation_id_where_there_was_none(
     bench: Bench, given_id: Any, expected: Any, place: str
 ) -> None:
+    """B104, B105."""
     inner = flow_of("inner", ".in -> label -> .out")
     out = place.replace(".in", ".out")
     with bench.make_runtime() as runtime:

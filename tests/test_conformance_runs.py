@@ -518,6 +518,7 @@ def test_a_wait_gives_up_after_its_timeout_and_may_be_repeated(bench: Bench) -> 
 
 @every_mode
 def test_a_message_may_be_processed_as_it_is(bench: Bench) -> None:
+    """B100."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": increment}))
         wire(runtime, ".in -> a -> .out")
@@ -529,7 +530,7 @@ def test_a_message_may_be_processed_as_it_is(bench: Bench) -> None:
 
 @every_mode
 def test_input_without_data_is_none(bench: Bench) -> None:
-    """B194."""
+    """B066, B194."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(funcs={"a": repr}))
         wire(runtime, ".in -> a -> .out")

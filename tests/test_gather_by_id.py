@@ -104,6 +104,7 @@ def count_of(correlation_id: Any, count: Any) -> list[tuple[str, Any, Any]]:
     ids=["count first", "count last", "count between", "no id"],
 )
 def test_items_without_a_scope_are_gathered_by_correlation_id(bench: Bench, script: list[Any]) -> None:
+    """B233, B234."""
     with fed(bench) as runtime:
         run = runtime.process(".in", script)
 
@@ -122,6 +123,7 @@ def test_a_list_by_correlation_id_is_one_message_made_of_its_items(bench: Bench)
 
 @every_schedule
 def test_a_run_whose_item_waits_for_another_run_is_over(bench: Bench) -> None:
+    """B23A."""
     with fed(bench) as runtime:
         waiting = runtime.process(".stream", 1, correlation_id="a")
         waiting.wait(timeout=SECONDS)
@@ -137,12 +139,14 @@ def test_a_run_whose_item_waits_for_another_run_is_over(bench: Bench) -> None:
 
 @every_mode
 def test_a_count_of_zero_gives_an_empty_list_at_once(bench: Bench) -> None:
+    """B232."""
     with fed(bench) as runtime:
         assert gathered_of(runtime.process(".in", count_of("a", 0))) == [("a", [])]
 
 
 @every_schedule
 def test_buckets_of_interleaved_correlation_ids_are_kept_apart(bench: Bench) -> None:
+    """B235."""
     script = [
         *items_of("a", 1),
         *items_of("b", 10),
@@ -162,6 +166,7 @@ def test_buckets_of_interleaved_correlation_ids_are_kept_apart(bench: Bench) -> 
 
 @every_schedule
 def test_items_and_count_of_different_runs_meet_by_correlation_id(bench: Bench) -> None:
+    """B235."""
     with fed(bench) as runtime:
         runtime.process(".stream", 1, correlation_id="a").wait(timeout=SECONDS)
         runtime.process(".stream", 10, correlation_id="b").wait(timeout=SECONDS)
@@ -177,6 +182,7 @@ def test_items_and_count_of_different_runs_meet_by_correlation_id(bench: Bench) 
 
 @every_schedule
 def test_surplus_items_wait_for_a_further_count(bench: Bench) -> None:
+    """B236."""
     with fed(bench) as runtime:
         assert [
             list(m.data)
@@ -195,6 +201,7 @@ def drain(runtime: FlowRuntime, *inputs: tuple[str, Any]) -> list[Message]:
 
 @every_schedule
 def test_a_second_count_before_completion_replaces_the_first(bench: Bench) -> None:
+    """B234."""
     with fed(bench) as runtime:
         assert drain(runtime, (".count", 3), (".stream", 1), (".stream", 2)) == []
 
@@ -203,6 +210,7 @@ def test_a_second_count_before_completion_replaces_the_first(bench: Bench) -> No
 
 @every_schedule
 def test_the_bucket_is_emptied_before_the_list_goes_out(bench: Bench) -> None:
+    """B239."""
     lists: list[list[int]] = []
 
     def again(numbers: list[int], on_data: Callable[[Any], None]) -> None:
@@ -338,6 +346,7 @@ def test_more_open_correlation_ids_than_allowed_fail_the_run(bench: Bench) -> No
 
 @every_schedule
 def test_more_waiting_values_than_allowed_fail_the_run(bench: Bench) -> None:
+    """B23A."""
     with fed(bench, max_waiting=3) as runtime:
         run = runtime.process(".in", items_of("a", 1, 2, 3, 4))
 

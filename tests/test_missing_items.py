@@ -429,6 +429,7 @@ def three_then_raise() -> Iterator[int]:
 @counted_or_not
 @MISSING
 def test_a_list_that_raises_midway_is_closed_as_failed(bench: Bench, counted: bool, on_missing: Any) -> None:
+    """B231."""
     with gathering(bench, increment, counted=counted, on_missing=on_missing, ordered=True) as runtime:
         run = runtime.process(".in", three_then_raise())
 

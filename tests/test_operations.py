@@ -154,6 +154,8 @@ def test_a_message_for_which_one_is_emitted_goes_on_as_it(bench: Bench) -> None:
 
 @own_modes
 def test_emissions_on_several_ports_are_counted_target_by_target(bench: Bench) -> None:
+    """B067."""
+
     def spread(_state: State, message: Message, emit: Emitter) -> None:
         emit(message.data, ".left")
         emit(message.data, "right")
@@ -225,6 +227,7 @@ def test_emissions_with_and_without_an_id_leave_side_by_side(bench: Bench) -> No
 
 @own_modes
 def test_a_message_tells_its_own_operation_port_id_and_priority(bench: Bench) -> None:
+    """B100."""
     seen: list[tuple[str, object, int]] = []
 
     def look(_state: State, message: Message, _emit: Emitter) -> None:

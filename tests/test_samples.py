@@ -107,6 +107,7 @@ def test_each_word_of_a_file_is_counted(tmp_path):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_stage_counts_the_books_as_an_independent_count_does(stage):
+    """B237."""
     words = words_counted_in_another_way(WORD_COUNT / "books")
 
     (result,) = count(stage, WORD_COUNT / "books")

@@ -43,6 +43,7 @@ from tests.flows import (
 @counted_or_not
 @pytest.mark.parametrize("length", [0, 1, 7, 1500])
 def test_a_scattered_list_is_gathered_again(bench: Bench, counted: bool, length: int) -> None:
+    """B232, B233, B238."""
     with gathering(bench, increment, counted=counted) as runtime:
         (gathered,) = runtime.process(".in", list(range(length))).values(timeout=SECONDS)
 
@@ -111,6 +112,7 @@ def test_a_gather_emits_once_per_list(bench: Bench, counted: bool) -> None:
 
 @every_mode
 def test_a_scatter_emits_the_items_in_order_and_then_their_number(bench: Bench) -> None:
+    """B230, B231."""
     with bench.make_runtime() as runtime:
         runtime.add_operation(Scatter("scatter"))
         wire(runtime, ".in -> scatter", "scatter.stream -> .items", "scatter.count -> .count")
@@ -192,6 +194,7 @@ def test_a_bracket_works_at_every_level_of_a_flow_that_calls_itself(bench: Bench
 @every_mode
 @counted_or_not
 def test_an_ordered_gather_keeps_the_order_of_the_scattered_list(bench: Bench, counted: bool) -> None:
+    """B237."""
     with gathering(bench, increment, counted=counted, ordered=True) as runtime:
         values = runtime.process_many(".in", [range(500), range(7)]).values(timeout=SECONDS)
 
@@ -273,6 +276,7 @@ def test_an_ordered_gather_restores_the_order_of_emission_behind_a_parallel_hop(
 @ordered_modes
 @counted_or_not
 def test_a_gather_keeps_the_order_of_arrival(bench: Bench, counted: bool) -> None:
+    """B237."""
     with gathering(bench, increment, counted=counted) as runtime:
         values = runtime.process(".in", range(2000)).values(timeout=SECONDS)
 

@@ -92,6 +92,7 @@ sources = pytest.mark.parametrize("kind", ["scatter", "generator"])
 @sources
 @pytest.mark.parametrize("window", [1, 2, 16])
 def test_a_source_is_never_pulled_further_ahead_than_its_window(bench: Bench, kind: str, window: int) -> None:
+    """B231."""
     counting = Counting(300)
     with with_source(bench, kind, window, first=increment) as runtime:
         runtime.add_operations(FlowOperationContainer().add_func("last", counting.finish))
