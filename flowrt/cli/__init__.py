@@ -1,0 +1,21 @@
+"""The command line: `flowrt run`, `check`, `draw` and `format`. The one place that handles signals, and imports operations by name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+USAGE = 2  # exit code: the command line itself is wrong
+INSTALL = 'flowrt: the command line needs click and rich, which are not installed: pip install "flowrt[cli]"'
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: the script `flowrt`, and `python -m flowrt`."""
+    try:
+        from flowrt.cli import commands  # noqa: PLC0415 - click and rich are an extra
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in {"click", "rich"}:
+            raise
+        print(INSTALL, file=sys.stderr)  # noqa: T201 - there is nothing else to say it with
+        return USAGE
+    return commands.run_command_line(arguments)

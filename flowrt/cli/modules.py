@@ -1,0 +1,84 @@
+"""Modules named on the command line → their operations. The only place of flowrt that imports what a user names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from flowrt.container import FlowOperationContainer
+from flowrt.errors import FlowBuildError
+from flowrt.registration import module_operations
+
+
+class ModuleError(Exception):
+    """A module is not there, or cannot be imported (then `__cause__` is what it raised)."""
+
+
+def operations_of(names: tuple[str, ...]) -> list[FlowOperationContainer]:
+    """Import modules and return their operations: what `@operation` marks in them, and the containers they hold as globals.
+
+    Args:
+        names: importable names (the current folder counts), or paths that end in .py.
+
+    Raises:
+        ModuleError: as above.
+        FlowBuildError: what is marked is no operation, or there is nothing of the kind.
+    """
+    found: dict[int, FlowOperationContainer] = {}
+    for name in names:
+        module = _imported(name)
+        containers = [each for each in vars(module).values() if isinstance(each, FlowOperationContainer)]
+        try:
+            marked = module_operations(module)
+        except FlowBuildError as error:
+            if not containers or "has no operations" not in str(error):
+                raise
+        else:
+            containers.append(FlowOperationContainer()._add_all(marked))
+        found.update((id(each), each) for each in containers)
+    return list(found.values())
+
+
+def _imported(name: str) -> ModuleType:
+    is_path = name.endswith(".py") or os.sep in name
+    folder = str(Path(name).resolve().parent) if is_path else str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return _loaded(Path(name)) if is_path else importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ModuleError(
+                f'there is no module "{name}", neither installed nor in {folder}. A file is named with its suffix: {name.rpartition(".")[2]}.py.'
+            ) from None
+        raise ModuleError(f'module "{name}" cannot be imported.') from error
+    except ModuleError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ModuleError(f'module "{name}" cannot be imported.') from error
+
+
+def _loaded(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ModuleError(f'there is no file "{path}".')
+    name = path.stem
+    known = sys.modules.get(name)
+    if known is not None and known.__spec__ is not None and known.__spec__.origin == str(path.resolve()):
+        return known
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise ModuleError(f'"{path}" is no Python file.')
+    module = importlib.util.module_from_spec(spec)
+    before, sys.modules[name] = known, module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+        raise
+    return module

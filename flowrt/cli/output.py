@@ -1,0 +1,190 @@
+"""What the command line says: results and data on the standard output, findings and errors on the other one, or all as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from flowrt.checks import Finding, findings_of
+from flowrt.errors import FlowBuildError, OperationError, is_ours
+
+ERRORS_SHOWN = 20  # of a flow that runs; the rest is counted
+
+
+class Output:
+    """Called on: any thread."""
+
+    def __init__(self, *, as_json: bool = False, verbose: bool = False) -> None:
+        self.as_json = as_json
+        self.failures = 0
+        self._verbose = verbose
+        self._lock = threading.Lock()
+        # No markup and no highlighting: names and texts are shown as they are. NO_COLOR and what is no terminal are rich's care.
+        self._console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+    # -- the standard output
+
+    def write(self, text: str) -> None:
+        """Write text as it is, and see to it that it leaves; `BrokenPipeError` if nobody reads it."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def write_json(self, data: Mapping[str, Any]) -> None:
+        """Write a line of JSON."""
+        self.write(json_of(data) + "\n")
+
+    def write_result(self, port: str, data: Any, correlation_id: object, *, named: bool) -> None:
+        """Write a result, with its port where there is more than one."""
+        if self.as_json:
+            line: dict[str, Any] = {"port": port, "data": data}
+            if correlation_id is not None:
+                line["correlation_id"] = correlation_id
+            self.write_json(line)
+        else:
+            self.write(f"{port}\t{data}\n" if named else f"{data}\n")
+
+    # -- the other one
+
+    def note(self, text: str) -> None:
+        """Say something beside the matter."""
+        if not self.as_json:
+            self._say(Text.assemble(("flowrt: ", "dim"), text))
+
+    def error(self, text: str, **facts: Any) -> None:
+        """Say why there is nothing else to say."""
+        if self.as_json:
+            self._say_json({"error": text, **facts})
+        else:
+            self._say(Text.assemble(("error: ", "bold red"), text))
+
+    def finding(self, finding: Finding, lines: Mapping[str, list[str]], *, as_result: bool = False) -> None:
+        """Show a finding with the line it is about, a caret below it, and the remedy.
+
+        Args:
+            finding: what was found.
+            lines: those of the flow files, by name.
+            as_result: it is what was asked for, so as JSON it goes to the standard output.
+        """
+        if self.as_json:
+            if as_result:
+                self.write_json(finding.as_dict())
+            else:
+                self._say_json({"error": str(finding), **finding.as_dict()})
+            return
+        colour = "bold red" if finding.severity == "error" else "bold yellow"
+        place = f"{finding.place}: " if finding.place else ""
+        shown = Text.assemble((place, "bold"), (f"{finding.severity} {finding.code}: ", colour), finding.text)
+        file, line, column = finding.where
+        if 0 < line <= len(lines.get(file, ())):
+            text = _visible(lines[file][line - 1])
+            shown.append(f"\n    {text}")
+            if column:
+                shown.append("\n    " + " " * cell_len(text[: column - 1])).append("^", colour)
+        if finding.remedy:
+            shown.append(f"\n  {finding.remedy}")
+        if as_result:
+            # A finding is the result of a check, on whichever stream it is read best: with its colours.
+            Console(markup=False, highlight=False, emoji=False, soft_wrap=True).print(shown)
+        else:
+            self._say(shown)
+
+    def build_error(self, error: FlowBuildError, lines: Mapping[str, list[str]]) -> None:
+        """Show all faults that an error lists."""
+        for finding in findings_of(error):
+            self.finding(finding, lines)
+
+    def failure(self, error: BaseException) -> None:
+        """Show what failed while a flow ran: whose fault, on what way, for what reason."""
+        with self._lock:
+            self.failures += 1
+            number = self.failures
+        if self.as_json:
+            self._say_json(_facts_of(error))
+        elif number <= ERRORS_SHOWN:
+            self._say(Text.assemble(("error: ", "bold red"), _described(error, verbose=self._verbose)))
+
+    def close(self) -> None:
+        """Say how much was not shown."""
+        if self.failures > ERRORS_SHOWN and not self.as_json:
+            self.note(f"and {self.failures - ERRORS_SHOWN} errors more")
+
+    def _say(self, text: Text) -> None:
+        with self._lock:
+            self._console.print(text)
+
+    def _say_json(self, data: Mapping[str, Any]) -> None:
+        with self._lock:
+            sys.stderr.write(json_of(data) + "\n")
+            sys.stderr.flush()
+
+
+def json_of(data: Mapping[str, Any]) -> str:
+    """Write data as a line of JSON; what JSON cannot hold is written as the text that `repr` gives of it."""
+    try:
+        return json.dumps(data, ensure_ascii=False, allow_nan=False, default=repr)
+    except (ValueError, TypeError, RecursionError):  # a loop, a number that is none, a key that is no text
+        return json.dumps({key: _plain(value) for key, value in data.items()}, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        return repr(value)
+    return value
+
+
+def _described(error: BaseException, *, verbose: bool) -> str:
+    if verbose:
+        return "".join(traceback.format_exception(error)).rstrip()
+    parts = [
+        str(error) or type(error).__qualname__,
+        *(f"  {note}" for note in getattr(error, "__notes__", ())),
+    ]
+    if isinstance(error, BaseExceptionGroup):
+        parts += [f"- {_described(each, verbose=False)}" for each in error.exceptions]
+    cause = error.__cause__
+    if cause is not None:
+        parts.append(f"  {type(cause).__qualname__}: {cause}{_raised_at(cause)}")
+    return "\n".join(parts)
+
+
+def _raised_at(error: BaseException) -> str:
+    """Say in which line of the user's code something was raised."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        if not is_ours(trace.tb_frame):
+            place = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
+
+
+def _facts_of(error: BaseException) -> dict[str, Any]:
+    facts: dict[str, Any] = {"error": str(error), "type": type(error).__qualname__}
+    if isinstance(error, OperationError):
+        facts["operation"] = error.operation
+    notes = list[str](getattr(error, "__notes__", ()))
+    if notes:
+        facts["notes"] = notes
+    if error.__cause__ is not None:
+        facts["cause"] = f"{type(error.__cause__).__qualname__}: {error.__cause__}"
+    return facts
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a flow text as findings count them."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _visible(line: str) -> str:
+    """Put signs for what would steer a terminal, one for one."""
+    return "".join(each if each.isprintable() else " " if each == "\t" else "\ufffd" for each in line)

@@ -1,0 +1,204 @@
+"""`flowrt run`: a flow with its operations and inputs, from its start to its end, and what the process then says of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from flowrt.cli.inputs import Input, InputError
+from flowrt.cli.output import Output
+from flowrt.cli.signals import STOPPED_BY, Signals, StoppedError, tell_at_once
+from flowrt.closing import DEADLINE, DRAIN
+from flowrt.container import FlowOperationContainer
+from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, did_you_mean
+from flowrt.flow import Flow
+from flowrt.messages import Message
+from flowrt.runtime import FlowRuntime
+
+FAILED = 1
+BROKEN_PIPE = STOPPED_BY + 13  # as the shell says of programs that SIGPIPE ends
+KILLED_WITHIN = 0.0  # seconds that live messages get after a second signal, and past --timeout
+
+
+@frozen
+class Settings:
+    """How a flow is to run. `name`: of its runtime, in what is said of it."""
+
+    name: str
+    schedule: str = "breadth_first"
+    parallelism: bool = True
+    strict: bool = False
+    timeout: float | None = None
+
+
+class Execution:
+    """One flow that runs.
+
+    Called on: the main thread, but for the handlers, which the engine's thread calls: results are written there, so that a reader who
+    is slower than the flow slows it down.
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        operations: Iterable[FlowOperationContainer],
+        settings: Settings,
+        output: Output,
+    ) -> None:
+        for container in operations:
+            flow.add_operations(container)
+        self._flow = flow
+        self._settings = settings
+        self._output = output
+        self._is_unread = False  # the standard output leads nowhere any more
+        self._runtime = FlowRuntime(
+            flow,
+            name=settings.name,
+            schedule=settings.schedule,
+            parallelism=settings.parallelism,
+            strict=settings.strict,
+        )
+        self._named = len(_way_outs(flow)) > 1
+        self._signals = Signals(self._runtime._closer.begin, tell_at_once)
+        self._end: float | None = None
+
+    def run(self, inputs: Sequence[Input]) -> int:
+        """Run it to its end; return the exit code.
+
+        Raises:
+            FlowBuildError: the flow is faulty; nothing was run.
+            InputError: an input cannot be used.
+        """
+        if self._settings.timeout is not None:
+            self._end = time.monotonic() + self._settings.timeout
+        self._check(inputs)
+        with self._signals:
+            try:
+                return self._run(inputs)
+            except KeyboardInterrupt:  # the second signal
+                return self._close(KILLED_WITHIN)
+
+    def _check(self, inputs: Sequence[Input]) -> None:
+        """Refuse inputs to ports of the flow that it does not have: whoever types a name can mistype it."""
+        known = {
+            stream.source.key: stream.source.fullname
+            for stream in self._flow.streams
+            if not stream.source.operation
+        }
+        for each in inputs:
+            if not each.port.operation and not each.port.path and each.port.key not in known:
+                hint = did_you_mean(each.port.fullname, known.values()) or " It has no ports of its own."
+                raise InputError(f'no stream of the flow starts at "{each.port}".{hint}')
+
+    def _run(self, inputs: Sequence[Input]) -> int:
+        runtime = self._runtime
+        runtime.on_result(self._show)
+        runtime.on_exception(self._output.failure)
+        drain = DRAIN
+        try:
+            runtime.start()
+        except FlowBuildError:
+            runtime.close()
+            raise
+        is_active = bool(runtime._activations._emitters)
+        if not inputs and not is_active:
+            runtime.close()
+            known = ", ".join(sorted(_ways_in(self._flow))) or "none"
+            raise InputError(
+                f"nothing would happen: there is no --input and no active operation. The flow's ports are: {known}."
+            )
+        try:
+            self._feed(inputs)
+            with self._signals.waiting():
+                if is_active:
+                    self._wait_for_the_end()
+                else:
+                    runtime.wait_idle(self._remaining())
+        except (StoppedError, FlowStoppedError):
+            pass  # what is live drains
+        except FlowTimeoutError:
+            self._output.error(
+                f"not done within {self._settings.timeout:g} s; what was under way is given up"
+            )
+            self._output.failures += 1
+            drain = KILLED_WITHIN
+        except (FlowError, InputError, SystemExit) as error:
+            self._output.failure(error)
+        return self._close(drain)
+
+    def _feed(self, inputs: Sequence[Input]) -> None:
+        runtime = self._runtime
+        for each in inputs:
+            remaining = self._remaining()
+            if each.file:
+                runtime.process_many(each.port, each.lines(self._signals.waiting), timeout=remaining)
+            elif self._settings.schedule == "sync":  # it works the run off before it returns
+                runtime.process(each.port, each.data, deadline=remaining)
+            else:
+                runtime.process(each.port, each.data, timeout=remaining)
+
+    def _wait_for_the_end(self) -> None:
+        """Active operations may emit at any time: wait for a signal, or for the time to be over, which is no failure then."""
+        self._runtime._driver.wait_until(lambda: False, self._remaining(), helps=True)
+        self._runtime._driver.raise_fatal()
+
+    def _remaining(self) -> float | None:
+        return None if self._end is None else max(self._end - time.monotonic(), 0.0)
+
+    def _show(self, message: Message) -> None:
+        if self._is_unread:
+            return
+        try:
+            self._output.write_result(
+                message.port.fullname, message.data, message.correlation_id, named=self._named
+            )
+        except BrokenPipeError:
+            self._is_unread = True
+            discard_output()
+            self._runtime._closer.begin()
+
+    def _close(self, drain: float) -> int:
+        report: Any = None
+        try:
+            try:
+                report = self._runtime.close(drain, DEADLINE if drain else KILLED_WITHIN)
+            except KeyboardInterrupt:  # the second signal, while it was draining
+                report = self._runtime.close(KILLED_WITHIN, KILLED_WITHIN)
+        except (Exception, BaseExceptionGroup) as error:
+            self._output.failure(error)
+        self._output.close()
+        if report is not None and not report.clean:
+            self._output.error(str(report))
+            self._output.failures += 1
+        if self._signals.number:
+            return STOPPED_BY + self._signals.number
+        if self._is_unread:
+            return BROKEN_PIPE
+        return FAILED if self._output.failures else 0
+
+
+def _ways_in(flow: Flow) -> set[str]:
+    return {
+        stream.source.fullname
+        for stream in flow.streams
+        if not (stream.source.operation or stream.source.path)
+    }
+
+
+def _way_outs(flow: Flow) -> set[str]:
+    ends = {stream.target.fullname for stream in flow.streams if not stream.target.operation}
+    return {name.casefold() for name in ends}
+
+
+def discard_output() -> None:
+    """Have what is still written to the standard output go nowhere: Python writes the rest of its buffer when it ends."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+    except (OSError, ValueError):  # it has no file, as in tests
+        pass
