@@ -305,36 +305,38 @@ class Places:
             for stream in above.definition.crossing.get((path, key), ()) if above.definition.crossing else ():
                 yield stream, above
 
-    def follow(self, stream: Stream, flow: FlowPlace) -> Target | Border | None:
-        """Follow one stream of a flow to where it ends; None if there is nothing of that name."""
-        return self._follow(stream, flow, Border(flow, source_key(stream.source), (), None))
-
-    def _follow(self, stream: Stream, flow: FlowPlace, came_from: Border) -> Target | Border | None:
-        borders = came_from.crossed
+    def end_of(
+        self, stream: Stream, flow: FlowPlace
+    ) -> tuple[FlowPlace, SourceKey, OperationPlace | None] | None:
+        """Say where a stream of a flow ends: at a place, or (None) at a way in or out of a flow, the root's results among them."""
         target = stream.target
         base = flow.descend(target, self.root)
         _, operation, _, name = target.key
         if not operation:
-            port = port_of(base.path, "", "", target.name)
-            if base.parent is None:
-                return Target(None, port, borders)
-            if base is not flow:  # a nested flow's port named from outside: its way in
-                return Border(base, ("", "", name), (*borders, port), came_from)
-            return Border(
-                base.parent,
-                (base.name.casefold(), base.instance.casefold(), name),
-                (*borders, port),
-                came_from,
-            )
+            if base.parent is None or base is not flow:  # a nested flow's port named from outside: its way in
+                return base, ("", "", name), None
+            return base.parent, (base.name.casefold(), base.instance.casefold(), name), None
         found = base.lookup(operation)
         if isinstance(found, Declaration):
             place = base.place(found, target.instance)
-            return Target(place, place.port(target.name), borders)
+            return base, place.source(name), place
         if isinstance(found, Definition):
-            nested = base.child(target.operation, target.instance)
-            entered = port_of(nested.path, "", "", target.name)
-            return Border(nested, ("", "", name), (*borders, entered), came_from)
+            return base.child(target.operation, target.instance), ("", "", name), None
         return None
+
+    def _follow(self, stream: Stream, flow: FlowPlace, came_from: Border) -> Target | Border | None:
+        end = self.end_of(stream, flow)
+        if end is None:
+            return None
+        at, key, place = end
+        borders, name = came_from.crossed, stream.target.name
+        if place is not None:
+            return Target(place, place.port(name), borders)
+        inside = at.children[key[:2]] if key[0] else at
+        crossed = port_of(inside.path, "", "", name)
+        if inside.parent is None:
+            return Target(None, crossed, borders)
+        return Border(at, key, (*borders, crossed), came_from)
 
     def source(self, port: Port) -> tuple[FlowPlace, SourceKey]:
         """Say which flow's port, or which operation's, a name from outside means."""

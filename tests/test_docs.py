@@ -19,11 +19,16 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+from flowrt.building import Building
+from flowrt.checks import Finding, check
+
 pytestmark = pytest.mark.no_cover
 
 ROOT = Path(__file__).parents[1]
 PAGES = [page for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))) if page.is_file()]
 NOT_RUN = "<!-- not run -->"
+WITH_FAULTS = ("checks", "errors")  # pages that show what is wrong
+HALF_DONE = ("F201", "F203")  # operations that are run alone, or connected later
 
 
 @frozen
@@ -94,10 +99,27 @@ def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
 
 
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    """What a check finds in the flows that are run."""
+    findings: list[Finding] = []
+    compiled = Building.compile
+
+    def compile_and_check(building: Building) -> None:
+        findings.extend(check(building.flow))
+        compiled(building)
+
+    monkeypatch.setattr(Building, "compile", compile_and_check)
+    return findings
+
+
 @pytest.mark.usefixtures("_reader")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_example_runs_and_prints_what_the_page_says(page: Path) -> None:
+def test_every_example_runs_and_prints_what_the_page_says(page: Path, found: list[Finding]) -> None:
     run(page.read_text(encoding="utf-8"), str(page))
+
+    warnings = [each for each in found if each.severity == "warning" and each.code not in HALF_DONE]
+    assert page.stem in WITH_FAULTS or warnings == []
 
 
 def prose_of(page: Path) -> str:

@@ -73,7 +73,7 @@ class Origin:
     """Where something of a type comes from: the operation that emits it, and the stream by which to name its way."""
 
     place: OperationPlace
-    port: str
+    node: Node
     stream: Stream | None = None
     depth: int = 0
 
@@ -130,7 +130,7 @@ class Data:
 
     def _emitted(self, node: Node, place: OperationPlace, *, circle: bool) -> Kinds:
         declaration, operation = place.declaration, place.declaration.operation
-        here = Origin(place, node.port.fullname)
+        here = Origin(place, node)
         if node.name == ERROR_PORT and declaration.policies.on_error == "route":
             return {OperationError: here}
         if operation is None:
@@ -237,7 +237,7 @@ class Data:
         stream = origin.stream
         assert stream is not None, "it has come by a stream"
         assert node.place is not None, "only operations take certain types"
-        text = f'"{origin.port}" emits {shown(kind)}, but "{node.port}" {takes}.'
+        text = f'"{origin.node.port}" emits {shown(kind)}, but "{node.port}" {takes}.'
         remedy = "Connect what fits, put an operation between that turns the one into the other, or correct the annotation."
         about = [
             stream,
@@ -317,7 +317,7 @@ def _along(edge: Edge, origin: Origin) -> Origin:
     """Follow a stream. Of a way through several flows the last stream of the outermost one is told."""
     depth = edge.source.flow.depth
     if origin.stream is None or depth <= origin.depth:
-        return Origin(origin.place, origin.port, edge.stream, depth)
+        return Origin(origin.place, origin.node, edge.stream, depth)
     return origin
 
 

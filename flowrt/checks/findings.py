@@ -147,10 +147,14 @@ class Report:
         """
         used: set[tuple[int, str]] = set()
         kept: dict[Finding, None] = {}
+        errors = {
+            (finding.code, finding.text) for finding, _ in self._found.values() if finding.severity == "error"
+        }
         for finding, about in self._found.values():
             ignoring = [thing for thing in about if finding.code in _codes_of(thing)]
             used.update((id(thing), finding.code) for thing in ignoring)
-            if not ignoring:
+            told = finding.severity == "warning" and (finding.code, finding.text) in errors
+            if not ignoring and not told:
                 kept[finding] = None
         for thing in things:
             if thing.ignore:

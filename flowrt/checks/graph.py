@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from flowrt.declarations import Declaration
 from flowrt.errors import FlowBuildError
 from flowrt.flow import Definition, SourceKey, source_key
-from flowrt.places import UNKNOWN_FLOW, Border, FlowPlace, OperationPlace, Places
+from flowrt.places import UNKNOWN_FLOW, FlowPlace, OperationPlace, Places
 from flowrt.ports import Port, Stream, port_of
 
-STREAMS_LIMIT = 50_000  # arbitrary: past so many, flows that were expanded somewhere are not expanded anew
+STREAMS_LIMIT = 20_000  # arbitrary: past so many, flows that were expanded somewhere are not expanded anew
 
 
 class Edge:
@@ -37,14 +37,13 @@ class Node:
         arriving: the streams to it.
     """
 
-    __slots__ = ("arriving", "entering", "flow", "key", "leaving", "place", "port", "result")
+    __slots__ = ("arriving", "entering", "flow", "key", "leaving", "place", "result")
 
     def __init__(
-        self, flow: FlowPlace, key: SourceKey, port: Port, place: OperationPlace | None, *, entering: bool
+        self, flow: FlowPlace, key: SourceKey, place: OperationPlace | None, *, entering: bool
     ) -> None:
         self.flow = flow
         self.key = key
-        self.port = port
         self.place = place
         self.entering = entering
         self.result = False
@@ -60,6 +59,11 @@ class Node:
     def is_input(self) -> bool:
         """Whether inputs enter here from outside."""
         return self.flow.parent is None and not self.key[0] and not self.result
+
+    @property
+    def port(self) -> Port:
+        """Its name; that of a flow's way in or out in lower case."""
+        return self.place.port(self.name) if self.place is not None else port_of(self.flow.path, *self.key)
 
     def __repr__(self) -> str:
         return f"<node {self.port}>"
@@ -163,7 +167,7 @@ class Graph:
             self._enter(base)
             key = source_key(stream.source)
             if not key[0]:
-                return self._border(base, key)
+                return self._node("out", base, key, None)
             found = base.lookup(key[0])
             if isinstance(found, Declaration):
                 return self._port_of(base.place(found, stream.source.instance), stream.source, entering=False)
@@ -171,29 +175,29 @@ class Graph:
                 nested = base.child(stream.source.operation, stream.source.instance)
                 self._enter(nested)
                 self._use(nested, stream, "out", key[2] in found.ways_out)
-                return self._border(base, key)
+                return self._node("out", base, key, None)
         except FlowBuildError:  # nested too deep, which is told of elsewhere
             pass
         return None
 
     def _target(self, flow: FlowPlace, stream: Stream) -> Node | None:
         try:
-            end = self._places.follow(stream, flow)
+            end = self._places.end_of(stream, flow)
         except FlowBuildError:
             return None
         if end is None:
             return None
-        if isinstance(end, Border):
-            self._enter(end.flow)
-            if not end.source[0] and end.flow is not flow:
-                self._use(end.flow, stream, "in", end.source[2] in end.flow.definition.ways_in)
-            return self._border(end.flow, end.source)
-        if end.place is not None:
-            self._enter(end.place.flow)
-            return self._port_of(end.place, end.port, entering=True)
-        node = self._node("result", self.root, ("", "", end.port.key[3]), end.port, None)
-        node.result = True
-        return node
+        at, key, place = end
+        self._enter(at)
+        if place is not None:
+            return self._port_of(place, stream.target, entering=True)
+        if at.parent is None and not key[0]:
+            node = self._node("result", at, key, None)
+            node.result = True
+            return node
+        if not key[0]:
+            self._use(at, stream, "in", key[2] in at.definition.ways_in)
+        return self._node("out", at, key, None)
 
     def _use(self, nested: FlowPlace, stream: Stream, side: str, known: bool) -> None:  # noqa: FBT001 - a fact
         self.uses.setdefault(nested, []).append(stream)
@@ -209,19 +213,14 @@ class Graph:
         if node is None:
             key = place.source(name)
             side = "in" if entering else "out"
-            node = names[name] = self._node(side, place.flow, key, place.port(port.name), place)
+            node = names[name] = self._node(side, place.flow, key, place)
             node.entering = entering
         return node
 
-    def _border(self, flow: FlowPlace, key: SourceKey) -> Node:
-        return self._node("out", flow, key, port_of(flow.path, *key), None)
-
-    def _node(
-        self, side: str, flow: FlowPlace, key: SourceKey, port: Port, place: OperationPlace | None
-    ) -> Node:
+    def _node(self, side: str, flow: FlowPlace, key: SourceKey, place: OperationPlace | None) -> Node:
         found = self.nodes.get((id(flow), key, side))
         if found is None:
-            found = self.nodes[id(flow), key, side] = Node(flow, key, port, place, entering=side == "in")
+            found = self.nodes[id(flow), key, side] = Node(flow, key, place, entering=side == "in")
         return found
 
     def _go_on(self, closed: FlowPlace) -> None:

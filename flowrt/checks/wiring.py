@@ -9,7 +9,7 @@ from typing import Any
 from flowrt.checks.findings import Report, place_of
 from flowrt.checks.graph import Edge, Graph, Node, Ports, components
 from flowrt.declarations import Declaration
-from flowrt.errors import Fault
+from flowrt.errors import KNOWN_NAMES_SHOWN, Fault
 from flowrt.faults import HINTS_LIMIT, outputs_of, untaken
 from flowrt.flow import Definition, Flow
 from flowrt.places import FlowPlace, OperationPlace
@@ -256,7 +256,9 @@ class Wiring:
             members = set(part)
             edges = [edge for node in part for edge in node.leaving if edge.target in members]
             back = max(edges, key=lambda edge: _by_place(edge.stream))
-            names = ", ".join(dict.fromkeys(f'"{place.name}"' for place in places))
+            unique = list(dict.fromkeys(f'"{place.name}"' for place in places))
+            more = len(unique) - KNOWN_NAMES_SHOWN
+            names = ", ".join(unique[:KNOWN_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
             text = f"what enters the loop of {names} never ends: every function in it sends on what it gets."
             remedy = "Let an action or a Switch in it decide who leaves."
             about = [*(edge.stream for edge in edges), *(place.declaration for place in places)]
