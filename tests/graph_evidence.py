@@ -75,7 +75,7 @@ class Evidence:
             calls = [call for call in notes.calls if call.operation == source and call.tag not in self.late]
             if op.kind in {"generator", "scatter"} or op.mode in {"parallel", "keyed"}:
                 groups = [[call] for call in calls]
-            elif op.mode == "ordered" and self.group > 1:
+            elif op.mode in {"ordered", "spread"} and self.group > 1:
                 groups = self._in_order_of_arrival(op, calls, (*behind, source))
             else:
                 groups = [calls]
@@ -111,7 +111,7 @@ class Evidence:
         op = notes.ops[target]
         if op.kind in {"generator", "scatter"}:
             return []  # a body begins when it is first pulled
-        if op.mode in {"parallel", "ordered"} and self.group > 1:
+        if op.mode in {"parallel", "ordered", "spread"} and self.group > 1:
             return []  # what is taken back of a group begins after what another worker has begun meanwhile
         calls = [call for call in notes.calls if call.operation == target and call.serial is not None]
         if op.mode != "keyed":
@@ -138,7 +138,7 @@ class Evidence:
                 continue
             operation = name.rpartition("#")[0].rpartition("/")[2]
             op = notes.ops[operation]
-            pool = op.mode if op.mode == "shared" else operation
+            pool = op.mode if op.mode in {"shared", "spread"} else operation
             change = 1 if what == "start" else -1
             assert (name in now) == (what != "start")
             (now.add if what == "start" else now.discard)(name)

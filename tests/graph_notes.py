@@ -138,6 +138,7 @@ class Notes:
     kept: list[tuple[Call, Callable[[Datum], None]]] = attrs.Factory(list)  # continuations, and from where
     tags: dict[int, int] = attrs.Factory(dict)  # by number of a run
     watched: list[weakref.ref[Datum]] = attrs.Factory(list)
+    spreads: bool = False  # sync operations without state share threads
     step: Callable[[], str] = lambda: ""
     outside: Callable[[int], None] = lambda _number: None  # do something that the outside may do as well
     # From any thread.

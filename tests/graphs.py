@@ -24,7 +24,9 @@ MODES: dict[str, Callable[[FlowOperationContainer], Any]] = {
     "ordered": lambda operations: operations.make_parallel(3, ordered=True),
     "keyed": lambda operations: operations.make_parallel(2, by_key=graph_notes.key_of),
 }
-LIMITS = {"async": 1, "shared": 1, "parallel": 2, "ordered": 3, "keyed": 2}
+LIMITS = {"async": 1, "shared": 1, "parallel": 2, "ordered": 3, "keyed": 2, "spread": 4}
+# What is sync and runs on the threads that all share, under the schedule "parallel".
+SPREAD = {"function", "action", "branch", "generator", "caller", "keeper", "loop"}
 LEAVES = {
     "function": 6,
     "action": 3,
@@ -203,6 +205,8 @@ class Builder:
     def _note(self, name: str, kind: str, mode: str, around: Around) -> None:
         """Set the mode of the operation added last, and note all about it."""
         MODES[mode](self._operations)
+        if mode == "sync" and kind in SPREAD and self._notes.spreads:
+            mode = "spread"
         self._notes.ops[name] = graph_notes.Op(name, kind, mode, around.guards, around.lists)
 
     def _leaf(self, node: Node, around: Around) -> tuple[tuple[str, str, str], dict[str, Ends]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import gc
 import os
-import random
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests import strategies
-from tests.graph_player import NO_ORDER_OF_BEGIN, Player, draw_plan, play_seed, run_seed
+from tests.graph_player import NO_ORDER_OF_BEGIN, Player, plan_of, play_seed, run_seed
 from tests.graphs import Region
 
 pytestmark = pytest.mark.no_cover
@@ -101,8 +100,7 @@ def test_nothing_of_a_message_is_kept_after_the_end() -> None:
 @given(graph=strategies.wired_graphs, seed=strategies.seeds)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_any_flow_does_on_real_threads_what_its_operations_say(graph: Region, seed: int) -> None:
-    rng = random.Random(seed)
-    plan = draw_plan(rng)
+    plan = plan_of(seed)
     posts = tuple(action for action in plan.actions if action.kind.startswith("post"))
     plan = attrs.evolve(
         plan, graph=graph, actions=posts, inside=False, calm=False, group=NO_ORDER_OF_BEGIN, faults=0
