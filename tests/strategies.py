@@ -190,17 +190,26 @@ class Graph:
     def targets(self, node: int, port: str) -> tuple[int, ...]:
         return self.streams.get((node, port), ())
 
-    def build(self, runtime: FlowRuntime, calls: Calls) -> None:
-        """Add streams and operations to the runtime; every call is noted in `calls`."""
+    def build(self, runtime: FlowRuntime, calls: Calls, *, as_text: bool = False) -> None:
+        """Add streams (`as_text`: by flow text) and operations to the runtime; every call is noted in `calls`."""
         container = FlowOperationContainer()
         for index, node in enumerate(self.nodes):
             _add_operations(container, f"n{index}", node, calls)
-            _add_inner_streams(runtime, f"n{index}", node)
+        if as_text:
+            flow = Flow()
+            self._add_streams(flow)
+            runtime.add_streams_from(flow.to_text())
+        else:
+            self._add_streams(runtime)
+        runtime.add_operations(container)
+
+    def _add_streams(self, flow: Flow | FlowRuntime) -> None:
+        for index, node in enumerate(self.nodes):
+            _add_inner_streams(flow, f"n{index}", node)
         for (source, port), targets in self.streams.items():
             for target in targets:
                 for name in self._sources(source, port):
-                    runtime.add_stream(name, ".out" if target == OUT else self._entry(target))
-        runtime.add_operations(container)
+                    flow.add_stream(name, ".out" if target == OUT else self._entry(target))
 
     def _entry(self, index: int) -> str:
         flow = self.nodes[index].flow
@@ -233,7 +242,7 @@ def _exits_of(name: str, node: Node, port: str) -> list[str]:
             return [f"{name}.{port}" if port else name]
 
 
-def _add_inner_streams(runtime: FlowRuntime, name: str, node: Node) -> None:
+def _add_inner_streams(runtime: Flow | FlowRuntime, name: str, node: Node) -> None:
     target: Flow | FlowRuntime = runtime
     if node.flow is not None:
         target = Flow(name.replace("n", "f"))
@@ -252,7 +261,7 @@ def _add_inner_streams(runtime: FlowRuntime, name: str, node: Node) -> None:
         target.add_stream(f"{name} push", f"{name} work")
         target.add_stream(f"{name} work", f"{name} pop")
         target.add_stream(f"{name} push.exception", f"{name} rescue")
-    if isinstance(target, Flow):
+    if isinstance(target, Flow) and target is not runtime:
         runtime.add_flow(target)
 
 

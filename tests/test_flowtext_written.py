@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -16,7 +17,8 @@ from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime
 from flowrt.flow import define_flow
 from flowrt.flowtext import ALIGNED, BYTES_LIMIT, LINES_LIMIT, format_text
 from flowrt.places import FlowPlace, Places
-from tests.flows import SECONDS, Bench, double, every_schedule, flow_of, increment, text_of
+from tests.flows import SECONDS, Bench, double, every_schedule, flow_of, increment, results_of, text_of
+from tests.strategies import Calls, Graph, graphs, outcome
 
 
 def text_after(text: str) -> str:
@@ -102,6 +104,16 @@ def test_a_running_flow_can_be_written_too() -> None:
         runtime.process(".in", 1).wait(SECONDS)
 
         assert flow.to_text() == "// top\n.in, .out  // through\n\nf  // below\n    .in, .out\n"
+
+
+def test_a_change_that_is_taken_back_takes_its_comments_along() -> None:
+    text = "// top\na, b  // one\n"
+    flow = Flow.from_text(text)
+    contents = flow.contents()
+
+    flow.add_streams_from("// more\nb, c\nf // new\na, b").reset(contents)
+
+    assert flow.to_text() == text
 
 
 @pytest.mark.parametrize("text", ["", " \n\n", "\ufeff"])
@@ -268,6 +280,21 @@ def test_names_that_would_not_be_read_as_they_are_cannot_be_written() -> None:
             'Leave arrows out of its name, and "flowrt: ignore" out of its comment.'
         ),
     ]
+
+
+@given(graphs(), st.lists(st.integers(0, 20), max_size=5))
+def test_a_graph_does_as_text_what_it_must_do(graph: Graph, numbers: list[int]) -> None:
+    calls: Calls = []
+    expected = outcome(graph, numbers)
+    runtime = FlowRuntime(schedule="sync", parallelism=False)
+    graph.build(runtime, calls, as_text=True)
+    run = runtime.process_many(".in", numbers)
+
+    assert Counter(message.data for message in results_of(run)) == expected.results
+    assert Counter(calls) == expected.calls
+    assert run.ledger.balanced
+    with contextlib.suppress(BaseException):  # the failures that are expected
+        runtime.close()
 
 
 # --- whatever is given
