@@ -58,8 +58,9 @@ def sections_of(root: Flow) -> list[Section]:
         if not reads_back(Section(flow.name, comment=one_line(flow.comment)))
     ]
     if faults:
-        raise FlowBuildError(*faults)
-    return [Section(lines=_lines(root)), *(_section(flow) for flow in flows.values())]
+        raise FlowBuildError(*dict.fromkeys(faults))
+    said = [one_line(root.comment), None] if root.comment else []  # it has no headline to stand behind
+    return [Section(lines=tidied([*said, *_lines(root)])), *(_section(flow) for flow in flows.values())]
 
 
 def _unwritable(flow: Flow, why: str) -> Fault:

@@ -33,6 +33,7 @@ ALIGNED = 60  # characters: behind a longer line its comment follows after two b
 
 _COMMENT = re.compile(r"(?:(?<=\s)|^)//")
 _MARK = re.compile(r"(?:(?<=\s)|^)(?:#\s*)?flowrt:\s*ignore\b(?:\s*\[([^\]]*)\])?", re.IGNORECASE)
+_THIRD = re.compile(r"[^\s,][^,]*")
 _CODE = re.compile(r"[\w-]+")
 _ARROWS = ("->", "=>", "→")
 _HOW_TO_IGNORE = 'Write "// flowrt: ignore[CODE]" behind a stream, with the codes that check() reports.'
@@ -249,21 +250,15 @@ class _Place:
     def stream(self, code: str, comment: str, comment_at: int) -> Stream | None:
         """Read a stream; None, and its faults, if it is none."""
         count = len(self.faults)
-        columns: list[tuple[int, str]] = []
-        offset = 0
-        for column in code.split(","):
-            columns.append((offset + _start(column), column))
-            offset += len(column) + 1
-        (source_at, source), (target_at, target), *more = columns
+        source, target, *more = code.split(",", 2)
+        source_at, target_at = _start(source), len(source) + 1 + _start(target)
         ports = self._ports(code, (source_at, source), (target_at, target))
-        for index, column in more:
-            if column.strip():
-                self.fault(
-                    index,
-                    f'{quoted(column.strip())} is a third name on one line. A stream is "source, target": write one to a line; a comment starts '
-                    'with "//" after blank space.',
-                )
-                break
+        if more and (found := _THIRD.search(more[0])):
+            self.fault(
+                len(code) - len(more[0]) + found.start(),
+                f'{quoted(found[0].strip())} is a third name on one line. A stream is "source, target": write one to a line; a comment starts '
+                'with "//" after blank space.',
+            )
         said, codes = self._marked(comment, comment_at)
         if len(self.faults) > count:
             return None

@@ -16,6 +16,9 @@ from attrs import field, frozen
 from flowrt.errors import FlowBuildError
 
 PORTS_REMEMBERED = 4096  # parsed names, some 3 MB of them: a flow of ordinary size is parsed once
+NAME_REMEMBERED = (
+    1_000  # characters; a longer name is parsed anew, or a few thousand of them would fill the memory
+)
 TEXT_SHOWN = 200  # characters of an offending name that an error repeats; arbitrary
 
 
@@ -95,7 +98,7 @@ class Port:
                 'Write its name, such as "parse.text".'
             )
             raise FlowBuildError(msg)
-        return _parsed(text)
+        return _parsed(text) if len(text) <= NAME_REMEMBERED else _parsed.__wrapped__(text)
 
     @property
     def is_rooted(self) -> bool:
@@ -169,7 +172,8 @@ class Stream:
 
 @functools.lru_cache(maxsize=PORTS_REMEMBERED)
 def _parsed(text: str) -> Port:
-    return port_of(*_split(text))
+    parts = _split(text)
+    return port_of(*parts) if len(text) <= NAME_REMEMBERED else port_of.__wrapped__(*parts)
 
 
 @functools.lru_cache(maxsize=PORTS_REMEMBERED)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -629,6 +631,23 @@ def test_a_text_of_a_million_characters_is_read_or_refused_in_linear_time(unit: 
         Flow.from_text(text)
     except FlowBuildError as error:
         assert len(str(error)) < 8 * BYTES_LIMIT
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("line", [",", "./a, ../b", "f", "a, b // c", "/f", "//\x1b", "a" * 100 + ", b"])
+def test_reading_takes_no_more_memory_than_forty_times_the_largest_text(line: str) -> None:
+    one_line = line * (BYTES_LIMIT // len(line))
+    many = "\n".join([line] * min(LINES_LIMIT, BYTES_LIMIT // (len(line) + 1)))
+    tracemalloc.start()
+    try:
+        for text in (one_line, many):
+            with contextlib.suppress(FlowBuildError):
+                Flow.from_text(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 40 * BYTES_LIMIT
 
 
 # --- files

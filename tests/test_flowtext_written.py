@@ -199,6 +199,15 @@ def test_a_flow_that_contains_itself_is_written_below_a_root() -> None:
     )
 
 
+def test_what_is_said_of_the_root_flow_stands_on_a_line_of_its_own() -> None:
+    flow = flow_of("", "a -> b", flows=[flow_of("f")])
+    flow.comment = "the\nwhole"
+    text = "// the whole\n\na, b\n\nf\n"
+
+    assert flow.to_text() == text
+    assert text_after(text) == text
+
+
 def refused(flow: Flow) -> list[str]:
     with pytest.raises(FlowBuildError) as caught:
         flow.to_text()

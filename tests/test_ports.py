@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flowrt.errors import FlowBuildError
-from flowrt.ports import PORTS_REMEMBERED, Port, Stream
+from flowrt.ports import NAME_REMEMBERED, PORTS_REMEMBERED, Port, Stream
 
 GRAMMAR = "/.#*\\ ab\tßS\n\x00"  # what the grammar knows, and a little of what it does not
 
@@ -401,6 +401,14 @@ def test_no_more_names_are_remembered_than_the_bound_says() -> None:
 
     assert Port.parse("remembered") is not first
     assert Port.parse("remembered") == first
+
+
+def test_a_long_name_is_not_remembered() -> None:
+    name = "x" * NAME_REMEMBERED + "y"
+
+    assert Port.parse(name) == Port.parse(name)
+    assert Port.parse(name) is not Port.parse(name)
+    assert Port.parse(name).fullname == name
 
 
 def test_a_refused_name_is_refused_again() -> None:
