@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -58,7 +59,7 @@ class Said:
     err: str
 
     @property
-    def data(self) -> list[dict]:
+    def data(self) -> list[Any]:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
@@ -275,6 +276,27 @@ def test_a_module_that_cannot_be_imported_is_told_with_its_reason(flowrt) -> Non
     )
     assert "ModuleNotFoundError: No module named 'not_there_at_all'" in said[1].err
     assert "SystemExit: 0" in said[2].err
+
+
+def test_a_file_does_not_take_the_place_of_a_module_of_its_name(flowrt) -> None:
+    import numbers
+
+    name = write(".in, one\none, .out\n")
+    write("from flowrt import operation\n\n@operation\ndef one(data):\n    return 1\n", "numbers.py")
+
+    assert flowrt("run", name, "-m", "numbers.py", "-i", ".in") == Said(0, "1\n", "")
+    assert flowrt("run", name, "-m", "./numbers.py", "-i", ".in").out == "1\n"
+    assert sys.modules["numbers"] is numbers
+    for each in [each for each in sys.modules if each.startswith("numbers_")]:
+        del sys.modules[each]
+
+
+def test_the_sample_is_run(flowrt, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+    said = flowrt("run", "samples/hello/hello.flow", "-m", "samples.hello.operations", "--input", ".in=World")
+
+    assert said == Said(0, "HELLO WORLD\n", "")
 
 
 def test_a_module_without_operations_is_told(flowrt) -> None:

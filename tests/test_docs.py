@@ -1,7 +1,8 @@
 """Every example in the README and in docs/ runs, and prints what the page says.
 
 The ```python blocks of a page share one namespace and run in order, in a folder of their own that holds the samples.
-A ```text block right behind a block says what that prints. `<!-- not run -->` in front of a block skips it.
+A ```text block right behind a block says what that prints. A ```console block holds commands behind "$ ", and what each of them prints:
+those of flowrt, and `cat > FILE <<'END'`. `<!-- not run -->` in front of a block skips it.
 Where an error names a line of the page, the text block names a line of example.py: of a file that holds that block alone.
 """
 
@@ -11,6 +12,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from attrs import frozen
 
 from flowrt.building import Building
 from flowrt.checks import Finding, check
+from flowrt.cli import main
 
 pytestmark = pytest.mark.no_cover
 
@@ -74,10 +77,34 @@ def run(page: str, name: str) -> None:
             with contextlib.redirect_stdout(output):
                 exec(code, namespace)
             printed, code_line = as_read(output.getvalue(), name, starts), block.line
+        elif block.language == "console" and block.is_run:
+            assert session(block.text) == block.text, f"{name}: printed by the commands on line {block.line}"
         elif block.language == "text" and block.is_output and block.is_run:
             assert printed.rstrip() == block.text.rstrip(), (
                 f"{name}: printed by the block on line {code_line}"
             )
+
+
+def session(text: str) -> str:
+    """Run the commands of a block; return the block as it would be."""
+    printed: list[str] = []
+    lines = iter(text.splitlines())
+    for line in lines:
+        if not line.startswith("$ "):
+            continue  # printed by the command before
+        printed.append(line)
+        if written := re.fullmatch(r"\$ cat > (\S+) <<'END'", line):
+            content = list(iter(lambda: next(lines), "END"))
+            Path(written[1]).write_text("".join(f"{each}\n" for each in content), encoding="utf-8")
+            printed += [*content, "END"]
+        else:
+            program, *arguments = shlex.split(line[2:])
+            assert program == "flowrt"
+            output = io.StringIO()
+            with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+                main(arguments)
+            printed += output.getvalue().replace(f"{Path.cwd()}{os.sep}", "").splitlines()
+    return "".join(f"{each}\n" for each in printed)
 
 
 def as_read(printed: str, name: str, starts: list[int]) -> str:
@@ -97,6 +124,7 @@ def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "samples").symlink_to(ROOT / "samples", target_is_directory=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setenv("COLUMNS", "150")
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 
@@ -65,20 +67,29 @@ def _imported(name: str) -> ModuleType:
 def _loaded(path: Path) -> ModuleType:
     if not path.is_file():
         raise ModuleError(f'there is no file "{path}".')
-    name = path.stem
-    known = sys.modules.get(name)
-    if known is not None and known.__spec__ is not None and known.__spec__.origin == str(path.resolve()):
-        return known
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    if spec is None or spec.loader is None:
-        raise ModuleError(f'"{path}" is no Python file.')
-    module = importlib.util.module_from_spec(spec)
-    before, sys.modules[name] = known, module
+    if path.suffix != ".py":
+        raise ModuleError(f'"{path}" is no Python file: its name would end in .py.')
+    real = str(path.resolve())
+    for name in _names(path.stem):
+        known = sys.modules.get(name)
+        if known is None and name not in sys.stdlib_module_names:
+            break
+        if getattr(known, "__file__", None) == real:
+            return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, real)
+    assert spec is not None, "the suffix is .py"
+    assert spec.loader is not None, "likewise"
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
-        if before is not None:
-            sys.modules[name] = before
         raise
     return module
+
+
+def _names(stem: str) -> Iterator[str]:
+    """Yield names for a module, so that a file called numbers.py does not take the place of Python's."""
+    yield stem
+    for number in count(2):
+        yield f"{stem}_{number}"
