@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flowrt.contexts import correlated, merged_context, popped
+from flowrt.contexts import common_context, correlated, held_context, merged_context, popped
 from flowrt.errors import FlowError, FlowOverloadError, describe
 from flowrt.ledger import ABSORBED, DISCARDED, FAILED
 from flowrt.messages import Causality, Chunk, Context, Message, Trail, message_of
@@ -70,7 +70,7 @@ class Batches:
         clock: Clock,
         overload: Callable[[RunBooks, FlowOverloadError], None],
     ) -> None:
-        self.asked: Callable[[OperationPlace, Any, float | None], None]
+        self.asked: Callable[[OperationPlace, Any, float | None, Context | None], None]
         self._traffic = traffic
         self._failures = failures
         self._clock = clock
@@ -87,13 +87,15 @@ class Batches:
             self._give_up(place, *argument)
         elif action is Act.WAKE:
             seconds, about = argument
-            self.asked(place, about if about is not None else context.scope.home, seconds)
+            self.asked(place, about if about is not None else context.scope.home, seconds, context)
         elif action is Act.SURPLUS:
             self._fail_kept(place, trail, *argument)
         elif action is Act.RELEASE:
             self._release(place, *argument)
         elif action is Act.OWE:
-            context.scope.home.owe(place)
+            home = context.scope.home
+            known = home.owing.get(place) if home.owing else None
+            home.owe(place, context if known is None else common_context(known, context))
         elif action is Act.MERGE:
             parts, data, port, origins = argument
             if position is None and origins:  # no message is in hand
@@ -250,14 +252,14 @@ class Batches:
         if scope.left_to_gathers:
             self._failures.tell_unreached(scope)
 
-    def drain(self, place: OperationPlace, scope: Scope) -> None:
-        """Tell an operation that nothing more will come of a scope."""
-        self._call_for(place, scope, place.operation.drained)
+    def drain(self, place: OperationPlace, scope: Scope, owed: Context | None) -> None:
+        """Tell an operation that nothing more will come of a scope; `owed`: the context of what it owes the scope something for."""
+        self._call_for(place, scope, place.operation.drained, owed)
 
-    def wake(self, place: OperationPlace, about: Any) -> None:
-        """Tell an operation that the time has come that it asked for, for a scope or about an object of its own."""
+    def wake(self, place: OperationPlace, about: Any, asked_in: Context | None) -> None:
+        """Tell an operation that the time has come that it asked for, in a context: for a scope, or about an object of its own."""
         if isinstance(about, Scope):
-            self._call_for(place, about, place.operation.timer)
+            self._call_for(place, about, place.operation.timer, asked_in)
             return
         log: list[Entry] = []
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
@@ -275,16 +277,20 @@ class Batches:
             self._release(place, *argument)
         elif action is Act.WAKE:
             seconds, other = argument
-            self.asked(place, about if other is None else other, seconds)
+            self.asked(place, about if other is None else other, seconds, None)
         else:
             raise FlowError(
                 f'operation "{place.name}" was woken about an object of its own and asked for more than giving parts up and waking: there is no '
                 "run for it. Wake for a scope instead: emit.wake(seconds)."
             )
 
-    def _call_for(self, place: OperationPlace, scope: Scope, call: Callable[..., None]) -> None:
+    def _call_for(
+        self, place: OperationPlace, scope: Scope, call: Callable[..., None], known: Context | None
+    ) -> None:
         log: list[Entry] = []
-        context = scope.origin if scope.origin is not None else Context(scope)
+        context = scope.origin
+        if context is None:  # a run: what is emitted for it has the context of what it is emitted for
+            context = known if known is not None and known.scope.home is scope else held_context(scope, place)
         trail = self._traffic.trail_of(scope)
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:

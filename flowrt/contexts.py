@@ -10,7 +10,30 @@ from flowrt.operations import Correlated
 from flowrt.standard.causality import shared_causality
 
 if TYPE_CHECKING:
+    from flowrt.places import OperationPlace
     from flowrt.scopes import Part, Scope
+
+
+def common_context(first: Context, second: Context) -> Context:
+    """Return the context of what is owed for messages with these: the id that both have, what causalities they share, the higher priority."""
+    if first is second:
+        return first
+    same = first.correlation_id is second.correlation_id or first.correlation_id == second.correlation_id
+    return Context(
+        first.scope.home,
+        first.correlation_id if same else None,
+        max(first.priority, second.priority),
+        shared_causality(first.causality, second.causality),
+    )
+
+
+def held_context(scope: Scope, place: OperationPlace) -> Context:
+    """Return the context that all have in common what a place holds of a scope."""
+    common: Context | None = None
+    for part in (scope.parts or {}).get(place, ()):
+        own = Context(scope, part.correlation_id, part.priority, part.causality)
+        common = own if common is None else common_context(common, own)
+    return common if common is not None else Context(scope)
 
 
 def merged_context(context: Context, origins: Sequence[Part], parts: Sequence[Part]) -> Context:

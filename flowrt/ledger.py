@@ -36,7 +36,7 @@ class Books:
     Called on: the engine's thread. Other threads may read `live` and the window's figures.
     """
 
-    drain: Callable[[OperationPlace, Scope], None]
+    drain: Callable[[OperationPlace, Scope, Context | None], None]
     leaving: Callable[[Scope], None]
     done: Callable[[RunBooks], None]
 
@@ -236,7 +236,8 @@ class Books:
             if run.ended or scope.closed or scope.live or scope.tokens or scope.active_children:
                 continue
             if scope.owing and not scope.open_children:
-                self.drain(scope.next_owing(), scope)
+                place, context = scope.next_owing()
+                self.drain(place, scope, context)
                 self._look_at(scope)
             elif not scope.held and not scope.open_children:
                 if scope is run and not (run.gathers or run.gathered or run.left_to_gathers):
@@ -252,7 +253,7 @@ class Books:
 
     def _close(self, scope: Scope) -> None:
         for place in scope.gathers:  # one that has answered is told too, so that it can forget
-            self.drain(place, scope)
+            self.drain(place, scope, None)
         if scope.run.ended:  # an operator's error may have ended the whole run
             return
         if scope.live or scope.tokens or scope.held or scope.open_children:
@@ -291,7 +292,7 @@ class Books:
             return
         scope = max(run.holding, key=lambda held: held.depth)
         for place in list(scope.parts or ()):
-            self.drain(place, scope)
+            self.drain(place, scope, None)
             rest = scope.parts.get(place) if scope.parts else None
             if rest:
                 self.write(run, ABSORBED, len(rest), place.name, "held until the run was done")

@@ -157,7 +157,7 @@ class Scope:
         self.failed_source: BaseException | None = None
         self.left_to_gathers: tuple[tuple[Any, Context], ...] = ()
         self.origin: Context | None = None
-        self.owing: dict[OperationPlace, None] | None = None
+        self.owing: dict[OperationPlace, Context] | None = None
         self.position: Any = 0
         self.trail: Trail | None = None
         self.stream: Route | None = None
@@ -169,18 +169,17 @@ class Scope:
         if len(self.missing) < MISSING_KEPT:
             self.missing.append(missing)
 
-    def owe(self, place: OperationPlace) -> None:
-        """Remember that a place is to be told when this scope has gone quiet."""
+    def owe(self, place: OperationPlace, context: Context) -> None:
+        """Remember that a place is to be told when this scope has gone quiet, and the context of what it is owed for."""
         if self.owing is None:
             self.owing = {}
-        self.owing[place] = None
+        self.owing[place] = context
 
-    def next_owing(self) -> OperationPlace:
+    def next_owing(self) -> tuple[OperationPlace, Context]:
         """Take out who is to be told next: the first first, for what it emits may go to the others."""
-        owing: dict[OperationPlace, None] = self.owing or {}
+        owing: dict[OperationPlace, Context] = self.owing or {}
         place = next(iter(owing))
-        del owing[place]
-        return place
+        return place, owing.pop(place)
 
     def within(self, place: OperationPlace) -> Scope | None:
         """Return the innermost scope around that `place` gathers."""

@@ -10,6 +10,7 @@ from flowrt.scopes import Part, Scope
 if TYPE_CHECKING:
     from flowrt.batches import Batches
     from flowrt.ledger import Books
+    from flowrt.messages import Context
     from flowrt.places import OperationPlace
     from flowrt.scopes import RunBooks
     from flowrt.timers import Timer, Timers
@@ -34,8 +35,10 @@ class Wakes:
         self._over = False
         self.woken: Callable[[OperationPlace], None]
 
-    def ask(self, place: OperationPlace, about: Any, seconds: float | None) -> None:
-        """Have `timer` called after so many seconds instead of whenever it was asked for before; None: not at all."""
+    def ask(
+        self, place: OperationPlace, about: Any, seconds: float | None, context: Context | None = None
+    ) -> None:
+        """Have `timer` called after so many seconds instead of whenever it was asked for before, in this context; None: not at all."""
         if isinstance(about, Scope) and about.run.ended:
             return
         key = (place, about)
@@ -48,14 +51,14 @@ class Wakes:
             return
         if pending is None:
             self._hold(about)
-        self._pending[key] = self._timers.after(seconds, lambda: self._wake(place, about))
+        self._pending[key] = self._timers.after(seconds, lambda: self._wake(place, about, context))
 
-    def _wake(self, place: OperationPlace, about: Any) -> None:
+    def _wake(self, place: OperationPlace, about: Any, context: Context | None) -> None:
         del self._pending[place, about]
         if about is None:
             self.woken(place)
         else:
-            self._batches.wake(place, about)
+            self._batches.wake(place, about, context)
         self._let_go(about)
 
     def _hold(self, about: Any) -> None:
