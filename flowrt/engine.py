@@ -206,6 +206,7 @@ class Engine(RunEnds):
             return
         context = Context(run, correlation_id, priority)
         self.books.accept(run, port.fullname, len(data))
+        self.sources.uneven = self.sources.uneven or bool(priority)
         route = self.routes.entry(port)
         self.traffic.emit(
             route, data, context, range(first, first + len(data)), self.traffic.trunk.root, outside=True
@@ -243,6 +244,7 @@ class Engine(RunEnds):
         traffic = self.traffic
         together: Context | list[Context] = contexts if len(data) > 1 else contexts[0]
         route = self.routes.entry(port)
+        self.sources.uneven = self.sources.uneven or bool(contexts[0].priority)
         traffic.emit(route, data, together, [0] * len(data), traffic.trunk.root, outside=True)
         if self.books.live > self._max_live:
             for context in contexts[::-1]:
@@ -284,13 +286,16 @@ class Engine(RunEnds):
         """Do one step; say whether there was one to do."""
         chunk = self.schedule.take()
         self.traffic.in_turn = True
+        worked = True
         if chunk is None:
             quiet = not self.under_way and not self.sources.pulls_under_way
             straight = None if self.taps or self.delay else self.fusion.pull
             worked = bool(self.sources.count) and self.sources.advance(straight, nothing_under_way=quiet)
+        elif self.sources.uneven and (source := self.sources.before(chunk.priority)) is not None:
+            self.schedule.put_back(chunk)
+            self.sources.go_on(source, None)
         else:
             self._step(chunk)
-            worked = True
         if worked:
             self.turns += 1
             self.settle()

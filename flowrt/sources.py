@@ -98,6 +98,8 @@ class Sources:
         self._ordered = ordered
         self._open: dict[int, dict[Window, OrderedDict[Source, None]]] = {}
         self.count = 0
+        self._priorities: dict[int, int] = {}  # of open sources
+        self.uneven = False  # not everything has the same priority
         self.pulls_under_way = 0
         self.stopping = False
         self.stopped = 0
@@ -153,10 +155,17 @@ class Sources:
         level = self._open.setdefault(source.scope.depth, {})
         level.setdefault(source.window, OrderedDict())[source] = None
         self.count += 1
+        priority = source.context.priority
+        self._priorities[priority] = self._priorities.get(priority, 0) + 1
+        self.uneven = self.uneven or bool(priority)
 
     def _remove(self, source: Source) -> None:
         source.closed = True
         self.count -= 1
+        priority = source.context.priority
+        self._priorities[priority] -= 1
+        if not self._priorities[priority]:
+            del self._priorities[priority]
         depth = source.scope.depth
         level = self._open[depth]
         del level[source.window][source]
@@ -168,10 +177,29 @@ class Sources:
     # -- pulling
 
     def advance(self, straight: Straight | None, *, nothing_under_way: bool) -> bool:
-        """Let one source go on, deepest scope first, siblings in turn; say whether there was one that may."""
-        source = self._next(nothing_under_way=nothing_under_way)
+        """Let one source go on, the highest priority first, then the deepest scope, siblings in turn; say whether there was one that may."""
+        source: Source | None = None
+        for priority in sorted(self._priorities, reverse=True):
+            source = self._next(priority, nothing_under_way=nothing_under_way)
+            if source is not None:
+                break
         if source is None:
             return False
+        self.go_on(source, straight)
+        return True
+
+    def before(self, priority: int) -> Source | None:
+        """Return a source that goes on before messages of a priority, because its items have a higher one."""
+        for higher in sorted(self._priorities, reverse=True):
+            if higher <= priority:
+                break
+            source = self._next(higher, nothing_under_way=True)  # for it, those of a lower one are nothing
+            if source is not None:
+                return source
+        return None
+
+    def go_on(self, source: Source, straight: Straight | None) -> None:
+        """Let a source go on."""
         if source.sized:
             self._slice(source, straight)
         else:
@@ -184,22 +212,22 @@ class Sources:
             if executor is None:
                 raise AssertionError("unreachable: every place in use has an executor")
             executor.pull(pull)
-        return True
 
-    def _next(self, *, nothing_under_way: bool) -> Source | None:
+    def _next(self, priority: int, *, nothing_under_way: bool) -> Source | None:
         for depth in sorted(self._open, reverse=True):
             for window, siblings in list(self._open[depth].items()):
                 if window.open() and window.room > 0:
                     for _ in range(len(siblings)):
                         source = next(iter(siblings))
                         siblings.move_to_end(source)
-                        if source.pull is None:
+                        if source.pull is None and source.context.priority == priority:
                             return source
                 elif (
                     nothing_under_way
                 ):  # so that a shared window cannot lock out whoever has nothing under way
                     for source in siblings:
-                        if not (source.pull or source.scope.live or source.scope.active_children):
+                        busy = source.pull or source.scope.live or source.scope.active_children
+                        if not busy and source.context.priority == priority:
                             return source
         return None
 
