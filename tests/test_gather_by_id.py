@@ -236,6 +236,7 @@ def test_the_bucket_is_emptied_before_the_list_goes_out(bench: Bench) -> None:
 
 @every_mode
 def test_an_item_without_a_scope_at_a_gather_without_a_count_stream_is_an_error_at_once(bench: Bench) -> None:
+    """B23A."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(Gather("gather"), funcs={"pass": same}))
         wire(runtime, ".in -> pass -> gather.stream", "gather -> .out")
@@ -337,6 +338,7 @@ def model_of(script: list[tuple[str, int, Any]]) -> list[tuple[Any, list[int]]]:
 
 @every_schedule
 def test_more_open_correlation_ids_than_allowed_fail_the_run(bench: Bench) -> None:
+    """B23A: what waits is bounded."""
     with fed(bench, max_open=2) as runtime:
         run = runtime.process(".in", [*items_of("a", 1), *items_of("b", 1), *items_of("c", 1)])
 
@@ -367,6 +369,7 @@ def test_completed_correlation_ids_are_forgotten(bench: Bench) -> None:
 
 @every_mode
 def test_instances_of_a_gather_do_not_mix(bench: Bench) -> None:
+    """B072."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(Feed("feed"), Gather("gather"), funcs={"pass": same}))
         for number in (1, 2):
