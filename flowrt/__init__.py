@@ -2,6 +2,7 @@
 
 from flowrt.calls import Current, current
 from flowrt.closing import CloseReport
+from flowrt.components import out_port
 from flowrt.container import FlowOperationContainer
 from flowrt.errors import (
     FlowBuildError,
@@ -19,7 +20,7 @@ from flowrt.errors import (
     WorkerLostError,
 )
 from flowrt.flow import Flow
-from flowrt.markers import operation, parallel
+from flowrt.markers import in_port, operation, parallel
 from flowrt.messages import Message
 from flowrt.observe.balance import Ledger
 from flowrt.operations import Emit, Operation
@@ -62,6 +63,8 @@ __all__ = [
     "Stream",
     "WorkerLostError",
     "current",
+    "in_port",
     "operation",
+    "out_port",
     "parallel",
 ]

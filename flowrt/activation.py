@@ -1,23 +1,26 @@
-"""Active operations: given an emitter when the runtime starts, and woken when they ask for it."""
+"""Active operations: given an emitter when the runtime starts, and woken when they ask for it; and components, bound to their runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.components import Emit, bind, unbind
+from flowrt.errors import FlowBuildError, FlowStoppedError, did_you_mean
 from flowrt.failures import operation_error
 from flowrt.intake import checked_priority
 from flowrt.operations import checked_port
+from flowrt.places import FlowPlace, sites
+from flowrt.ports import Port, port_of
 from flowrt.runs import Results, Run
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from flowrt.driver import Driver
+    from flowrt.flow import Definition
     from flowrt.intake import Intake
     from flowrt.places import OperationPlace
-    from flowrt.ports import Port
 
 
 class Emissions:
@@ -26,13 +29,11 @@ class Emissions:
     Called on: any thread.
     """
 
-    def __init__(
-        self, driver: Driver, intake: Intake, results: Results, work_off: Callable[[Run], None] | None
-    ) -> None:
+    def __init__(self, driver: Driver, intake: Intake, results: Results, *, attended: bool) -> None:
         self.driver = driver
         self.intake = intake
         self._results = results
-        self._work_off = work_off
+        self._attended = attended  # there is an engine without anybody's being it
 
     def send(self, port: Port, data: Any, correlation_id: object, priority: int) -> None:
         """Have a message leave a port.
@@ -45,8 +46,9 @@ class Emissions:
             raise self.driver.stopped_error()
         run = Run(self.driver, self._results)
         self.intake.send(run, port, data, correlation_id, priority, None)
-        if self._work_off is not None:
-            self._work_off(run)
+        if not (self._attended or self.driver.inside()):
+            self.driver.unattended.append(run)
+            self.driver.attend()
 
 
 class ActiveEmitter:
@@ -105,17 +107,33 @@ class ActiveEmitter:
         return self._emissions.intake.has_room()
 
 
-class Activations:
-    """Activates places as they are entered, and wakes them.
+class Doors:
+    """The way for what a component emits of its own accord: out of each of its places, as a run of its own."""
 
-    Called on: the engine's thread, but for `begin`.
+    def __init__(self, emissions: Emissions, places: list[Port]) -> None:
+        self._emissions = emissions
+        self._places = places
+
+    def __call__(self, port: str, data: Any, correlation_id: object) -> None:
+        for place in self._places:
+            self._emissions.send(
+                port_of(place.path, place.operation, place.instance, port), data, correlation_id, 0
+            )
+
+
+class Activations:
+    """Activates places as they are entered, and wakes them; binds components.
+
+    Called on: the engine's thread, but for `begin` and `bind_all`.
     """
 
     def __init__(self, emissions: Emissions) -> None:
         self._emissions = emissions
         self._driver = emissions.driver
         self._emitters: dict[OperationPlace, ActiveEmitter] = {}
+        self._bound: list[tuple[Any, Doors]] = []
         self._driver.engine.wakes.woken = self._wake
+        self._driver.engine.routes.places.root.bind = self._bind_made
 
     def begin(self) -> None:
         """Any thread: start the engine, and return when all that is entered so far was activated; from inside at once."""
@@ -129,6 +147,36 @@ class Activations:
         if not driver.inside():
             driver.start()
             driver.wait_until(lambda: bool(made), None)
+
+    def bind_all(self, definition: Definition) -> None:
+        """Any thread: bind the components of a flow that were given as objects, those that a class makes when they are made."""
+        places: dict[int, tuple[Any, list[Port]]] = {}
+        for declaration in definition.all_operations():
+            component = declaration.component
+            if component is not None and component.instance is not None:
+                places.setdefault(id(component.instance), (component.instance, []))
+        if not places:
+            return
+        for flow, declaration, instance in sites(FlowPlace(definition, sketch=True)):
+            if declaration.component is not None and declaration.component.instance is not None:
+                own = places[id(declaration.component.instance)][1]
+                own.append(port_of(flow.path, declaration.name, instance, ""))
+        for component, own in places.values():
+            self._bind(component, own)
+
+    def _bind_made(self, component: Any, place: Port) -> None:
+        self._bind(component, [place])
+
+    def _bind(self, component: Any, places: list[Port]) -> None:
+        doors = Doors(self._emissions, places)
+        self._bound = [each for each in self._bound if each[0] is not component] + [(component, doors)]
+        bind(component, doors)
+
+    def release(self) -> None:
+        """The runtime is over: what its components still emit is refused."""
+        bound, self._bound = self._bound, []
+        for component, doors in bound:
+            unbind(component, doors, refusing(self._driver.name))
 
     def activate(self, place: OperationPlace) -> None:
         """Activate a place that was entered. An error fails a run of its own, so that whoever waits for results is told."""
@@ -161,3 +209,14 @@ class Activations:
         run = engine.start(engine._host.new_handle())
         run.handle.tell_failed(error)
         engine.end_input(run)
+
+
+def refusing(name: str) -> Emit:
+    """Return what components emit to once their runtime is closed; it keeps nothing of that alive."""
+
+    def refuse(_port: str, _data: Any, _correlation_id: object) -> None:
+        raise FlowStoppedError(
+            f'runtime "{name}" is closed: nobody takes any more what a component of it emits.'
+        )
+
+    return refuse

@@ -14,6 +14,7 @@ from flowrt.routes import definition_of
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from flowrt.activation import Activations
     from flowrt.checks import Finding
     from flowrt.driver import Driver
 
@@ -28,13 +29,14 @@ class Building:
 
     Args:
         sharing: operations that are sync and keep no state share threads: the "parallel" schedule.
+        activations: tell components where what they emit of their own accord goes.
     """
 
     def __init__(
         self,
         flow: Flow | None,
         driver: Driver,
-        lock: AbstractContextManager[Any],
+        activations: Activations,
         *,
         strict: bool,
         sharing: bool,
@@ -49,9 +51,10 @@ class Building:
         self.changed = True
         self._built: Any = None
         self._driver = driver
-        self._lock = lock
+        self._lock: AbstractContextManager[Any] = driver.seams.rlock()
         self._strict = strict
         self._sharing = sharing
+        self._activations = activations
 
     def change(self, change: Callable[[Flow], Any]) -> None:
         """Change what is declared; `FlowStoppedError` if the runtime is closed."""
@@ -79,6 +82,7 @@ class Building:
                     for each in definition.all_flows():
                         each.operations = {key: shared(found) for key, found in each.operations.items()}
                 claim_operations(definition, self._driver)
+                self._activations.bind_all(definition)
             except FlowBuildError as error:
                 if self._built is not None:
                     self.flow.reset(self._built)
@@ -86,7 +90,9 @@ class Building:
                     error.add_note("The change was not made; the flow goes on as it was.")
                 raise
             engine = self._driver.engine
-            self._driver.dispatching.know(definition.all_operations())
+            self._driver.dispatching.know(
+                part for each in definition.all_operations() for part in each.parts()
+            )
             assert engine is not None, "the runtime gives the driver its engine first"
             self._driver.post(engine.change, definition)
             self._built = self.flow.contents()

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from flowrt.batches import Batches
 from flowrt.bodies import ActionBody, FunctionBody, GeneratorBody, OperationBody, Pull
+from flowrt.components import ComponentBody
 from flowrt.contract import PullTask, Task
 from flowrt.errors import FlowError
 from flowrt.executors.inline import InlineExecutor
@@ -146,6 +147,7 @@ _LOOKS: dict[CodeType, Callable[[FrameType], Current | None]] = {
     ActionBody.perform.__code__: _group,
     GeneratorBody.perform.__code__: _group,
     OperationBody.perform.__code__: _group,
+    ComponentBody.perform.__code__: _group,
     Pull.perform.__code__: _pull,
     Batches._handle_batch.__code__: _batch,
     Batches._call_for.__code__: _scope,

@@ -35,7 +35,13 @@ from flowrt.policies import (
     retry_of,
     timeout_of,
 )
-from flowrt.registration import WINDOW, instance_operations, module_operations, static_operations
+from flowrt.registration import (
+    WINDOW,
+    declare_component,
+    instance_operations,
+    module_operations,
+    static_operations,
+)
 from flowrt.signatures import action_body, function_body, generator_body
 from flowrt.standard.joins import MAX_IDS, AutoResetJoin, ManualResetJoin
 from flowrt.standard.pools import MAX_WAITING, JoinedBy
@@ -151,12 +157,30 @@ class FlowOperationContainer:
     def add_module(self, module: ModuleType) -> Self:
         """Add what `@operation` marks in a module: functions, and methods of classes, for which an instance is made without arguments.
 
+        Classes with ports are added as components, under their own name.
+
         Only what was written there, not what it imports; of a package, what was written in one of its modules too.
 
         Raises:
             FlowBuildError: as for `add_instance_operations`; nothing is marked; an instance cannot be made.
         """
         return self._add_all(module_operations(module))
+
+    def add_component(self, name: str, component: Any) -> Self:
+        """Add an object whose methods marked `@in_port` are in-ports, and whose attributes declared `out_port()` are out-ports.
+
+        A mode applies to all its methods together, but for those whose marker says one; a policy to each. What the component keeps is its own:
+        methods on several threads at once are its own business.
+
+        Args:
+            name: of the operation.
+            component: an object, which may be part of one runtime at a time; or its class (`functools.partial` gives it arguments), of which an
+                instance is made per place.
+
+        Raises:
+            FlowBuildError: it has no ports, or methods that cannot be in-ports.
+        """
+        return self._add(declare_component(name, component, declared_at()))
 
     def _add_all(self, declarations: list[Declaration]) -> Self:
         faults = []

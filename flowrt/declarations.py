@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
 from flowrt.bodies import Body, GeneratorBody
 from flowrt.errors import Fault, FlowBuildError, is_ours
 from flowrt.policies import NO_POLICIES, Policies
+
+if TYPE_CHECKING:
+    from flowrt.components import Component
 
 ModeKind = Literal["sync", "async", "parallel"]
 DEFAULT_WORKERS = 4  # the ancestor's fixed number (B180), here only a default
@@ -60,11 +63,34 @@ class Declaration:
     ignore: tuple[str, ...] = ()  # codes of findings that `check` does not report about it
     kind: str = "operation"
     function: Any = None
+    component: Component | None = None
+    _parts: dict[str, Declaration] = field(factory=dict, init=False, repr=False)
+
+    def at(self, in_port: str) -> Declaration:
+        """Return the declaration of what an in-port leads to: of a component, its method with a mode of its own; else itself."""
+        key = in_port.casefold()
+        mode = self.component.modes.get(key) if self.component is not None else None
+        if mode is None:
+            return self
+        return self._parts.get(key) or self._parts.setdefault(key, evolve(self, mode=mode))
+
+    def parts(self) -> list[Declaration]:
+        """Return the declarations of all it consists of, which differ in their modes."""
+        if self.component is None or not self.component.in_ports:
+            return [self]
+        return list(dict.fromkeys(self.at(port) for port in self.component.in_ports))
+
+    @property
+    def stateful(self) -> bool:
+        """Return whether it keeps something between calls, as far as flowrt knows; what a component keeps is its own business."""
+        return self.operation is not None or self.component is not None
 
     @property
     def active(self) -> bool:
         """Return whether it emits of its own accord: it is to be given an emitter when the runtime starts."""
-        return hasattr(self.operation, "activate")
+        return hasattr(self.operation, "activate") or (
+            self.component is not None and self.component.factory is not None
+        )
 
     @property
     def bracket(self) -> int:
@@ -107,7 +133,7 @@ def pool_name(pool: Any) -> str | None:
 def shared(declaration: Declaration) -> Declaration:
     """Have an operation performed by the threads that all share under the "parallel" schedule, if it is sync and keeps no state."""
     mode = declaration.mode
-    if mode.kind != "sync" or mode.dispatcher is not None or declaration.operation is not None:
+    if mode.kind != "sync" or mode.dispatcher is not None or declaration.stateful:
         return declaration
     return evolve(declaration, mode=SHARED)
 
@@ -132,7 +158,7 @@ def pool_faults(declarations: Iterable[Declaration]) -> list[Fault]:
     """Say which pools are asked for in different kinds or sizes."""
     faults = []
     pools: dict[str, Declaration] = {}
-    for declaration in declarations:
+    for declaration in (part for each in declarations for part in each.parts()):
         mode = declaration.mode
         if mode.pool is None:
             continue
@@ -151,7 +177,7 @@ def pool_faults(declarations: Iterable[Declaration]) -> list[Fault]:
 def policy_faults(declarations: Iterable[Declaration]) -> list[Fault]:
     """Say where policies ask for what cannot be done."""
     faults = []
-    for declaration in declarations:
+    for declaration in (part for each in declarations for part in each.parts()):
         if declaration.policies.timeout is None:
             continue
         if declaration.mode.dispatcher is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from flowrt.dispatching import Dispatching
 from flowrt.endings import Ending
 from flowrt.errors import FlowError, FlowStalledError, internal_error
 from flowrt.handover import QUANTUM
-from flowrt.inbox import Seams, ThreadLike, Wakers
+from flowrt.inbox import SIGNAL_SLICE, Seams, ThreadLike, Wakers, slice_of
 
 if TYPE_CHECKING:
     from flowrt.engine import RunHandle
@@ -28,7 +29,6 @@ LONGEST_LOOK = (
     0.25  # seconds; arbitrary: bounds how long an emission of a call that then falls silent may wait
 )
 GIVE_WAY = 1e-6  # seconds; the system makes some 60 us of it, the least there is
-SIGNAL_SLICE = 0.25  # seconds; arbitrary. A signal that arrives just before a thread blocks is handled when it next wakes (measured: 5 of 80 lost)
 
 
 class Driver(Ending):
@@ -254,15 +254,6 @@ class Driver(Ending):
         for executor in self.executors.all():
             executor.hurry()
 
-    def no_more(self, waiter: Callable[[], None]) -> None:
-        """Engine's thread: do not call `waiter` any more."""
-        if waiter in self._idle_waiters:
-            self._idle_waiters.remove(waiter)
-
-    def when_idle(self, waiter: Callable[[], None]) -> None:
-        """Engine's thread: call `waiter` as soon as nothing is left to do."""
-        self._idle_waiters.append(waiter)
-
     def finish_unstarted(self) -> None:
         """Any thread: where no input ever came there is no engine, and nothing to drain."""
         with self._lock:
@@ -370,7 +361,23 @@ class Driver(Ending):
         if self.seams.simulation is None and not self.inbox.empty() and not self.stopped:
             # A signal handler has posted just before the engine was given up.
             self._work(self.inbox.empty, deadline)
+        if self.unattended and ident not in self._attending:
+            self.attend()
         return True
+
+    def attend(self) -> None:
+        """Sync schedule, any thread: work off runs that somebody has sent and left, unless a thread is the engine, which does so before it goes on.
+
+        Who sends must not wait for that thread: it may be in a call that waits for him.
+        """
+        self._attending.add(ident := threading.get_ident())
+        try:
+            while self.unattended and not (self._owner.locked() or self.stopped):
+                run = self.unattended.popleft()
+                if not self._work(partial(getattr, run, "done"), None):
+                    self.unattended.append(run)
+        finally:
+            self._attending.discard(ident)
 
     def _work_until(self, ready: Callable[[], bool], deadline: float | None, *, helps: bool) -> None:
         while not ready() and not self.stopped:
@@ -434,10 +441,3 @@ class Driver(Ending):
     def progress(self) -> tuple[int, int]:
         """Return figures that change whenever a call has returned."""
         return self.engine.turns, self.engine.returned
-
-
-def slice_of(remaining: float | None) -> float | None:
-    """Return for how long to wait at once: on the main thread, where signals are handled, not for long."""
-    if threading.current_thread() is not threading.main_thread():
-        return remaining
-    return SIGNAL_SLICE if remaining is None else min(remaining, SIGNAL_SLICE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -49,6 +50,10 @@ class Ending:
         self.helpers: list[ThreadLike] = []  # threads that look on; they end by themselves
         self.on_stop: Callable[[], None] = lambda: None
         self._idle_waiters: list[Callable[[], None]] = []
+        self._attending: set[int] = set()  # threads that work those off
+        self.unattended: deque[Run] = (
+            deque()
+        )  # sent by who could not be the engine, and does not wait for them
 
     def halt(self, error: BaseException) -> None:
         """Engine's thread: stop at once, for a reason that whoever waits gets raised."""
@@ -149,3 +154,12 @@ class Ending:
         waiters, self._idle_waiters = self._idle_waiters, []
         for waiter in waiters:
             waiter()
+
+    def no_more(self, waiter: Callable[[], None]) -> None:
+        """Engine's thread: do not call `waiter` any more."""
+        if waiter in self._idle_waiters:
+            self._idle_waiters.remove(waiter)
+
+    def when_idle(self, waiter: Callable[[], None]) -> None:
+        """Engine's thread: call `waiter` as soon as nothing is left to do."""
+        self._idle_waiters.append(waiter)

@@ -177,7 +177,7 @@ class Engine(RunEnds):
             )
         elif place.declaration.mode.ordered and place.handed_over:
             place.ordered = True
-        if place.declaration.active:
+        if hasattr(place.operation, "activate"):
             self._host.activate(place)
 
     def _is_ordered(self) -> bool:
@@ -360,6 +360,7 @@ class Engine(RunEnds):
         """Drop every message that is still somewhere: the runtime is over."""
         self.schedule.clear(lambda _chunk: True)
         self.timers.clear()
+        self.routes.places.root.forget()
         for place in self.routes.all_places():
             place.state = place.memo = None
             if place.guard is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flowrt.contract import Executors
     from flowrt.schedules import Schedule
 
+SIGNAL_SLICE = 0.25  # seconds; arbitrary. A signal that arrives just before a thread blocks is handled when it next wakes (measured: 5 of 80 lost)
 TOGETHER = 256  # calls; arbitrary: by then what each costs alone is all there is
 Call = list[Any]
 """What to call, and its arguments as a tuple."""
@@ -237,3 +238,10 @@ class Wakers:
             for event in list(self.enlisted):
                 self.enlisted.pop(event, None)
                 event.set()
+
+
+def slice_of(remaining: float | None) -> float | None:
+    """Return for how long to wait at once: on the main thread, where signals are handled, not for long."""
+    if threading.current_thread() is not threading.main_thread():
+        return remaining
+    return SIGNAL_SLICE if remaining is None else min(remaining, SIGNAL_SLICE)

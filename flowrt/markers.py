@@ -11,6 +11,7 @@ from attrs import frozen
 
 from flowrt.declarations import DEFAULT_WORKERS, SYNC, Mode, check_name, parallel_mode
 from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.operations import checked_port
 
 MODES = {"sync": SYNC, "async": Mode("async"), "parallel": Mode("parallel", DEFAULT_WORKERS)}
 OPERATION = "__flowrt_operation__"
@@ -83,7 +84,12 @@ def in_port(f: Any = None, /, *, name: str | None = None, mode: Mode | str | Any
         name: of the port; by default the method's own, and "" is the component's default port.
         mode: as for `operation`; it counts before the mode of the whole component.
     """
-    marker = Marker(name if name == "" else _checked_name("in_port", name), mode_of("in_port", mode))
+    if name is not None:
+        try:
+            name = checked_port(name)
+        except FlowBuildError as error:
+            raise FlowBuildError(str(error).replace("an out-port", "an in-port")) from None
+    marker = Marker(name, mode_of("in_port", mode))
     if f is not None:
         return _mark(f, IN_PORT, marker, "in_port")
     return lambda found: _mark(found, IN_PORT, marker, "in_port")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import frozen
+
+if TYPE_CHECKING:
+    from flowrt.places import OperationPlace
 
 
 class Meter:
@@ -48,3 +53,8 @@ class MeterRow:
     mode: str
     calls: int
     busy: float
+
+
+def row_of(place: OperationPlace) -> MeterRow:
+    """Return what a place has done so far."""
+    return MeterRow(place.name, str(place.declaration.mode), *place.meter.total())

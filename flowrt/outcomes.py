@@ -177,7 +177,10 @@ class Outcomes:
                 task.calls_ended.add(index)
             elif type(action) is str:
                 if index in task.calls_ended:
-                    self._late(task.place, task.chunk.context_at(index), action, argument)
+                    context = task.chunk.context_at(index)
+                    if type(argument) is Correlated:
+                        context, argument = correlated(context, argument), argument.data
+                    self._late(task.place, context, action, argument)
                 elif not task.chunk.context_at(index).scope.run.ended:
                     sending.append(entry)
             else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from flowrt.errors import FlowBuildError
 
 if TYPE_CHECKING:
+    from flowrt.declarations import Declaration
     from flowrt.driver import Driver
     from flowrt.flow import Definition
 
@@ -17,19 +18,35 @@ _owners: dict[int, tuple[object, weakref.ref[Driver]]] = {}
 
 def claim_operations(definition: Definition, driver: Driver) -> None:
     """Claim the own operations of a flow for a runtime; `FlowBuildError` if another one is running one of them."""
-    own = [d for d in definition.all_operations() if d.operation is not None and d.factory is None]
-    own = [d for d in own if not type(d.operation).__module__.startswith("flowrt.")]
-    for declaration in own:
-        claimed = _owners.get(id(declaration.operation))
+    own = [
+        (declaration, owned)
+        for declaration in definition.all_operations()
+        if (owned := _owned_by(declaration)) is not None
+    ]
+    for declaration, owned in own:
+        claimed = _owners.get(id(owned))
         other = claimed[1]() if claimed is not None else None
         if other is not None and other is not driver and not other.stopped:
-            kind = type(declaration.operation).__name__
+            kind = type(owned).__name__
+            what, remedy = ("operation", "with a factory: add_operation")
+            if declaration.component is not None:
+                what, remedy = ("component", "as a class: add_component")
             raise FlowBuildError(
-                f'operation "{declaration.name}" ({kind}) is already in use by runtime "{other.name}": two engines would enter it at once. '
-                f'Add it with a factory: add_operation("{declaration.name}", {kind}).'
+                f'{what} "{declaration.name}" ({kind}) is already in use by runtime "{other.name}": two engines would enter it at once. '
+                f'Add it {remedy}("{declaration.name}", {kind}).'
             )
-    for declaration in own:
-        _owners[id(declaration.operation)] = (declaration.operation, weakref.ref(driver))
+    for _, owned in own:
+        _owners[id(owned)] = (owned, weakref.ref(driver))
+
+
+def _owned_by(declaration: Declaration) -> object | None:
+    """Return the user's object that a declaration brings along; None where one is made per place."""
+    if declaration.component is not None:
+        return cast("object", declaration.component.instance)
+    operation = declaration.operation
+    if declaration.factory is not None or type(operation).__module__.startswith("flowrt."):
+        return None
+    return cast("object", operation)
 
 
 def release_operations(driver: Driver) -> None:

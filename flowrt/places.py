@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flowrt.declarations import Declaration
@@ -52,25 +52,24 @@ class OperationPlace:
         "window",
     )
 
-    def __init__(self, flow: FlowPlace, declaration: Declaration, instance: str) -> None:
+    def __init__(self, flow: FlowPlace, declaration: Declaration, instance: str, in_port: str = "") -> None:
         self.flow = flow
         self.declaration = declaration
         self.instance = instance
-        self.name = port_of(flow.path, declaration.name, instance, "").fullname
+        self.name = port_of(flow.path, declaration.name, instance, in_port).fullname
         self.operation: Any
         self.state: Any
         if flow.sketch:
             self.operation = declaration.operation
             return
-        try:
-            made = declaration.factory() if declaration.factory is not None else declaration.operation
-            self.operation = made
-            self.state = made.create() if made is not None else None
-        except Exception as error:
-            raise FlowBuildError(
-                f'operation "{self.name}" (declared at {declaration.declared_at}) could not be made for its place: its factory or create() '
-                f"raised {describe(error)}."
-            ) from error
+        if declaration.component is not None:
+            self.operation, self.state = None, flow.component(declaration, instance)
+        else:
+            try:
+                made = declaration.factory() if declaration.factory is not None else declaration.operation
+                self.operation, self.state = made, made.create() if made is not None else None
+            except Exception as error:
+                raise _not_made(self.name, declaration, error) from error
         self.outs: dict[str, Route] = {}
         self.chain: Any = None  # that begins here, once it was asked for
         self.handlers: dict[str, Handler] = {}
@@ -103,10 +102,15 @@ class FlowPlace:
     """A flow at one spot of another; the root has no parent. Operations and nested flows are expanded on first entry.
 
     In a sketch, which is for looking at a flow, nothing is made for its operations: no factory and no `create()` is called.
+
+    Attributes:
+        bind: told of a component that was made for a place, with its default port.
     """
 
     __slots__ = (
+        "bind",
         "children",
+        "components",
         "definition",
         "depth",
         "instance",
@@ -135,7 +139,9 @@ class FlowPlace:
         own = f"{name}#{instance}" if instance else name
         self.path: str = f"{parent.path}/{own}" if parent is not None and parent.path else own
         self.children: dict[tuple[str, str], FlowPlace] = {}
-        self.operations: dict[tuple[str, str], OperationPlace] = {}
+        self.operations: dict[tuple[str, str, str], OperationPlace] = {}
+        self.components: dict[tuple[str, str], Any] = {}
+        self.bind: Callable[[Any, Port], None] | None = parent.bind if parent is not None else None
 
     def lookup(self, name: str) -> Declaration | Definition | None:
         """Find an operation or a flow by its folded name: here, else in the flow around, up to the root."""
@@ -182,13 +188,35 @@ class FlowPlace:
             above = above.parent
         return above is not None
 
-    def place(self, declaration: Declaration, instance: str) -> OperationPlace:
-        """Return the place of an operation here."""
-        key = (declaration.name.casefold(), instance.casefold())
+    def place(self, declaration: Declaration, instance: str, in_port: str = "") -> OperationPlace:
+        """Return the place of an operation here; of a component that of one in-port, for each has its own mode."""
+        if declaration.component is None or self.sketch:
+            in_port = ""
+        key = (declaration.name.casefold(), instance.casefold(), in_port.casefold())
         known = self.operations.get(key)
         if known is None:
-            known = self.operations[key] = OperationPlace(self, declaration, instance)
+            known = OperationPlace(self, declaration.at(in_port), instance, in_port)
+            self.operations[key] = known
         return known
+
+    def component(self, declaration: Declaration, instance: str) -> Any:
+        """Return the component of a place here, which its in-ports share; `FlowBuildError` if it cannot be made."""
+        key = (declaration.name.casefold(), instance.casefold())
+        if key not in self.components:
+            assert declaration.component is not None, "the caller has looked"
+            port = port_of(self.path, declaration.name, instance, "")
+            try:
+                self.components[key] = declaration.component.make()
+            except Exception as error:
+                raise _not_made(port.fullname, declaration, error) from error
+            if self.bind is not None and declaration.component.factory is not None:
+                self.bind(self.components[key], port)
+        return self.components[key]
+
+    def forget(self) -> None:
+        """Let go of the components that stand here and below."""
+        for flow in self.walk():
+            flow.components.clear()
 
     def walk(self) -> Iterator[FlowPlace]:
         """Iterate over this flow and all that are expanded below it."""
@@ -197,6 +225,13 @@ class FlowPlace:
             flow = pending.pop()
             yield flow
             pending += flow.children.values()
+
+
+def _not_made(name: str, declaration: Declaration, error: Exception) -> FlowBuildError:
+    return FlowBuildError(
+        f'operation "{name}" (declared at {declaration.declared_at}) could not be made for its place: its factory or create() '
+        f"raised {describe(error)}."
+    )
 
 
 def sites(root: FlowPlace) -> Iterator[tuple[FlowPlace, Declaration, str]]:
@@ -318,7 +353,7 @@ class Places:
             return base.parent, (base.name.casefold(), base.instance.casefold(), name), None
         found = base.lookup(operation)
         if isinstance(found, Declaration):
-            place = base.place(found, target.instance)
+            place = base.place(found, target.instance, target.name)
             return base, place.source(name), place
         if isinstance(found, Definition):
             return base.child(target.operation, target.instance), ("", "", name), None

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
 
+from flowrt.components import component_of, is_component
 from flowrt.declarations import SYNC, Declaration, declared_at
-from flowrt.errors import FlowBuildError, describe
+from flowrt.errors import Fault, FlowBuildError, describe
 from flowrt.markers import OPERATION, Marker, marker_of
 from flowrt.signatures import action_body, function_body, generator_body, shape_of
 
@@ -61,7 +62,8 @@ def module_operations(module: Any) -> list[Declaration]:
     if not isinstance(module, ModuleType):
         raise FlowBuildError(f"add_module takes a module, got {type(module).__name__}. Import it first.")
     found: list[Found] = []
-    faults: list[str] = []
+    faults: list[Fault | str] = []
+    components: list[Declaration] = []
     imported: dict[str, None] = {}
     seen: set[int] = set()
     for attribute, value in list(vars(module).items()):
@@ -72,18 +74,18 @@ def module_operations(module: Any) -> list[Declaration]:
         if home != module.__name__ and not home.startswith(f"{module.__name__}."):
             imported[home] = None
         elif isinstance(value, type):
-            _find_in_class(value, found, faults)
+            _find_in_class(value, found, components, faults)
         else:
             marker = marker_of(value) or NOT_MARKED
             found.append((marker.name or attribute, value, marker))
-    if not (found or faults):
+    if not (found or components or faults):
         elsewhere = (
             f" What it imports is added where it was written: {', '.join(imported)}." if imported else ""
         )
         raise FlowBuildError(
-            f'module "{module.__name__}" has no operations: nothing written in it is marked with @operation.{elsewhere}'
+            f'module "{module.__name__}" has no operations: nothing written in it is marked with @operation or @in_port.{elsewhere}'
         )
-    return _declared(module.__name__, found, faults)
+    return _declared(module.__name__, found, faults) + components
 
 
 def _home_of(value: Any, module: ModuleType) -> str:
@@ -95,10 +97,21 @@ def _home_of(value: Any, module: ModuleType) -> str:
 def _has_operations(value: Any) -> bool:
     if not isinstance(value, type):
         return callable(value) and marker_of(value) is not None
-    return not inspect.isabstract(value) and any(_members(value, static=each)[0] for each in (True, False))
+    if inspect.isabstract(value):
+        return False
+    return is_component(value) or any(_members(value, static=each)[0] for each in (True, False))
 
 
-def _find_in_class(owner: type, found: list[Found], faults: list[str]) -> None:
+def _find_in_class(
+    owner: type, found: list[Found], components: list[Declaration], faults: list[Fault | str]
+) -> None:
+    if is_component(owner):
+        try:
+            components.append(
+                declare_component(owner.__name__, owner, f"{owner.__module__}.{owner.__qualname__}")
+            )
+        except FlowBuildError as error:
+            faults += error.faults
     found += [
         (name, getattr(owner, attribute), marker)
         for name, attribute, marker in _members(owner, static=True)[0]
@@ -151,7 +164,7 @@ def _kind_of(value: Any) -> type | None:
     return FunctionType if callable(value) and hasattr(value, "__wrapped__") else None
 
 
-def _declared(owner: str, found: list[Found], faults: list[str] | None = None) -> list[Declaration]:
+def _declared(owner: str, found: list[Found], faults: list[Fault | str] | None = None) -> list[Declaration]:
     """Declare what was found, all of it or (`FlowBuildError`) none."""
     faults = list(faults or ())
     declarations = []
@@ -178,6 +191,14 @@ def declare(name: str, function: Callable[..., Any], marker: Marker, where: str)
         return Declaration(name, action, None, ports, where, mode, kind="action", function=function)
     plain = function_body(name, function)
     return Declaration(name, plain, None, ("",), where, mode, kind="function", function=function)
+
+
+def declare_component(name: str, component: Any, where: str) -> Declaration:
+    """Declare an object, or a class, with ports."""
+    found = component_of(name, component)
+    return Declaration(
+        name, found.body, found.in_ports, found.out_ports, where, kind="component", component=found
+    )
 
 
 def _returns_nothing(function: Any) -> bool:

@@ -109,7 +109,10 @@ class Routes:
             for flow, declaration, instance in sites(root):
                 if declaration.active:
                     try:
-                        self._outfit(flow.place(declaration, instance))
+                        if declaration.component is not None:
+                            flow.component(declaration, instance)
+                        else:
+                            self._outfit(flow.place(declaration, instance))
                     except FlowBuildError as fault:
                         failed(fault)
 

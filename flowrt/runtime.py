@@ -26,7 +26,7 @@ from flowrt.hosting import RuntimeHost
 from flowrt.inbox import Seams
 from flowrt.intake import Intake, checked_priority
 from flowrt.messages import Message
-from flowrt.meters import MeterRow
+from flowrt.meters import MeterRow, row_of
 from flowrt.own_schedules import schedule_of
 from flowrt.owners import release_operations
 from flowrt.ports import Port
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
 
     from flowrt.checks import Finding
     from flowrt.container import FlowOperationContainer
-    from flowrt.declarations import Declaration
     from flowrt.observe.explain import Explanation
-    from flowrt.places import OperationPlace
 
 _numbers = count(1)
 
@@ -120,17 +118,14 @@ class FlowRuntime:
             max_results=max_results,
             overflow=overflow,
         )
-        work_off = self._work_off if self._sync else None
-        self._activations = host.activations = Activations(
-            Emissions(self._driver, self._intake, self._results, work_off)
-        )
+        emissions = Emissions(self._driver, self._intake, self._results, attended=not self._sync)
+        self._activations = host.activations = Activations(emissions)
         self._doctor = Doctor(self._driver, self._intake, self._results, max_results)
         self._watchdog = (
             Watchdog(self._driver, self._doctor, stall_after) if stall_after is not None else None
         )
-        self._building = Building(
-            flow, self._driver, seams.rlock(), strict=strict, sharing=schedule == PARALLEL and parallelism
-        )
+        sharing = schedule == PARALLEL and parallelism
+        self._building = Building(flow, self._driver, self._activations, strict=strict, sharing=sharing)
         self._started = False
 
     def __repr__(self) -> str:
@@ -376,6 +371,7 @@ class FlowRuntime:
         closed_in_time(self)
         self._intake.stop()
         release_operations(self._driver)
+        self._activations.release()
 
     def _crash(self, error: BaseException) -> None:
         """Any thread: flowrt itself failed on a worker."""
@@ -389,7 +385,7 @@ class FlowRuntime:
 
     def meters(self) -> list[MeterRow]:
         """Say how busy each operation was so far, in the order in which they were first needed."""
-        return [_meter_row(place) for place in self._engine.routes.all_places()]
+        return [row_of(place) for place in self._engine.routes.all_places()]
 
     def explain(self) -> Explanation:
         """Say what every operation is doing, who waits for whom, and what limits the flow; `str()` of it is the text.
@@ -450,8 +446,3 @@ class FlowRuntime:
         if not report.clean:
             unseen.append(FlowStoppedError(f'runtime "{self.name}": {report}.', report))
         raise_unseen(self.name, unseen, body)
-
-
-def _meter_row(place: OperationPlace) -> MeterRow:
-    declaration: Declaration = place.declaration
-    return MeterRow(place.name, str(declaration.mode), *place.meter.total())

@@ -283,6 +283,24 @@ def test_start_says_what_is_wrong_with_the_flow() -> None:
         runtime.start()
 
 
+def test_under_sync_who_emits_does_not_wait_for_a_call_that_waits_for_him() -> None:
+    """B261: the run is worked off by the thread that is the engine, before it goes on."""
+    source = Source()
+    order: list[Any] = []
+
+    def join(data: Any) -> Any:
+        on_thread(source.emit, "emitted")
+        order.append("joined")
+        return data
+
+    with runtime_of(source, "source -> note", ".in -> join -> .out", schedule="sync") as runtime:
+        runtime.add_operations(FlowOperationContainer().add_func("join", join).add_func("note", order.append))
+        run = runtime.process(".in", 1)
+
+        assert order == ["joined", "emitted"]
+        assert run.values() == [1]
+
+
 # --- the end
 
 

@@ -12,9 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # The modules that decide: no thread, clock, queue, log, I/O or import system, so that a whole runtime can be simulated.
 PURE = """
-    batches bodies brackets checks clock container contract declarations diagrams engine errors failures faults flattening flow flowtext fusion guards
-    handover lanes ledger markers messages meters operations outcomes places policies ports registration routes run_ends schedules scopes
-    own_schedules signatures sources standard taps timers traffic wakes contexts
+    batches bodies brackets checks clock components container contexts contract declarations diagrams engine errors failures faults
+    flattening flow flowtext fusion guards handover lanes ledger markers messages meters operations outcomes own_schedules places policies
+    ports registration routes run_ends schedules scopes signatures sources standard taps timers traffic wakes
 """.split()
 
 

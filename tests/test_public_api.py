@@ -14,7 +14,7 @@ NAMES = """
     CloseReport Current Emit Flow FlowBuildError FlowError FlowInternalError FlowOperationContainer FlowOverloadError FlowRuntime
     FlowStalledError FlowStallWarning FlowStoppedError FlowTimeoutError Gather GatherIncompleteError Gathered Ledger Message Operation
     OperationError OperationTimeoutError Part PopCausality Port PushCausality Run RunCancelledError Scatter Stream
-    WorkerLostError current operation parallel
+    WorkerLostError current in_port operation out_port parallel
 """.split()
 NAMES_AT_MOST = 40  # what a reader of one page can take in (docs/design.md)
 TESTING = """

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from flowrt.errors import FlowError
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class FakeClock:
@@ -20,7 +22,7 @@ class FakeClock:
 
     def time(self) -> datetime:
         """Return the date and time: so many seconds after 1970 began, in UTC."""
-        return datetime.fromtimestamp(self.now(), UTC)
+        return EPOCH + timedelta(seconds=self.now())
 
     def advance(self, seconds: float) -> None:
         """Let seconds pass."""

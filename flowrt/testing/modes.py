@@ -123,7 +123,7 @@ def _in_mode(declaration: Declaration, mode: Mode | None) -> Declaration:
     operation = declaration.operation
     if mode is None or hasattr(operation, "handle_many") or hasattr(operation, "timer"):
         return declaration
-    if operation is not None and mode.kind == "parallel":
+    if declaration.stateful and mode.kind == "parallel":
         mode = Mode("async")
     return evolve(declaration, mode=mode)
 

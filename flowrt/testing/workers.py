@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import Factory, define
 
 from flowrt.bodies import END_OF_CALL, ActionBody, Failure
+from flowrt.components import ComponentBody
 from flowrt.contract import PullTask, Reports, Task
 from flowrt.executors.tasks import rest_of, task_of, with_keys
 from flowrt.handover import FASTEST, Backlog
@@ -71,7 +72,7 @@ class Call:
         task = self.task
         if not self.log or not isinstance(task, Task) or task.reorder is not None:
             return None
-        if type(task.place.declaration.body) is not ActionBody:
+        if type(task.place.declaration.body) not in (ActionBody, ComponentBody):
             return None
         moment, entry = self.log[0]
         return None if entry[1] is END_OF_CALL else moment
