@@ -269,6 +269,16 @@ def test_what_mixes_up_in_front_of_the_fork_does_a_join_no_harm() -> None:
     assert check(flow) == []
 
 
+def test_every_code_has_its_place_in_the_docs_and_an_example_of_it() -> None:
+    page = (HERE.parent / "docs" / "checks.md").read_text(encoding="utf-8")
+    examples = dict(re.findall(r"(?ms)^### (F\d+)$(.+?)(?=^##|\Z)", page))
+
+    assert list(examples) == list(CODES)
+    for code, text in examples.items():
+        assert f"{CODES[code][1:]}.**" in text, code
+        assert re.search(rf"(error|warning) {code}: ", text), code
+
+
 # --- what is to be ignored
 
 

@@ -6,6 +6,7 @@ import collections
 import collections.abc
 import types
 import typing
+from datetime import datetime
 from typing import Any
 
 from attrs import frozen
@@ -32,12 +33,14 @@ from flowrt.standard import (
     Gathered,
     Latest,
     ManualResetJoin,
+    Metronome,
     PopCausality,
     PushCausality,
     Reduce,
     Scan,
     Scatter,
     Switch,
+    Ticker,
     Zip,
 )
 
@@ -55,6 +58,12 @@ MUTABLE = (
     collections.OrderedDict,
     collections.Counter,
 )
+MADE = {
+    (Correlator, "decoded"): Envelope,
+    (Metronome, ""): int,
+    (Scatter, "count"): int,
+    (Ticker, "now"): datetime,
+}
 READING = (
     collections.abc.Iterable,
     collections.abc.Collection,
@@ -149,7 +158,7 @@ class Data:
         """Return the type of what an operator makes of what it takes."""
         ins = self.graph.places[place].ins
         if type(operation) is Scatter:
-            return int if port == "count" else items_of(self._whole(place))
+            return items_of(self._whole(place))
         if type(operation) is Gather:
             if operation.on_missing == "collect":
                 return Gathered
@@ -157,8 +166,9 @@ class Data:
             return types.GenericAlias(list, (self._all(stream),))
         if type(operation) is Batch:
             return types.GenericAlias(list, (self._whole(place),))
-        if type(operation) is Correlator and port == "decoded":
-            return Envelope
+        fixed = MADE.get((type(operation), port))
+        if fixed is not None:
+            return fixed
         if type(operation) in (AutoResetJoin, Latest, ManualResetJoin, Zip):
             parts = tuple(self._all(ins.get(each.casefold())) for each in needed_ports(place.declaration))
             return types.GenericAlias(tuple, parts)

@@ -7,7 +7,7 @@ from typing import Any
 
 from flowrt.checks.findings import Report, place_of
 from flowrt.checks.graph import Graph, Node, Ports, components
-from flowrt.checks.wiring import hands_on, is_active
+from flowrt.checks.wiring import hands_on
 from flowrt.declarations import Declaration
 from flowrt.places import OperationPlace
 from flowrt.standard import AutoResetJoin, Correlator, Gather, PopCausality, PushCausality, Zip
@@ -49,7 +49,7 @@ class Lists:
         """
         depths: dict[Node, int] = {}
         for node in self.reached:
-            active = node.place is not None and not node.entering and is_active(node.place.declaration)
+            active = node.place is not None and not node.entering and node.place.declaration.active
             if node.is_input or active:
                 depths[node] = 1
         lost = [node for node in self.reached if not self._explained(node)]
@@ -85,7 +85,7 @@ class Lists:
         if not self.graph.is_open(node.place.flow):
             return False
         ports = self.graph.places[node.place]
-        return bool(node.arriving) if node.entering else bool(ports.ins) or is_active(node.place.declaration)
+        return bool(node.arriving) if node.entering else bool(ports.ins) or node.place.declaration.active
 
     def _gathers_without_scatter(self) -> None:
         depths = self._depths(_deeper_in_lists)

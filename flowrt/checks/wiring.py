@@ -41,6 +41,7 @@ class Wiring:
         self.graph = graph
         self.report = report
         self._meant = _meant_by(faults, graph)
+        self._cut_off = any(fault.code == "F106" for fault in faults)
         self._excused = {
             place
             for place, ports in graph.places.items()
@@ -67,7 +68,7 @@ class Wiring:
         starts = [node for node in graph.nodes.values() if node.is_input]
         starts += graph.lost
         for place, ports in graph.places.items():
-            if is_active(place.declaration) or place in self._excused:
+            if place.declaration.active or place in self._excused:
                 starts += ports.outs.values()
                 starts += ports.ins.values() if place in self._excused else ()
         for node in graph.nodes.values():  # ways that a faulty stream names
@@ -103,6 +104,8 @@ class Wiring:
                     self.report.add("F107", stream.declared_at, text, stream.declared_at, remedy, [stream])
 
     def _not_used(self, flows: Iterable[tuple[Flow, Definition]]) -> None:
+        if self._cut_off:
+            return
         for flow, definition in flows:
             operations = {declaration.name.casefold(): declaration for declaration in flow.operations}
             for nested in flow.flows:
@@ -135,7 +138,7 @@ class Wiring:
     def _untaken_outputs(self) -> None:
         for place, ports in self.graph.places.items():
             declaration = place.declaration
-            if place in self._excused or not (ports.ins or is_active(declaration)):
+            if place in self._excused or not (ports.ins or declaration.active):
                 continue
             optional = {port.casefold() for port in getattr(declaration.operation, "optional_ports", ())}
             if declaration.bracket > 0:
@@ -266,11 +269,6 @@ class Wiring:
 
 
 # -- what is known of operations
-
-
-def is_active(declaration: Declaration) -> bool:
-    """Say whether an operation emits on its own."""
-    return hasattr(declaration.operation, "activate")
 
 
 def needed_ports(declaration: Declaration) -> tuple[str, ...]:
