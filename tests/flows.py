@@ -101,6 +101,11 @@ class Bench:
     def __str__(self) -> str:
         return f"{self.mode.name}-{self.schedule}"
 
+    @property
+    def on_engine_thread(self) -> bool:
+        """Whether operations without a mode of their own are called there, one by one."""
+        return self.mode.on_engine_thread and self.schedule in ONE_BY_ONE
+
     def make_runtime(self, flow: Flow | None = None, **options: Any) -> FlowRuntime:
         if self.mode.simulated:
             options.setdefault("seams", simulated(self.seed))
@@ -157,12 +162,14 @@ real_threads = benches(lambda bench: not bench.mode.one_thread)
 real_queues = benches(lambda bench: not bench.mode.one_thread and bench.schedule != "sync")
 # The test needs operations off the engine's thread.
 real_workers = benches(
-    lambda bench: not bench.mode.one_thread and not bench.mode.on_engine_thread and bench.schedule != "sync"
+    lambda bench: not bench.mode.one_thread and not bench.on_engine_thread and bench.schedule != "sync"
 )
 # The test asserts an order across operations, which only one thread can promise.
-one_thread = benches(lambda bench: bench.mode.on_engine_thread and bench.schedule != "parallel")
+one_thread = benches(lambda bench: bench.on_engine_thread)
 # The test asserts an order that plain parallel does not promise.
 ordered_modes = benches(lambda bench: bench.mode.keeps_order)
+# Likewise, and its operations have no mode of their own.
+every_schedule_on_one_thread = benches(lambda bench: bench.mode.name == "sync" and bench.on_engine_thread)
 # The operations of the test have no mode of their own.
 every_schedule = benches(lambda bench: bench.mode.name == "sync")
 # As before, where process() must return before the run is over.

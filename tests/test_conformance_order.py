@@ -275,7 +275,7 @@ def test_operations_run_on_the_threads_their_mode_says(bench: Bench) -> None:
     assert len(threads["sync"]) == 1
     if bench.schedule == "sync":
         assert threads["sync"] == {threading.get_ident()}
-    if bench.mode.on_engine_thread:
+    if bench.on_engine_thread:
         assert threads["work"] == threads["other"] == threads["sync"]
         return
     assert threads["work"].isdisjoint(threads["sync"])

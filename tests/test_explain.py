@@ -29,7 +29,7 @@ from tests.flows import (
     Gate,
     arrived,
     every_mode,
-    every_schedule,
+    every_schedule_on_one_thread,
     flow_of,
     increment,
     real_queues,
@@ -245,7 +245,7 @@ def test_an_operation_may_ask_in_every_mode(bench: Bench) -> None:
     (explanation,) = seen
     assert explanation.engine.answered
     assert (explanation.runs, explanation.live) == (1, 1)
-    if bench.mode.on_engine_thread:
+    if bench.on_engine_thread:
         assert explanation.engine.operation == "ask"
         assert facts_of(explanation, "ask").busy == 1
     else:
@@ -347,7 +347,7 @@ def test_in_a_simulation_the_calls_under_way_are_told_in_fake_time() -> None:
 # --- stalls
 
 
-@every_schedule
+@every_schedule_on_one_thread
 def test_the_error_of_a_stalled_run_explains(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
     monkeypatch.setattr("flowrt.executors.inline.InlineExecutor.submit", lambda *_: None)
     monkeypatch.setattr("flowrt.fusion.Fusion.chain_of", lambda *_: None)

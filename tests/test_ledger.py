@@ -29,7 +29,7 @@ from tests.flows import (
     assert_ledger,
     counters,
     every_mode,
-    every_schedule,
+    every_schedule_on_one_thread,
     flow_of,
     increment,
     real_workers,
@@ -523,7 +523,7 @@ def test_of_a_run_under_way_the_ledger_says_where_its_messages_are(bench: Bench)
     assert unended(run) == []
 
 
-@every_schedule
+@every_schedule_on_one_thread
 def test_the_ledger_says_what_is_held_and_why_while_an_operation_looks(bench: Bench) -> None:
     looks: list[str] = []
 

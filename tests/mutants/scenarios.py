@@ -84,7 +84,7 @@ def opened(seed: int, operations: FlowOperationContainer, *chains: str, **option
     """A bench for a flow; in the end its books must balance, and nothing be left."""
     seams = simulated(seed, group=1 + seed % GROUPS)
     schedule = ("breadth_first", "depth_first")[seed // GROUPS % 2]
-    runtime = FlowRuntime(seams=seams, name="planted", schedule=schedule, **options)
+    runtime = FlowRuntime(seams=seams, name="planted", **{"schedule": schedule, **options})
     try:
         for chain in chains:
             ends = chain.split(" -> ")
@@ -160,6 +160,31 @@ def a_chain_in_order(seed: int) -> None:
     assert bench.values == list(range(14))
     assert first.made == third.made == list(range(14))
     assert sorted(second.made) == list(range(14))
+
+
+def ports_in_turn(seed: int) -> None:
+    """Round-robin, ports take turns and each keeps its order."""
+    operations = FlowOperationContainer().add_func("first", same).add_func("second", same).make_async()
+    chains = ".in -> first -> second -> .out", ".other -> second"
+    with opened(seed, operations, *chains, schedule="round_robin") as bench:
+        for start in (0, 10, 20):
+            numbers = range(start, start + 4)
+            bench.later(
+                "send", lambda sent=numbers: bench.runs.append(bench.runtime.process_many(".in", sent))
+            )
+            bench.send(start + 100, port=".other")
+    assert [number for number in bench.values if number < 100] == [0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23]
+    assert [number for number in bench.values if number >= 100] == [100, 110, 120]
+
+
+def shared_out_in_order(seed: int) -> None:
+    """Parallel, what is sync keeps the order of its inputs, whoever of the four performs it."""
+    first, second = Calls(same), Calls(same)
+    operations = FlowOperationContainer().add_func("first", first).add_func("second", second)
+    with opened(seed, operations, ".in -> first -> second -> .out", schedule="parallel") as bench:
+        bench.send(*range(8))
+    assert bench.values == list(range(8))
+    assert sorted(first.made) == sorted(second.made) == list(range(8))
 
 
 def one_key_at_a_time(seed: int) -> None:
@@ -422,4 +447,6 @@ SCENARIOS = (
     copies_of_several_runs,
     one_run_is_cancelled,
     closed_while_sources_are_open,
+    ports_in_turn,
+    shared_out_in_order,
 )
