@@ -162,16 +162,17 @@ def a_chain_in_order(seed: int) -> None:
     assert sorted(second.made) == list(range(14))
 
 
+def send_many(bench: Bench, numbers: range) -> None:
+    bench.runs.append(bench.runtime.process_many(".in", numbers))
+
+
 def ports_in_turn(seed: int) -> None:
     """Round-robin, ports take turns and each keeps its order."""
     operations = FlowOperationContainer().add_func("first", same).add_func("second", same).make_async()
     chains = ".in -> first -> second -> .out", ".other -> second"
     with opened(seed, operations, *chains, schedule="round_robin") as bench:
         for start in (0, 10, 20):
-            numbers = range(start, start + 4)
-            bench.later(
-                "send", lambda sent=numbers: bench.runs.append(bench.runtime.process_many(".in", sent))
-            )
+            bench.later("send", partial(send_many, bench, range(start, start + 4)))
             bench.send(start + 100, port=".other")
     assert [number for number in bench.values if number < 100] == [0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23]
     assert [number for number in bench.values if number >= 100] == [100, 110, 120]
