@@ -17,6 +17,7 @@ from flowrt.errors import FlowStalledError, FlowStoppedError, counted
 
 if TYPE_CHECKING:
     from flowrt.driver import Driver
+    from flowrt.runs import Results
 
 DRAIN = 5.0  # seconds without any call returning; after the design, arbitrary
 DEADLINE = 60.0  # seconds in all; likewise
@@ -161,6 +162,21 @@ class Closer:
         )
 
 
+def unseen_errors(driver: Driver, results: Results) -> list[BaseException]:
+    """Take every error that nobody has seen: failures of runs, what subscribers raised, what stopped the runtime."""
+    failures = driver.engine.failures
+    stray = failures.stray
+    unseen = [*results.unseen_failures(), *stray]
+    if more := failures.strays - len(stray):
+        stray[-1].add_note(f"and {counted(more, 'more error')} of subscribers")
+    failures.strays = 0
+    stray.clear()
+    if driver.fatal is not None and not driver.fatal_seen:
+        driver.fatal_seen = True
+        unseen.append(driver.fatal)
+    return unseen
+
+
 def raise_unseen(name: str, errors: list[BaseException], body: BaseException | None) -> None:
     """Raise what nobody saw: itself, or several as a group; where the `with` body has raised, note it there."""
     if not errors:
@@ -195,8 +211,16 @@ def _watch_the_process() -> None:
 
 def _die_in_child() -> None:
     for runtime in list(_open):
-        runtime.died_with_fork(os.getppid())
+        die_with_fork(runtime, os.getppid())
     _open.clear()
+
+
+def die_with_fork(runtime: Any, parent: int) -> None:
+    """In a forked child: the threads of a runtime are not here."""
+    driver = runtime._driver
+    driver.forked_from = parent
+    driver.closing = driver.stopped = True
+    closed_in_time(runtime)
 
 
 def closed_in_time(runtime: Any) -> None:

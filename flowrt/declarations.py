@@ -87,10 +87,8 @@ class Declaration:
 
     @property
     def active(self) -> bool:
-        """Return whether it emits of its own accord: it is to be given an emitter when the runtime starts."""
-        return hasattr(self.operation, "activate") or (
-            self.component is not None and self.component.factory is not None
-        )
+        """Return whether it may emit of its own accord."""
+        return hasattr(self.operation, "activate") or bool(self.component and self.component.out_ports)
 
     @property
     def bracket(self) -> int:

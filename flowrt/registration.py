@@ -61,31 +61,45 @@ def module_operations(module: Any) -> list[Declaration]:
     """
     if not isinstance(module, ModuleType):
         raise FlowBuildError(f"add_module takes a module, got {type(module).__name__}. Import it first.")
-    found: list[Found] = []
-    faults: list[Fault | str] = []
-    components: list[Declaration] = []
     imported: dict[str, None] = {}
-    seen: set[int] = set()
-    for attribute, value in list(vars(module).items()):
-        if not _has_operations(value) or id(value) in seen:
-            continue
-        home = _home_of(value, module)
-        seen.add(id(value))
-        if home != module.__name__ and not home.startswith(f"{module.__name__}."):
-            imported[home] = None
-        elif isinstance(value, type):
-            _find_in_class(value, found, components, faults)
-        else:
-            marker = marker_of(value) or NOT_MARKED
-            found.append((marker.name or attribute, value, marker))
-    if not (found or components or faults):
+    declarations = _marked_in([module], imported, below=True)
+    if not declarations:
         elsewhere = (
             f" What it imports is added where it was written: {', '.join(imported)}." if imported else ""
         )
         raise FlowBuildError(
             f'module "{module.__name__}" has no operations: nothing written in it is marked with @operation or @in_port.{elsewhere}'
         )
-    return _declared(module.__name__, found, faults) + components
+    return declarations
+
+
+def package_operations(modules: list[ModuleType]) -> list[Declaration]:
+    """Declare what is marked in the modules of a package, as for a single one; each where it was written."""
+    return _marked_in(modules, {}, below=False)
+
+
+def _marked_in(modules: list[ModuleType], imported: dict[str, None], *, below: bool) -> list[Declaration]:
+    """Declare what is marked and was written in modules, or (`below`) in modules of them; note where else what they hold was written."""
+    found: list[Found] = []
+    faults: list[Fault | str] = []
+    components: list[Declaration] = []
+    seen: set[int] = set()
+    for module in modules:
+        for attribute, value in list(vars(module).items()):
+            if not _has_operations(value) or id(value) in seen:
+                continue
+            home = _home_of(value, module)
+            if home != module.__name__ and not (below and home.startswith(f"{module.__name__}.")):
+                imported[home] = None
+                continue
+            seen.add(id(value))
+            if isinstance(value, type):
+                _find_in_class(value, found, components, faults)
+            else:
+                marker = marker_of(value) or NOT_MARKED
+                found.append((marker.name or attribute, value, marker))
+    owner = modules[0].__name__
+    return _declared(owner, found, faults) + components
 
 
 def _home_of(value: Any, module: ModuleType) -> str:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flowrt.activation import Activations, Emissions
 from flowrt.building import Building
-from flowrt.closing import DEADLINE, DRAIN, Closer, CloseReport, closed_in_time, drain_at_exit, raise_unseen
+from flowrt.closing import (
+    DEADLINE,
+    DRAIN,
+    Closer,
+    CloseReport,
+    closed_in_time,
+    drain_at_exit,
+    raise_unseen,
+    unseen_errors,
+)
 from flowrt.doctor import Doctor
 from flowrt.driver import Driver
 from flowrt.engine import Engine
@@ -17,7 +26,6 @@ from flowrt.errors import (
     FlowStoppedError,
     FlowTimeoutError,
     check_count,
-    counted,
 )
 from flowrt.executors.threads import thread_pools
 from flowrt.flow import Definition, Flow
@@ -37,7 +45,7 @@ from flowrt.subscribers import Subscribers, check_handler, discard
 from flowrt.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import ModuleType, TracebackType
 
     from flowrt.checks import Finding
     from flowrt.container import FlowOperationContainer
@@ -127,6 +135,17 @@ class FlowRuntime:
         sharing = schedule == PARALLEL and parallelism
         self._building = Building(flow, self._driver, self._activations, strict=strict, sharing=sharing)
         self._started = False
+
+    @classmethod
+    def from_package(cls, package: str | ModuleType, **options: Any) -> Self:
+        """Make a runtime for a package: the flow in its resource `root.flow`, with what its modules mark as operations.
+
+        It imports the package and the modules directly in it, but those whose names begin with an underscore. `options`: as for `FlowRuntime`.
+        `FlowBuildError` if it cannot be imported, has no `root.flow` or no marked operations, or one of these is faulty.
+        """
+        from flowrt.packages import flow_of_package  # noqa: PLC0415 - the one way in that imports
+
+        return cls(flow_of_package(package), **options)
 
     def __repr__(self) -> str:
         return f'<flow runtime "{self.name}">'
@@ -361,12 +380,6 @@ class FlowRuntime:
         self._engine.delay = seconds
         self._engine.not_before = None
 
-    def died_with_fork(self, parent: int) -> None:
-        """In a forked child: its threads are not here."""
-        self._driver.forked_from = parent
-        self._driver.closing = self._driver.stopped = True
-        closed_in_time(self)
-
     def _stopped(self) -> None:
         closed_in_time(self)
         self._intake.stop()
@@ -411,7 +424,7 @@ class FlowRuntime:
             OperationError: a failure that nobody saw; several as an `ExceptionGroup`.
         """
         report = self._close(drain, deadline)
-        raise_unseen(self.name, self._unseen(), None)
+        raise_unseen(self.name, unseen_errors(self._driver, self._results), None)
         return report
 
     def _close(self, drain: float, deadline: float) -> CloseReport:
@@ -422,19 +435,6 @@ class FlowRuntime:
         closed_in_time(self)
         return report
 
-    def _unseen(self) -> list[BaseException]:
-        stray = self._engine.failures.stray
-        unseen = [*self._results.unseen_failures(), *stray]
-        if more := self._engine.failures.strays - len(stray):
-            stray[-1].add_note(f"and {counted(more, 'more error')} of subscribers")
-        self._engine.failures.strays = 0
-        stray.clear()
-        driver = self._driver
-        if driver.fatal is not None and not driver.fatal_seen:
-            driver.fatal_seen = True
-            unseen.append(driver.fatal)
-        return unseen
-
     def __enter__(self) -> Self:
         return self
 
@@ -442,7 +442,7 @@ class FlowRuntime:
         self, kind: type[BaseException] | None, body: BaseException | None, trace: TracebackType | None
     ) -> None:
         report = self._close(DRAIN, DEADLINE)
-        unseen = self._unseen()
+        unseen = unseen_errors(self._driver, self._results)
         if not report.clean:
             unseen.append(FlowStoppedError(f'runtime "{self.name}": {report}.', report))
         raise_unseen(self.name, unseen, body)

@@ -27,6 +27,7 @@ from flowrt import (
     parallel,
 )
 from flowrt import components as components_module
+from flowrt.checks import check
 from flowrt.testing import assert_same_in_all_modes, drive, simulated
 from tests.flows import (
     SCHEDULES,
@@ -834,6 +835,13 @@ def test_meters_tell_of_each_method_and_of_nothing_else() -> None:
             ("mixed.plain", "sync", 1),
             ("mixed.several", "parallel(3)", 1),
         ]
+
+
+def test_a_check_knows_that_a_component_may_emit_of_its_own_accord() -> None:
+    for given in (Counter, Counter()):
+        operations = FlowOperationContainer().add_component("counter", given)
+        flow = flow_of("", "counter.changed -> .out", "counter.zero -> .zero", operations=operations)
+        assert check(flow) == []
 
 
 def test_a_module_gives_its_components_under_the_names_of_their_classes() -> None:

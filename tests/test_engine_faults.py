@@ -29,7 +29,7 @@ from flowrt import (
     closing,
 )
 from flowrt.clock import Clock
-from flowrt.closing import CloseReport
+from flowrt.closing import CloseReport, die_with_fork
 from flowrt.executors.inline import InlineExecutor
 from flowrt.fusion import Fusion
 from flowrt.inbox import MonotonicClock, Seams, ThreadLike, spawn_thread
@@ -614,7 +614,7 @@ def test_a_runtime_that_is_a_copy_in_a_forked_process_says_so() -> None:
     runtime = runtime_of("sync", work("sync"), name="forked")
     assert runtime.process(".in", 1).values(SECONDS) == [1]
 
-    runtime.died_with_fork(4711)
+    die_with_fork(runtime, 4711)
 
     refused = '^runtime "forked" was started in process 4711, and this is a fork of it without its threads'
     with pytest.raises(FlowStoppedError, match=refused):
