@@ -54,7 +54,14 @@ class OwnSchedule:
         return chunk
 
     def __iter__(self) -> Iterator[Chunk]:
-        return iter(self._own)
+        try:
+            yield from self._own
+        except (
+            RuntimeError
+        ):  # it changes under the hands of whoever looks from another thread, and looks again
+            raise
+        except Exception as error:
+            raise self._broken(f"__iter__() raised {type(error).__qualname__}") from error
 
     def clear(self, unwanted: Callable[[Chunk], bool]) -> None:
         self._call("clear", unwanted)

@@ -226,6 +226,29 @@ def test_a_schedule_that_breaks_its_contract_is_named_and_stops_the_runtime(made
     assert run.ledger.balanced
 
 
+class Shy(Drawn):
+    looked_at = 0
+
+    def __iter__(self) -> Iterator[Chunk]:
+        self.looked_at += 1
+        if self.looked_at > 1:  # the first time was when it was made
+            raise LookupError("secret")
+        return super().__iter__()
+
+
+def test_a_schedule_that_cannot_be_looked_at_is_named() -> None:
+    runtime = FlowRuntime(schedule=Shy).add_operations(FlowOperationContainer().add_func("work", same))
+    wire(runtime, ".in -> work -> .out")
+    runtime.throttle(0.001)  # it looks whether something waits
+    with pytest.raises(FlowInternalError) as caught:
+        runtime.process(".in", 1).wait(SECONDS)
+
+    assert str(caught.value).startswith(
+        'the schedule "Shy" breaks its contract: __iter__() raised LookupError.'
+    )
+    runtime.close()
+
+
 # --- the check of the contract
 
 
