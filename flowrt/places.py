@@ -195,7 +195,8 @@ class FlowPlace:
         key = (declaration.name.casefold(), instance.casefold(), in_port.casefold())
         known = self.operations.get(key)
         if known is None:
-            known = OperationPlace(self, declaration.at(in_port), instance, in_port)
+            part = declaration if self.sketch else declaration.at(in_port)
+            known = OperationPlace(self, part, instance, in_port)
             self.operations[key] = known
         return known
 

@@ -19,7 +19,17 @@ from typing import Any, Generic, Literal, NewType, Optional, Protocol, TypedDict
 import pytest
 from attrs import frozen
 
-from flowrt import Emit, Flow, FlowOperationContainer, Gather, OperationError, PushCausality, Scatter
+from flowrt import (
+    Emit,
+    Flow,
+    FlowOperationContainer,
+    Gather,
+    OperationError,
+    PushCausality,
+    Scatter,
+    in_port,
+    out_port,
+)
 from flowrt.checks import check
 from flowrt.checks.fitting import may_fit, shown
 from flowrt.standard import AutoResetJoin, Batch, Correlator, Envelope, Filter, Scan, Switch, Zip
@@ -476,6 +486,39 @@ def test_in_a_circle_types_are_followed_once() -> None:
         again=switch,
         b=text_taken,
     ) == ['"a" emits int, but "b" takes str.']
+
+
+class Door:
+    opened = out_port()
+
+    @in_port
+    def knock(self, times: int) -> None: ...
+
+    @in_port
+    @staticmethod
+    def call(name: str) -> None: ...
+
+    @in_port
+    @classmethod
+    def enter(cls, name: str) -> None: ...
+
+    @in_port
+    def leave(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "component", [Door(), Door, functools.partial(Door)], ids=["object", "class", "partial"]
+)
+def test_the_methods_of_a_component_tell_what_they_take(component: Any) -> None:
+    operations = FlowOperationContainer().add_func("a", number).add_component("door", component)
+    flow = Flow().add_operations(operations).add_stream(".in", "a").add_stream("door.opened", ".out")
+    for port in ("knock", "call", "enter", "leave"):
+        flow.add_stream("a", f"door.{port}")
+
+    assert [finding.text for finding in check(flow)] == [
+        '"a" emits int, but "door.call" takes str.',
+        '"a" emits int, but "door.enter" takes str.',
+    ]
 
 
 # --- mutable data

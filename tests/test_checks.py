@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import random
@@ -16,14 +17,18 @@ import pytest
 from flowrt import (
     Flow,
     FlowBuildError,
+    FlowError,
     FlowOperationContainer,
     FlowRuntime,
     Gather,
     Operation,
-    OperationError,
+    PopCausality,
     Scatter,
+    in_port,
+    out_port,
 )
 from flowrt.checks import CODES, Finding, check, findings_of
+from flowrt.routes import definition_of
 from flowrt.standard import AutoResetJoin, Correlator, Latest, Switch, Zip
 from samples.out_of_order.flow import book
 from samples.telegram.flow import telegram
@@ -56,6 +61,23 @@ def test_every_planted_fault_is_found_where_it_is_and_nothing_else() -> None:
 
 
 # --- what is found, code by code
+
+
+class Door:
+    opened = out_port()
+
+    def __init__(self) -> None:
+        raise_if_checking()
+
+    @in_port(name="", mode="async")
+    def open(self) -> None: ...
+
+    @in_port
+    def knock(self, times: int) -> None: ...
+
+
+def raise_if_checking() -> None:
+    assert not any(frame.function == "check" for frame in inspect.stack()), "nothing is made"
 
 
 def codes(flow: Flow, **options: Any) -> list[str]:
@@ -147,6 +169,15 @@ def test_an_active_operation_needs_nothing_that_leads_to_it() -> None:
     assert check(flow_with(operations, "pulse a .out")) == []
 
 
+def test_a_component_may_emit_of_its_own_accord() -> None:
+    operations = functions("a").add_component("door", Door)
+
+    assert check(flow_with(operations, "door.opened a .out")) == []
+    assert check(flow_with(operations, ".in door", "door.opened a .out")) == []
+    found = codes(flow_with(functions("a").add_component("door", Door()), ".in door.knock", "a .out"))
+    assert sorted(found) == ["F201", "F205"]
+
+
 def test_a_loop_with_somebody_who_decides_is_fine() -> None:
     operations = functions("a").add_operation(Switch("again", str, ports=["yes", "no"]))
 
@@ -208,11 +239,29 @@ def test_an_item_that_comes_on_two_ways_is_found_if_the_list_is_counted() -> Non
     assert codes(bracket(*ways, count=False)) == []
 
 
-def test_what_f403_finds_does_fail() -> None:
-    with FlowRuntime(bracket("s.stream a g.stream", "s.stream b g.stream")) as runtime:
-        run = runtime.process(".in", [1, 2])
-        with pytest.raises(OperationError, match="got an item after its list was complete"):
-            run.wait()
+def test_a_count_of_another_list_is_found() -> None:
+    operations = (
+        functions().add_operation(Scatter("s")).add_operation(Scatter("t")).add_operation(Gather("g"))
+    )
+    chains = (".in s", ".in t", "s.stream g.stream", "t.count g.count", "t.stream .items", "g .out")
+
+    assert codes(flow_with(operations, *chains)) == ["F402"]
+    assert codes(flow_with(operations, *chains, "s.count g.count")) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "flow"),
+    [
+        ("F401", flow_with(FlowOperationContainer().add_operation(Gather("g")), ".in g.stream", "g .out")),
+        ("F403", bracket("s.stream a g.stream", "s.stream b g.stream")),
+        ("F405", flow_with(FlowOperationContainer().add_operation(PopCausality("p")), ".in p .out")),
+    ],
+    ids=["F401", "F403", "F405"],
+)
+def test_what_is_found_does_fail(code: str, flow: Flow) -> None:
+    assert codes(flow) == [code]
+    with FlowRuntime(flow) as runtime, pytest.raises(FlowError):
+        runtime.process(".in", [1, 2]).wait()
 
 
 def test_an_item_that_comes_on_one_way_or_the_other_is_fine() -> None:
@@ -501,3 +550,46 @@ def test_in_drawn_flows_only_what_was_drawn_is_found(seed: int) -> None:
 
         assert {finding.code for finding in found} <= {"F107", "F201", "F206", "F403"}, found
         assert runtime.check() == found
+
+
+def drawn(rng: random.Random) -> Flow:
+    """Draw flows of names that may be anything: operations, flows, both, or nothing."""
+    names = ["a", "b", "f", "g", "h", "scatter", "gather", "join", "pop", "door"]
+    ends = ["", ".in", ".out", ".stream", ".count", ".in0", ".in1", ".opened", "#1", "#1.in"]
+    flows = [Flow(), Flow("f"), Flow("g"), Flow("h"), Flow("a")]
+
+    def port() -> str:
+        path = rng.choice(["", "", "", "", "", "/", "f/", "f#1/g/", "h/", "x/"])
+        return path + rng.choice([".in", ".out", rng.choice(names) + rng.choice(ends), rng.choice(names)])
+
+    for flow in flows:
+        for _ in range(rng.randrange(8)):
+            flow.add_stream(port(), port(), ignore=rng.sample(list(CODES), rng.randrange(2)))
+        for other in rng.sample(flows[1:], rng.randrange(4)):
+            flow.add_flow(other)
+    operations = functions("b").add_operation(Scatter("scatter")).add_operation(Gather("gather"))
+    operations.add_func("a", str).make_parallel(2).ignore("F201")
+    operations.add_operation(AutoResetJoin("join")).add_operation(PopCausality("pop")).add_component(
+        "door", Door
+    )
+    flows[0].add_operations(operations)
+    return flows[0]
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_of_any_flow_the_errors_are_what_a_runtime_refuses(seed: int) -> None:
+    flow = drawn(random.Random(seed))
+    refused: tuple[str, ...] = ()
+    try:
+        definition_of(flow, strict=False)
+    except FlowBuildError as error:
+        refused = error.faults
+
+    ignored = [stream.ignore for each in (flow, *flow.flows) for stream in each.streams]
+    found = check(flow)
+
+    assert found == check(flow)
+    assert check(flow, ignore=CODES) == []
+    if not any(ignored):
+        assert len([each for each in found if each.severity == "error"]) == len(refused)
+    assert all(each.severity == "warning" for each in found) or refused

@@ -218,7 +218,7 @@ class Data:
         if type(declaration.operation) is Scatter:
             self._scattered(node, place)
             return
-        wanted = self.hints(declaration).data if declaration.operation is None else Any
+        wanted = self.hints(declaration).taken(node.name) if declaration.operation is None else Any
         if type(declaration.operation) is Gather and node.name == "count":
             wanted = int
         if type(declaration.operation) is Correlator and node.name == "encode":
@@ -282,7 +282,9 @@ class Data:
             return
         ends = _ends(node)
         changing = [
-            each.place for each in ends if each.place is not None and self._may_change(each.place.declaration)
+            each.place
+            for each in ends
+            if each.place is not None and self._may_change(each, each.place.declaration)
         ]
         if len(ends) < 2 or not changing:
             return
@@ -293,10 +295,10 @@ class Data:
         about = [declaration, *streams]
         self.report.add("F302", key, text, declaration.declared_at, remedy, about)
 
-    def _may_change(self, declaration: Declaration) -> bool:
+    def _may_change(self, node: Node, declaration: Declaration) -> bool:
         if declaration.operation is not None:
             return not type(declaration.operation).__module__.startswith("flowrt.")
-        for member in members(self.hints(declaration).data):
+        for member in members(self.hints(declaration).taken(node.name)):
             kind = class_of(member)
             if member is Any or kind not in (*READING, tuple, frozenset, str, bytes):
                 return _takes_data(declaration)
@@ -304,6 +306,8 @@ class Data:
 
 
 def _takes_data(declaration: Declaration) -> bool:
+    if declaration.function is None:
+        return True
     from flowrt.signatures import shape_of  # noqa: PLC0415
 
     return shape_of(declaration.kind, declaration.name, declaration.function).takes_data

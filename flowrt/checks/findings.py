@@ -145,14 +145,14 @@ class Report:
         Args:
             things: all streams and declarations that may ignore something.
         """
-        used: set[tuple[int, str]] = set()
+        used: set[tuple[str, str]] = set()
         kept: dict[Finding, None] = {}
         errors = {
             (finding.code, finding.text) for finding, _ in self._found.values() if finding.severity == "error"
         }
         for finding, about in self._found.values():
             ignoring = [thing for thing in about if finding.code in _codes_of(thing)]
-            used.update((id(thing), finding.code) for thing in ignoring)
+            used.update((_named(thing), finding.code) for thing in ignoring)
             told = finding.severity == "warning" and (finding.code, finding.text) in errors
             if not ignoring and not told:
                 kept[finding] = None
@@ -167,6 +167,12 @@ def _codes_of(thing: Any) -> list[str]:
     return [code.strip().upper() for code in thing.ignore]
 
 
+def _named(thing: Any) -> str:
+    """Name a stream or a declaration, which may have copies."""
+    what = f'stream "{thing}"' if isinstance(thing, Stream) else f'operation "{thing.name}"'
+    return f"{what} at {thing.declared_at}"
+
+
 def _known_codes(codes: Iterable[str]) -> frozenset[str]:
     found = []
     for code in codes:
@@ -178,13 +184,14 @@ def _known_codes(codes: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _useless(thing: Any, used: set[tuple[int, str]]) -> Iterable[Finding]:
-    what = f'stream "{thing}"' if isinstance(thing, Stream) else f'operation "{thing.name}"'
+def _useless(thing: Any, used: set[tuple[str, str]]) -> Iterable[Finding]:
+    named = _named(thing)
+    what = named.removesuffix(f" at {thing.declared_at}")
     codes = _codes_of(thing)
     for code in codes:
         if code not in CODES:
             hint = did_you_mean(code, CODES).strip()
             yield Finding("F901", f'{what} ignores "{code}", which no finding has.', thing.declared_at, hint)
-        elif (id(thing), code) not in used and code != "F902" and "F902" not in codes:
+        elif (named, code) not in used and code != "F902" and "F902" not in codes:
             text = f"{what} ignores {code} ({CODES[code]}), which was not found there."
             yield Finding("F902", text, thing.declared_at, "Take the code away.")

@@ -8,12 +8,12 @@ import collections.abc
 import functools
 import types
 import typing
-from collections.abc import Callable
 from inspect import getattr_static
 from typing import Any
 
 from attrs import frozen
 
+from flowrt.components import Component
 from flowrt.declarations import Declaration
 from flowrt.operations import Emit
 from flowrt.signatures import shape_of
@@ -28,15 +28,23 @@ class Hints:
     Attributes:
         data: of what it takes; `Any` also if it takes nothing.
         emitted: of what leaves, by the folded name of the out-port.
+        methods: of what the methods of a component take, by the folded name of the in-port.
     """
 
     data: Any = Any
     emitted: dict[str, Any] = NOTHING_KNOWN
+    methods: dict[str, Any] = NOTHING_KNOWN
+
+    def taken(self, port: str) -> Any:
+        """Return the type of what is taken at an in-port."""
+        return self.methods.get(port, Any) if self.methods else self.data
 
 
 def hints_of(declaration: Declaration) -> Hints:
     """Look at the callable of a function, an action or a generator."""
     function = declaration.function
+    if declaration.component is not None:
+        return Hints(methods=_methods_of(declaration.component))
     if function is None:
         return Hints()
     try:
@@ -55,6 +63,22 @@ def hints_of(declaration: Declaration) -> Hints:
         return Hints(data, {"": type(None)})
     emitted = {name.casefold(): _accepted(annotations.get(name, Any)) for name in continuations}
     return Hints(data, {"": next(iter(emitted.values()))} if len(emitted) == 1 else emitted)
+
+
+def _methods_of(component: Component) -> dict[str, Any]:
+    made = component.factory
+    while isinstance(made, functools.partial):
+        made = made.func
+    owner = made if isinstance(made, type) else type(component.instance)
+    found = {}
+    for port, (attribute, takes_data) in component.body.methods.items():
+        method = getattr_static(owner, attribute, None)
+        bound = isinstance(method, types.FunctionType | classmethod)
+        plain = method.__func__ if isinstance(method, staticmethod | classmethod) else method
+        names, annotations = _annotations(plain) if isinstance(plain, types.FunctionType) else ([], {})
+        if takes_data and len(names) > bound:
+            found[port] = annotations.get(names[bound], Any)
+    return found
 
 
 def result_of(function: Any) -> Any:
@@ -177,6 +201,3 @@ def _member(owner: Any, name: str) -> Any:
     if isinstance(owner, type):
         return getattr_static(owner, name, Any)
     return Any
-
-
-Resolved = Callable[[Any], Any]

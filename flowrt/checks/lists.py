@@ -7,7 +7,7 @@ from typing import Any
 
 from flowrt.checks.findings import Report, place_of
 from flowrt.checks.graph import Graph, Node, Ports, components
-from flowrt.checks.wiring import hands_on
+from flowrt.checks.wiring import emits_alone, hands_on
 from flowrt.declarations import Declaration
 from flowrt.places import OperationPlace
 from flowrt.standard import AutoResetJoin, Correlator, Gather, PopCausality, PushCausality, Zip
@@ -49,7 +49,7 @@ class Lists:
         """
         depths: dict[Node, int] = {}
         for node in self.reached:
-            active = node.place is not None and not node.entering and node.place.declaration.active
+            active = node.place is not None and not node.entering and emits_alone(node.place.declaration)
             if node.is_input or active:
                 depths[node] = 1
         lost = [node for node in self.reached if not self._explained(node)]
@@ -85,7 +85,9 @@ class Lists:
         if not self.graph.is_open(node.place.flow):
             return False
         ports = self.graph.places[node.place]
-        return bool(node.arriving) if node.entering else bool(ports.ins) or node.place.declaration.active
+        return (
+            bool(node.arriving) if node.entering else bool(ports.ins) or emits_alone(node.place.declaration)
+        )
 
     def _gathers_without_scatter(self) -> None:
         depths = self._depths(_deeper_in_lists)
@@ -122,12 +124,14 @@ class Lists:
                     matched.setdefault(gather, []).append(place)
         for gather, scatters in matched.items():
             counting = self._counting(gather)
-            if counting is None or self._steps < 0:
+            if self._steps <= 0:  # not all is known
+                return
+            if counting is None:
                 continue
             ports = self.graph.places[gather]
             foreign = [scatter for scatter in counting if scatter not in scatters]
             if foreign and not any(scatter in scatters for scatter in counting):
-                text = f'"{gather.name}" gets the items of "{scatters[0].name}" and the count of "{foreign[0].name}", so no list is complete.'
+                text = f'"{gather.name}" gets the items of "{scatters[0].name}" and the count of "{foreign[0].name}": its lists are not counted.'
                 remedy = f'Lead "{scatters[0].port("count")}" to "{gather.port("count")}".'
                 _report_port(self.report, "F402", gather, ports, "count", text, remedy)
             for scatter in scatters:

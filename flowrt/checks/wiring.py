@@ -68,7 +68,7 @@ class Wiring:
         starts = [node for node in graph.nodes.values() if node.is_input]
         starts += graph.lost
         for place, ports in graph.places.items():
-            if place.declaration.active or place in self._excused:
+            if emits_alone(place.declaration) or place in self._excused:
                 starts += ports.outs.values()
                 starts += ports.ins.values() if place in self._excused else ()
         for node in graph.nodes.values():  # ways that a faulty stream names
@@ -138,7 +138,7 @@ class Wiring:
     def _untaken_outputs(self) -> None:
         for place, ports in self.graph.places.items():
             declaration = place.declaration
-            if place in self._excused or not (ports.ins or declaration.active):
+            if place in self._excused or not (ports.ins or emits_alone(declaration)):
                 continue
             optional = {port.casefold() for port in getattr(declaration.operation, "optional_ports", ())}
             if declaration.bracket > 0:
@@ -269,6 +269,11 @@ class Wiring:
 
 
 # -- what is known of operations
+
+
+def emits_alone(declaration: Declaration) -> bool:
+    """Say whether an operation may emit without having got anything: it is active, or a component, which may call its out-ports at any time."""
+    return declaration.active or declaration.component is not None
 
 
 def needed_ports(declaration: Declaration) -> tuple[str, ...]:
