@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +310,26 @@ def test_a_module_without_operations_is_told(flowrt) -> None:
     assert 'module "empty_module" has no operations' in said.err
 
 
+@pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(), reason="signals are for the main thread"
+)
+@pytest.mark.parametrize("schedule", ["breadth_first", "sync"])
+def test_a_signal_lets_what_is_under_way_finish(flowrt, schedule) -> None:
+    name = write(".in, stop\nstop, .out\n")
+    write(
+        "import signal\nfrom flowrt import operation\n\n@operation\ndef stop(data):\n"
+        "    signal.raise_signal(signal.SIGTERM)\n    return data\n",
+        "stopping.py",
+    )
+    before = signal.getsignal(signal.SIGTERM)
+
+    said = flowrt("run", name, "-m", "stopping.py", "-i", ".in=x", "--schedule", schedule)
+
+    assert (said.code, said.out) == (143, "x\n")
+    assert signal.getsignal(signal.SIGTERM) is before
+    sys.modules.pop("stopping")
+
+
 # --- inputs
 
 
@@ -391,6 +413,20 @@ def test_a_line_that_would_steer_a_terminal_is_shown_without_that(flowrt) -> Non
 
     assert "\x1b" not in said.out
     assert "    .in, \ufffd[31ma, b\n" in said.out
+
+
+def test_colours_are_for_those_who_want_them(flowrt, monkeypatch) -> None:
+    name = write("a, b, c\n")
+
+    plain = flowrt("check", name).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    coloured = flowrt("check", name).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    bold = flowrt("check", name).out
+
+    assert "\x1b" not in plain
+    assert "\x1b[1;31merror F001" in coloured
+    assert "31m" not in bold
 
 
 # --- draw

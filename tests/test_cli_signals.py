@@ -178,6 +178,24 @@ def test_what_is_not_done_in_time_is_given_up(start) -> None:
     assert "error: not done within 0.3 s; what was under way is given up\n" in errors
 
 
+def test_a_reader_that_is_not_there_is_told_by_the_exit_code(tmp_path) -> None:
+    flow = tmp_path / "long.flow"
+    flow.write_text("".join(f"a{number}, a{number + 1}\n" for number in range(5000)))
+    read, write = os.pipe()
+    os.close(read)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "flowrt", "draw", str(flow)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_a_reader_that_goes_away_ends_the_flow(start) -> None:
     run = start("clock.now, .tick\n")
     assert run.process.stdout is not None

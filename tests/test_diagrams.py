@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime, Gather, Operation, Scatter
 from flowrt.diagrams import flow_names, picture, to_dot, to_mermaid, to_svg
 from flowrt.diagrams.graph import Graph, graph_of
+from flowrt.diagrams.ordering import crossings
 from flowrt.diagrams.plan import Level, plan
 from flowrt.diagrams.text import lines_of, shown, width_of
 
@@ -586,6 +587,29 @@ def test_no_two_nodes_overlap_and_every_label_is_inside_the_picture(flow: Flow, 
         left = x - {"end": length, "middle": length / 2}.get(text.get("text-anchor", ""), 0.0)
         assert -0.2 <= left <= left + length <= width + 0.2, text.text
         assert size * 0.8 <= y <= height, text.text
+
+
+def test_streams_cross_only_where_they_must() -> None:
+    crossed = [f"a{number} -> b{5 - number}" for number in range(6)]
+    tree = [f"n{number // 3} -> n{number}" for number in range(1, 40)]
+    ring = [f"a{number} -> b{number}" for number in range(6)] + [
+        f"a{number} -> b{(number + 1) % 6}" for number in range(6)
+    ]
+
+    assert [
+        crossings(plan(graph_of(flow_of(*streams)), 100).layout.layers) for streams in (crossed, tree)
+    ] == [0, 0]
+    # A ring of twelve in two layers: one stream leads back past the others, whose ends it crosses.
+    assert crossings(plan(graph_of(flow_of(*ring)), 100).layout.layers) <= 7
+
+
+def test_streams_between_neighbours_in_a_chain_are_straight() -> None:
+    flow = flow_of(".in -> a", "a.x -> b.y", "a.far -> c", "b -> c.z", "c -> .out")
+
+    level = plan(graph_of(flow), 100)
+
+    chain = [level.vertex(node) for node in level.nodes if node.name in {".in", "a"}]
+    assert len({vertex.y for vertex in chain}) == 1
 
 
 def check_apart(level: Level) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
@@ -16,8 +15,8 @@ from flowrt.checks import check, findings_of
 from flowrt.cli import USAGE
 from flowrt.cli.inputs import Input, InputError, parse_input
 from flowrt.cli.modules import ModuleError, operations_of
-from flowrt.cli.output import Output, lines_of
-from flowrt.cli.running import BROKEN_PIPE, FAILED, Execution, Settings, discard_output
+from flowrt.cli.output import Output, UnreadError, lines_of
+from flowrt.cli.running import FAILED, UNREAD, Execution, Settings
 from flowrt.diagrams import flow_names, to_dot, to_mermaid, to_svg
 from flowrt.errors import FlowBuildError
 from flowrt.flow import Flow
@@ -53,9 +52,11 @@ flows_argument = click.argument("flows", metavar="FLOW...", nargs=-1, required=T
 
 def _show_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's way
     if asked:
+        from importlib import metadata  # noqa: PLC0415 - it takes its time
+
         try:
-            version = importlib.metadata.version("flowrt")
-        except importlib.metadata.PackageNotFoundError:  # it runs from a checkout
+            version = metadata.version("flowrt")
+        except metadata.PackageNotFoundError:  # it runs from a checkout
             version = "(not installed)"
         click.echo(f"flowrt {version}")
         context.exit()
@@ -88,9 +89,8 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        discard_output()
-        return BROKEN_PIPE
+    except UnreadError:
+        return UNREAD
 
 
 def _read_inputs(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import threading
 import traceback
@@ -19,6 +21,10 @@ from flowrt.errors import FlowBuildError, OperationError, is_ours
 ERRORS_SHOWN = 20  # of a flow that runs; the rest is counted
 
 
+class UnreadError(Exception):
+    """Nobody reads the standard output any more."""
+
+
 class Output:
     """Called on: any thread."""
 
@@ -27,15 +33,17 @@ class Output:
         self.failures = 0
         self._verbose = verbose
         self._lock = threading.Lock()
-        # No markup and no highlighting: names and texts are shown as they are. NO_COLOR and what is no terminal are rich's care.
-        self._console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     # -- the standard output
 
     def write(self, text: str) -> None:
-        """Write text as it is, and see to it that it leaves; `BrokenPipeError` if nobody reads it."""
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        """Write text as it is, and see to it that it leaves; `UnreadError` if nobody reads it."""
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            discard_output()
+            raise UnreadError from None
 
     def write_json(self, data: Mapping[str, Any]) -> None:
         """Write a line of JSON."""
@@ -91,8 +99,7 @@ class Output:
         if finding.remedy:
             shown.append(f"\n  {finding.remedy}")
         if as_result:
-            # A finding is the result of a check, on whichever stream it is read best: with its colours.
-            Console(markup=False, highlight=False, emoji=False, soft_wrap=True).print(shown)
+            self.write(_rendered(shown, to_errors=False))
         else:
             self._say(shown)
 
@@ -117,13 +124,34 @@ class Output:
             self.note(f"and {self.failures - ERRORS_SHOWN} errors more")
 
     def _say(self, text: Text) -> None:
-        with self._lock:
-            self._console.print(text)
+        self._say_plainly(_rendered(text, to_errors=True))
 
     def _say_json(self, data: Mapping[str, Any]) -> None:
-        with self._lock:
-            sys.stderr.write(json_of(data) + "\n")
+        self._say_plainly(json_of(data) + "\n")
+
+    def _say_plainly(self, text: str) -> None:
+        with self._lock, contextlib.suppress(BrokenPipeError):  # nobody wants to know
+            sys.stderr.write(text)
             sys.stderr.flush()
+
+
+def _rendered(text: Text, *, to_errors: bool) -> str:
+    """Return a text with the colours that its stream can show; NO_COLOR and what is no terminal are rich's care."""
+    # No markup and no highlighting: names and texts are shown as they are.
+    console = Console(stderr=to_errors, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    with console.capture() as captured:
+        console.print(text)
+    return captured.get()
+
+
+def discard_output() -> None:
+    """Have what is still written to the standard output go nowhere: Python writes the rest of its buffer when it ends."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # it has no file, as in tests
+        pass
 
 
 def json_of(data: Mapping[str, Any]) -> str:

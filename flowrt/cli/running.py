@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from flowrt.cli.inputs import Input, InputError
-from flowrt.cli.output import Output
+from flowrt.cli.output import Output, UnreadError
 from flowrt.cli.signals import STOPPED_BY, Signals, StoppedError, tell_at_once
 from flowrt.closing import DEADLINE, DRAIN
 from flowrt.container import FlowOperationContainer
@@ -21,7 +19,7 @@ from flowrt.messages import Message
 from flowrt.runtime import FlowRuntime
 
 FAILED = 1
-BROKEN_PIPE = STOPPED_BY + 13  # as the shell says of programs that SIGPIPE ends
+UNREAD = STOPPED_BY + 13  # as the shell says of programs that SIGPIPE ends
 KILLED_WITHIN = 0.0  # seconds that live messages get after a second signal, and past --timeout
 
 
@@ -157,9 +155,8 @@ class Execution:
             self._output.write_result(
                 message.port.fullname, message.data, message.correlation_id, named=self._named
             )
-        except BrokenPipeError:
+        except UnreadError:
             self._is_unread = True
-            discard_output()
             self._runtime._closer.begin()
 
     def _close(self, drain: float) -> int:
@@ -178,7 +175,7 @@ class Execution:
         if self._signals.number:
             return STOPPED_BY + self._signals.number
         if self._is_unread:
-            return BROKEN_PIPE
+            return UNREAD
         return FAILED if self._output.failures else 0
 
 
@@ -193,12 +190,3 @@ def _ways_in(flow: Flow) -> set[str]:
 def _way_outs(flow: Flow) -> set[str]:
     ends = {stream.target.fullname for stream in flow.streams if not stream.target.operation}
     return {name.casefold() for name in ends}
-
-
-def discard_output() -> None:
-    """Have what is still written to the standard output go nowhere: Python writes the rest of its buffer when it ends."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-    except (OSError, ValueError):  # it has no file, as in tests
-        pass
