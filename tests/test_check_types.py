@@ -32,6 +32,7 @@ from flowrt import (
 )
 from flowrt.checks import check
 from flowrt.checks.fitting import may_fit, shown
+from flowrt.checks.hints import result_of
 from flowrt.standard import AutoResetJoin, Batch, Correlator, Envelope, Filter, Scan, Switch, Zip
 
 T = TypeVar("T")
@@ -561,3 +562,72 @@ def test_mutable_data_for_several_is_found_if_one_of_them_may_change_it() -> Non
     assert not fanned(tuple[int, ...], Any, Any)
     assert not fanned(Paid, Paid, Paid)
     assert not fanned(Any, list[int], list[int])
+
+
+# --- annotations that are texts
+
+
+class Loud(type):
+    def __getitem__(cls, _: Any) -> Any:
+        raise AssertionError("nothing of the user's is run")
+
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "sentinel":
+            raise AssertionError("nothing of the user's is run")
+        return super().__getattribute__(name)
+
+
+class Trap(metaclass=Loud): ...
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("int", int),
+        ("dt.date", dt.date),
+        ("'int'", int),
+        ("list['int']", list[int]),
+        ("int | None", Optional[int]),
+        ("Optional[int]", Optional[int]),
+        ("Literal['a', 1]", Literal["a", 1]),
+        ("typing.Annotated[int, print('run')]", int),
+        ("tuple[int, ...]", tuple[int, ...]),
+        ("Callable[[int], None]", Callable[[int], None]),
+        ("None", None),
+        ("Box[int]", Box[int]),
+        ("nowhere.Nothing", Any),
+        ("Nothing", Any),
+        ("print('run')", Any),
+        ("Trap['run']", Any),
+        ("Trap.sentinel", Any),
+        ("TAKERS['text']", Any),
+        ("1 +", Any),
+        ("dt.nothing", Any),
+    ],
+    ids=range(20),
+)
+def test_a_text_is_looked_up_and_never_run(text: str, found: Any) -> None:
+    def function(data: Any) -> Any:
+        raise AssertionError("nothing of the user's is run")
+
+    function.__annotations__ = {"return": text}
+
+    assert result_of(function) == found
+
+
+def test_a_local_class_is_found_if_the_function_uses_it() -> None:
+    class Local: ...
+
+    def uses_it(_: Any) -> Local:
+        return Local()
+
+    assert result_of(uses_it) is Local
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [3, None, object(), type("Odd", (), {"__call__": len})(), functools.partial(int)],
+    ids=range(5),
+)
+def test_of_what_cannot_tell_nothing_is_known(strange: Any) -> None:
+    assert result_of(strange) in (Any, int)

@@ -593,3 +593,24 @@ def test_of_any_flow_the_errors_are_what_a_runtime_refuses(seed: int) -> None:
     if not any(ignored):
         assert len([each for each in found if each.severity == "error"]) == len(refused)
     assert all(each.severity == "warning" for each in found) or refused
+
+
+def test_a_count_is_followed_through_the_borders_of_flows() -> None:
+    inner = flow_with(functions(), ".items g.stream", ".number g.count", "g .", name="inner")
+    inner.add_operations(FlowOperationContainer().add_operation(Gather("g")))
+    operations = functions("a", "b").add_operation(Scatter("s"))
+    chains = (".in s", "s.stream a inner.items", "s.count inner.number", "inner .out")
+
+    assert check(flow_with(operations, *chains).add_flow(inner), ignore=["F203"]) == []
+    twice = flow_with(operations, *chains, "s.stream b inner.items").add_flow(inner)
+    assert codes(twice) == ["F403"]
+    made = flow_with(
+        functions().add_func("n", len).add_operation(Scatter("s")),
+        ".in s",
+        "s.stream inner.items",
+        "s.stream inner.items",
+        ".n n inner.number",
+        "s.count .n",
+        "inner .out",
+    )
+    assert codes(made.add_flow(inner)) == ["F107"]
