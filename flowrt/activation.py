@@ -131,7 +131,9 @@ class Activations:
         self._emissions = emissions
         self._driver = emissions.driver
         self._emitters: dict[OperationPlace, ActiveEmitter] = {}
-        self._bound: list[tuple[Any, Doors]] = []
+        self._bound: dict[
+            int, tuple[Any, Doors]
+        ] = {}  # by id, with the component itself, which so keeps its id
         self._driver.engine.wakes.woken = self._wake
         self._driver.engine.routes.places.root.bind = self._bind_made
 
@@ -147,35 +149,40 @@ class Activations:
         if not driver.inside():
             driver.start()
             driver.wait_until(lambda: bool(made), None)
+            if not made:
+                driver.raise_fatal()
+                raise driver.stopped_error()
 
     def bind_all(self, definition: Definition) -> None:
         """Any thread: bind the components of a flow that were given as objects, those that a class makes when they are made."""
-        places: dict[int, tuple[Any, list[Port]]] = {}
+        places: dict[int, tuple[Any, list[Port], str]] = {}
         for declaration in definition.all_operations():
             component = declaration.component
             if component is not None and component.instance is not None:
-                places.setdefault(id(component.instance), (component.instance, []))
+                places.setdefault(id(component.instance), (component.instance, [], declaration.name))
         if not places:
             return
         for flow, declaration, instance in sites(FlowPlace(definition, sketch=True)):
             if declaration.component is not None and declaration.component.instance is not None:
                 own = places[id(declaration.component.instance)][1]
                 own.append(port_of(flow.path, declaration.name, instance, ""))
-        for component, own in places.values():
-            self._bind(component, own)
+        for component, own, name in places.values():
+            self._bind(
+                component, own or [port_of("", name, "", "")]
+            )  # no stream names it: so nobody takes it
 
     def _bind_made(self, component: Any, place: Port) -> None:
         self._bind(component, [place])
 
     def _bind(self, component: Any, places: list[Port]) -> None:
         doors = Doors(self._emissions, places)
-        self._bound = [each for each in self._bound if each[0] is not component] + [(component, doors)]
+        self._bound[id(component)] = component, doors
         bind(component, doors)
 
     def release(self) -> None:
         """The runtime is over: what its components still emit is refused."""
-        bound, self._bound = self._bound, []
-        for component, doors in bound:
+        bound, self._bound = self._bound, {}
+        for component, doors in bound.values():
             unbind(component, doors, refusing(self._driver.name))
 
     def activate(self, place: OperationPlace) -> None:

@@ -373,7 +373,10 @@ class Driver(Ending):
         self._attending.add(ident := threading.get_ident())
         try:
             while self.unattended and not (self._owner.locked() or self.stopped):
-                run = self.unattended.popleft()
+                try:
+                    run = self.unattended.popleft()
+                except IndexError:  # another thread was faster
+                    break
                 if not self._work(partial(getattr, run, "done"), None):
                     self.unattended.append(run)
         finally:

@@ -232,7 +232,7 @@ B334 the flow around a line
 # What is still to come; it may be named already.
 PENDING = frozenset(
     """
-    B103 B106 B280 B281 B282 B283 B284 B285 B286 B287 B288 B289 B28A B28B B28C B309 B30B
+    B103 B106
     """.split()
 )
 

@@ -20,6 +20,7 @@ from flowrt import (
     FlowRuntime,
     FlowStoppedError,
     OperationError,
+    Run,
     current,
     in_port,
     operation,
@@ -430,10 +431,18 @@ def test_events_of_its_own_accord_leave_at_each_of_its_places(schedule: str) -> 
 @every_schedule
 def test_an_event_that_nobody_takes_is_a_run_that_ends_unconnected(schedule: str) -> None:
     counter = Counter()
-    with started(schedule, counter, ".in -> same -> .out") as runtime:
+    runs: list[Run] = []
+
+    def noted(*given: Any) -> Run:
+        runs.append(Run(*given))
+        return runs[-1]
+
+    with started(schedule, counter, ".in -> same -> .out") as runtime, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flowrt.activation.Run", noted)
         runtime.start()
         counter.changed(1)
         runtime.wait_idle(SECONDS)
+    assert_ledger(runs[0], accepted=1, unconnected=1)
     with pytest.raises(FlowBuildError, match="strict"), started(schedule, counter, ".in -> it.add", strict=True) as runtime:  # fmt: skip
         runtime.start()
 

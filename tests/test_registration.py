@@ -397,6 +397,21 @@ def test_of_several_added_at_once_a_mode_asks_which_one_is_meant() -> None:
     assert modes(FlowOperationContainer().add_instance_operations(Derived()).make_sync()) == {"load": "sync"}
 
 
+def test_an_operation_is_selected_by_its_name_for_the_modes_that_follow() -> None:
+    """B30B: the case does not matter, and an unknown name says which there are."""
+    container = FlowOperationContainer().add_func("First", str).add_func("second", str)
+    container[" first "].make_async()["SECOND"].make_parallel(2)
+
+    assert modes(container) == {"First": "async", "second": "parallel(2)"}
+    with pytest.raises(
+        FlowBuildError,
+        match=r'no operation "frist" to select. Did you mean "First"\? There are: First, second',
+    ):
+        container["frist"]
+    with pytest.raises(FlowBuildError, match=r"make_async\(\) has no operation to apply to"):
+        FlowOperationContainer().make_async()
+
+
 # --- modules
 
 
