@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pydoc
 import re
 import shlex
 import subprocess
@@ -174,6 +175,16 @@ def test_every_link_inside_the_repository_leads_somewhere(page: Path) -> None:
     missing = [target for target in targets if "://" not in target and not leads_somewhere(page, target)]
 
     assert missing == []
+
+
+def test_every_name_for_those_who_come_from_the_ancestor_exists() -> None:
+    prose = prose_of(ROOT / "docs" / "from_npantarhei.md")
+    names = set(re.findall(r"`(flowrt\.[\w.]+|[A-Z]\w*(?:\.\w+)?|[a-z]+_port|operation)`", prose))
+
+    missing = [name for name in names if pydoc.locate(f"flowrt.{name.removeprefix('flowrt.')}") is None]
+
+    assert missing == []
+    assert len(names) > 30
 
 
 @pytest.mark.slow
