@@ -339,6 +339,28 @@ def test_components_of_two_runtimes_on_one_thread_keep_their_contexts_apart(sche
         assert within.wait_for_result(SECONDS).data == "data within"
 
 
+@every_schedule
+def test_an_event_of_another_component_is_not_of_the_message_in_hand(schedule: str) -> None:
+    """B284, B285: it is the other's, of its own accord."""
+    other = Counter()
+
+    class Poking(Relay):
+        @in_port
+        def take(self, data: Any) -> None:
+            other.changed(data)
+            self.out(data)
+
+    container = FlowOperationContainer().add_component("other", other).add_component("it", Poking())
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_operations(container)
+        wire(runtime, ".in -> it.take", "it.out -> .out", "other.changed -> .other")
+        run = runtime.process(".in", 1, correlation_id="id")
+        assert [(each.port.name, each.correlation_id) for each in run.results(SECONDS)] == [("out", "id")]
+        late = runtime.wait_for_result(SECONDS)
+
+    assert (late.port.name, late.data, late.correlation_id) == ("other", 1, None)
+
+
 def test_an_id_given_to_an_emission_counts_only_where_the_message_has_none() -> None:
     class Naming(Relay):
         @in_port
@@ -388,6 +410,27 @@ def test_an_emission_after_the_call_starts_a_run_with_the_path_id_and_priority_o
 
 
 # --- of their own accord
+
+
+@every_schedule
+def test_behind_a_call_the_thread_that_made_it_is_in_none(schedule: str) -> None:
+    """B283, B28A: also where that is the thread of the engine, or of the caller."""
+    counter = Counter()
+
+    def ring(data: Any) -> Any:
+        counter.was_reset("rung")
+        return data
+
+    with started(
+        schedule, counter, "it.changed -> ring -> .out", ".in -> it.add", "it.Zero -> .zero"
+    ) as runtime:
+        runtime.add_operations(FlowOperationContainer().add_func("ring", ring))
+        run = runtime.process(".in", 1, correlation_id="id")
+        assert [message.port.name for message in run.results(SECONDS)] == ["out"]
+        counter.was_reset("here")
+        found = [runtime.wait_for_result(SECONDS) for _ in range(2)]
+
+    assert [(message.data, message.correlation_id) for message in found] == [("rung", None), ("here", None)]
 
 
 @every_schedule

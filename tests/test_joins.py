@@ -170,6 +170,18 @@ def test_a_stream_to_another_port_is_refused_and_what_waits_is_unharmed(
 
 
 @every_schedule
+def test_a_manual_reset_join_has_no_other_ports_either(bench: Bench) -> None:
+    """B213."""
+    with bench.make_runtime(joining(ManualResetJoin("join"))) as runtime:
+        assert sent(runtime, (".in0", 1)) == []
+        runtime.add_stream(".other", "join.in2")
+        with pytest.raises(FlowBuildError, match=r"There are: \.in0, \.in1, \.reset"):
+            runtime.process(".other", 2)
+
+        assert sent(runtime, (".in1", "a")) == [(1, "a")]
+
+
+@every_schedule
 def test_a_message_that_cannot_be_joined_fails_and_what_waits_is_unharmed(bench: Bench) -> None:
     """B213."""
     with bench.make_runtime(joining(AutoResetJoin("join"))) as runtime:
@@ -594,14 +606,22 @@ def test_messages_of_different_runs_meet_in_that_of_the_last(bench: Bench) -> No
 
 
 @every_schedule
-def test_a_tuple_is_in_the_causalities_that_all_its_messages_share(bench: Bench) -> None:
+@pytest.mark.parametrize(("deep", "other"), [("in0", "in1"), ("in1", "in0")])
+def test_a_tuple_is_in_the_causalities_that_all_its_messages_share(
+    bench: Bench, deep: str, other: str
+) -> None:
     """B13A."""
     with bench.make_runtime() as runtime:
         operations = bench.operations(
             PushCausality("outer"), PushCausality("inner"), AutoResetJoin("join"), funcs={"refuse": refuse}
         )
         runtime.add_operations(operations)
-        wire(runtime, ".in -> outer -> inner -> join.in0", "outer -> join.in1", ".alone -> join.in1")
+        wire(
+            runtime,
+            f".in -> outer -> inner -> join.{deep}",
+            f"outer -> join.{other}",
+            f".alone -> join.{other}",
+        )
         wire(runtime, ".within -> inner", "join -> refuse -> .out")
         wire(runtime, "outer.exception -> .outer", "inner.exception -> .inner")
 
