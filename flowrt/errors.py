@@ -63,8 +63,8 @@ class Fault(str):
         return fault
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To another process goes the text alone: what it is about need not have a copy there."""
-        return str, (str(self),)
+        """To another process goes all but what it is about, which need not have a copy there."""
+        return type(self), (str(self), self.place, self.code, self.says, self.remedy)
 
     @classmethod
     def of_stream(cls, code: str, stream: Any, says: str, remedy: str, *, at_target: bool = False) -> Self:

@@ -19,8 +19,6 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Protocol
 
-from attrs import define, field
-
 from flowrt.declarations import RESERVED
 from flowrt.errors import Fault, FlowBuildError
 from flowrt.ports import Port, Stream, is_control, one_line, quoted
@@ -31,10 +29,11 @@ UNNAMED = "<flow text>"  # the source of a text that is no file
 INDENT = "    "
 ALIGNED = 60  # characters: behind a longer line its comment follows after two blanks, and no other line is drawn out for it
 
-_COMMENT = re.compile(r"(?:(?<=\s)|^)//")
-_MARK = re.compile(r"(?:(?<=\s)|^)(?:#\s*)?flowrt:\s*ignore\b(?:\s*\[([^\]]*)\])?", re.IGNORECASE)
-_THIRD = re.compile(r"[^\s,][^,]*")
-_CODE = re.compile(r"[\w-]+")
+# Compiled when they are first used: importing flowrt is to cost little.
+_COMMENT = r"(?:(?<=\s)|^)//"
+_MARK = r"(?:(?<=\s)|^)(?:#\s*)?(?i:flowrt:\s*ignore)\b(?:\s*\[([^\]]*)\])?"
+_THIRD = r"[^\s,][^,]*"
+_CODE = r"[\w-]+"
 _ARROWS = ("->", "=>", "→")
 _HOW_TO_IGNORE = 'Write "// flowrt: ignore[CODE]" behind a stream, with the codes that check() reports.'
 
@@ -48,7 +47,6 @@ class Reader(Protocol):
 Text = str | Iterable[str] | Reader
 
 
-@define(eq=False)
 class Section:
     """A headline and what stands below it, up to the next; what stands above the first has none.
 
@@ -60,11 +58,19 @@ class Section:
         lines: streams; comments that have a line of their own; None for a blank line.
     """
 
-    headline: str = ""
-    declared_at: str = ""
-    comment: str = ""
-    above: list[str] = field(factory=list)
-    lines: list[Stream | str | None] = field(factory=list)
+    def __init__(
+        self,
+        headline: str = "",
+        declared_at: str = "",
+        comment: str = "",
+        above: Iterable[str] = (),
+        lines: Iterable[Stream | str | None] = (),
+    ) -> None:
+        self.headline = headline
+        self.declared_at = declared_at
+        self.comment = comment
+        self.above = list(above)
+        self.lines = list(lines)
 
     @property
     def name(self) -> str:
@@ -161,7 +167,7 @@ class _Reading:
     def take(self, number: int, line: str) -> None:
         """Read the next line."""
         place = _Place(self._source, number, self.faults)
-        found = _COMMENT.search(line)
+        found = re.search(_COMMENT, line)
         code = line[: found.start()] if found else line
         comment = one_line(line[found.end() :]) if found else ""
         if "\ufeff" in line:
@@ -176,7 +182,7 @@ class _Reading:
             if stream is not None:
                 self.sections[-1].lines.append(stream)
             return
-        if found and (mark := _MARK.match(comment)):
+        if found and (mark := re.match(_MARK, comment)):
             where = "behind a headline" if code.strip() else "on a line of its own"
             place.fault(
                 line.find(mark[0], found.end()), f'"flowrt: ignore" {where} ignores nothing. {_HOW_TO_IGNORE}'
@@ -197,13 +203,13 @@ class _Reading:
         self.sections.append(section)
 
 
-@define(eq=False)
 class _Place:
     """One line of a text: what stands in it, and what is wrong with it."""
 
-    source: str
-    line: int
-    faults: list[Fault]
+    def __init__(self, source: str, line: int, faults: list[Fault]) -> None:
+        self.source = source
+        self.line = line
+        self.faults = faults
 
     def at(self, index: int) -> str:
         """Return file:line:column of a character of the line."""
@@ -253,7 +259,7 @@ class _Place:
         source, target, *more = code.split(",", 2)
         source_at, target_at = _start(source), len(source) + 1 + _start(target)
         ports = self._ports(code, (source_at, source), (target_at, target))
-        if more and (found := _THIRD.search(more[0])):
+        if more and (found := re.search(_THIRD, more[0])):
             self.fault(
                 len(code) - len(more[0]) + found.start(),
                 f'{quoted(found[0].strip())} is a third name on one line. A stream is "source, target": write one to a line; a comment starts '
@@ -286,14 +292,14 @@ class _Place:
 
     def _marked(self, comment: str, index: int) -> tuple[str, tuple[str, ...]]:
         """Take the codes of "flowrt: ignore[...]" out of a comment."""
-        found = _MARK.search(comment)
+        found = re.search(_MARK, comment)
         if found is None:
             return comment, ()
         before, behind = comment[: found.start()].strip(), comment[found.end() :].strip()
         codes = [code.strip() for code in (found[1] or "").strip().removesuffix(",").split(",")]
-        if not all(_CODE.fullmatch(code) for code in codes):
+        if not all(re.fullmatch(_CODE, code) for code in codes):
             self.fault(index, f'"flowrt: ignore" without codes in brackets. {_HOW_TO_IGNORE}')
-        elif (before and behind) or _MARK.search(behind):
+        elif (before and behind) or re.search(_MARK, behind):
             self.fault(
                 index,
                 '"flowrt: ignore[...]" stands in the middle of a comment. Write it once, at its start or at its end.',

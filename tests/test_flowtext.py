@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import pickle
 import subprocess
 import sys
 import tracemalloc
@@ -463,6 +464,16 @@ def test_one_error_holds_every_fault() -> None:
     assert [fault.split(": ")[0] for fault in found] == [
         f"x.flow:{place}" for place in ("1:1", "1:6", "1:12", "2:1", "4:1", "5:3")
     ]
+
+
+def test_the_places_of_faults_survive_pickling() -> None:
+    with pytest.raises(FlowBuildError) as caught:
+        Flow.from_text(",\na,", source="x.flow")
+
+    copied = pickle.loads(pickle.dumps(caught.value))
+
+    assert str(copied) == str(caught.value)
+    assert copied.places == ("x.flow:1:1", "x.flow:2:2")
 
 
 def test_of_a_faulty_text_nothing_is_added() -> None:
