@@ -519,8 +519,7 @@ def test_a_thread_of_its_own_without_the_context_starts_a_run_at_its_place(sched
     inner = flow_of("inner", ".in -> it.ring", "it.rung -> .out")
     with started(schedule, given, ".in -> inner.in", "inner.out -> .out") as runtime:
         runtime.add_flow(inner)
-        # Not with the context: Python 3.14 may hand it on by itself.
-        run = contextvars.Context().run(runtime.process, ".in", 1)
+        run = runtime.process(".in", 1)
         message = runtime.wait_for_result(SECONDS)
         run.wait(SECONDS)
 
