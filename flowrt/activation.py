@@ -45,8 +45,11 @@ class Emissions:
         if self.driver.closing or self.driver.stopped:
             raise self.driver.stopped_error()
         run = Run(self.driver, self._results)
+        alone = not (self._attended or self.driver.inside())
+        if alone:
+            self.driver.dispatching.refuse_process(self.driver.name, 'schedule="sync" works it off at once')
         self.intake.send(run, port, data, correlation_id, priority, None)
-        if not (self._attended or self.driver.inside()):
+        if alone:
             self.driver.unattended.append(run)
             self.driver.attend()
 

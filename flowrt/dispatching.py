@@ -28,12 +28,13 @@ class Dispatching:
 
     Attributes:
         handed: who waits, and is to be woken when a dispatcher was given calls.
+        dispatchers: those of the flow, each with one of its operations.
     """
 
     def __init__(self, seams: Seams) -> None:
         self.handed = Wakers(seams)
         self._executors: tuple[_Dispatched, ...] = ()
-        self._dispatchers: tuple[tuple[Any, str], ...] = ()
+        self.dispatchers: tuple[tuple[Any, str], ...] = ()
 
     def know(self, declarations: Iterable[Declaration]) -> None:
         """Take in which dispatchers a flow uses, each with one of its operations."""
@@ -42,7 +43,7 @@ class Dispatching:
             dispatcher = declaration.mode.dispatcher
             if dispatcher is not None:
                 found.setdefault(id(dispatcher), (dispatcher, declaration.name))
-        self._dispatchers = tuple(found.values())
+        self.dispatchers = tuple(found.values())
 
     def add(self, executor: Any) -> None:
         """Take in an executor; engine's thread."""
@@ -74,7 +75,7 @@ class Dispatching:
             )
 
     def _blocked_here(self) -> Iterable[tuple[str, str, str]]:
-        for dispatcher, operation in self._dispatchers:
+        for dispatcher, operation in self.dispatchers:
             must_not_wait = getattr(dispatcher, "must_not_wait", None)
             if must_not_wait is not None and (remedy := must_not_wait()):
                 yield type(dispatcher).__name__, operation, remedy

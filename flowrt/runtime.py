@@ -250,7 +250,7 @@ class FlowRuntime:
         if type(priority) is not int:  # which nearly all are
             checked_priority(priority)
         self._build()
-        if self._sync and not self._driver.inside():
+        if self._sync and self._driver.dispatching.dispatchers and not self._driver.inside():
             self._driver.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
         run = Run(self._driver, self._results)
         if deadline is not None:
@@ -280,7 +280,7 @@ class FlowRuntime:
         where = Port.parse(port)
         checked_priority(priority)
         self._build()
-        if self._sync and not self._driver.inside():
+        if self._sync and self._driver.dispatching.dispatchers and not self._driver.inside():
             self._driver.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
         run = Run(self._driver, self._results)
         self._intake.send_many(run, where, iterable, correlation_id, priority, timeout)

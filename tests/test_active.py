@@ -301,6 +301,24 @@ def test_under_sync_who_emits_does_not_wait_for_a_call_that_waits_for_him() -> N
         assert run.values() == [1]
 
 
+def test_under_sync_emitting_is_refused_where_working_the_run_off_would_wait_for_that_thread() -> None:
+    """B261, B270: as `process` is."""
+
+    class Loop:
+        def dispatch(self, call: Callable[[], None]) -> None:
+            call()
+
+        def must_not_wait(self) -> str:
+            return "Send from another thread."
+
+    source = Source()
+    with runtime_of(source, "source -> there -> .out", schedule="sync") as runtime:
+        runtime.add_operations(FlowOperationContainer().add_func("there", same).make_sync(Loop()))
+        runtime.start()
+        with pytest.raises(FlowOverloadError, match="Send from another thread"):
+            source.emit(1)
+
+
 # --- the end
 
 
