@@ -19,6 +19,7 @@ from flowrt import (
     FlowOperationContainer,
     FlowRuntime,
     FlowStoppedError,
+    Message,
     OperationError,
     Run,
     current,
@@ -139,6 +140,14 @@ def test_methods_are_in_ports_and_attributes_are_out_ports(bench: Bench) -> None
 
     assert (added.port.fullname, added.data) == (".changed", 15)
     assert (zero.port.fullname, zero.data) == (".zero", None)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_component_is_driven_alone_through_its_ports(seed: int | None) -> None:
+    for given in (Counter, Counter()):
+        found = drive(given, 1, Message(".clear"), 2, port="add", seed=seed)
+
+        assert [message.port.name for message in found] == ["changed", "Zero", "changed"]
 
 
 def test_a_component_may_have_default_ports() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from flowrt.components import is_component
 from flowrt.container import FlowOperationContainer
 from flowrt.declarations import Declaration
 from flowrt.errors import FlowBuildError
@@ -19,8 +20,8 @@ def drive(operation: Any, *inputs: Any, port: str = "", seed: int | None = None)
     """Run one operation alone, on this thread, and return the messages it emits, in order.
 
     Args:
-        operation: a function, a generator function or an action (told apart by its signature), an `Operation`, or a container
-            that holds just one.
+        operation: a function, a generator function or an action (told apart by its signature), an `Operation`, a component, or a
+            container that holds just one.
         inputs: data for the in-port `port`, or whole `Message`s, whose port says which in-port they are for.
         port: the in-port.
         seed: None takes one input after the other and leaves the operation's mode aside; with a seed all inputs are sent at once, and the
@@ -80,6 +81,8 @@ def container_of(operation: Any) -> FlowOperationContainer:
     if hasattr(operation, "handle"):
         return container.add_operation(operation)
     name = _name_of(operation)
+    if is_component(operation if isinstance(operation, type) else type(operation)):
+        return container.add_component(name, operation)
     if inspect.isgeneratorfunction(operation):
         return container.add_generator(name, operation)
     if len(shape_of("function", name, operation).required) > 1:
