@@ -157,6 +157,9 @@ class Data:
     def _made(self, place: OperationPlace, operation: Any, port: str) -> Any:
         """Return the type of what an operator makes of what it takes."""
         ins = self.graph.places[place].ins
+        fixed = MADE.get((type(operation), port))
+        if fixed is not None:
+            return fixed
         if type(operation) is Scatter:
             return items_of(self._whole(place))
         if type(operation) is Gather:
@@ -166,9 +169,6 @@ class Data:
             return types.GenericAlias(list, (self._all(stream),))
         if type(operation) is Batch:
             return types.GenericAlias(list, (self._whole(place),))
-        fixed = MADE.get((type(operation), port))
-        if fixed is not None:
-            return fixed
         if type(operation) in (AutoResetJoin, Latest, ManualResetJoin, Zip):
             parts = tuple(self._all(ins.get(each.casefold())) for each in needed_ports(place.declaration))
             return types.GenericAlias(tuple, parts)
