@@ -60,9 +60,11 @@ class OutPort:
     def __get__(self, instance: None, owner: type) -> OutPort: ...
 
     @overload
-    def __get__(self, instance: object, owner: type | None = None) -> Outlet: ...
+    def __get__(
+        self, instance: object, owner: type | None = None
+    ) -> Callable[..., None]: ...  # so a test may put a function there
 
-    def __get__(self, instance: object | None, owner: type | None = None) -> OutPort | Outlet:
+    def __get__(self, instance: object | None, owner: type | None = None) -> OutPort | Callable[..., None]:
         return self if instance is None else Outlet(instance, self)
 
 
