@@ -21,7 +21,7 @@ from samples.telegram import __main__ as telegram_program
 from samples.telegram import reformat
 from samples.telegram.operations import LineAssembler, LineWriter, read_lines, split_words
 from samples.word_count import __main__ as word_count_program
-from samples.word_count import stage1_lists, stage2_scattered, stage3_guarded
+from samples.word_count import stage1_lists, stage2_scattered, stage3_guarded, stage4_text
 from samples.word_count.operations import Total, Unreadable, count_words, find_files, total, words_in
 
 CHECKOUT = Path(__file__).parent.parent
@@ -30,7 +30,8 @@ TELEGRAM = CHECKOUT / "samples" / "telegram"
 OUT_OF_ORDER = CHECKOUT / "samples" / "out_of_order"
 SECONDS = 20.0  # the limit of every wait; only a test that fails gets there
 
-STAGES = (stage1_lists, stage2_scattered, stage3_guarded)
+STAGES = (stage1_lists, stage2_scattered, stage3_guarded, stage4_text)
+GUARDED = (stage3_guarded, stage4_text)
 
 
 def count(stage, folder):
@@ -121,7 +122,7 @@ def test_each_stage_counts_the_books_as_an_independent_count_does(stage):
 def test_all_stages_agree_on_the_books():
     of_stages = [count(stage, WORD_COUNT / "books") for stage in STAGES]
 
-    assert of_stages[0] == of_stages[1] == of_stages[2]
+    assert of_stages == of_stages[:1] * 4
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -138,8 +139,9 @@ def folder_with_unreadable_files(tmp_path):
     return tmp_path
 
 
-def test_a_guarded_count_reports_unreadable_files_and_totals_the_rest(folder_with_unreadable_files):
-    results = count(stage3_guarded, folder_with_unreadable_files)
+@pytest.mark.parametrize("stage", GUARDED)
+def test_a_guarded_count_reports_unreadable_files_and_totals_the_rest(folder_with_unreadable_files, stage):
+    results = count(stage, folder_with_unreadable_files)
 
     assert [result for result in results if isinstance(result, Total)] == [
         Total(files=2, words=6, busiest=[("and", 2), ("fortunes", 2), ("honor", 1), ("lives", 1)])
@@ -149,10 +151,11 @@ def test_a_guarded_count_reports_unreadable_files_and_totals_the_rest(folder_wit
     assert reported["latin1.txt"].startswith("'utf-8' codec can't decode byte 0xe6")
 
 
-def test_a_guarded_count_of_unreadable_files_alone_totals_none(tmp_path):
+@pytest.mark.parametrize("stage", GUARDED)
+def test_a_guarded_count_of_unreadable_files_alone_totals_none(tmp_path, stage):
     (tmp_path / "folder.txt").mkdir()
 
-    results = count(stage3_guarded, tmp_path)
+    results = count(stage, tmp_path)
 
     assert sorted(type(result).__name__ for result in results) == ["Total", "Unreadable"]
     assert Total(files=0, words=0, busiest=[]) in results
@@ -231,7 +234,7 @@ def read_to_the_end(terminal):
     return b"".join(pieces)
 
 
-@pytest.mark.parametrize("stage", ["1", "2", "3"])
+@pytest.mark.parametrize("stage", ["1", "2", "3", "4"])
 def test_every_stage_prints_the_same_counts(stage, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["word_count", "--stage", stage])
     expected = (WORD_COUNT / "expected_output.txt").read_text(encoding="utf-8")
@@ -251,6 +254,25 @@ def test_the_program_reports_unreadable_files(folder_with_unreadable_files, monk
     assert "\n  fortunes           2\n" in output
     assert "latin1.txt could not be read: 'utf-8' codec can't decode byte 0xe6" in output
     assert "files: 2, words: 6, the busiest of them:" in output
+
+
+@pytest.mark.slow
+def test_the_flow_text_runs_from_the_command_line():
+    done = subprocess.run(
+        [
+            *[sys.executable, "-m", "flowrt", "run", "samples/word_count/root.flow"],
+            *["-m", "samples.word_count.stage4_text", "-i", ".in=samples/word_count/books"],
+        ],
+        cwd=CHECKOUT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=SECONDS,
+        check=False,
+    )
+
+    assert done.stderr == ""
+    counts = (WORD_COUNT / "expected_output.txt").read_text(encoding="utf-8").partition("\n\n")[0]
+    assert done.stdout == f".out\t{counts}\n"
 
 
 @pytest.mark.parametrize("stage", ["1", "2"])

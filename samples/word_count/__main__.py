@@ -1,4 +1,4 @@
-"""`python -m samples.word_count [FOLDER] [--stage 1|2|3]`: count the words of a folder's texts and print them."""
+"""`python -m samples.word_count [FOLDER] [--stage 1|2|3|4]`: count the words of a folder's texts and print them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowrt import FlowRuntime, OperationError
-from samples.word_count import stage1_lists, stage2_scattered, stage3_guarded
-from samples.word_count.operations import Total, Unreadable, find_files
+from samples.word_count import stage1_lists, stage2_scattered, stage3_guarded, stage4_text
+from samples.word_count.operations import find_files
 from samples.word_count.progress import progress_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BOOKS = Path(__file__).parent / "books"
-STAGES = {1: stage1_lists, 2: stage2_scattered, 3: stage3_guarded}
+STAGES = {1: stage1_lists, 2: stage2_scattered, 3: stage3_guarded, 4: stage4_text}
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
             print(f"{error}: {error.__cause__}. With --stage 3 it is left out.", file=sys.stderr)
             return 1
         for result in results:
-            print("\n".join(report(result)))
+            print(result)
         print()
         print("\n".join(report_times(runtime)))
     return 0
@@ -52,7 +52,11 @@ def parse_arguments() -> argparse.Namespace:
         help="default: the books that come along",
     )
     parser.add_argument(
-        "--stage", type=int, choices=STAGES, default=3, help="1: lists, 2: scattered, 3: guarded (default)"
+        "--stage",
+        type=int,
+        choices=STAGES,
+        default=3,
+        help="1: lists, 2: scattered, 3: guarded (default), 4: the same as flow text",
     )
     return parser.parse_args()
 
@@ -70,16 +74,6 @@ def folder_of_texts(name: str) -> Path:
             f'"{name}" holds no .txt files. Name another folder, or none for the books.'
         )
     return folder
-
-
-def report(result: Total | Unreadable) -> Iterator[str]:
-    """Say in lines what the flow found out."""
-    match result:
-        case Total(files, words, busiest):
-            yield f"files: {files}, words: {words:,}, the busiest of them:"
-            yield from (f"  {word:<12}{count:>8,}" for word, count in busiest)
-        case Unreadable(path, reason):
-            yield f"{path.name} could not be read: {reason}"
 
 
 def report_times(runtime: FlowRuntime) -> Iterator[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from flowrt import OperationError
 
@@ -23,6 +23,11 @@ class Total(NamedTuple):
     words: int
     busiest: list[tuple[str, int]]
 
+    def __str__(self) -> str:
+        lines = [f"files: {self.files}, words: {self.words:,}, the busiest of them:"]
+        lines += [f"  {word:<12}{count:>8,}" for word, count in self.busiest]
+        return "\n".join(lines)
+
 
 class Unreadable(NamedTuple):
     """A file that could not be counted."""
@@ -30,10 +35,13 @@ class Unreadable(NamedTuple):
     path: Path
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.path.name} could not be read: {self.reason}"
 
-def find_files(folder: Path) -> list[Path]:
+
+def find_files(folder: Path | str) -> list[Path]:
     """List what is called *.txt in `folder`, by name."""
-    return sorted(folder.glob("*.txt"))
+    return sorted(Path(folder).glob("*.txt"))
 
 
 def words_in(text: str) -> list[str]:

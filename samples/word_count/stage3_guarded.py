@@ -6,9 +6,9 @@ from flowrt import Flow, FlowOperationContainer, Gather, PopCausality, PushCausa
 from samples.word_count.operations import count_words, find_files, report_unreadable, total
 
 
-def word_count() -> Flow:
-    """Build the flow: a folder enters at `.in`, its `Total` leaves at `.out`, each `Unreadable` at `.unreadable`."""
-    operations = (
+def guarded_operations() -> FlowOperationContainer:
+    """Say what there is to do, and where."""
+    return (
         FlowOperationContainer()
         .add_func("find_files", find_files)
         .make_async()
@@ -21,9 +21,13 @@ def word_count() -> Flow:
         .add_operation(Gather("gather", on_missing="skip"))
         .add_func("total", total)
     )
+
+
+def word_count() -> Flow:
+    """Build the flow: a folder enters at `.in`, its `Total` leaves at `.out`, each `Unreadable` at `.unreadable`."""
     return (
         Flow()
-        .add_operations(operations)
+        .add_operations(guarded_operations())
         .add_stream(".in", "find_files")
         .add_stream("find_files", "scatter")
         .add_stream("scatter.stream", "guard")

@@ -1,0 +1,1 @@
+"""Watch some of the messages of a flow, without a change in the flow."""
