@@ -19,6 +19,7 @@ from attrs import evolve
 from flowrt import (
     FlowBuildError,
     FlowError,
+    FlowInternalError,
     FlowOperationContainer,
     FlowOverloadError,
     FlowRuntime,
@@ -28,8 +29,11 @@ from flowrt import (
     Message,
     Operation,
     OperationError,
+    RunCancelledError,
     current,
+    in_port,
     operation,
+    out_port,
 )
 from flowrt.executors.dispatched import DispatchedExecutor
 from flowrt.executors.dispatchers import AsyncioDispatcher, MainThreadDispatcher
@@ -217,16 +221,31 @@ def test_actions_generators_and_operations_with_state_can_be_dispatched(own_loop
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_the_mark_of_a_function_says_that_it_is_dispatched(own_loop: OwnLoop, schedule: str) -> None:
+def test_the_mark_of_a_function_or_of_a_components_method_says_that_it_is_dispatched(
+    own_loop: OwnLoop, schedule: str
+) -> None:
     """B272."""
 
     @operation(mode=own_loop)
     def show(_: Any) -> str:
         return where()
 
+    class Display:
+        shown = out_port()
+
+        @in_port(mode=own_loop)
+        def show(self) -> None:
+            self.shown(where())
+
+    operations = FlowOperationContainer().add_func("show", show).add_component("display", Display)
     with FlowRuntime(schedule=schedule) as runtime:
-        wire(runtime.add_operations(FlowOperationContainer().add_func("show", show)), ".in -> show -> .out")
-        assert runtime.process(".in").result(SECONDS).data == "own loop"
+        wire(
+            runtime.add_operations(operations),
+            ".in -> show -> .out",
+            ".in -> display.show",
+            "display.shown -> .out",
+        )
+        assert runtime.process(".in").values(SECONDS) == ["own loop"] * 2
 
 
 # --- one call at a time, and not for long
@@ -480,6 +499,89 @@ def test_a_call_made_twice_or_after_the_end_does_nothing_and_holds_no_message() 
     assert held() is None
 
 
+def test_a_source_whose_dispatcher_fails_it_ends_with_the_error() -> None:
+    """What it has given before counts."""
+
+    class Once(OwnLoop):
+        allowed = 2
+
+        def dispatch(self, call: Callable[[], None]) -> None:
+            self.allowed -= 1
+            if self.allowed < 0:
+                raise LookupError
+            super().dispatch(call)
+
+    def count(number: int) -> Iterator[int]:
+        for each in range(number):
+            threading.Event().wait(0.002)  # longer than a turn
+            yield each
+
+    once = Once()
+    with FlowRuntime() as runtime:
+        operations = FlowOperationContainer().add_generator("count", count).make_sync(once)
+        wire(runtime.add_operations(operations), ".in -> count -> .out")
+        run = runtime.process(".in", 5)
+        with pytest.raises(
+            OperationError, match=r"Once did not have it called, dispatch\(\) raised LookupError"
+        ):
+            run.wait(SECONDS)
+    once.close()
+
+    assert run.ledger.balanced
+    assert run.ledger.delivered == 1
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_a_dispatcher_that_raises_what_ends_programs_stops_the_runtime(kind: type[BaseException]) -> None:
+    class Leaving:
+        def dispatch(self, _call: Callable[[], None]) -> None:
+            raise kind
+
+    runtime = showing(Leaving(), increment)
+    run = runtime.process(".in", 1)
+    with pytest.raises(kind):
+        run.wait(SECONDS)
+    runtime.close()
+
+
+@pytest.mark.parametrize(("raised", "told"), [(LookupError, FlowInternalError), (KeyboardInterrupt,) * 2])
+def test_what_goes_wrong_in_flowrt_itself_on_a_dispatchers_thread_stops_the_runtime(
+    own_loop: OwnLoop,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: type[BaseException],
+    told: type[BaseException],
+) -> None:
+    def buggy(*_: Any) -> None:
+        raise raised
+
+    monkeypatch.setattr("flowrt.executors.dispatched.perform", buggy)
+    runtime = showing(own_loop, increment)
+    run = runtime.process(".in", 1)
+    with pytest.raises(told):
+        run.wait(SECONDS)
+    runtime.close()
+    own_loop.close()
+
+    assert [type(error) for error in own_loop.left] == ([raised] if raised is told else [])
+
+
+def test_messages_of_a_cancelled_run_are_not_begun() -> None:
+    dispatcher = MainThreadDispatcher()
+    shown: list[int] = []
+    with showing(dispatcher, shown.append) as runtime:
+        runs = [runtime.process(".in", number) for number in range(3)]
+        while "3 messages waiting" not in str(runtime.explain()):
+            pass
+        runs[1].cancel()
+        while not runs[1].done:
+            runtime.explain()
+        runs[2].wait(SECONDS)
+        with pytest.raises(RunCancelledError):
+            runs[1].wait(SECONDS)
+
+    assert shown == [0, 2]
+
+
 # --- a dispatcher that does not come to it
 
 
@@ -494,6 +596,18 @@ def test_closing_over_a_dispatcher_that_never_calls_ends_and_names_it() -> None:
     )
     with pytest.raises(FlowStoppedError):
         run.result(SECONDS)
+
+
+def test_what_a_close_without_patience_leaves_on_its_own_thread_is_not_the_dispatchers_fault() -> None:
+    runtime = showing(MainThreadDispatcher(), lambda _: threading.Event().wait(0.002))  # longer than a turn
+    run = runtime.process_many(".in", range(9))
+    while "waiting for dispatcher" not in str(runtime.explain()):
+        pass
+    report = runtime.close(drain=0.0, deadline=0.0)
+
+    assert report.discarded
+    assert report.abandoned == ()
+    assert run.done
 
 
 def test_explain_and_the_watchdog_say_what_is_waited_for() -> None:
