@@ -138,6 +138,35 @@ def test_a_join_does_what_a_plain_model_says(
 
 
 @given(
+    entries=st.lists(st.tuples(st.integers(0, 1), ids, st.integers(0, 4)), max_size=25),
+    schedule=schedules,
+)
+@settings(max_examples=60)
+def test_what_is_older_than_expire_is_joined_no_more(
+    entries: list[tuple[int, Any, int]], schedule: str
+) -> None:
+    """B219: each entry comes so many seconds after the one before; a message of one port expires after five."""
+    model, now = AutoModel(2), 0
+    arrived: dict[int, int] = {}
+    seams = simulated(deviations={})
+    clock: Any = seams.clock
+    with (
+        LedgerWatch(),
+        FlowRuntime(flow_around(False, 2, expire=5.0), schedule=schedule, seams=seams) as runtime,
+    ):
+        for number, (port, key, seconds) in enumerate(entries):
+            now += seconds
+            clock.advance_to(now)
+            arrived[number] = now
+            model.forget({value for value, moment in arrived.items() if now - moment >= 5})
+            run = runtime.process(port_of("join", port, 2), number, correlation_id=key)
+            assert run.values() == model.take(port, number, key)
+        assert runtime._engine.wakes.loose == sum(
+            len(queue) for queues in model.buckets.values() for queue in queues
+        )
+
+
+@given(
     entries=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), ids), max_size=20),
     cancelled=st.sets(st.integers(0, 2)),
     schedule=st.sampled_from([schedule for schedule in SCHEDULES if schedule != "sync"]),
