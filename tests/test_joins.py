@@ -21,7 +21,7 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
-from flowrt.standard import AutoResetJoin, ManualResetJoin, Switch
+from flowrt.standard import AutoResetJoin, Filter, ManualResetJoin, Switch
 from flowrt.testing import LedgerWatch, check_operation, simulated
 from tests.flows import (
     SCHEDULES,
@@ -519,6 +519,20 @@ def test_by_run_nothing_waits_for_another_run(bench: Bench, kind: Any) -> None:
         assert sent(runtime, (".in1", 2)) == []
         assert ("join", "absorbed", "nothing came at another port to go with it", 1) in rows(waiting)
         assert len(state_of(runtime)) == 0
+
+
+def test_by_run_a_reset_is_one_of_its_own_item() -> None:
+    """B217."""
+    operations = FlowOperationContainer().add_manual_reset_join("join", by="run").add_func("pass", same)
+    operations.add_operation(Filter("first", lambda number: number == 0))
+    chains = [".in -> join.in0", ".in -> join.in1", ".in -> first -> join.reset"]
+    late = ".in -> pass#1 -> pass#2 -> pass#3 -> join.in1"
+    with FlowRuntime(flow_of("", *chains, late, "join -> .out", operations=operations)) as runtime:
+        run = runtime.process_many(".in", range(3))
+
+        assert sorted(run.values(timeout=SECONDS)) == [(0, 0), (1, 1), (1, 1), (2, 2), (2, 2)]
+        assert len(state_of(runtime)) == 0
+        assert_ledger(run, accepted=3, born=9, delivered=5, absorbed=7)
 
 
 # --- the context of what is joined

@@ -9,6 +9,7 @@ import pytest
 
 from flowrt import (
     Flow,
+    FlowError,
     FlowOperationContainer,
     FlowRuntime,
     Gather,
@@ -19,7 +20,7 @@ from flowrt import (
     PushCausality,
     Scatter,
 )
-from flowrt.testing import LedgerWatch
+from flowrt.testing import LedgerWatch, simulated
 from tests.flows import SECONDS, Bench, assert_ledger, every_schedule, flow_of
 
 
@@ -108,6 +109,62 @@ def test_who_owes_a_list_something_is_told_when_the_list_has_gone_quiet(bench: B
 
         assert run.values(timeout=SECONDS) == [[3], [2]]
         assert run.ledger.balanced
+
+
+class Later(Operation):
+    """Asks to be woken about an object of its own, and then does as told."""
+
+    def __init__(self, name: str, then: Any) -> None:
+        super().__init__(name)
+        self.then = then
+        self.woken: list[Any] = []
+
+    def handle(self, state: None, message: Message, emit: Any) -> None:
+        emit.wake(5.0, message.data)
+
+    def timer(self, state: None, about: Any, emit: Any) -> None:
+        self.woken.append(about)
+        self.then(emit)
+
+    def drained(self, state: None, scope: Any, emit: Any) -> None:
+        pass
+
+    def cancelled(self, state: None, run: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        (lambda emit: None, None),
+        (lambda emit: emit.release([Part(1)], "given up"), None),
+        (lambda emit: emit(1), 'operation "later" was woken about an object of its own'),
+        (lambda emit: emit.owe(), "there is no run for it"),
+    ],
+)
+def test_no_run_waits_for_a_call_about_an_object_and_it_cannot_emit(then: Any, told: str | None) -> None:
+    later, seams, reported = Later("later", then), simulated(deviations={}), list[FlowError]()
+    clock: Any = seams.clock
+    flow = flow_of("", ".in -> later -> .out", operations=FlowOperationContainer().add_operation(later))
+    with FlowRuntime(flow, seams=seams) as runtime:
+        runtime.on_exception(reported.append)
+        runtime.process(".in", "thing").wait()
+        assert (clock.now(), later.woken) == (0.0, [])
+        clock.advance(5.0)
+        runtime.process(".in", "other").wait()
+
+        assert later.woken == ["thing"]
+        assert [told in str(error) or told in str(error.__cause__) for error in reported if told] == [
+            True
+        ] * bool(told)
+
+
+def test_what_cannot_be_hashed_is_nothing_to_be_woken_about() -> None:
+    flow = flow_of(
+        "", ".in -> later -> .out", operations=FlowOperationContainer().add_operation(Later("later", None))
+    )
+    with FlowRuntime(flow) as runtime, pytest.raises(OperationError, match="TypeError"):
+        runtime.process(".in", []).wait(timeout=SECONDS)
 
 
 def test_a_list_need_not_wait_for_the_rest_of_its_run() -> None:
