@@ -327,12 +327,12 @@ class Driver(Ending):
             try:
                 if ready():  # what it has seen is what it says: room comes and goes
                     return True
-                if helps and not self.stopped and self.dispatching.make_calls():
-                    continue
+                made = helps and not self.stopped and self.dispatching.make_calls()
                 remaining = None if deadline is None else deadline - self.seams.clock.now()
                 if self.stopped or (remaining is not None and remaining <= 0):
                     return ready()
-                event.wait(slice_of(remaining))
+                if not made:
+                    event.wait(slice_of(remaining))
             finally:
                 wakers.leave(event)
                 self.ended.leave(event)

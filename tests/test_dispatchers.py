@@ -26,6 +26,7 @@ from flowrt import (
     FlowStalledError,
     FlowStallWarning,
     FlowStoppedError,
+    FlowTimeoutError,
     Message,
     Operation,
     OperationError,
@@ -42,7 +43,7 @@ from flowrt.executors.threads import thread_pools
 from flowrt.inbox import Seams
 from flowrt.standard import Debounce, Gather
 from flowrt.testing import assert_same_in_all_modes, check_executor
-from tests.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, wire
+from tests.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire
 
 
 class OwnLoop:
@@ -655,6 +656,19 @@ def test_a_wait_on_the_dispatchers_own_thread_makes_the_calls_itself(schedule: s
     assert last.done
     assert set(threads) == {where()}
     assert dispatcher.run_pending() == 0
+
+
+def test_a_wait_that_makes_calls_ends_in_time_though_more_keep_coming() -> None:
+    dispatcher = MainThreadDispatcher()
+    operations = FlowOperationContainer().add_func("show", same).make_sync(dispatcher)
+    runtime = FlowRuntime()
+    wire(runtime.add_operations(operations), ".in -> show -> show")  # for ever
+    run = runtime.process(".in", 1)
+    with pytest.raises(FlowTimeoutError):
+        run.wait(0.01)
+    report = runtime.close(drain=0.01, deadline=0.02)
+
+    assert report.discarded == 1
 
 
 def test_run_pending_makes_what_waits_and_no_more_than_asked_for() -> None:
