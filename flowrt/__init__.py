@@ -28,7 +28,8 @@ from flowrt.ports import Port, Stream
 from flowrt.runs import Run
 from flowrt.runtime import FlowRuntime
 from flowrt.scopes import Part
-from flowrt.standard import Gather, Gathered, PopCausality, PushCausality, Scatter
+from flowrt.standard.causality import PopCausality, PushCausality
+from flowrt.standard.scatter_gather import Gather, Gathered, Scatter
 
 __all__ = [
     "CloseReport",

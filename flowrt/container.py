@@ -43,8 +43,7 @@ from flowrt.registration import (
     static_operations,
 )
 from flowrt.signatures import action_body, function_body, generator_body
-from flowrt.standard.joins import MAX_IDS, AutoResetJoin, ManualResetJoin
-from flowrt.standard.pools import MAX_WAITING, JoinedBy
+from flowrt.standard.pools import MAX_IDS, MAX_WAITING, JoinedBy
 
 
 class FlowOperationContainer:
@@ -207,6 +206,8 @@ class FlowOperationContainer:
         max_waiting: int = MAX_WAITING,
     ) -> Self:
         """Add an `AutoResetJoin`: the oldest messages of `.in0`, `.in1`, … leave as a tuple as soon as every port has one."""
+        from flowrt.standard.joins import AutoResetJoin  # noqa: PLC0415 - few flows have joins
+
         return self.add_operation(
             AutoResetJoin(name, inputs, by, expire=expire, max_open=max_open, max_waiting=max_waiting)
         )
@@ -222,6 +223,8 @@ class FlowOperationContainer:
         max_waiting: int = MAX_WAITING,
     ) -> Self:
         """Add a `ManualResetJoin`: once every port has had a message, each leaves in a tuple with the latest of the others; until `.reset`."""
+        from flowrt.standard.joins import ManualResetJoin  # noqa: PLC0415 - likewise
+
         return self.add_operation(
             ManualResetJoin(name, inputs, by, expire=expire, max_open=max_open, max_waiting=max_waiting)
         )

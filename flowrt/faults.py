@@ -9,7 +9,7 @@ from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.flow import Definition, Path, SourceKey
 from flowrt.places import FlowPlace
 from flowrt.ports import Port, Stream, port_of
-from flowrt.standard import Correlator
+from flowrt.standard.correlator import Correlator
 
 HINTS_LIMIT = (
     100  # arbitrary: of more faults it is not said what was probably meant, which takes long in a large flow

@@ -11,12 +11,12 @@ from attrs import evolve
 from flowrt.container import FlowOperationContainer
 from flowrt.declarations import Declaration, declared_at, same_name
 from flowrt.errors import Fault, FlowBuildError, counted
-from flowrt.flattening import sections_of
-from flowrt.flowtext import UNNAMED, Section, Text, read_text, write_text
-from flowrt.ports import Port, Stream
+from flowrt.ports import UNNAMED, Port, Stream
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    from flowrt.flowtext import Section, Text
 
 SourceKey = tuple[str, str, str]
 """Operation, instance and port, casefolded; a flow's own port has no operation."""
@@ -156,6 +156,8 @@ class Flow:
         Raises:
             FlowBuildError: with every fault of the text; or a headline names a flow that was added by `add_flow`.
         """
+        from flowrt.flowtext import read_text  # noqa: PLC0415 - for those who have a text
+
         sections = read_text(text, source)
         faults = [
             Fault(f"{section.declared_at}: {_two_flows(section.name)}", section.declared_at)
@@ -186,6 +188,9 @@ class Flow:
         Raises:
             FlowBuildError: it cannot be written so that it means the same: two flows have one name, or a name holds a comma.
         """
+        from flowrt.flattening import sections_of  # noqa: PLC0415 - for those who write one
+        from flowrt.flowtext import write_text  # noqa: PLC0415 - likewise
+
         return write_text(sections_of(self))
 
     def _named(self, name: str) -> Flow | None:

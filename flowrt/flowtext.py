@@ -21,11 +21,10 @@ from typing import Protocol
 
 from flowrt.declarations import RESERVED
 from flowrt.errors import Fault, FlowBuildError
-from flowrt.ports import Port, Stream, is_control, one_line, quoted
+from flowrt.ports import UNNAMED, Port, Stream, is_control, one_line, quoted
 
 BYTES_LIMIT = 1 << 20  # of a text, as UTF-8: a hundred times what anybody writes by hand
 LINES_LIMIT = 10_000  # likewise
-UNNAMED = "<flow text>"  # the source of a text that is no file
 INDENT = "    "
 ALIGNED = 60  # characters: behind a longer line its comment follows after two blanks, and no other line is drawn out for it
 

@@ -19,6 +19,7 @@ PORTS_REMEMBERED = 4096  # parsed names, some 3 MB of them: a flow of ordinary s
 NAME_REMEMBERED = (
     1_000  # characters; a longer name is parsed anew, or a few thousand of them would fill the memory
 )
+UNNAMED = "<flow text>"  # what errors call a flow text that is no file
 TEXT_SHOWN = 200  # characters of an offending name that an error repeats; arbitrary
 
 

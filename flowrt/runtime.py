@@ -29,7 +29,6 @@ from flowrt.errors import (
 )
 from flowrt.executors.threads import thread_pools
 from flowrt.flow import Definition, Flow
-from flowrt.flowtext import UNNAMED, Text
 from flowrt.hosting import RuntimeHost
 from flowrt.inbox import Seams
 from flowrt.intake import Intake, checked_priority
@@ -37,7 +36,7 @@ from flowrt.messages import Message
 from flowrt.meters import MeterRow, row_of
 from flowrt.own_schedules import schedule_of
 from flowrt.owners import release_operations
-from flowrt.ports import Port
+from flowrt.ports import UNNAMED, Port
 from flowrt.reading import Reading
 from flowrt.runs import Results, Run
 from flowrt.schedules import PARALLEL, Schedule
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
 
     from flowrt.checks import Finding
     from flowrt.container import FlowOperationContainer
+    from flowrt.flowtext import Text
     from flowrt.observe.explain import Explanation
 
 _numbers = count(1)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from flowrt.contract import PullTask, Reports, Task
 from flowrt.errors import FlowError, is_ours
-from flowrt.executors.dispatched import DispatchedExecutor
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.tasks import part_of, perform, rest_of, take_back, task_of, with_keys
@@ -25,6 +24,7 @@ from flowrt.lanes import Waiting
 
 if TYPE_CHECKING:
     from flowrt.declarations import Declaration
+    from flowrt.executors.dispatched import DispatchedExecutor
     from flowrt.inbox import Seams, ThreadLike
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
@@ -317,6 +317,8 @@ def thread_pools(
         return ThreadPool(f"{name}/{pool}", workers, seams, reports, post, crash)
 
     def dispatched(declaration: Declaration) -> DispatchedExecutor:
+        from flowrt.executors.dispatched import DispatchedExecutor  # noqa: PLC0415 - few flows have dispatchers
+
         return DispatchedExecutor(declaration.name, declaration.mode.dispatcher, seams, reports, post, crash)
 
     inline = InlineExecutor(reports, seams.clock)

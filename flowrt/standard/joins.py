@@ -11,6 +11,7 @@ from flowrt.messages import branch_position, first_position
 from flowrt.operations import Emitter, Operation
 from flowrt.scopes import Part
 from flowrt.standard.pools import (
+    MAX_IDS,
     MAX_OPEN,
     MAX_WAITING,
     Bucket,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from flowrt.scopes import RunBooks, Scope
 
 Queues = list[deque[Part]]
-MAX_IDS = 10_000  # correlation ids; arbitrary, as the gather's
 UNPAIRED = "nothing came at another port to go with it"
 RESET = "the join was reset"
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 By = Literal["all", "run"]
 JoinedBy = Literal["correlation", "run"]
 MAX_OPEN = 100_000  # lists and runs; arbitrary, some 50 MB
+MAX_IDS = 10_000  # correlation ids; arbitrary, as the gather's
 MAX_WAITING = 100_000  # messages; arbitrary, as the gather's
 
 Kept = TypeVar("Kept")
