@@ -55,7 +55,8 @@ def test_every_error_is_a_flow_error(name: str) -> None:
 def test_importing_flowrt_starts_nothing_and_loads_neither_loguru_nor_janus() -> None:
     code = (
         "import sys, threading, flowrt; "
-        "print(threading.active_count(), {'asyncio', 'janus', 'loguru', 'multiprocessing'} & set(sys.modules))"
+        "print(threading.active_count(), {'asyncio', 'janus', 'loguru', 'multiprocessing'} & set(sys.modules), "
+        "{'flowrt.flowtext', 'flowrt.checks', 'flowrt.standard.joins', 'flowrt.executors.dispatched'} & set(sys.modules))"
     )
 
     result = subprocess.run(
@@ -66,7 +67,7 @@ def test_importing_flowrt_starts_nothing_and_loads_neither_loguru_nor_janus() ->
         check=False,
     )
 
-    assert (result.stdout, result.stderr) == ("1 set()\n", "")
+    assert (result.stdout, result.stderr) == ("1 set() set()\n", "")
 
 
 def test_the_types_are_part_of_the_package() -> None:
