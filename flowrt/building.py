@@ -90,9 +90,9 @@ class Building:
                     error.add_note("The change was not made; the flow goes on as it was.")
                 raise
             engine = self._driver.engine
-            self._driver.dispatching.know(
-                part for each in definition.all_operations() for part in each.parts()
-            )
+            parts = (part for each in definition.all_operations() for part in each.parts())
+            if self._driver.dispatching.know(parts):
+                self._driver.wake_all()
             assert engine is not None, "the runtime gives the driver its engine first"
             self._driver.post(engine.change, definition)
             self._built = self.flow.contents()

@@ -28,7 +28,7 @@ class Dispatching:
 
     Attributes:
         handed: who waits, and is to be woken when a dispatcher was given calls.
-        dispatchers: those of the flow, each with one of its operations.
+        dispatchers: those of the flow, also of what it was before a change, each with one of its operations.
     """
 
     def __init__(self, seams: Seams) -> None:
@@ -36,14 +36,20 @@ class Dispatching:
         self._executors: tuple[_Dispatched, ...] = ()
         self.dispatchers: tuple[tuple[Any, str], ...] = ()
 
-    def know(self, declarations: Iterable[Declaration]) -> None:
-        """Take in which dispatchers a flow uses, each with one of its operations."""
-        found: dict[int, tuple[Any, str]] = {}
+    def know(self, declarations: Iterable[Declaration]) -> bool:
+        """Take in which dispatchers a flow uses, besides those that were known; say whether there are more now.
+
+        Then who waits is to be woken: a wait looks out for calls only where there are dispatchers.
+        """
+        found = {id(dispatcher): (dispatcher, name) for dispatcher, name in self.dispatchers}
         for declaration in declarations:
             dispatcher = declaration.mode.dispatcher
             if dispatcher is not None:
                 found.setdefault(id(dispatcher), (dispatcher, declaration.name))
-        self.dispatchers = tuple(found.values())
+        more = len(found) > len(self.dispatchers)
+        if more:
+            self.dispatchers = tuple(found.values())
+        return more
 
     def add(self, executor: Any) -> None:
         """Take in an executor; engine's thread."""

@@ -322,12 +322,13 @@ class Driver(Ending):
         while not ready():
             event = wakers.enlist()
             self.ended.enlist(event)
-            if helps:
+            helping = helps and bool(self.dispatching.dispatchers)
+            if helping:
                 self.dispatching.handed.enlist(event)
             try:
                 if ready():  # what it has seen is what it says: room comes and goes
                     return True
-                made = helps and not self.stopped and self.dispatching.make_calls()
+                made = helping and not self.stopped and self.dispatching.make_calls()
                 remaining = None if deadline is None else deadline - self.seams.clock.now()
                 if self.stopped or (remaining is not None and remaining <= 0):
                     return ready()
@@ -336,7 +337,8 @@ class Driver(Ending):
             finally:
                 wakers.leave(event)
                 self.ended.leave(event)
-                self.dispatching.handed.leave(event)
+                if helping:
+                    self.dispatching.handed.leave(event)
         return True
 
     def _work(self, ready: Callable[[], bool], deadline: float | None, *, helps: bool = False) -> bool:

@@ -658,6 +658,28 @@ def test_a_wait_on_the_dispatchers_own_thread_makes_the_calls_itself(schedule: s
     assert dispatcher.run_pending() == 0
 
 
+def test_a_wait_looks_out_for_calls_of_operations_that_were_added_meanwhile() -> None:
+    """B054: they may be the first that are dispatched, and so may be gone again."""
+    dispatcher, gate = MainThreadDispatcher(), Gate()
+    with FlowRuntime() as runtime:
+        runtime.add_operations(FlowOperationContainer().add_func("wait", gate).make_async())
+        wire(runtime, ".in -> wait -> .out")
+        run = runtime.process(".in", 1)
+        arrived(gate.entered)
+
+        def change() -> None:
+            runtime.add_operations(
+                FlowOperationContainer().add_action("show", lambda _: gate.open()).make_sync(dispatcher)
+            )
+            wire(runtime, ".show -> show")
+            runtime.process(".show")
+
+        changing = threading.Thread(target=change)
+        changing.start()
+        assert run.result(SECONDS).data == 1
+        changing.join(SECONDS)
+
+
 def test_a_wait_that_makes_calls_ends_in_time_though_more_keep_coming() -> None:
     dispatcher = MainThreadDispatcher()
     operations = FlowOperationContainer().add_func("show", same).make_sync(dispatcher)
