@@ -589,7 +589,7 @@ def test_an_unknown_schedule_is_a_build_error_with_a_suggestion() -> None:
 
     assert text_of(caught.value) == (
         'there is no schedule "breadth_frist". Did you mean "breadth_first"? '
-        "There are: breadth_first, depth_first, sync."
+        "There are: breadth_first, depth_first, parallel, round_robin, sync."
     )
 
 

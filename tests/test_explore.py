@@ -101,6 +101,7 @@ def test_the_bug_of_order_in_a_sample_is_found_shrunk_to_its_one_swap_and_replay
     assert notes_of(again.value) == [order, "replayed: {11: 2}", replay]
 
 
+@pytest.mark.no_cover
 def test_the_mended_sample_is_right_in_every_order() -> None:
     explored = explore(book(ordered=True), INPUTS, check)
 
@@ -294,6 +295,7 @@ def test_a_tolerated_fault_is_no_finding_and_the_results_are_checked() -> None:
     assert notes_of(caught.value)[-1].endswith(", faults=2, tolerate=SimulatedError)")
 
 
+@pytest.mark.no_cover
 def test_what_is_shrunk_stays_the_same_failure() -> None:
     """The third result first is one deviation, which lowered by one is the second first: another failure."""
     operations = FlowOperationContainer().add_func("work", same).make_parallel(3)

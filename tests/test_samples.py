@@ -468,6 +468,7 @@ def test_the_bug_is_found_as_one_swap_and_comes_again_when_it_is_replayed():
         explore(flow, inputs, check, replay=deviations)
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_the_mended_flow_is_right_in_every_order_in_which_calls_can_begin_and_end():
     explored = explore(book(ordered=True), out_of_order_program.INPUTS, out_of_order_program.check)
