@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -103,9 +104,9 @@ def test_a_call_on_a_worker_that_does_not_return_is_named_with_its_thread_and_wh
         gate.open()
         run.wait(SECONDS)
 
-    name = "demo/work" if mode == "async" else "demo/work-1"
+    name = "demo/work" if mode == "async" else "demo/work-[12]"  # a late one may be woken as well
     assert heard.texts[0].startswith('runtime "demo": operation "work" has not returned for 0.0 s')
-    assert f' on thread "{name}". It stands at:\n  File ' in heard.texts[0]
+    assert re.search(f' on thread "{name}". It stands at:\n  File ', heard.texts[0])
     assert "arrived(self.opened)" in heard.texts[0]
     assert len(heard.texts) == 1
     assert heard.files[0].endswith("flows.py")
