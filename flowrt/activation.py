@@ -127,7 +127,7 @@ class Doors:
 class Activations:
     """Activates places as they are entered, and wakes them; binds components.
 
-    Called on: the engine's thread, but for `begin` and `bind_all`.
+    Called on: the engine's thread, but for `begin` and `binding`.
     """
 
     def __init__(self, emissions: Emissions) -> None:
@@ -156,23 +156,28 @@ class Activations:
                 driver.raise_fatal()
                 raise driver.stopped_error()
 
-    def bind_all(self, definition: Definition) -> None:
-        """Any thread: bind the components of a flow that were given as objects, those that a class makes when they are made."""
+    def binding(self, definition: Definition) -> Callable[[], None]:
+        """Any thread: return what binds the components of a flow that were given as objects; those that a class makes are when they are made.
+
+        To be called once the engine has been given the flow, or what they emit might come before the places it leaves from.
+        """
         places: dict[int, tuple[Any, list[Port], str]] = {}
         for declaration in definition.all_operations():
             component = declaration.component
             if component is not None and component.instance is not None:
                 places.setdefault(id(component.instance), (component.instance, [], declaration.name))
-        if not places:
-            return
-        for flow, declaration, instance in sites(FlowPlace(definition, sketch=True)):
+        for flow, declaration, instance in sites(FlowPlace(definition, sketch=True)) if places else ():
             if declaration.component is not None and declaration.component.instance is not None:
                 own = places[id(declaration.component.instance)][1]
                 own.append(port_of(flow.path, declaration.name, instance, ""))
-        for component, own, name in places.values():
-            self._bind(
-                component, own or [port_of("", name, "", "")]
-            )  # no stream names it: so nobody takes it
+
+        def bind_all() -> None:
+            for component, own, name in places.values():
+                self._bind(
+                    component, own or [port_of("", name, "", "")]
+                )  # no stream names it: so nobody takes it
+
+        return bind_all
 
     def _bind_made(self, component: Any, place: Port) -> None:
         self._bind(component, [place])
@@ -206,6 +211,8 @@ class Activations:
         except (SystemExit, KeyboardInterrupt) as raised:
             engine.failures.fatal = engine.failures.fatal or raised
         except BaseException as raised:
+            if isinstance(raised, FlowStoppedError) and self._driver.closing:
+                return  # another thread closes: what was to be emitted came too late, which is nobody's error
             self.fail(operation_error(place, None, raised))
         finally:
             engine.in_work = None

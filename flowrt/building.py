@@ -82,7 +82,7 @@ class Building:
                     for each in definition.all_flows():
                         each.operations = {key: shared(found) for key, found in each.operations.items()}
                 claim_operations(definition, self._driver)
-                self._activations.bind_all(definition)
+                bind_components = self._activations.binding(definition)
             except FlowBuildError as error:
                 if self._built is not None:
                     self.flow.reset(self._built)
@@ -95,5 +95,6 @@ class Building:
                 self._driver.wake_all()
             assert engine is not None, "the runtime gives the driver its engine first"
             self._driver.post(engine.change, definition)
+            bind_components()
             self._built = self.flow.contents()
             self.changed = False  # last: what was not posted is compiled again

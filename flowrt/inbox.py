@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flowrt.schedules import Schedule
 
 SIGNAL_SLICE = 0.25  # seconds; arbitrary. A signal that arrives just before a thread blocks is handled when it next wakes (measured: 5 of 80 lost)
+LONGEST_WAIT = 86_400.0  # seconds; arbitrary. The system cannot wait for what is beyond its calendar; who waits in a loop may be woken early
 TOGETHER = 256  # calls; arbitrary: by then what each costs alone is all there is
 Call = list[Any]
 """What to call, and its arguments as a tuple."""
@@ -196,7 +197,7 @@ class Inbox:
             while not self._bell.empty():  # rung for calls that have been made since
                 self._bell.get_nowait()
             if not self._calls:
-                self._bell.get(timeout=None if timeout is None else max(timeout, 0.0))
+                self._bell.get(timeout=None if timeout is None else min(max(timeout, 0.0), LONGEST_WAIT))
         except queue.Empty:
             pass
         finally:
@@ -243,5 +244,5 @@ class Wakers:
 def slice_of(remaining: float | None) -> float | None:
     """Return for how long to wait at once: on the main thread, where signals are handled, not for long."""
     if threading.current_thread() is not threading.main_thread():
-        return remaining
+        return None if remaining is None else min(remaining, LONGEST_WAIT)
     return SIGNAL_SLICE if remaining is None else min(remaining, SIGNAL_SLICE)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from typing import Any
 
 import pytest
 
 from flowrt import (
+    FlowBuildError,
     FlowOperationContainer,
     FlowStoppedError,
     Operation,
     activation,
+    building,
     components,
     driver,
     in_port,
     out_port,
 )
-from tests.flows import same
+from flowrt.standard import Ticker
+from tests.flows import same, wire
 from tests.scheduled_flows import WATCHED, each_of, opened
 from tests.scheduler import Program, Scheduler
 from tests.schedules import explore, interrupt_everywhere
@@ -104,8 +108,64 @@ def a_component_with_threads(scheduler: Scheduler) -> None:
     assert sorted(found + relay.refused) == [1, 2, 11, 12]
 
 
-FLOWS = (emitters_and_a_closer, sync_from_a_source_and_a_sender, a_component_with_threads)
-HERE = [activation.__file__, components.__file__]
+class Woken(Operation):
+    """Emits when it is woken."""
+
+    out_ports = ("",)
+
+    def activate(self, emit: activation.ActiveEmitter) -> None:
+        emit.wake(0.0)
+
+    def timer(self, _state: object, _about: None, emit: activation.ActiveEmitter) -> None:
+        emit(1)
+
+
+def woken_and_a_closer(scheduler: Scheduler) -> None:
+    """It may be about to emit when the runtime is closed: that is nobody's error."""
+    operations = FlowOperationContainer().add_operation(Woken("woken"))
+    operations.add_operation(Ticker("ticker"))
+    with opened(scheduler, "woken -> .out", "ticker.now -> .out", operations=operations) as runtime:
+        runtime.start()
+        runtime.close()
+
+
+class Herald:
+    """Emits as soon as it is part of a flow, without being told."""
+
+    out = out_port()
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def emit(self) -> None:
+        for _ in range(20):
+            with contextlib.suppress(FlowBuildError):  # not yet
+                self.out(1)
+                self.sent += 1
+
+
+def a_component_that_emits_while_it_is_added(scheduler: Scheduler) -> None:
+    """What it emits comes behind the change that brings its place."""
+    herald = Herald()
+    operations = FlowOperationContainer().add_component("herald", herald)
+    with opened(scheduler, ".in -> .out") as runtime:
+        runtime.start()
+        emitter = scheduler.spawn(herald.emit, "herald")
+        wire(runtime, "herald.out -> .out")
+        runtime.add_operations(operations)
+        runtime.start()
+        emitter.join()
+    assert len(list(runtime.results())) == herald.sent
+
+
+FLOWS = (
+    woken_and_a_closer,
+    a_component_that_emits_while_it_is_added,
+    emitters_and_a_closer,
+    sync_from_a_source_and_a_sender,
+    a_component_with_threads,
+)
+HERE = [activation.__file__, building.__file__, components.__file__]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -203,6 +204,36 @@ def given_up(scheduler: Scheduler) -> None:
         closed_in_time(runtime)
 
 
+class Given:
+    """What a dispatcher may be given: spent, if a wait has made it."""
+
+    def __init__(self, number: int, made: list[int], *, spent: bool = False) -> None:
+        self.number = number
+        self.made = made
+        self.spent = spent
+
+    def __call__(self) -> None:
+        self.made.append(self.number)
+
+
+def forgotten_while_others_are_taken(scheduler: Scheduler) -> None:
+    """Who gives a call drops those at the front that waits have made, and no other, though they are taken at that moment."""
+    dispatcher = MainThreadDispatcher()
+    made: list[int] = []
+
+    def send(first: int) -> None:
+        for number in (first, first + 1):
+            dispatcher.dispatch(Given(number, made, spent=number == first))
+
+    senders = [scheduler.spawn(partial(send, first), f"sender {first}") for first in (10, 20, 30)]
+    for _ in range(3):
+        dispatcher.run_pending()
+    for sender in senders:
+        sender.join()
+    dispatcher.run_pending()
+    assert sorted(made) == [11, 21, 31]
+
+
 PROGRAMS: tuple[Program, ...] = (
     made_by_a_loop,
     made_by_a_wait,
@@ -211,6 +242,7 @@ PROGRAMS: tuple[Program, ...] = (
     dropped_while_waited_for,
     closed_meanwhile,
     given_up,
+    forgotten_while_others_are_taken,
 )
 
 

@@ -10,7 +10,8 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ from flowrt.executors.dispatched import DispatchedExecutor
 from flowrt.executors.dispatchers import AsyncioDispatcher, MainThreadDispatcher
 from flowrt.executors.pools import Pools
 from flowrt.executors.threads import thread_pools
-from flowrt.inbox import Seams
+from flowrt.inbox import MonotonicClock, Seams
 from flowrt.standard import Debounce, Gather
 from flowrt.testing import assert_same_in_all_modes, check_executor
 from tests.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire
@@ -564,6 +565,48 @@ def test_what_goes_wrong_in_flowrt_itself_on_a_dispatchers_thread_stops_the_runt
     own_loop.close()
 
     assert [type(error) for error in own_loop.left] == ([raised] if raised is told else [])
+
+
+@pytest.mark.parametrize("what", ["calls in place and raises", "calls an earlier one again"])
+def test_what_a_dispatcher_once_called_in_place_does_not_take_later_calls_off_its_thread(what: str) -> None:
+    class Confused(OwnLoop):
+        earlier: Callable[[], None] | None = None
+
+        def dispatch(self, call: Callable[[], None]) -> None:
+            earlier, self.earlier = self.earlier, call
+            if what == "calls in place and raises" and earlier is None:
+                call()
+                raise LookupError
+            if what == "calls an earlier one again" and earlier is not None:
+                earlier()
+            super().dispatch(call)
+
+    confused = Confused()
+    threads: list[str] = []
+    with showing(confused, lambda _: threads.append(threading.current_thread().name)) as runtime:
+        for number in range(3):
+            with suppress(OperationError):
+                runtime.process(".in", number).wait(SECONDS)
+    confused.close()
+
+    assert set(threads) == {"own loop"}
+
+
+def test_an_interrupt_between_two_calls_leaves_nobody_waiting_for_them() -> None:
+    """It comes where a turn has begun and none of its calls."""
+
+    class Interrupting(MonotonicClock):
+        def now(self) -> float:
+            if sys._getframe(1).f_code.co_name == "_make_calls":
+                raise KeyboardInterrupt
+            return monotonic()
+
+    runtime = showing(MainThreadDispatcher(), increment, seams=Seams(clock=Interrupting()))
+    run = runtime.process(".in", 1)
+    with pytest.raises(KeyboardInterrupt):
+        run.wait(SECONDS)
+
+    assert runtime.close().abandoned == ()
 
 
 def test_messages_of_a_cancelled_run_are_not_begun() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -14,15 +15,17 @@ from flowrt import (
     FlowBuildError,
     FlowOperationContainer,
     FlowRuntime,
+    FlowTimeoutError,
     Message,
     Operation,
     OperationError,
     Part,
     RunCancelledError,
 )
+from flowrt.standard import Debounce
 from flowrt.testing import FakeClock, simulated
 from flowrt.timers import Timer, Timers
-from tests.flows import flow_of
+from tests.flows import SECONDS, flow_of, wire
 
 every_schedule = pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
 
@@ -264,3 +267,28 @@ def test_while_a_throttle_holds_messages_back_timers_go_on() -> None:
         second.wait()
     assert [data for _, data in seen] == [[1], [2], [3]]
     assert seen[1][0] < 22.0
+
+
+@pytest.mark.parametrize("seconds", [1e12, sys.float_info.max])
+def test_what_is_due_beyond_all_calendars_is_waited_for_like_anything(seconds: float) -> None:
+    """On threads: a system cannot wait that long at once."""
+    with FlowRuntime() as runtime:
+        wire(runtime, ".in -> wait -> .out")
+        runtime.add_operation(Debounce("wait", seconds))
+        run = runtime.process(".in", 1)
+        found: list[BaseException | None] = []
+
+        def wait() -> None:
+            try:
+                run.result(seconds)
+                found.append(None)
+            except BaseException as error:
+                found.append(error)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        with pytest.raises(FlowTimeoutError):
+            run.result(timeout=0.0)
+
+    waiting.join(SECONDS)
+    assert found == [None]

@@ -218,10 +218,11 @@ class DispatchedExecutor:
         """Give the dispatcher a turn. One that calls it in place gets the next one when it has returned, or the stack would grow."""
         ident = threading.get_ident()
         while turn is not None:
-            self._handing.add(ident)
             try:
+                self._handing.add(ident)
                 self._dispatcher.dispatch(turn)
             except BaseException as error:
+                self._in_place.discard(ident)
                 self._refused(turn, error)
                 return
             finally:
@@ -291,7 +292,8 @@ class DispatchedExecutor:
         """Make the calls that wait, as the dispatcher; what was called before, or is too late, does nothing."""
         ident = threading.get_ident()
         if ident in self._handing:
-            self._in_place.add(ident)
+            if number == self.expected:  # else an earlier one is called again
+                self._in_place.add(ident)
             return
         self._exit = None
         self._hand_over(self._make_calls(number))
@@ -318,26 +320,24 @@ class DispatchedExecutor:
         ident = threading.get_ident()
         nested = ident in self._idents
         self._idents.add(ident)  # first: a signal handler must not wait here for the thread it interrupts
-        turn = None
+        mine, turn = False, None
         try:
-            with self._lock:
-                if self.expected != number:
-                    return None
-                self.expected = 0
-                if self._stopping:
-                    self._settle()
-                    return None
-                self._busy = True
-            self._thread = weakref.ref(threading.current_thread())
-            end = self._clock.now() + QUANTUM
             try:
-                while self._make_next(end):
+                with self._lock:
+                    if self.expected != number:
+                        return None
+                    mine = self._busy = True  # in this order: an interrupt must leave nobody busy
+                    self.expected = 0
+                self._thread = weakref.ref(threading.current_thread())
+                end = self._clock.now() + QUANTUM
+                while not self._stopping and self._make_next(end):
                     pass
             finally:
-                with self._lock:
-                    self._busy = False
-                    turn = self._next_turn()
-                    self._settle()
+                if mine:
+                    with self._lock:
+                        self._busy = False
+                        turn = self._next_turn()
+                        self._settle()
         except BaseException as error:
             self._exit = error if isinstance(error, SystemExit | KeyboardInterrupt) else None
             self._crash(error)

@@ -82,12 +82,20 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _forget_spent(calls: deque[Call]) -> None:
-    """Drop the calls at the front that a wait has made meanwhile."""
-    while calls and getattr(calls[0], "spent", False):
-        try:
-            calls.popleft()
-        except IndexError:  # taken by the dispatcher's own thread
-            return
+    """Drop the calls at the front that a wait has made meanwhile; any thread, while others do so and the dispatcher's own takes them."""
+    try:
+        while getattr(first := calls[0], "spent", False):
+            calls.remove(first)  # and no other, though that has been taken by now
+    except (IndexError, ValueError):
+        return
+
+
+def _next_of(calls: deque[Call]) -> Call | None:
+    """Take the next call; None if there is none."""
+    try:
+        return calls.popleft()
+    except IndexError:  # also since what was spent was dropped just now
+        return None
 
 
 class MainThreadDispatcher:
@@ -129,9 +137,8 @@ class MainThreadDispatcher:
             self._bell.get_nowait()
         calls, made = self._calls, 0
         for _ in range(len(calls)):
-            if made == limit:
+            if made == limit or (call := _next_of(calls)) is None:
                 break
-            call = calls.popleft()
             if not getattr(call, "spent", False):  # else a wait has made it
                 made += 1
                 call()
@@ -247,9 +254,11 @@ class TkDispatcher:
             self._look_in(self._window, BREATH)
         calls = self._calls
         for _ in range(len(calls)):
-            if not calls:  # the window was destroyed by one of them, or a dialog has made them
+            if (
+                call := _next_of(calls)
+            ) is None:  # the window was destroyed by one of them, or a dialog has made them
                 break
-            calls.popleft()()
+            call()
 
     def _closed(self, event: tk.Event[Any]) -> None:
         window = self._window
