@@ -527,8 +527,14 @@ def test_selecting_an_unknown_operation_says_which_there_are() -> None:
             "pool",
             ("parallel(4)", "parallel(5)"),
         ),
+        (
+            lambda c: c.make_async("pool"),
+            lambda c: c.make_parallel(1, "pool"),
+            "pool",
+            ("async", "parallel(1)"),
+        ),
     ],
-    ids=["async then parallel", "parallel then async", "another size"],
+    ids=["async then parallel", "parallel then async", "another size", "another kind of one size"],
 )
 def test_a_pool_has_one_kind_and_size(
     first: Callable[..., Any], second: Callable[..., Any], named: str, kinds: tuple[str, str]

@@ -13,7 +13,7 @@ from tests.flows import SECONDS, Bench, double, every_mode, every_schedule, flow
 
 @every_mode
 def test_a_tap_sees_a_message_enter_and_leave_a_flow(bench: Bench) -> None:
-    """B081."""
+    """B055, B081."""
     seen: list[tuple[str, Any]] = []
     inner = flow_of("inner", ".p -> double -> .q")
     outer = flow_of("outer", ".in -> inner.p", "inner.q -> .out", flows=[inner])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import pytest
 
@@ -27,6 +29,7 @@ from tests.flows import (
     every_mode,
     flow_of,
     increment,
+    on_thread,
     refuse,
     same,
     wire,
@@ -119,6 +122,33 @@ def test_messages_of_one_port_go_one_by_one_and_those_of_others_beside_them(sche
     assert seen == {"left": list(range(10)), "right": list(range(10))}
 
 
+@pytest.mark.parametrize("schedule", [each for each in SCHEDULES if each != "sync"])
+def test_a_call_that_ends_at_one_port_lets_nothing_pass_at_another(schedule: str) -> None:
+    """B175."""
+    gate = Gate()
+    begun: list[tuple[str, int]] = []
+
+    def work(item: tuple[str, int]) -> tuple[str, int]:
+        begun.append(item)
+        return gate(item) if item == ("left", 0) else item
+
+    operations = FlowOperationContainer().add_func("work", work).make_parallel(4, by_key="port")
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_operations(operations)
+        wire(runtime, ".left -> work.left", ".right -> work.right")
+        runtime.process(".left", ("left", 0))
+        arrived(gate.entered)
+        for number in range(5):
+            runtime.process(".right", ("right", number)).wait(SECONDS)
+            runtime.process(".left", ("left", number + 1))
+        before = list(begun)
+        gate.open()
+        runtime.wait_idle(SECONDS)
+
+    assert before == [("left", 0), *(("right", number) for number in range(5))]
+    assert begun[6:] == [("left", number) for number in range(1, 6)]
+
+
 def spread(number: int, left: Callable[[Any], None], right: Callable[[Any], None]) -> None:
     left(("left", number))
     right(("right", number))
@@ -154,6 +184,41 @@ def test_pools_belong_to_a_runtime_and_begin_with_its_work() -> None:
     second.process_many(".in", range(20)).wait(SECONDS)  # the end of one silences no other
     second.close()
     assert set(threading.enumerate()) == before
+
+
+@pytest.mark.parametrize("schedule", [each for each in SCHEDULES if each != "sync"])
+def test_waits_that_are_over_leave_nothing_behind(schedule: str) -> None:
+    """B195 (BUG): there, what a wait has subscribed to results stays subscribed."""
+    events: WeakSet[threading.Event] = WeakSet()
+
+    def make_event() -> threading.Event:
+        event = threading.Event()
+        events.add(event)
+        return event
+
+    gate = Gate()
+    with FlowRuntime(schedule=schedule, seams=Seams(event=make_event)) as runtime:
+        runtime.add_operations(FlowOperationContainer().add_func("work", gate).make_async())
+        wire(runtime, ".in -> work -> .out")
+        run = runtime.process(".in", 1)
+        arrived(gate.entered)
+        left = []
+        for number in range(10):
+            waits: list[Callable[[float], Any]] = [
+                run.wait,
+                run.result,
+                runtime.wait_for_result,
+                runtime.wait_idle,
+            ]
+            for wait in waits:
+                with pytest.raises(FlowTimeoutError):
+                    wait(0.0001)
+            if number in {0, 9}:
+                gc.collect()
+                left.append(len(events))
+        gate.open()
+
+    assert left[1] == left[0]
 
 
 class Watched(threading.Event):
@@ -371,6 +436,31 @@ def test_send_and_wait_with_and_without_data_and_limits(bench: Bench) -> None:
         assert runtime.process(".in", 1).result().data == 1
         assert runtime.process(".in", 2).result(SECONDS).data == 2
         runtime.process(".in", 3).wait(SECONDS)
+
+
+@pytest.mark.parametrize("schedule", [each for each in SCHEDULES if each != "sync"])
+def test_each_way_to_wait_has_a_limit(schedule: str) -> None:
+    """B192, B194: none waits for longer, and nothing is lost by that."""
+    gate = Gate()
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_operations(FlowOperationContainer().add_func("work", gate).make_async())
+        wire(runtime, ".in -> work -> .out")
+        run = runtime.process(".in", 1)
+        waits: list[Callable[[float], Any]] = [
+            run.result,
+            run.wait,
+            run.values,
+            lambda limit: next(run.results(limit)),
+            runtime.wait_for_result,
+            runtime.wait_idle,
+            lambda limit: next(runtime.results(limit)),
+        ]
+        for wait in waits:
+            with pytest.raises(FlowTimeoutError):
+                on_thread(wait, 0.001)  # one without a limit would not come back
+        gate.open()
+
+        assert run.result(SECONDS).data == 1
 
 
 @every_schedule

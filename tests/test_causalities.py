@@ -70,6 +70,23 @@ def test_an_error_behind_a_push_arrives_at_its_exception_port(bench: Bench) -> N
 
 
 @every_mode
+def test_each_error_has_the_message_that_failed_and_no_other_of_its_group(bench: Bench) -> None:
+    """B122, and B130: what a causality has taken is not told to the runtime's handlers."""
+    told: list[Any] = []
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(PushCausality("push"), funcs={"check": refuse_negative}))
+        wire(runtime, ".in -> push -> check -> .out", "push.exception -> .error")
+        runtime.on_exception(told.append)
+
+        messages = list(runtime.process_many(".in", [1, -2, 3, -4, -5, 6]).results(SECONDS))
+
+    errors = [message.data for message in messages if message.port.name == "error"]
+    assert sorted(message.data for message in messages if message.port.name == "out") == [1, 3, 6]
+    assert sorted(input_of(error) for error in errors) == [-5, -4, -2]
+    assert told == []
+
+
+@every_mode
 def test_what_does_not_fail_passes_a_causality_as_it_is(bench: Bench) -> None:
     with bench.make_runtime() as runtime:
         runtime.add_operations(
@@ -216,6 +233,30 @@ def test_a_pop_ends_only_the_innermost_causality(bench: Bench) -> None:
         (message,) = runtime.process(".in", 1).results()
 
     assert message.port.name == "outer"
+
+
+@every_mode
+def test_a_pop_inside_a_list_leaves_the_outer_causality_of_the_list_open(bench: Bench) -> None:
+    """B123, B124."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(
+                PushCausality("outer"),
+                PushCausality("inner"),
+                Scatter("scatter"),
+                PopCausality("pop"),
+                funcs={"refuse": refuse},
+            )
+        )
+        wire(runtime, ".in -> outer -> inner -> scatter", "scatter.stream -> pop -> refuse -> .out")
+        wire(runtime, "outer.exception -> .outer", "inner.exception -> .inner")
+
+        messages = list(runtime.process(".in", [1, 2]).results())
+
+    assert [(message.port.name, input_of(message.data)) for message in messages] in (
+        [("outer", 1), ("outer", 2)],
+        [("outer", 2), ("outer", 1)],
+    )
 
 
 @every_mode

@@ -222,6 +222,28 @@ def test_input_after_the_end_is_refused(schedule: str, verb: str) -> None:
     assert 'runtime "demo" is closed' in str(caught.value)
 
 
+@every_schedule
+def test_input_is_refused_as_soon_as_somebody_inside_has_closed(schedule: str) -> None:
+    """B187 (QUIRK): also while what is live drains."""
+    refused: list[str] = []
+
+    def close(_data: Any) -> None:
+        runtime.close()
+        for send in (
+            lambda: runtime.process(".in", 1),
+            lambda: runtime.process_many(".in", [1]),
+            runtime.event_processor(".in"),
+        ):
+            with pytest.raises(FlowStoppedError) as caught:
+                send()
+            refused.append(str(caught.value))
+
+    with runtime_of(one_operation("sync", close), schedule=schedule) as runtime:
+        runtime.process(".in", 1).wait(SECONDS)
+
+    assert len(refused) == 3
+
+
 def test_an_iterable_that_nobody_may_send_is_not_pulled() -> None:
     pulled: list[int] = []
 

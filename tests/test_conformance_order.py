@@ -192,6 +192,25 @@ def test_inputs_of_equal_priority_leave_in_the_order_they_came(bench: Bench) -> 
 
 
 @ordered_modes
+def test_inputs_at_several_ports_that_wait_leave_in_the_order_they_came(bench: Bench) -> None:
+    """B158, B161: also under round_robin, for the ports come in turn."""
+    with bench.make_runtime() as runtime:
+
+        def send(count: int) -> None:  # from inside, so that they wait until it returns
+            for number in range(count):
+                runtime.process(".left" if number % 2 else ".right", number)
+
+        runtime.add_operations(bench.operations(funcs={"a": same}))
+        runtime.add_operations(FlowOperationContainer().add_action("send", send))
+        wire(runtime, ".go -> send", ".left -> a -> .out", ".right -> a")
+
+        runtime.process(".go", 20)
+        values = [message.data for message in runtime.results(timeout=SECONDS)]
+
+    assert values == list(range(20))
+
+
+@ordered_modes
 def test_several_emissions_of_one_input_stay_together_and_in_order(bench: Bench) -> None:
     """B158, B171."""
 
@@ -324,6 +343,25 @@ def test_as_many_calls_run_at_once_as_there_are_workers(schedule: str, workers: 
         for _ in range(3):  # the second time they have been idle, and all are woken
             values = runtime.process_many(".in", range(workers)).values(timeout=SECONDS)
             assert (values if ordered else sorted(values)) == list(range(workers))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_workers_wake_each_other_while_the_engine_is_in_a_call(schedule: str) -> None:
+    """B174 (BUG): there, whoever takes a message puts the others to sleep."""
+    met = threading.Event()
+    together = threading.Barrier(4, action=met.set, timeout=SECONDS)
+
+    def meet(data: int) -> int:
+        together.wait()
+        return data
+
+    container = FlowOperationContainer().add_func("meet", meet).make_parallel(4)
+    container.add_action("hold", lambda _: arrived(met))
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_operations(container)
+        wire(runtime, ".in -> meet -> .out", ".in -> hold")
+
+        assert sorted(runtime.process_many(".in", range(4)).values(timeout=SECONDS)) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -378,6 +378,22 @@ def test_every_result_goes_to_one_reader(bench: Bench) -> None:
 
 
 @every_mode
+def test_the_first_result_of_a_run_is_taken_alone_and_the_others_stay_for_who_reads_them(
+    bench: Bench,
+) -> None:
+    """B190, B193."""
+    with bench.make_runtime() as runtime:
+        wire(runtime, ".in -> .out")
+        run = runtime.process_many(".in", range(6))
+        run.wait(timeout=SECONDS)
+
+        assert [run.result(SECONDS).data for _ in range(2)] == [0, 0]
+        assert [runtime.wait_for_result(SECONDS).data for _ in range(2)] == [1, 2]
+        assert next(run.results(SECONDS)).data == 3
+        assert run.values(SECONDS) == [4, 5]
+
+
+@every_mode
 @pytest.mark.parametrize("read", ["result", "results", "values"])
 def test_reading_through_the_run_takes_the_results_from_the_runtime_too(bench: Bench, read: str) -> None:
     with bench.make_runtime() as runtime:
@@ -743,6 +759,29 @@ def test_throttle_delays_every_step_by_the_clock_of_the_runtime(mode: Any, sched
     assert (slow, fast) == ([2], [7])
     assert between - begin >= 4.0
     assert end == between
+
+
+@pytest.mark.parametrize("schedule", [each for each in SCHEDULES if each != "sync"])
+@pytest.mark.parametrize("seconds", [0, 2.0])
+def test_another_throttle_counts_at_once_also_for_the_message_that_is_held_back(
+    schedule: str, seconds: float
+) -> None:
+    """B250."""
+    seams = simulated(1)
+    bench = Bench(MODES[0], schedule)
+    with bench.make_runtime(seams=seams) as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": increment}))
+        wire(runtime, ".in -> a -> .out")
+        runtime.throttle(1000.0)
+        run = runtime.process(".in", 0)
+        with pytest.raises(FlowTimeoutError):
+            run.wait(1.0)
+        begin = seams.clock.now()
+        runtime.throttle(seconds)
+        runtime.wait_idle(60.0)
+
+        assert run.values() == [1]
+        assert seams.clock.now() - begin == seconds
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

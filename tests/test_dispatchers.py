@@ -10,7 +10,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -159,6 +159,48 @@ def test_a_dispatched_operation_runs_on_the_dispatchers_thread_in_order(
     assert "own loop" not in {message.data for message in results if message.port.name == "thread"}
 
 
+@contextmanager
+def main_loop() -> Iterator[MainThreadDispatcher]:
+    """A dispatcher of a thread of its own, with a loop that makes the calls."""
+    made: queue.SimpleQueue[MainThreadDispatcher] = queue.SimpleQueue()
+    over = threading.Event()
+
+    def serve() -> None:
+        dispatcher = MainThreadDispatcher()
+        made.put(dispatcher)
+        while not over.is_set():
+            if dispatcher.wait_pending(0.05):
+                dispatcher.run_pending()
+
+    thread = threading.Thread(target=serve, name="main loop", daemon=True)
+    thread.start()
+    yield made.get()
+    over.set()
+    thread.join(SECONDS)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("kind", ["asyncio", "main thread"])
+def test_the_dispatchers_that_come_with_flowrt_call_on_their_threads(schedule: str, kind: str) -> None:
+    """B273: see test_tk.py for windows."""
+    seen: list[str] = []
+
+    def show(number: int) -> int:
+        seen.append(where())
+        return number
+
+    with ExitStack() as stack:
+        if kind == "asyncio":
+            dispatcher: Any = AsyncioDispatcher(stack.enter_context(asyncio_loop()))
+        else:
+            dispatcher = stack.enter_context(main_loop())
+        with showing(dispatcher, show, schedule=schedule) as runtime:
+            assert runtime.process(".in", 1).result(SECONDS).data == 1
+            assert runtime.process_many(".in", range(100)).values(SECONDS) == list(range(100))
+
+    assert set(seen) == {"event loop" if kind == "asyncio" else "main loop"}
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_two_dispatchers_and_two_runtimes_do_not_mix(schedule: str) -> None:
     """B274: a dispatcher belongs to one operation, not to the process, and what counts is the thread it was made for, not where a flow is built."""
@@ -279,6 +321,30 @@ def test_calls_of_one_operation_do_not_overlap_though_the_dispatcher_has_many_th
 
     assert values == list(range(200))
     assert len(threads) > 1
+
+
+def test_while_a_call_is_made_the_dispatcher_is_given_no_other_of_that_operation() -> None:
+    """B270."""
+    calls: list[Callable[[], None]] = []
+    gate = Gate()
+
+    class Threads:
+        def dispatch(self, call: Callable[[], None]) -> None:
+            calls.append(call)
+            threading.Thread(target=call, daemon=True).start()
+
+    with showing(Threads(), gate) as runtime:
+        runtime.add_stream(".past", ".out")
+        first = runtime.process(".in", 1)
+        arrived(gate.entered)
+        others = [runtime.process(".in", number) for number in range(2, 10)]
+        runtime.process(".past").wait(SECONDS)  # the engine has been at the others, too
+        runtime.explain()
+        given = len(calls)
+        gate.open()
+
+        assert [run.result(SECONDS).data for run in (first, *others)] == list(range(1, 10))
+    assert given == 1
 
 
 def test_a_dispatcher_is_given_about_a_millisecond_at_a_time_and_gets_its_thread_back_in_between() -> None:

@@ -436,6 +436,20 @@ def test_unread_results_do_not_hold_a_run_back() -> None:
         assert len(runtime.process(".in", 100).values(SECONDS)) == 100
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_unread_results_hold_no_input_back(schedule: str) -> None:
+    """B190: not the capacity, but only `max_results` bounds them."""
+    with FlowRuntime(schedule=schedule, capacity=2) as runtime:
+        wire(runtime, ".in -> pass -> .out")
+        runtime.add_operations(FlowOperationContainer().add_func("pass", same))
+
+        for number in range(10):
+            runtime.process(".in", number, timeout=SECONDS)
+        runtime.process_many(".in", range(10, 20), timeout=SECONDS)
+
+        assert [runtime.wait_for_result(SECONDS).data for _ in range(20)] == list(range(20))
+
+
 def test_process_waits_at_the_capacity_and_goes_on_when_there_is_room() -> None:
     """B181 (BUG): there, nothing is bounded."""
     gate = Gate()

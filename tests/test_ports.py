@@ -121,7 +121,7 @@ def test_backslashes_read_as_slashes() -> None:
     ],
 )
 def test_ports_of_one_name_are_equal_however_it_is_spelt(one: str, other: str) -> None:
-    """B043."""
+    """B007, B043 (QUIRK: there by the culture of the thread)."""
     assert Port.parse(one) == Port.parse(other)
     assert hash(Port.parse(one)) == hash(Port.parse(other))
     assert Port.parse(one).key == Port.parse(other).key

@@ -555,7 +555,11 @@ class Shared(abc.ABC):  # noqa: B024
 def test_operations_share_data_through_their_object(schedule: str) -> None:
     """B30C."""
     with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(FlowOperationContainer().add_instance_operations(Shared()))
+        shared = Shared()
+        runtime.add_operations(FlowOperationContainer().add_instance_operations(shared))
         wire(runtime, ".load -> load -> .loaded", ".row -> row -> .out")
         assert runtime.process(".load", "a b c").result(SECONDS).data == 3
         assert runtime.process(".row", 1).result(SECONDS).data == "b"
+        assert shared.rows == ["a", "b", "c"]  # whoever holds the object sees it too
+        shared.rows = ["x", "y"]
+        assert runtime.process(".row", 1).result(SECONDS).data == "y"

@@ -13,6 +13,7 @@ from flowrt import (
     FlowOperationContainer,
     FlowRuntime,
     Gather,
+    Message,
     Scatter,
 )
 from flowrt.testing import simulated
@@ -21,10 +22,12 @@ from tests.flows import (
     SCHEDULES,
     SECONDS,
     Bench,
+    Gate,
     bracket,
     counted_or_not,
     double,
     every_mode,
+    every_schedule,
     few_modes,
     filtering,
     flow_of,
@@ -49,6 +52,30 @@ def test_a_scattered_list_is_gathered_again(bench: Bench, counted: bool, length:
 
     assert type(gathered) is list
     assert bench.arranged(gathered) == bench.arranged(range(1, length + 1))
+
+
+@every_schedule
+def test_a_list_leaves_when_as_many_items_as_announced_are_there_whatever_else_they_lead_to(
+    bench: Bench,
+) -> None:
+    """B233."""
+    gate = Gate()
+    operations = FlowOperationContainer().add_operation(Scatter("scatter")).add_operation(Gather("gather"))
+    operations.add_func("slow", gate).make_async()
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(operations)
+        wire(runtime, ".in -> scatter", "scatter.stream -> slow -> .slow", "gather -> .out")
+        wire(runtime, "scatter.stream -> gather.stream", "scatter.count -> gather.count")
+        left: list[str] = []
+
+        def note(message: Message) -> None:
+            left.append(message.port.name)
+            gate.open()  # not before the list has left
+
+        runtime.on_result(note)
+        runtime.process(".in", [1, 2, 3]).wait(SECONDS)
+
+    assert left == ["out", "slow", "slow", "slow"]
 
 
 @every_mode

@@ -578,7 +578,7 @@ class Summing(Operation):
 
 
 def test_parallel_leaves_operations_with_state_on_the_thread_of_the_engine() -> None:
-    """B159: no operator is entered by two threads, whatever runs before it."""
+    """B159, B219, B238: no operator is entered by two threads, whatever runs before it."""
     engine: set[int] = set()
     summing = Summing()
     with FlowRuntime(schedule="parallel") as runtime:

@@ -65,7 +65,7 @@ def run_in_window(screen: str, program: str, way: str = "") -> list[str]:
 
 @WAYS
 def test_a_window_makes_the_calls_on_its_thread_and_goes_on_between_them(screen: str, way: str) -> None:
-    """B270: what is sent before its loop runs is shown too; other events of the window come between."""
+    """B270, B273: what is sent before its loop runs is shown too; other events of the window come between."""
     program = """
         with flow(TkDispatcher(label)) as runtime:
             run = runtime.process_many(".in", range(3_000))
