@@ -52,6 +52,8 @@ class OutPort:
         self._named = name is not None
 
     def __set_name__(self, owner: type, attribute: str) -> None:
+        if self.attribute:
+            return  # one more name for it: it stays the port of its first
         self.attribute = attribute
         if not self._named:
             self.name = checked_port(attribute)
@@ -209,7 +211,13 @@ def component_of(name: str, given: Any) -> Component:
             faults += [f'component "{name}", in-port ".{port}": {fault}' for fault in error.faults]
         if mode is not None:
             modes[port.casefold()] = mode
-    out_ports = tuple(port.name for port in _out_ports_of(owner))
+    out_ports: dict[str, tuple[str, str]] = {}
+    for attribute, out in _out_ports_of(owner):
+        other, _ = out_ports.setdefault(out.name.casefold(), (attribute, out.name))
+        if other != attribute:
+            faults.append(
+                f'component "{name}": {other} and {attribute} are both out-port ".{out.name}". Give each an out_port() and a name of its own.'
+            )
     if not (in_ports or out_ports or faults):
         faults.append(
             f'component "{name}": class {owner.__qualname__} has no ports. Mark methods with @in_port, and declare out-ports: changed = out_port().'
@@ -220,7 +228,7 @@ def component_of(name: str, given: Any) -> Component:
         None if made else given,
         given if made else None,
         tuple(in_ports.values()),
-        out_ports,
+        tuple(port for _, port in out_ports.values()),
         modes,
         ComponentBody(methods),
     )
@@ -250,8 +258,8 @@ def _in_ports_of(owner: type) -> list[tuple[str, str, Mode | None]]:
     ]
 
 
-def _out_ports_of(owner: type) -> list[OutPort]:
-    return [value for value in _members(owner).values() if isinstance(value, OutPort)]
+def _out_ports_of(owner: type) -> list[tuple[str, OutPort]]:
+    return [(name, value) for name, value in _members(owner).items() if isinstance(value, OutPort)]
 
 
 def _takes_data(owner: type, attribute: str) -> bool:

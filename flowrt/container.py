@@ -35,6 +35,7 @@ from flowrt.policies import (
     retry_of,
     timeout_of,
 )
+from flowrt.ports import codes_of
 from flowrt.registration import (
     WINDOW,
     declare_component,
@@ -341,7 +342,7 @@ class FlowOperationContainer:
     def ignore(self, *codes: str) -> Self:
         """Have `check` not report these findings about it, by their codes: `.ignore("F201")`."""
         declaration = self._selected_declaration("ignore")
-        ignored = tuple(dict.fromkeys((*declaration.ignore, *codes)))
+        ignored = tuple(dict.fromkeys((*declaration.ignore, *codes_of(codes))))
         self._declarations[declaration.name.casefold()] = evolve(declaration, ignore=ignored)
         return self
 

@@ -45,6 +45,10 @@ class Flow:
     """
 
     def __init__(self, name: str = "") -> None:
+        if not isinstance(name, str):
+            raise FlowBuildError(
+                f"a flow is named by a str, not by a value of type {type(name).__qualname__}."
+            )
         self.name = name.strip()
         self.comment = ""
         if set(self.name) & set("./\\#*,") or not self.name.isprintable():

@@ -128,9 +128,18 @@ def _port(text: str | Port) -> Port:
     return Port.parse(text)
 
 
-def _codes(ignore: str | Iterable[str]) -> tuple[str, ...]:
+def codes_of(ignore: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the codes of findings that are to be ignored; `FlowBuildError` if they are no texts."""
     codes = ignore.split(",") if isinstance(ignore, str) else ignore
-    return tuple(code for each in codes if (code := each.strip()))
+    if not isinstance(codes, Iterable):
+        codes = [codes]
+    found = []
+    for code in codes:
+        if not isinstance(code, str):
+            msg = f'what is ignored is named by its code, such as "F201", not by a value of type {type(code).__qualname__}.'
+            raise FlowBuildError(msg)
+        found.append(code.strip())
+    return tuple(filter(None, found))
 
 
 def one_line(comment: str) -> str:
@@ -164,7 +173,7 @@ class Stream:
     target: Port = field(converter=_port)
     declared_at: str = field(default="", eq=False)
     comment: str = field(default="", eq=False, converter=one_line)
-    ignore: tuple[str, ...] = field(default=(), eq=False, converter=_codes)
+    ignore: tuple[str, ...] = field(default=(), eq=False, converter=codes_of)
     target_at: str = field(default="", eq=False)
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable
@@ -172,7 +173,7 @@ def _kind_of(value: Any) -> type | None:
     """Return staticmethod for static and class methods, FunctionType for methods, None for anything else in a class."""
     if isinstance(value, staticmethod | classmethod):
         return staticmethod
-    if isinstance(value, FunctionType):
+    if isinstance(value, FunctionType | functools.partialmethod):
         return FunctionType
     # What functools.cache and the like make of a method.
     return FunctionType if callable(value) and hasattr(value, "__wrapped__") else None

@@ -425,6 +425,12 @@ def test_what_cannot_be_an_operation_is_a_build_error(kind: str, function: Any, 
     assert text_of(caught.value) == f'{"function" if kind == "func" else kind} "work" {expected}'
 
 
+def test_the_name_of_a_flow_is_a_text() -> None:
+    for make in (Flow, lambda name: Flow.from_text("a, b", name)):
+        with pytest.raises(FlowBuildError, match=r"^a flow is named by a str, not by a value of type int\.$"):
+            make(3)  # type: ignore[arg-type]
+
+
 def test_what_does_not_fulfil_the_contract_is_no_operation() -> None:
     class Nothing:
         name = "nothing"

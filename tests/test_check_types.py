@@ -9,6 +9,7 @@ import datetime as dt
 import decimal
 import enum
 import functools
+import io
 import typing
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from flowrt.checks.hints import result_of
 from flowrt.standard import AutoResetJoin, Batch, Correlator, Envelope, Filter, Scan, Switch, Zip
 
 T = TypeVar("T")
+Several: Any = tuple[int, *typing.TypeVarTuple("Ts")]  # type: ignore[misc]
 UserId = NewType("UserId", int)
 
 
@@ -138,6 +140,11 @@ FITS: list[tuple[Any, Any]] = [
     (Path, collections.abc.Hashable),
     ("unresolved", int),
     (typing.ForwardRef("Nowhere"), int),
+    (io.StringIO, typing.TextIO),
+    (typing.IO[bytes], io.BytesIO),
+    (tuple[int, *tuple[str, ...]], tuple[int, str, str]),
+    (tuple[int, str, str], Several),
+    (tuple[str, *tuple[str, ...]], Iterable[str]),
 ]
 FITS_NOT: list[tuple[Any, Any]] = [
     (int, str),
@@ -188,6 +195,8 @@ FITS_NOT: list[tuple[Any, Any]] = [
     (Stone, Iterable[Stone]),
     (dt.date, str),
     (type[int], int),
+    (typing.TextIO, str),
+    (int, typing.BinaryIO),
 ]
 
 
@@ -567,17 +576,33 @@ def test_mutable_data_for_several_is_found_if_one_of_them_may_change_it() -> Non
 # --- annotations that are texts
 
 
+RUN: list[str] = []  # what was run of the user's
+
+
 class Loud(type):
     def __getitem__(cls, _: Any) -> Any:
-        raise AssertionError("nothing of the user's is run")
+        RUN.append("Trap[]")
 
     def __getattribute__(cls, name: str) -> Any:
         if name == "sentinel":
-            raise AssertionError("nothing of the user's is run")
+            RUN.append("Trap.sentinel")
         return super().__getattribute__(name)
 
 
 class Trap(metaclass=Loud): ...
+
+
+class Chosen(type):
+    def __getitem__(cls, _: Any) -> Any:
+        RUN.append("Choice[]")
+
+
+class Choice(metaclass=Chosen): ...
+
+
+class Made:
+    def __class_getitem__(cls, _: Any) -> Any:
+        RUN.append("Made[]")
 
 
 @pytest.mark.parametrize(
@@ -600,11 +625,13 @@ class Trap(metaclass=Loud): ...
         ("print('run')", Any),
         ("Trap['run']", Any),
         ("Trap.sentinel", Any),
+        ("Choice['run']", Any),
+        ("Made[int]", Any),
         ("TAKERS['text']", Any),
         ("1 +", Any),
         ("dt.nothing", Any),
     ],
-    ids=range(20),
+    ids=range(22),
 )
 def test_a_text_is_looked_up_and_never_run(text: str, found: Any) -> None:
     def function(data: Any) -> Any:
@@ -613,6 +640,7 @@ def test_a_text_is_looked_up_and_never_run(text: str, found: Any) -> None:
     function.__annotations__ = {"return": text}
 
     assert result_of(function) == found
+    assert RUN == []
 
 
 def test_a_local_class_is_found_if_the_function_uses_it() -> None:
@@ -631,3 +659,38 @@ def test_a_local_class_is_found_if_the_function_uses_it() -> None:
 )
 def test_of_what_cannot_tell_nothing_is_known(strange: Any) -> None:
     assert result_of(strange) in (Any, int)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "found"),
+    [
+        ([int], Any),
+        ({"rows": int}, Any),
+        (typing.Annotated[int, {"unit": "m"}], int),
+        (typing.Annotated[list[int], ["note"]], list[int]),
+        (list[typing.Annotated[int, []]], Any),
+    ],
+    ids=range(5),
+)
+def test_an_annotation_may_be_anything(annotation: Any, found: Any) -> None:
+    def made(_: Any) -> Any: ...
+
+    def taken(data: Any) -> Any: ...
+
+    made.__annotations__ = {"return": annotation}
+    taken.__annotations__ = {"data": annotation}
+    operations = FlowOperationContainer().add_func("made", made).add_func("taken", taken)
+    flow = Flow().add_operations(operations).add_stream(".in", "made").add_stream("made", "taken")
+
+    assert check(flow.add_stream("taken", ".out")) == []
+    assert result_of(made) == found
+
+
+def test_annotations_that_are_declared_not_to_be_types_are_left_alone() -> None:
+    @typing.no_type_check
+    def made(_: Any) -> "metres":  # noqa: F821, UP037
+        ...
+
+    made.__annotations__["return"] = int
+
+    assert result_of(made) is Any

@@ -355,6 +355,25 @@ def test_an_unknown_code_is_refused_in_a_call() -> None:
     assert str(caught.value).startswith("check(ignore=...): there is no finding 'F21'. Did you mean \"F2")
 
 
+@pytest.mark.parametrize("code", [3, None, b"F201"], ids=range(3))
+def test_what_is_ignored_is_a_text(code: Any) -> None:
+    flow, container = Flow(), functions("a")["a"]
+    for ignore in (
+        lambda: check(flow, ignore=[code]),
+        lambda: check(flow, ignore=code),
+        lambda: flow.add_stream("a", "b", ignore=[code]),
+        lambda: flow.add_stream("a", "b", ignore=code),
+        lambda: container.ignore("F201", code),
+    ):
+        with pytest.raises(
+            FlowBuildError, match=r'named by its code, such as "F201", not by a value of type'
+        ):
+            ignore()
+
+    assert flow.streams == ()
+    assert [each.ignore for each in container] == [()]
+
+
 def test_only_a_flow_can_be_checked() -> None:
     with pytest.raises(FlowBuildError, match=r"^check takes a Flow, got str\.$"):
         check("flow")  # type: ignore[arg-type]

@@ -191,6 +191,27 @@ def test_an_unknown_out_port_is_a_fault_too() -> None:
         runtime.start()
 
 
+def test_two_names_for_one_out_port_are_a_build_error() -> None:
+    class Twice:
+        left = right = out_port()
+        up = out_port("end")
+        down = out_port("End")
+
+    class Renamed(Counter):
+        other = Counter.changed
+
+    with pytest.raises(FlowBuildError) as caught:
+        FlowOperationContainer().add_component("twice", Twice)
+    assert [fault.partition(". ")[0] for fault in caught.value.faults] == [
+        'component "twice": left and right are both out-port ".left"',
+        'component "twice": up and down are both out-port ".End"',
+    ]
+    with pytest.raises(FlowBuildError, match="changed and other are both out-port"):
+        FlowOperationContainer().add_component("renamed", Renamed)
+    (counter,) = FlowOperationContainer().add_component("counter", Counter())
+    assert "changed" in (counter.out_ports or ())
+
+
 @every_schedule
 def test_components_give_the_same_in_all_modes(schedule: str) -> None:
     """B280, B289."""

@@ -98,6 +98,28 @@ def test_the_public_static_and_class_methods_of_a_class_are_its_operations() -> 
     assert [message.data for message in drive(only(container, "what"), None)] == ["greeter"]
 
 
+def test_a_partial_method_is_a_method() -> None:
+    class Scale:
+        def times(self, factor: int, number: int, *, more: int = 0) -> int:
+            return factor * number + more
+
+        double = functools.partialmethod(times, 2)
+
+    class Shift(Scale):
+        times = None  # type: ignore[assignment]
+
+        def _moved(self, by: int, number: int) -> int:
+            return by + number
+
+        up = functools.partialmethod(_moved, 10)
+        double = None  # type: ignore[assignment]
+
+    assert names(FlowOperationContainer().add_instance_operations(Shift())) == ["up"]
+    container = FlowOperationContainer().add_instance_operations(Scale())
+    assert names(container) == ["times", "double"]
+    assert [message.data for message in drive(only(container, "double"), 4)] == [8]
+
+
 def only(container: FlowOperationContainer, name: str) -> FlowOperationContainer:
     found = FlowOperationContainer()
     (found._declarations[name],) = (each for each in container if each.name == name)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
-from flowrt.ports import Stream
+from flowrt.ports import Stream, codes_of
 
 Severity = Literal["error", "warning"]
 
@@ -128,7 +128,7 @@ class Report:
     """What has been found so far. Streams and declarations may ignore findings about them."""
 
     def __init__(self, ignore: Iterable[str]) -> None:
-        self._everywhere = _known_codes((ignore,) if isinstance(ignore, str) else ignore)
+        self._everywhere = _known_codes(codes_of(ignore))
         self._found: dict[tuple[Any, ...], tuple[Finding, tuple[Any, ...]]] = {}
 
     def add(self, code: str, key: object, text: str, place: str, remedy: str, about: Iterable[Any]) -> None:
@@ -164,7 +164,7 @@ class Report:
 
 
 def _codes_of(thing: Any) -> list[str]:
-    return [code.strip().upper() for code in thing.ignore]
+    return [code.upper() for code in thing.ignore]
 
 
 def _named(thing: Any) -> str:
@@ -176,11 +176,11 @@ def _named(thing: Any) -> str:
 def _known_codes(codes: Iterable[str]) -> frozenset[str]:
     found = []
     for code in codes:
-        if not isinstance(code, str) or code.strip().upper() not in CODES:
+        if code.upper() not in CODES:
             raise FlowBuildError(
-                f"check(ignore=...): there is no finding {code!r}.{did_you_mean(str(code), CODES)}"
+                f"check(ignore=...): there is no finding {code!r}.{did_you_mean(code, CODES)}"
             )
-        found.append(code.strip().upper())
+        found.append(code.upper())
     return frozenset(found)
 
 

@@ -12,6 +12,7 @@ DEEPEST = 6  # types inside types that are looked at; arbitrary
 PROMOTED = {int: (float, complex), float: (int, complex), complex: (int, float), bool: (float, complex)}
 BYTES = (bytes, bytearray, memoryview)
 TEXTS = (str, bytes, bytearray)
+FILES = (typing.IO, typing.TextIO, typing.BinaryIO)
 ITERABLES = (  # of one argument: their items
     list,
     set,
@@ -76,6 +77,8 @@ def items_of(found: Any) -> Any:
             kinds.append(str)
         elif kind in BYTES:
             kinds.append(int)
+        elif kind is tuple and any(map(_is_unpacked, arguments)):
+            return Any
         elif kind is tuple and arguments:
             kinds += [each for each in arguments if each is not Ellipsis]
         elif arguments and (kind in ITERABLES or kind in MAPPINGS):
@@ -162,6 +165,10 @@ def _meet(kind: type, needed: type) -> bool:
         return True
     if kind in BYTES and needed in BYTES:
         return True
+    if (
+        kind in FILES or needed in FILES
+    ):  # the classes of io count as these, though they do not inherit from them
+        return "builtins" not in (kind.__module__, needed.__module__)
     if _is_protocol(kind) or _is_protocol(needed):
         return True
     for one, other in ((kind, needed), (needed, kind)):
@@ -182,7 +189,7 @@ def _meet(kind: type, needed: type) -> bool:
 
 
 def _is_protocol(kind: type) -> bool:
-    return bool(getattr(kind, "_is_protocol", False)) and kind.__module__ != "collections.abc"
+    return vars(kind).get("_is_protocol") is True and kind.__module__ != "collections.abc"
 
 
 def _is_abstract(kind: type) -> bool:
@@ -210,13 +217,16 @@ def _arguments_fit(
         return len(own) != len(wanted) or all(may_fit(a, b, deeper) for a, b in zip(own, wanted, strict=True))
     if needed in ITERABLES:
         if kind is tuple:
-            return all(may_fit(each, wanted[0], deeper) for each in own if each is not Ellipsis)
+            known = [each for each in own if each is not Ellipsis and not _is_unpacked(each)]
+            return all(may_fit(each, wanted[0], deeper) for each in known)
         if kind in TEXTS or kind in ITERABLES or kind in MAPPINGS:
             return may_fit(items_of(kind[own] if own else kind), wanted[0], deeper)  # type: ignore[index]
     return True
 
 
 def _tuples_fit(own: tuple[Any, ...], wanted: tuple[Any, ...], depth: int) -> bool:
+    if any(map(_is_unpacked, (*own, *wanted))):
+        return True
     if Ellipsis in own and Ellipsis in wanted:
         return may_fit(own[0], wanted[0], depth)
     if Ellipsis in own:
@@ -224,3 +234,10 @@ def _tuples_fit(own: tuple[Any, ...], wanted: tuple[Any, ...], depth: int) -> bo
     if Ellipsis in wanted:
         return all(may_fit(each, wanted[0], depth) for each in own)
     return len(own) == len(wanted) and all(may_fit(a, b, depth) for a, b in zip(own, wanted, strict=True))
+
+
+def _is_unpacked(found: Any) -> bool:
+    """Say whether a type stands for any number of them: `*Ts`, `*tuple[int, ...]`."""
+    if isinstance(found, types.GenericAlias):
+        return bool(found.__unpacked__)
+    return typing.get_origin(found) is typing.Unpack

@@ -6,9 +6,10 @@ import ast
 import builtins
 import collections.abc
 import functools
+import sys
 import types
 import typing
-from inspect import getattr_static
+from inspect import getattr_static, getmro
 from typing import Any
 
 from attrs import frozen
@@ -129,13 +130,26 @@ def _annotations(function: Any) -> tuple[list[str], dict[str, Any]]:
         function = call
     if not isinstance(function, types.FunctionType) or hasattr(function, "__wrapped__"):
         return [], {}  # what a decorator makes of it, it may make differently
+    if hasattr(function, "__no_type_check__"):
+        return [], {}
     code = function.__code__
     names = [name for name in code.co_varnames[given : code.co_argcount] if name not in named]
     resolve = _Resolver(function)
-    found = {name: resolve(annotation) for name, annotation in function.__annotations__.items()}
+    found = {name: _usable(resolve(annotation)) for name, annotation in function.__annotations__.items()}
     if code.co_flags & (0x20 | 0x80 | 0x200):
         found["return"] = found.get("return", Any)
     return names, found
+
+
+def _usable(found: Any) -> Any:
+    """Return a type that can be a key. An annotation may be anything: a list, or a type with a list noted on it."""
+    while typing.get_origin(found) is typing.Annotated:
+        found = typing.get_args(found)[0]
+    try:
+        hash(found)
+    except Exception:
+        return Any
+    return found
 
 
 def _made_elsewhere(kind: type) -> bool:
@@ -188,10 +202,19 @@ class _Resolver:
             return self._value(inner.elts[0])
         elements = inner.elts if isinstance(inner, ast.Tuple) else [inner]
         arguments = tuple(self._value(element) for element in elements)
-        plain = isinstance(generic, type) and type(generic).__getattribute__ is type.__getattribute__
-        if plain or type(generic).__module__ in ("typing", "types"):
+        if type(generic).__module__ in ("typing", "types") or _is_safe_to_subscript(generic):
             return generic[arguments if len(arguments) != 1 else arguments[0]]
         return Any
+
+
+def _is_safe_to_subscript(generic: Any) -> bool:
+    """Say whether `generic[...]` runs no code of a user."""
+    if not isinstance(generic, type) or type(generic).__getattribute__ is not type.__getattribute__:
+        return False
+    if any("__getitem__" in vars(each) for each in getmro(type(generic))):
+        return False
+    owner = next((each for each in generic.__mro__ if "__class_getitem__" in vars(each)), None)
+    return owner is not None and owner.__module__.partition(".")[0] in sys.stdlib_module_names
 
 
 def _member(owner: Any, name: str) -> Any:
