@@ -118,7 +118,13 @@ def _check(made: Any, maker: str) -> None:
         raise FlowBuildError(
             f"{what} has step={made.step!r}; it says how many messages of a chunk are taken at once: 1, or more."
         )
-    if next(iter(made), None) is not None:
+    try:
+        holds_some = next(iter(made), None) is not None
+    except Exception as error:
+        raise FlowBuildError(
+            f"{what} cannot be looked at: __iter__() raised {describe(error)}. Have it iterate over all that waits, nothing at first."
+        ) from error
+    if holds_some:
         raise FlowBuildError(
             f"{what} holds messages already: it was given to another runtime. Make a new one in every call."
         )

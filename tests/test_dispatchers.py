@@ -658,6 +658,38 @@ def test_what_a_dispatcher_once_called_in_place_does_not_take_later_calls_off_it
     assert set(threads) == {"own loop"}
 
 
+@pytest.mark.parametrize("in_place_first", [False, True])
+def test_calls_do_not_overlap_though_a_dispatcher_makes_them_elsewhere_and_in_place(
+    in_place_first: bool,
+) -> None:
+    gate = Gate()
+
+    class Everywhere(OwnLoop):
+        def dispatch(self, call: Callable[[], None]) -> None:
+            if in_place_first:
+                call()
+            super().dispatch(call)
+            assert gate.entered.wait(SECONDS)
+            if not in_place_first:
+                call()
+
+    everywhere = Everywhere()
+    threads: list[str] = []
+
+    def show(number: int) -> None:
+        threads.append(threading.current_thread().name)
+        gate(number)
+
+    with showing(everywhere, show) as runtime:
+        run = runtime.process_many(".in", range(3))
+        assert gate.entered.wait(SECONDS)
+        runtime.process(".other").wait(SECONDS)  # the engine is back from dispatch()
+        assert threads == ["own loop"]
+        gate.open()
+        run.wait(SECONDS)
+    everywhere.close()
+
+
 def test_an_interrupt_between_two_calls_leaves_nobody_waiting_for_them() -> None:
     """It comes where a turn has begun and none of its calls."""
 

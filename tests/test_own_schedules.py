@@ -126,6 +126,11 @@ class Full(Drawn):
         yield "something"
 
 
+class Blind(Drawn):
+    def __iter__(self) -> Iterator[Any]:
+        raise LookupError
+
+
 def cannot() -> Schedule:
     raise LookupError("nothing here")
 
@@ -137,12 +142,13 @@ def cannot() -> Schedule:
         (Drawn(), "schedule is a Drawn. One schedule serves one runtime, so give what makes a new one: its class, or a function."),
         (Bare, "what Bare() makes as a schedule (Bare) lacks put_input, put_back, clear, __iter__ of the contract flowrt.schedules.Schedule."),
         (NoStep, "what NoStep() makes as a schedule (NoStep) has step=0; it says how many messages of a chunk are taken at once"),
+        (Blind, "what Blind() makes as a schedule (Blind) cannot be looked at: __iter__() raised LookupError"),
         (Full, "what Full() makes as a schedule (Full) holds messages already"),
         (cannot, "the schedule could not be made: cannot() raised LookupError"),
         (None, "schedule is a NoneType."),
         ("round-robin", 'there is no schedule "round-robin". Did you mean "round_robin"?'),
     ],
-    ids=["number", "instance", "lacking", "step", "full", "raises", "none", "name"],
+    ids=["number", "instance", "lacking", "step", "blind", "full", "raises", "none", "name"],
 )  # fmt: skip
 def test_what_is_no_schedule_is_refused_before_anything_runs(given: Any, text: str) -> None:
     """B165."""

@@ -63,16 +63,16 @@ class DispatchedTask(Task):
 class Turn:
     """What a dispatcher is given. Called again, or after the runtime's end, it does nothing; dropped, its messages fail."""
 
-    __slots__ = ("_called", "_executor", "_number")
+    __slots__ = ("_called", "_executor", "number")
 
     def __init__(self, executor: DispatchedExecutor, number: int) -> None:
         self._executor = executor
-        self._number = number
+        self.number = number
         self._called = False
 
     def __call__(self) -> None:
         self._called = True
-        self._executor.run(self._number)
+        self._executor.run(self.number)
 
     def __repr__(self) -> str:
         return f"<a call for {self._executor}>"
@@ -80,11 +80,11 @@ class Turn:
     @property
     def spent(self) -> bool:
         """Whether there is nothing for it to do any more."""
-        return self._executor.expected != self._number
+        return self._executor.expected != self.number
 
     def __del__(self) -> None:
         if not self._called:
-            self._executor.dropped(self._number)
+            self._executor.dropped(self.number)
 
 
 class DispatchedExecutor:
@@ -231,7 +231,7 @@ class DispatchedExecutor:
                 self.handed()
                 return
             self._in_place.discard(ident)
-            turn = self._make_calls(self.expected)
+            turn = self._make_calls(turn.number)
 
     def _refused(self, turn: Turn, error: BaseException) -> None:
         with self._lock:
