@@ -23,7 +23,7 @@ from flowrt import (
     OperationError,
 )
 from flowrt.activation import ActiveEmitter
-from flowrt.standard import Debounce, Ticker
+from flowrt.standard import Debounce, PushCausality, Ticker
 from flowrt.testing import FakeClock, Seams, Slow, simulated
 from tests.flows import (
     ONE_BY_ONE,
@@ -717,3 +717,26 @@ def test_what_a_debounce_lets_pass_has_its_own_context_and_errors_behind_it_are_
     assert message.correlation_id == "last"
     assert [error.message.correlation_id for error in told] == ["last"]
     assert_ledger(runs[-1], accepted=1, born=1, delivered=1, failed=1)
+
+
+@every_schedule
+def test_an_error_behind_a_debounce_goes_to_the_causality_of_the_message_that_passed(schedule: str) -> None:
+    """B253, B254."""
+    flow = Flow().add_operation(Debounce("debounce", 1.0)).add_operation(PushCausality("push"))
+
+    def send(
+        _data: Any,
+    ) -> None:  # from inside, so that no schedule waits for the first before the last is sent
+        for name in ("first", "last"):
+            runtime.process(f".{name}", name, correlation_id=name)
+
+    flow.add_operations(FlowOperationContainer().add_func("refuse", refuse).add_action("send", send))
+    wire(flow, ".go -> send", "debounce -> refuse -> .never")
+    for name in ("first", "last"):
+        wire(flow, f".{name} -> push#{name} -> debounce", f"push#{name}.exception -> .{name}")
+    with FlowRuntime(flow, schedule=schedule, seams=simulated(deviations={})) as runtime:
+        runtime.process(".go")
+        (message,) = runtime.results()
+
+    assert (message.port.name, message.correlation_id) == ("last", "last")
+    assert message.data.message.data == "last"

@@ -459,6 +459,7 @@ def test_workers_must_be_a_whole_number_of_one_or_more(workers: Any) -> None:
 
 @pytest.mark.parametrize("make", [Gather, Scatter, PushCausality, PopCausality, Own])
 def test_an_operation_with_state_cannot_be_made_parallel(make: Callable[[str], Operation]) -> None:
+    """B159, B238 (BUG): there, several threads enter it at once."""
     container = FlowOperationContainer().add_operation(make("stateful"))
 
     with pytest.raises(FlowBuildError) as caught:
@@ -662,6 +663,7 @@ def test_a_factory_serves_any_number_of_runtimes() -> None:
 def test_a_string_given_to_scatter_is_an_error_with_its_remedy(
     bench: Bench, data: Any, expected: str
 ) -> None:
+    """B230."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(Scatter("scatter"), funcs={"work": same}))
         wire(runtime, ".in -> scatter", "scatter.stream -> work -> .out")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowrt import (
+    Emit,
     FlowBuildError,
     FlowOperationContainer,
     Message,
@@ -27,6 +28,7 @@ from tests.flows import (
     input_of,
     one_thread,
     refuse,
+    same,
     wire,
 )
 
@@ -159,6 +161,41 @@ def test_a_wiring_fault_noticed_late_goes_to_the_causality(bench: Bench) -> None
     assert message.port.name == "error"
     assert message.data.operation == "misnaming"  # itself, and nobody upstream
     assert isinstance(message.data.__cause__, FlowBuildError)
+    assert run.failure is None
+
+
+@every_schedule
+def test_a_recursion_without_an_end_goes_to_the_causality_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B139: its ways are only looked for when a message comes by."""
+    monkeypatch.setattr("flowrt.places.NESTING_LIMIT", 8)
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(PushCausality("push"), funcs={"pass": same}))
+        runtime.add_flow(flow_of("loop", ".in -> pass -> loop.in"))
+        wire(runtime, ".in -> push -> loop.in", "push.exception -> .error")
+
+        run = runtime.process(".in", 1)
+        (message,) = run.results(SECONDS)
+
+    assert message.port.name == "error"
+    assert "nested 8 deep" in str(message.data)
+    assert run.failure is None
+
+
+@every_schedule
+def test_what_strict_does_not_let_pass_goes_to_the_causality_too(bench: Bench) -> None:
+    """B139: on which ports a generator emits is only known when it does."""
+    generators = {"emits": lambda data: [data, Emit("nowhere", data)]}
+    with bench.make_runtime(strict=True) as runtime:
+        runtime.add_operations(bench.operations(PushCausality("push"), generators=generators))
+        wire(runtime, ".in -> push -> emits -> .out", "push.exception -> .error")
+
+        run = runtime.process(".in", 1)
+        found = {message.port.name: message.data for message in run.results(SECONDS)}
+
+    assert found["out"] == 1
+    assert "emits.nowhere" in str(found["error"])
     assert run.failure is None
 
 

@@ -416,9 +416,12 @@ def test_a_wait_for_a_run_is_ended_by_no_result_of_another(bench: Bench) -> None
         slow = runtime.process(".slow", "slow")
         arrived(gate.entered)
         try:
-            assert runtime.process(".quick", "quick").result(SECONDS).data == "quick"
-            with pytest.raises(FlowTimeoutError):
-                slow.result(0.01)
+            quick = runtime.process(".quick", "quick")
+            quick.wait(SECONDS)
+            for wait in (slow.result, slow.wait, lambda limit: next(slow.results(limit))):
+                with pytest.raises(FlowTimeoutError):
+                    wait(0.01)
+            assert quick.result(SECONDS).data == "quick"
         finally:
             gate.open()
 

@@ -92,14 +92,17 @@ def test_every_target_of_a_port_gets_the_same_object(bench: Bench) -> None:
 
 
 @one_thread
-def test_the_targets_of_a_port_are_served_in_the_order_of_their_streams(bench: Bench) -> None:
+@pytest.mark.parametrize("source", [".in", "first"])
+def test_the_targets_of_a_port_are_served_in_the_order_of_their_streams(bench: Bench, source: str) -> None:
     """B044."""
     calls: list[str] = []
     with bench.make_runtime() as runtime:
         runtime.add_operations(
-            bench.operations(funcs={name: functools.partial(calls_to, calls, name) for name in "abc"})
+            bench.operations(
+                funcs={"first": same} | {name: functools.partial(calls_to, calls, name) for name in "abc"}
+            )
         )
-        wire(runtime, ".in -> b", ".in -> c", ".in -> a")
+        wire(runtime, ".in -> first", f"{source} -> b", f"{source} -> c", f"{source} -> a")
 
         runtime.process(".in").wait(timeout=SECONDS)
 
@@ -109,6 +112,28 @@ def test_the_targets_of_a_port_are_served_in_the_order_of_their_streams(bench: B
 def calls_to(calls: list[str], name: str, data: Any) -> Any:
     calls.append(name)
     return data
+
+
+@every_mode
+@pytest.mark.parametrize("kind", ["funcs", "actions", "generators"])
+def test_what_an_operation_emits_takes_every_way_that_input_at_its_port_takes(
+    bench: Bench, kind: str
+) -> None:
+    """B040, B041."""
+    first: dict[str, Any] = {
+        "funcs": {"first": same},
+        "actions": {"first": lambda data, emit: emit(data)},
+        "generators": {"first": lambda data: [data]},
+    }
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(**{kind: first[kind]}))
+        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double}))
+        wire(runtime, ".in -> first -> a -> .out", "first -> b -> .out", "first -> .out", "first -> a")
+
+        emitted = runtime.process_many(".in", [5, 50]).values(timeout=SECONDS)
+        sent = runtime.process_many("first", [5, 50]).values(timeout=SECONDS)
+
+    assert sorted(emitted) == sorted(sent) == [5, 6, 6, 10, 50, 51, 51, 100]
 
 
 @every_mode

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -300,6 +300,47 @@ def test_operations_run_on_the_threads_their_mode_says(bench: Bench) -> None:
     assert threads["work"].isdisjoint(threads["sync"])
     assert threads["work"].isdisjoint(threads["other"])
     assert 1 <= len(threads["work"]) <= (1 if bench.mode.name == "async" else 4)
+
+
+@pytest.mark.parametrize("schedule", ONE_BY_ONE)
+@pytest.mark.parametrize("mode", ["sync", "async", "parallel"])
+def test_operations_of_every_kind_run_where_their_mode_says(schedule: str, mode: str) -> None:
+    """B157, B170, B173."""
+    threads: dict[str, set[int]] = {"function": set(), "action": set(), "generator": set(), "engine": set()}
+
+    def here(name: str, data: Any) -> Any:
+        threads[name].add(threading.get_ident())
+        return data
+
+    def generate(data: Any) -> Iterator[Any]:
+        yield here("generator", data)
+        yield here("generator", data)
+
+    container = FlowOperationContainer().add_func("function", functools.partial(here, "function"))
+    container.add_action("action", lambda data, emit: emit(here("action", data)))
+    container.add_generator("generator", generate)
+    for name in ("function", "action", "generator"):
+        if mode == "async":
+            container[name].make_async()
+        elif mode == "parallel":
+            container[name].make_parallel(3)
+    container.add_func("engine", functools.partial(here, "engine"))
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_operations(container)
+        wire(runtime, ".in -> function -> action -> generator -> engine -> .out")
+
+        values = runtime.process_many(".in", range(50)).values(timeout=SECONDS)
+
+    assert sorted(values) == sorted([*range(50)] * 2)
+    engine = threads.pop("engine")
+    assert len(engine) == 1
+    for kind, found in threads.items():
+        if mode == "sync":
+            assert found == engine, kind
+        else:
+            assert 1 <= len(found) <= (1 if mode == "async" else 3), kind
+    if mode != "sync":
+        assert len(set.union(engine, *threads.values())) == 1 + sum(map(len, threads.values()))
 
 
 @real_workers

@@ -178,6 +178,7 @@ def test_a_slash_in_front_means_the_root_from_everywhere(bench: Bench) -> None:
             .in, /double
             .in, /.copy
             .in, /g.in
+            /double, /.rooted
 
         g
             .in, increment#2
@@ -193,6 +194,7 @@ def test_a_slash_in_front_means_the_root_from_everywhere(bench: Bench) -> None:
         (".again", 11),
         (".copy", 5),
         (".g", 6),
+        (".rooted", 10),
     ]
 
 
@@ -226,6 +228,16 @@ def test_dots_are_no_way_to_say_here_or_above(name: str) -> None:
 TEXT = ".in, a\n\nf // ü\n  .in, b"
 
 
+class OnlyReads:
+    """A reader that is nothing else, and gives a few characters at a time."""
+
+    def __init__(self, text: str) -> None:
+        self._file = io.StringIO(text)
+
+    def read(self, size: int, /) -> str:
+        return self._file.read(min(size, 3))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -235,9 +247,19 @@ TEXT = ".in, a\n\nf // ü\n  .in, b"
         tuple(TEXT.splitlines(keepends=True)),
         (line + "\r\n" for line in TEXT.split("\n")),
         io.StringIO(TEXT),
+        OnlyReads(TEXT),
         io.TextIOWrapper(io.BytesIO(TEXT.encode()), encoding="utf-8"),
     ],
-    ids=["str", "byte order mark", "lines", "lines with ends", "generator", "reader", "file"],
+    ids=[
+        "str",
+        "byte order mark",
+        "lines",
+        "lines with ends",
+        "generator",
+        "file in memory",
+        "reader",
+        "file",
+    ],
 )
 def test_text_comes_as_a_str_as_lines_or_from_a_reader(text: Any) -> None:
     """B032."""

@@ -209,6 +209,23 @@ def test_a_manual_reset_join_works_off_its_backlog_when_it_is_complete(bench: Be
 
 
 @every_schedule
+def test_a_backlog_goes_every_way_in_order(bench: Bench) -> None:
+    """B158, B215: what one call emits bit by bit keeps its order on each of several streams."""
+    got: dict[str, list[Any]] = {"left": [], "right": []}
+    operations = FlowOperationContainer().add_operation(ManualResetJoin("join", 3))
+    operations.add_func("left", same).add_func("right", same)
+    flow = flow_of("", "join -> left -> .left", "join -> right -> .right", operations=operations)
+    wire(flow, ".in0 -> join.in0", ".in1 -> join.in1", ".in2 -> join.in2")
+    with bench.make_runtime(flow) as runtime:
+        for port, data in TABLE:
+            runtime.process(port, data, correlation_id="id")
+        for message in runtime.results(timeout=SECONDS):
+            got[message.port.name].append(message.data)
+
+    assert got == {"left": BACKLOG, "right": BACKLOG}
+
+
+@every_schedule
 def test_it_then_keeps_firing_with_every_message(bench: Bench) -> None:
     """B216."""
     with bench.make_runtime(joining(ManualResetJoin("join", 3))) as runtime:

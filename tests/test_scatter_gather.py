@@ -144,12 +144,12 @@ def test_a_scatter_emits_the_items_in_order_and_then_their_number(bench: Bench) 
         runtime.add_operation(Scatter("scatter"))
         wire(runtime, ".in -> scatter", "scatter.stream -> .items", "scatter.count -> .count")
 
-        messages = list(runtime.process(".in", "a b c".split()).results())
+        messages = list(runtime.process(".in", "b c a".split()).results())
 
     assert [(message.port.name, message.data) for message in messages] == [
-        ("items", "a"),
         ("items", "b"),
         ("items", "c"),
+        ("items", "a"),
         ("count", 3),
     ]
 
