@@ -33,6 +33,11 @@ def read_flow_file(path: str | PathLike[str]) -> str:
     except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise FlowBuildError(Fault(f"the flow file {name!r} cannot be read: {why}.", name)) from error
+    return decoded(content, name)
+
+
+def decoded(content: bytes, name: str) -> str:
+    """Return what was read of a flow text, up to a little more than its limit; `FlowBuildError` if it is not UTF-8."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

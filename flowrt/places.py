@@ -330,6 +330,10 @@ class Places:
                     found.append(Target(None, step.port, step.crossed, dead=True))
         return found
 
+    def leads_on(self, flow: FlowPlace, source: SourceKey) -> bool:
+        """Say whether any stream starts at a port."""
+        return any(True for _ in self._streams(flow, source))
+
     def _streams(self, flow: FlowPlace, key: SourceKey) -> Iterator[tuple[Stream, FlowPlace]]:
         for stream in flow.definition.outs.get(key, ()):
             yield stream, flow

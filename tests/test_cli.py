@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -75,8 +76,9 @@ def flowrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     module = f"operations_{os.urandom(6).hex()}"
     (tmp_path / f"{module}.py").write_text(OPERATIONS.replace('print("imported", end="")', ""))
 
-    def call(*arguments: str, stdin: str = "") -> Said:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+    def call(*arguments: str, stdin: str | bytes = "") -> Said:
+        content = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
         code = main([module if each == "OPERATIONS" else each for each in arguments])
         said = capsys.readouterr()
         return Said(code, said.out, said.err)
@@ -224,7 +226,20 @@ def test_operations_that_were_not_named_are_asked_for(flowrt) -> None:
             "error: nothing would happen: there is no --input and no active operation. The flow's ports are: .in.\n",
         ),
         (("-m", "no.such", "-i", ".in=x"), 'error: there is no module "no.such", neither installed nor in '),
-        (("-m", "such.py", "-i", ".in=x"), 'error: there is no file "such.py".\n'),
+        (
+            ("-m", "such.py", "-i", ".in=x"),
+            'error: there is no file "such.py". Modules are named as they are ',
+        ),
+        (("-i", "in=x"), 'error: no stream of the flow starts at "in". Did you mean ".in"?'),
+        (("-i", "greet.odd=x"), 'error: no stream of the flow starts at "greet.odd". There are: .in.\n'),
+        (("-i", "no/flow=x"), 'error: no stream of the flow starts at "no/flow". There are: .in.\n'),
+        (
+            ("-i", ".in=x", "-i", ".in=@no.txt"),
+            'error: the input file "no.txt" cannot be read: No such file or directory.\n',
+        ),
+        (("-i", ".in=@."), 'error: the input file "." cannot be read: Is a directory.\n'),
+        (("-i", ".in=@-", "-i", ".in=@"), "Error: the standard input can be read once: "),
+        (("--timeout", "nan"), "Invalid value for '--timeout'"),
         (("-i", ".in:={"), "the input of .in, column 2: this is no JSON: Expecting property name"),
         (("-i", "=x"), "An input is PORT=TEXT, PORT:=JSON or PORT=@FILE."),
         (("--schedule", "odd"), "Invalid value for '--schedule'"),
@@ -248,18 +263,115 @@ def test_a_flow_file_that_is_not_there_ends_with_2(flowrt, command) -> None:
     )
 
 
-def test_an_input_file_that_cannot_be_used_ends_with_1(flowrt) -> None:
+def test_an_input_file_with_something_wrong_in_it_ends_with_1(flowrt) -> None:
     write("1\n[\n", "rows.jsonl")
+    Path("latin.txt").write_bytes(b"caf\xe9\n")
 
     said = flowrt("run", "hello.flow", "-m", "OPERATIONS", "-i", ".in:=@rows.jsonl")
-    missing = flowrt("run", "hello.flow", "-m", "OPERATIONS", "-i", ".in=@rows.json")
+    latin = flowrt("run", "hello.flow", "-m", "OPERATIONS", "-i", ".in=@latin.txt")
+    piped = flowrt("run", "hello.flow", "-m", "OPERATIONS", "-i", ".in=@-", stdin=b"caf\xe9\n")
 
     assert said == Said(
         1, "HELLO 1\n", "error: line 2 of rows.jsonl, column 2: this is no JSON: Expecting value.\n"
     )
-    assert missing == Said(
-        1, "", 'error: the input file "rows.json" cannot be read: No such file or directory.\n'
+    assert latin == Said(1, "", 'error: the input file "latin.txt" is not utf-8. Save it as UTF-8.\n')
+    assert piped == Said(1, "", 'error: the input file "-" is not utf-8. Save it as UTF-8.\n')
+
+
+def test_messages_may_be_sent_to_whatever_a_stream_starts_at(flowrt) -> None:
+    name = write(".in, f\nf, .out\nf\n  ., same\n  same, .\n")
+
+    said = flowrt("run", name, "-m", "OPERATIONS", "-i", "f/same=inside", "-i", "f=behind", "-i", "f/=into")
+
+    assert said == Said(0, "inside\nbehind\ninto\n", "")
+
+
+@pytest.mark.parametrize(
+    ("flow", "named"),
+    [
+        (".in, f/.in\nf, .out\nf\n  .in, same\n  same, .\n", False),
+        (".in, f/.in\nf, .out\nf\n  .in, same\n  same, .\n  same, /.more\n", True),
+        (".in, same\nsame, .out\nsame, .OUT\n", False),
+    ],
+    ids=range(3),
+)
+def test_results_are_named_where_there_are_several_ports_they_leave_by(flowrt, flow, named) -> None:
+    said = flowrt("run", write(flow), "-m", "OPERATIONS", "-i", ".in=x")
+
+    assert (said.code, set(said.out.splitlines())) == (0, {".out\tx", ".more\tx"} if named else {"x"})
+
+
+def test_a_module_that_is_named_twice_counts_once(flowrt) -> None:
+    assert flowrt("run", "hello.flow", "-m", "OPERATIONS", "-m", "OPERATIONS", "-i", ".in=you").code == 0
+
+
+@pytest.mark.parametrize("command", [("run", "-i", ".in=x"), ("check",), ("draw",), ("format",)])
+def test_a_flow_at_the_standard_input_is_read_like_a_file(flowrt, command) -> None:
+    faulty = flowrt(command[0], "-", *command[1:], stdin=b".in, caf\xe9\n")
+    large = flowrt(command[0], "-", *command[1:], stdin=b"\xef\xbb\xbf" + b"//\n" * 500_000)
+
+    assert faulty == Said(1, "", "error: -:1:9: the byte 0xE9 is not UTF-8. Save the file as UTF-8.\n")
+    assert "the flow text has more than 1,048,576 bytes" in large.out + large.err
+    assert large.code == 1
+
+
+def test_the_standard_input_is_not_both_the_flow_and_its_input(flowrt) -> None:
+    said = flowrt("run", "-", "-m", "OPERATIONS", "-i", ".in=@-", stdin=HELLO)
+
+    assert (said.code, said.out) == (2, "")
+    assert "Error: the standard input can be read once" in said.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run {} -m OPERATIONS -i .in=x",
+        "run {} -m OPERATIONS -i .in=x --json",
+        "check {} --json",
+        "check {}",
+        "draw {}",
+    ],
+)
+def test_an_output_that_cannot_be_written_is_told(flowrt, monkeypatch, command) -> None:
+    name = write("  .in, same\nsame, .out\nsame, .out\n")
+    monkeypatch.setattr("flowrt.cli.output.discard_output", lambda: None)  # it is the test's
+
+    with contextlib.suppress(OSError), Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        said = flowrt(*command.format(name).split())
+
+    assert said.code == 1
+    assert "the standard output cannot be written: No space left on device." in said.err
+    assert said.err.count("error") == 1
+
+
+def test_there_may_be_no_standard_streams_at_all(flowrt, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+
+    assert (
+        flowrt("draw", "hello.flow").err
+        == "error: the standard output cannot be written: Bad file descriptor.\n"
     )
+    assert flowrt("run", "hello.flow", "-m", "OPERATIONS", "-i", ".in=x").code == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such pipes")
+def test_a_pipe_is_written_to_and_stays_one(flowrt) -> None:
+    os.mkfifo("pipe")
+    reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+
+    said = flowrt("draw", "hello.flow", "-o", "pipe")
+
+    assert said == Said(0, "", "")
+    assert os.read(reader, 100).startswith(b"flowchart")
+    assert Path("pipe").is_fifo()
+    os.close(reader)
+
+
+def test_what_is_drawn_to_a_dash_is_printed(flowrt) -> None:
+    assert flowrt("draw", "hello.flow", "-o", "-").out.startswith("flowchart")
+    assert not Path("-").exists()
 
 
 def test_a_module_that_cannot_be_imported_is_told_with_its_reason(flowrt) -> None:
@@ -278,6 +390,26 @@ def test_a_module_that_cannot_be_imported_is_told_with_its_reason(flowrt) -> Non
     )
     assert "ModuleNotFoundError: No module named 'not_there_at_all'" in said[1].err
     assert "SystemExit: 0" in said[2].err
+
+
+def test_of_a_module_that_is_no_python_its_own_place_is_told(flowrt) -> None:
+    write("def (", "no_python.py")
+
+    said = flowrt("run", "hello.flow", "-m", "no_python", "-i", ".in=x")
+
+    assert said.code == 2
+    assert said.err.endswith("  SyntaxError: invalid syntax (no_python.py, line 1)\n")
+
+
+def test_an_operation_that_ends_the_program_is_told(flowrt) -> None:
+    name = write(".in, leave\nleave, .out\n")
+    write(
+        "from flowrt import operation\n\n@operation\ndef leave(data):\n    raise SystemExit(7)\n",
+        "leaving.py",
+    )
+
+    assert flowrt("run", name, "-m", "leaving.py", "-i", ".in=x") == Said(1, "", "error: SystemExit: 7\n")
+    sys.modules.pop("leaving")
 
 
 def test_a_file_does_not_take_the_place_of_a_module_of_its_name(flowrt) -> None:

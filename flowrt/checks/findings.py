@@ -14,7 +14,7 @@ Severity = Literal["error", "warning"]
 
 CODES = {
     # names
-    "F001": "the flow text is faulty",
+    "F001": "what cannot be built",
     "F101": "unknown operation or flow",
     "F102": "unknown in-port",
     "F103": "unknown out-port",

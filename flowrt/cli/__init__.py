@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 USAGE = 2  # exit code: the command line itself is wrong
+INTERRUPTED = 130  # exit code: Ctrl-C
 INSTALL = 'flowrt: the command line needs click and rich, which are not installed: pip install "flowrt[cli]"'
 
 
@@ -18,4 +19,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(INSTALL, file=sys.stderr)  # noqa: T201 - there is nothing else to say it with
         return USAGE
+    except KeyboardInterrupt:  # importing them takes its time
+        return INTERRUPTED
     return commands.run_command_line(arguments)

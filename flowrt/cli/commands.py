@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -12,22 +13,20 @@ from typing import Any, NoReturn
 import click
 
 from flowrt.checks import check, findings_of
-from flowrt.cli import USAGE
-from flowrt.cli.inputs import Input, InputError, parse_input
+from flowrt.cli import INTERRUPTED, USAGE
+from flowrt.cli.inputs import STANDARD_INPUT, Input, InputError, parse_input
 from flowrt.cli.modules import ModuleError, operations_of
-from flowrt.cli.output import Output, UnreadError, lines_of
-from flowrt.cli.running import FAILED, UNREAD, Execution, Settings
+from flowrt.cli.output import FAILED, Output, UnreadError, lines_of
+from flowrt.cli.running import Execution, Settings
 from flowrt.diagrams import flow_names, to_dot, to_mermaid, to_svg
 from flowrt.errors import FlowBuildError
 from flowrt.flow import Flow
-from flowrt.flowfiles import read_flow_file
-from flowrt.flowtext import format_text
+from flowrt.flowfiles import decoded, read_flow_file
+from flowrt.flowtext import BYTES_LIMIT, format_text
 from flowrt.schedules import SCHEDULES
 
-INTERRUPTED = 130
 FORMATS = {"mermaid": to_mermaid, "dot": to_dot, "svg": to_svg}
 SUFFIXES = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
-STANDARD_INPUT = "-"
 
 EXIT_CODES = """\b
 Exit codes:
@@ -89,8 +88,8 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except UnreadError:
-        return UNREAD
+    except UnreadError as error:
+        return error.code
 
 
 def _read_inputs(
@@ -100,6 +99,12 @@ def _read_inputs(
         return tuple(parse_input(value) for value in values)
     except InputError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def _read_timeout(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not value < math.inf:
+        raise click.BadParameter(f"{value} is no number of seconds.")
+    return value
 
 
 @cli.command(epilog=EXIT_CODES)
@@ -127,6 +132,7 @@ def _read_inputs(
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
+    callback=_read_timeout,
     metavar="S",
     help="Give up what is not done after S seconds; a flow with active operations ends then.",
 )
@@ -151,6 +157,10 @@ def run(
 
     Ctrl-C and SIGTERM end the input and let what is under way finish; a second one kills.
     """
+    if sum([flow == STANDARD_INPUT, *(each.file == STANDARD_INPUT for each in inputs)]) > 1:
+        raise click.UsageError(
+            "the standard input can be read once: as the flow, or as the messages of one --input."
+        )
     output = Output(as_json=as_json, verbose=verbose)
     text, lines = _text_of(flow, output)
     settings = Settings(Path(flow).stem, schedule, not no_parallelism, strict, timeout)
@@ -232,6 +242,7 @@ def draw(
     except FlowBuildError as error:
         output.build_error(error, {flow: lines})
         _end(FAILED)
+    target = None if target == STANDARD_INPUT else target
     if target is not None:
         _write(Path(target), drawn, output)
     if as_json:
@@ -284,15 +295,19 @@ def _difference(name: str, before: str, after: str) -> str:
 
 def _text_of(name: str, output: Output) -> tuple[str, list[str]]:
     """Read a flow file, or the standard input; a file that is not there ends the program."""
-    if name == STANDARD_INPUT:
-        text = sys.stdin.read()
-        return text, lines_of(text)
     try:
-        text = read_flow_file(name)
+        text = _standard_input() if name == STANDARD_INPUT else read_flow_file(name)
     except FlowBuildError as error:
         output.error(str(error))
-        _end(USAGE if not Path(name).is_file() else FAILED)
+        _end(FAILED if name == STANDARD_INPUT or Path(name).is_file() else USAGE)
     return text, lines_of(text)
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:  # it was closed before the process was started
+        return ""
+    content = sys.stdin.buffer.read(BYTES_LIMIT + 4)  # with a byte order mark, and one more to be too large
+    return decoded(content, STANDARD_INPUT)
 
 
 def _imported(modules: tuple[str, ...], output: Output) -> list[Any]:
@@ -307,10 +322,13 @@ def _imported(modules: tuple[str, ...], output: Output) -> list[Any]:
 
 
 def _write(file: Path, text: str, output: Output) -> None:
-    """Write a file whole or not at all: another one first, which then takes its name, and its mode."""
+    """Write a file whole or not at all: another one first, which then takes its name, and its mode; a device or pipe as it is."""
     real = Path(os.path.realpath(file))  # a link stays one
     new = real.with_name(f".{real.name}.{os.getpid()}.new")
     try:
+        if file.exists() and not file.is_file():
+            file.write_text(text, encoding="utf-8", newline="\n")
+            return
         try:
             new.write_text(text, encoding="utf-8", newline="\n")
             if real.exists():

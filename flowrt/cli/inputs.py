@@ -10,7 +10,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -21,6 +23,8 @@ from attrs import frozen
 
 from flowrt.errors import FlowBuildError
 from flowrt.ports import Port
+
+STANDARD_INPUT = "-"
 
 Waiting = Callable[[], AbstractContextManager[Any]]
 
@@ -44,12 +48,36 @@ class Input:
             number = 0
             while True:
                 with waiting():
-                    line = file.readline()
+                    line = self._next_line(file)
                 if not line:
                     return
                 number += 1
                 text = line.removesuffix("\n")
                 yield _json(text, f"line {number} of {self.file}") if self.is_json else text
+
+    def check_file(self) -> None:
+        """Refuse a file that cannot be there to read; nothing is opened, for it may be a pipe."""
+        if self.file == STANDARD_INPUT and sys.stdin is None:  # it was closed before the process was started
+            raise _unreadable(self.file, os.strerror(errno.EBADF))
+        if self.file in ("", STANDARD_INPUT):
+            return
+        path = Path(self.file)
+        if not path.exists():
+            raise _unreadable(self.file, os.strerror(errno.ENOENT))
+        if path.is_dir():
+            raise _unreadable(self.file, os.strerror(errno.EISDIR))
+        if not os.access(path, os.R_OK):
+            raise _unreadable(self.file, os.strerror(errno.EACCES))
+
+    def _next_line(self, file: TextIO) -> str:
+        try:
+            return file.readline()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f'the input file "{self.file}" is not {error.encoding}. Save it as UTF-8.'
+            ) from None
+        except OSError as error:
+            raise _unreadable(self.file, error.strerror) from None
 
 
 def parse_input(text: str) -> Input:
@@ -65,7 +93,7 @@ def parse_input(text: str) -> Input:
     if value.startswith("@@"):
         value = value[1:]
     elif value.startswith("@"):
-        return Input(port, file=value[1:] or "-", is_json=is_json)
+        return Input(port, file=value[1:] or STANDARD_INPUT, is_json=is_json)
     return Input(port, _json(value, f"the input of {port}") if is_json else value)
 
 
@@ -91,9 +119,13 @@ class _Standing:
 
 
 def _opened(name: str) -> AbstractContextManager[TextIO]:
-    if name == "-":
+    if name == STANDARD_INPUT:
         return _Standing()
     try:
         return Path(name).open(encoding="utf-8")
     except OSError as error:
-        raise InputError(f'the input file "{name}" cannot be read: {error.strerror}.') from None
+        raise _unreadable(name, error.strerror) from None
+
+
+def _unreadable(name: str, why: str | None) -> InputError:
+    return InputError(f'the input file "{name}" cannot be read: {why}.')

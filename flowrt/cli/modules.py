@@ -31,8 +31,7 @@ def operations_of(names: tuple[str, ...]) -> list[FlowOperationContainer]:
         FlowBuildError: what is marked is no operation, or there is nothing of the kind.
     """
     found: dict[int, FlowOperationContainer] = {}
-    for name in names:
-        module = _imported(name)
+    for module in {id(each): each for each in map(_imported, names)}.values():
         containers = [each for each in vars(module).values() if isinstance(each, FlowOperationContainer)]
         try:
             marked = module_operations(module)
@@ -66,7 +65,9 @@ def _imported(name: str) -> ModuleType:
 
 def _loaded(path: Path) -> ModuleType:
     if not path.is_file():
-        raise ModuleError(f'there is no file "{path}".')
+        raise ModuleError(
+            f'there is no file "{path}". Modules are named as they are imported ("package.module"), files with their suffix.'
+        )
     if path.suffix != ".py":
         raise ModuleError(f'"{path}" is no Python file: its name would end in .py.')
     real = str(path.resolve())

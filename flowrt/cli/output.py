@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import importlib
+import io
 import json
 import os
 import sys
 import threading
 import traceback
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from flowrt.checks import Finding, findings_of
+from flowrt.cli.signals import STOPPED_BY
 from flowrt.errors import FlowBuildError, OperationError, is_ours
 
 ERRORS_SHOWN = 20  # of a flow that runs; the rest is counted
 
 
+FAILED = 1  # exit codes
+UNREAD = STOPPED_BY + 13  # as the shell says of programs that SIGPIPE ends
+
+
 class UnreadError(Exception):
-    """Nobody reads the standard output any more."""
+    """The standard output leads nowhere any more, which has been told. `code`: what the process ends with."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class _Paper(io.StringIO):
+    """What is written with the colours that a stream can show, and is not written to it yet."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
 
 
 class Output:
@@ -37,13 +60,22 @@ class Output:
     # -- the standard output
 
     def write(self, text: str) -> None:
-        """Write text as it is, and see to it that it leaves; `UnreadError` if nobody reads it."""
+        """Write text as it is, and see to it that it leaves; `UnreadError` if it cannot."""
+        if sys.stdout is None:  # it was closed before the process was started
+            self._give_up(os.strerror(errno.EBADF))
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
         except BrokenPipeError:
             discard_output()
-            raise UnreadError from None
+            raise UnreadError(UNREAD) from None
+        except OSError as error:  # the disk is full, say
+            self._give_up(error.strerror)
+
+    def _give_up(self, why: str | None) -> NoReturn:
+        discard_output()
+        self.error(f"the standard output cannot be written: {why}.")
+        raise UnreadError(FAILED) from None
 
     def write_json(self, data: Mapping[str, Any]) -> None:
         """Write a line of JSON."""
@@ -130,27 +162,29 @@ class Output:
         self._say_plainly(json_of(data) + "\n")
 
     def _say_plainly(self, text: str) -> None:
-        with self._lock, contextlib.suppress(BrokenPipeError):  # nobody wants to know
-            sys.stderr.write(text)
-            sys.stderr.flush()
+        with self._lock, contextlib.suppress(OSError):  # nobody can know
+            if sys.stderr is not None:
+                sys.stderr.write(text)
+                sys.stderr.flush()
 
 
 def _rendered(text: Text, *, to_errors: bool) -> str:
     """Return a text with the colours that its stream can show; NO_COLOR and what is no terminal are rich's care."""
+    paper = _Paper(sys.stderr if to_errors else sys.stdout)
     # No markup and no highlighting: names and texts are shown as they are.
-    console = Console(stderr=to_errors, markup=False, highlight=False, emoji=False, soft_wrap=True)
-    with console.capture() as captured:
-        console.print(text)
-    return captured.get()
+    console = Console(file=paper, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    console.print(text)
+    return paper.getvalue()
 
 
 def discard_output() -> None:
     """Have what is still written to the standard output go nowhere: Python writes the rest of its buffer when it ends."""
     try:
+        number = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, number)
         os.close(nowhere)
-    except (OSError, ValueError):  # it has no file, as in tests
+    except (OSError, ValueError, AttributeError):  # it has no file, as in tests
         pass
 
 
@@ -173,8 +207,10 @@ def _plain(value: Any) -> Any:
 def _described(error: BaseException, *, verbose: bool) -> str:
     if verbose:
         return "".join(traceback.format_exception(error)).rstrip()
+    kind = type(error)
+    own = kind.__module__.startswith("flowrt.") or isinstance(error, BaseExceptionGroup)
     parts = [
-        str(error) or type(error).__qualname__,
+        str(error) if own and str(error) else f"{kind.__qualname__}: {error}".removesuffix(": "),
         *(f"  {note}" for note in getattr(error, "__notes__", ())),
     ]
     if isinstance(error, BaseExceptionGroup):
@@ -190,8 +226,9 @@ def _raised_at(error: BaseException) -> str:
     place = ""
     trace = error.__traceback__
     while trace is not None:
-        if not is_ours(trace.tb_frame):
-            place = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
+        file = trace.tb_frame.f_code.co_filename
+        if not (is_ours(trace.tb_frame) or file.startswith("<frozen") or file == importlib.__file__):
+            place = f" ({file}:{trace.tb_lineno})"
         trace = trace.tb_next
     return place
 

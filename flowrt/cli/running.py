@@ -9,17 +9,16 @@ from typing import Any
 from attrs import frozen
 
 from flowrt.cli.inputs import Input, InputError
-from flowrt.cli.output import Output, UnreadError
+from flowrt.cli.output import FAILED, Output, UnreadError
 from flowrt.cli.signals import STOPPED_BY, Signals, StoppedError, tell_at_once
 from flowrt.closing import DEADLINE, DRAIN
 from flowrt.container import FlowOperationContainer
 from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, did_you_mean
-from flowrt.flow import Flow
+from flowrt.flow import Definition, Flow, define_flow
 from flowrt.messages import Message
+from flowrt.places import FlowPlace, Places
 from flowrt.runtime import FlowRuntime
 
-FAILED = 1
-UNREAD = STOPPED_BY + 13  # as the shell says of programs that SIGPIPE ends
 KILLED_WITHIN = 0.0  # seconds that live messages get after a second signal, and past --timeout
 
 
@@ -53,7 +52,7 @@ class Execution:
         self._flow = flow
         self._settings = settings
         self._output = output
-        self._is_unread = False  # the standard output leads nowhere any more
+        self._unread = 0  # the exit code, once the standard output leads nowhere any more
         self._runtime = FlowRuntime(
             flow,
             name=settings.name,
@@ -61,7 +60,8 @@ class Execution:
             parallelism=settings.parallelism,
             strict=settings.strict,
         )
-        self._named = len(_way_outs(flow)) > 1
+        self._definition = define_flow(flow, [])
+        self._named = len(_result_ports(self._definition)) > 1
         self._signals = Signals(self._runtime._closer.begin, tell_at_once)
         self._end: float | None = None
 
@@ -82,16 +82,14 @@ class Execution:
                 return self._close(KILLED_WITHIN)
 
     def _check(self, inputs: Sequence[Input]) -> None:
-        """Refuse inputs to ports of the flow that it does not have: whoever types a name can mistype it."""
-        known = {
-            stream.source.key: stream.source.fullname
-            for stream in self._flow.streams
-            if not stream.source.operation
-        }
+        """Refuse inputs that would lead nowhere, and files that are not there: whoever types a name can mistype it."""
+        places = Places(FlowPlace(self._definition, sketch=True))
         for each in inputs:
-            if not each.port.operation and not each.port.path and each.port.key not in known:
-                hint = did_you_mean(each.port.fullname, known.values()) or " It has no ports of its own."
+            if not places.leads_on(*places.source(each.port)):
+                known = self._definition.input_ports()
+                hint = did_you_mean(each.port.fullname, known) or " It has no ports of its own."
                 raise InputError(f'no stream of the flow starts at "{each.port}".{hint}')
+            each.check_file()
 
     def _run(self, inputs: Sequence[Input]) -> int:
         runtime = self._runtime
@@ -106,7 +104,7 @@ class Execution:
         is_active = bool(runtime._activations._emitters)
         if not inputs and not is_active:
             runtime.close()
-            known = ", ".join(sorted(_ways_in(self._flow))) or "none"
+            known = ", ".join(sorted(self._definition.input_ports())) or "none"
             raise InputError(
                 f"nothing would happen: there is no --input and no active operation. The flow's ports are: {known}."
             )
@@ -149,14 +147,14 @@ class Execution:
         return None if self._end is None else max(self._end - time.monotonic(), 0.0)
 
     def _show(self, message: Message) -> None:
-        if self._is_unread:
+        if self._unread:
             return
         try:
             self._output.write_result(
                 message.port.fullname, message.data, message.correlation_id, named=self._named
             )
-        except UnreadError:
-            self._is_unread = True
+        except UnreadError as error:
+            self._unread = error.code
             self._runtime._closer.begin()
 
     def _close(self, drain: float) -> int:
@@ -174,19 +172,17 @@ class Execution:
             self._output.failures += 1
         if self._signals.number:
             return STOPPED_BY + self._signals.number
-        if self._is_unread:
-            return UNREAD
+        if self._unread:
+            return self._unread
         return FAILED if self._output.failures else 0
 
 
-def _ways_in(flow: Flow) -> set[str]:
+def _result_ports(root: Definition) -> set[str]:
+    """Return the ports of a flow that results leave by: its own, and those its inner flows name from the root."""
     return {
-        stream.source.fullname
-        for stream in flow.streams
-        if not (stream.source.operation or stream.source.path)
+        stream.target.key[3]
+        for definition in root.all_flows()
+        for stream in definition.streams()
+        if not stream.target.operation
+        and (stream.target.path == "/" or (definition is root and not stream.target.path))
     }
-
-
-def _way_outs(flow: Flow) -> set[str]:
-    ends = {stream.target.fullname for stream in flow.streams if not stream.target.operation}
-    return {name.casefold() for name in ends}
