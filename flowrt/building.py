@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.declarations import shared
+from flowrt.declarations import parts_of, shared
 from flowrt.errors import FlowBuildError
 from flowrt.flow import Flow
 from flowrt.owners import claim_operations
@@ -90,8 +90,7 @@ class Building:
                     error.add_note("The change was not made; the flow goes on as it was.")
                 raise
             engine = self._driver.engine
-            parts = (part for each in definition.all_operations() for part in each.parts())
-            if self._driver.dispatching.know(parts):
+            if self._driver.dispatching.know(parts_of(definition.all_operations())):
                 self._driver.wake_all()
             assert engine is not None, "the runtime gives the driver its engine first"
             self._driver.post(engine.change, definition)

@@ -13,8 +13,6 @@ from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from attrs import frozen
-
 from flowrt.bodies import END_OF_CALL, Failure, Group
 from flowrt.errors import Fault, FlowBuildError
 from flowrt.markers import IN_PORT, marker_of
@@ -158,7 +156,6 @@ class ComponentBody:
                 break
 
 
-@frozen(eq=False)
 class Component:
     """A component as it was declared.
 
@@ -171,12 +168,23 @@ class Component:
         body: calls the methods.
     """
 
-    instance: Any
-    factory: Callable[[], Any] | None
-    in_ports: tuple[str, ...]
-    out_ports: tuple[str, ...]
-    modes: Mapping[str, Mode]
-    body: ComponentBody
+    __slots__ = ("body", "factory", "in_ports", "instance", "modes", "out_ports")
+
+    def __init__(
+        self,
+        instance: Any,
+        factory: Callable[[], Any] | None,
+        in_ports: tuple[str, ...],
+        out_ports: tuple[str, ...],
+        modes: Mapping[str, Mode],
+        body: ComponentBody,
+    ) -> None:
+        self.instance = instance
+        self.factory = factory
+        self.in_ports = in_ports
+        self.out_ports = out_ports
+        self.modes = modes
+        self.body = body
 
     def make(self) -> Any:
         """Return the object of a place."""

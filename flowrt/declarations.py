@@ -137,8 +137,8 @@ def shared(declaration: Declaration) -> Declaration:
 
 
 def declared_at() -> str:
-    """Return file:line of the nearest caller outside flowrt."""
-    frame = sys._getframe(1)
+    """Return file:line of the nearest caller outside flowrt; who calls this is inside."""
+    frame = sys._getframe(2)
     while frame.f_back is not None and is_ours(frame):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -152,11 +152,22 @@ def same_name(earlier: Declaration, later: Declaration) -> str:
     )
 
 
-def pool_faults(declarations: Iterable[Declaration]) -> list[Fault]:
+def mode_faults(declarations: Iterable[Declaration]) -> list[Fault]:
+    """Say what is wrong with where operations run, with each or with several together."""
+    parts = parts_of(declarations)
+    return _pool_faults(parts) + _policy_faults(parts)
+
+
+def parts_of(declarations: Iterable[Declaration]) -> list[Declaration]:
+    """Return the declarations of all that operations consist of, which differ in their modes."""
+    return [part for each in declarations for part in each.parts()]
+
+
+def _pool_faults(parts: Iterable[Declaration]) -> list[Fault]:
     """Say which pools are asked for in different kinds or sizes."""
     faults = []
     pools: dict[str, Declaration] = {}
-    for declaration in (part for each in declarations for part in each.parts()):
+    for declaration in parts:
         mode = declaration.mode
         if mode.pool is None:
             continue
@@ -172,10 +183,10 @@ def pool_faults(declarations: Iterable[Declaration]) -> list[Fault]:
     return faults
 
 
-def policy_faults(declarations: Iterable[Declaration]) -> list[Fault]:
+def _policy_faults(parts: Iterable[Declaration]) -> list[Fault]:
     """Say where policies ask for what cannot be done."""
     faults = []
-    for declaration in (part for each in declarations for part in each.parts()):
+    for declaration in parts:
         if declaration.policies.timeout is None:
             continue
         if declaration.mode.dispatcher is not None:

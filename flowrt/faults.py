@@ -9,7 +9,6 @@ from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.flow import Definition, Path, SourceKey
 from flowrt.places import FlowPlace
 from flowrt.ports import Port, Stream, port_of
-from flowrt.standard.correlator import Correlator
 
 HINTS_LIMIT = (
     100  # arbitrary: of more faults it is not said what was probably meant, which takes long in a large flow
@@ -140,6 +139,8 @@ def _unconnected(flow: FlowPlace) -> Iterator[Fault]:
 
 def outputs_of(declaration: Declaration, fed: Collection[str]) -> Iterator[str]:
     """Iterate over the out-ports on which an operation may emit, as far as that is known, if these in-ports are fed."""
+    from flowrt.standard.correlator import Correlator  # noqa: PLC0415 - for those who look for what is not connected
+
     for port in declaration.out_ports or ():
         if isinstance(declaration.operation, Correlator) and port.removesuffix("d") not in fed:
             continue  # it opens envelopes, or closes them, or both

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from attrs import evolve
 
 from flowrt.container import FlowOperationContainer
-from flowrt.declarations import Declaration, declared_at, same_name
+from flowrt.declarations import RESERVED, Declaration, declared_at, same_name
 from flowrt.errors import Fault, FlowBuildError, counted
 from flowrt.ports import UNNAMED, Port, Stream
 
@@ -51,7 +51,7 @@ class Flow:
             )
         self.name = name.strip()
         self.comment = ""
-        if set(self.name) & set("./\\#*,") or not self.name.isprintable():
+        if self.name and (not RESERVED.isdisjoint(self.name) or not self.name.isprintable()):
             raise FlowBuildError(
                 f"a flow cannot be named {name!r}: no stream could reach it. Leave . / \\ # * and comma out of its name."
             )
@@ -324,10 +324,11 @@ class Definition:
                 yield definition
                 pending += definition.flows.values()
 
-    def all_operations(self) -> Iterator[Declaration]:
-        """Iterate over the operations of this flow and of all flows in it."""
-        for definition in self.all_flows():
-            yield from definition.operations.values()
+    def all_operations(self) -> list[Declaration]:
+        """Return the operations of this flow and of all flows in it."""
+        if not self.flows:
+            return list(self.operations.values())
+        return [each for definition in self.all_flows() for each in definition.operations.values()]
 
     def streams(self) -> Iterator[Stream]:
         """Iterate over all streams of this flow, nested flows aside."""

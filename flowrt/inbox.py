@@ -87,7 +87,7 @@ class Simulation(Protocol):
         ...
 
 
-@define
+@define(eq=False, repr=False)
 class Seams:
     """What the runtime is made of besides flowrt itself. The test kit puts its own in place of each.
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any, TypeVar, overload
-
-from attrs import frozen
 
 from flowrt.declarations import DEFAULT_WORKERS, SYNC, Mode, check_name, parallel_mode
 from flowrt.errors import FlowBuildError, did_you_mean
@@ -20,13 +18,15 @@ IN_PORT = "__flowrt_in_port__"
 Marked = TypeVar("Marked")
 
 
-@frozen
 class Marker:
     """What is known of a marked function. `name` and `mode` None: not said."""
 
-    name: str | None = None
-    mode: Mode | None = None
-    signal: bool = False
+    __slots__ = ("mode", "name", "signal")
+
+    def __init__(self, name: str | None = None, mode: Mode | None = None, *, signal: bool = False) -> None:
+        self.name = name
+        self.mode = mode
+        self.signal = signal
 
 
 @overload
@@ -58,7 +58,7 @@ def operation(
         mode: "sync", "async", "parallel", what `parallel(...)` returns, or something with `dispatch(callable)`.
         signal: an action without continuations emits None when done.
     """
-    marker = Marker(_checked_name("operation", name), mode_of("operation", mode), bool(signal))
+    marker = Marker(_checked_name("operation", name), mode_of("operation", mode), signal=bool(signal))
     if f is not None:
         return _mark(f, OPERATION, marker, "operation")
     return lambda found: _mark(found, OPERATION, marker, "operation")
@@ -124,11 +124,13 @@ def mode_of(where: str, mode: Any) -> Mode | None:
 
 def marker_of(function: Any, kind: str = OPERATION) -> Marker | None:
     """Return the marker of a function, method, static or class method; None if it has none."""
-    if isinstance(function, MethodType | staticmethod | classmethod):
-        function = function.__func__
-    found = inspect.getattr_static(
-        function, kind, None
-    )  # a module may hold objects that make up attributes, or raise
+    if type(function) is FunctionType:  # as most are
+        found = getattr(function, kind, None)
+    else:
+        if isinstance(function, MethodType | staticmethod | classmethod):
+            function = function.__func__
+        # A module may hold objects that make up attributes, or raise.
+        found = inspect.getattr_static(function, kind, None)
     return found if isinstance(found, Marker) else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from flowrt.errors import FlowBuildError
 
@@ -41,12 +41,14 @@ def claim_operations(definition: Definition, driver: Driver) -> None:
 
 def _owned_by(declaration: Declaration) -> object | None:
     """Return the user's object that a declaration brings along; None where one is made per place."""
+    owned: object
     if declaration.component is not None:
-        return cast("object", declaration.component.instance)
-    operation = declaration.operation
-    if declaration.factory is not None or type(operation).__module__.startswith("flowrt."):
+        owned = declaration.component.instance
+        return owned
+    owned = declaration.operation
+    if owned is None or declaration.factory is not None or type(owned).__module__.startswith("flowrt."):
         return None
-    return cast("object", operation)
+    return owned
 
 
 def release_operations(driver: Driver) -> None:

@@ -130,6 +130,8 @@ def _port(text: str | Port) -> Port:
 
 def codes_of(ignore: str | Iterable[str]) -> tuple[str, ...]:
     """Return the codes of findings that are to be ignored; `FlowBuildError` if they are no texts."""
+    if ignore == ():  # as nearly always
+        return ()
     codes = ignore.split(",") if isinstance(ignore, str) else ignore
     if not isinstance(codes, Iterable):
         codes = [codes]
@@ -147,6 +149,8 @@ def one_line(comment: str) -> str:
     if not isinstance(comment, str):
         msg = f"a comment is a str, not of type {type(comment).__qualname__}."
         raise FlowBuildError(msg)
+    if not comment:
+        return comment
     if not comment.isprintable():
         comment = "".join(" " if is_control(character) else character for character in comment)
     return comment.strip()

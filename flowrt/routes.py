@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowrt.brackets import matched_gathers
-from flowrt.declarations import Declaration, policy_faults, pool_faults
+from flowrt.declarations import Declaration, mode_faults
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.faults import faults_of
 from flowrt.flow import Definition, Path, SourceKey, define_flow
@@ -216,7 +216,7 @@ def definition_of(flow: Flow, *, strict: bool) -> Definition:
     faults: list[Fault] = []
     definition = define_flow(flow, faults)
     faults += faults_of(definition, strict=strict)
-    faults += pool_faults(definition.all_operations()) + policy_faults(definition.all_operations())
+    faults += mode_faults(definition.all_operations())
     if faults:
         raise FlowBuildError(*faults)
     return definition
@@ -224,14 +224,10 @@ def definition_of(flow: Flow, *, strict: bool) -> Definition:
 
 def asks_for_positions(definition: Definition) -> bool:
     """Say whether what operations emit for one item must be told apart: for an ordered gather, or a join of branches."""
-    flows, seen = [definition], {id(definition)}
-    while flows:
-        flow = flows.pop()
-        for declaration in flow.operations.values():
-            operation = declaration.operation
-            if getattr(operation, "ordered", False) or getattr(operation, "by_position", False):
-                return True
-        inner = [each for each in flow.flows.values() if id(each) not in seen]
-        seen.update(map(id, inner))
-        flows += inner
+    for declaration in definition.all_operations():
+        operation = declaration.operation
+        if operation is not None and (
+            getattr(operation, "ordered", False) or getattr(operation, "by_position", False)
+        ):
+            return True
     return False

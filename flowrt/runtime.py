@@ -41,7 +41,6 @@ from flowrt.reading import Reading
 from flowrt.runs import Results, Run
 from flowrt.schedules import PARALLEL, Schedule
 from flowrt.subscribers import Subscribers, check_handler, discard
-from flowrt.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from types import ModuleType, TracebackType
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from flowrt.container import FlowOperationContainer
     from flowrt.flowtext import Text
     from flowrt.observe.explain import Explanation
+    from flowrt.watchdog import Watchdog
 
 _numbers = count(1)
 
@@ -129,9 +129,11 @@ class FlowRuntime:
         emissions = Emissions(self._driver, self._intake, self._results, attended=not self._sync)
         self._activations = host.activations = Activations(emissions)
         self._doctor = Doctor(self._driver, self._intake, self._results, max_results)
-        self._watchdog = (
-            Watchdog(self._driver, self._doctor, stall_after) if stall_after is not None else None
-        )
+        self._watchdog: Watchdog | None = None
+        if stall_after is not None:
+            from flowrt.watchdog import Watchdog  # noqa: PLC0415 - few runtimes have one
+
+            self._watchdog = Watchdog(self._driver, self._doctor, stall_after)
         sharing = schedule == PARALLEL and parallelism
         self._building = Building(flow, self._driver, self._activations, strict=strict, sharing=sharing)
         self._started = False

@@ -9,7 +9,7 @@ from flowrt.checks.findings import CODES, Finding, Report, findings_of
 from flowrt.checks.graph import Graph
 from flowrt.checks.lists import Lists
 from flowrt.checks.wiring import Wiring, flows_of
-from flowrt.declarations import policy_faults, pool_faults
+from flowrt.declarations import mode_faults
 from flowrt.errors import Fault, FlowBuildError
 from flowrt.faults import faults_of
 from flowrt.flow import Flow, define_flow
@@ -38,7 +38,7 @@ def check(flow: Flow, *, ignore: Iterable[str] = (), strict: bool = False) -> li
     faults: list[Fault] = []
     definition = define_flow(flow, faults)
     faults += faults_of(definition, strict=strict)
-    faults += pool_faults(definition.all_operations()) + policy_faults(definition.all_operations())
+    faults += mode_faults(definition.all_operations())
     for fault in faults:
         report.add_fault(fault)
     graph = Graph(definition)

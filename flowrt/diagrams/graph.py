@@ -168,7 +168,7 @@ class _Sketch:
         self._boxes = boxes
         self._count = 0
         # A flow file without operations is drawn for its own sake: there, nothing is amiss.
-        self._knows_operations = next(root.definition.all_operations(), None) is not None
+        self._knows_operations = bool(root.definition.all_operations())
         self._open: deque[Graph] = deque()
         self.graph = self._new_graph(place)
         while self._open:
