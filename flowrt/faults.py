@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from flowrt.declarations import Declaration
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.flow import Definition, Path, SourceKey
-from flowrt.places import FlowPlace
+from flowrt.places import UNKNOWN_FLOW, FlowPlace
 from flowrt.ports import Port, Stream, port_of
 
 HINTS_LIMIT = (
@@ -52,7 +52,9 @@ def _end_fault(
     try:
         base = flow.descend(port, root)
         if not port.operation:
-            return None, base if base is not flow else None
+            lost = entering and base is not flow and not _is_taken(base, ("", "", port.key[3]))
+            fault = _way_fault(stream, flow, base, port) if lost and base.parent is not None else None
+            return fault, base if base is not flow else None
         found = base.lookup(port.key[1])
         if isinstance(found, Declaration):
             return _port_fault(stream, found, port, entering=entering), None
@@ -88,6 +90,17 @@ def _flow_port_fault(stream: Stream, nested: FlowPlace, port: Port, *, entering:
     hint = did_you_mean(f".{port.name}", known) or nothing
     says = f'flow "{definition.name}" has {_no_port(side, port.name)}.'
     return Fault.of_stream("F104", stream, says, hint, at_target=entering)
+
+
+def _way_fault(stream: Stream, flow: FlowPlace, base: FlowPlace, port: Port) -> Fault:
+    """Say that a path ends at a way into a flow that there is not, or into no flow."""
+    if base.definition is not UNKNOWN_FLOW:
+        fault = _flow_port_fault(stream, base, port, entering=True)
+        assert fault is not None, "no stream starts there"
+        return fault
+    name = port.segments[-1][0]
+    says = f'there is no flow "{name}".'
+    return Fault.of_stream("F101", stream, says, did_you_mean(name, _known_names(flow)), at_target=True)
 
 
 def _no_port(side: str, name: str) -> str:

@@ -255,6 +255,9 @@ def test_an_unknown_port_of_an_action_is_a_build_error(action: Any, source: str,
         (".in -> inner.inn", 'flow "inner" has no way in ".inn". Did you mean ".in"? There are: .in.'),
         ("inner.uot -> .out", 'flow "inner" has no way out ".uot". Did you mean ".out"? There are: .out.'),
         (".in -> inner", 'flow "inner" has no default way in. There are: .in.'),
+        (".in -> inner/.inn", 'flow "inner" has no way in ".inn". Did you mean ".in"? There are: .in.'),
+        (".in -> inner#2/.out", 'flow "inner" has no way in ".out". There are: .in.'),
+        (".in -> iner/.in", 'there is no flow "iner". Did you mean "inner"? There are: inner.'),
     ],
 )
 def test_an_unknown_port_of_a_flow_is_a_build_error(stream: str, expected: str) -> None:
@@ -263,6 +266,18 @@ def test_an_unknown_port_of_a_flow_is_a_build_error(stream: str, expected: str) 
     wire(runtime, stream)
 
     assert build_error(runtime) == f'stream "{stream.replace("->", "→")}" at HERE: {expected}'
+
+
+def test_a_way_into_a_flow_may_be_used_by_streams_around_it_alone() -> None:
+    inner, outer = (
+        flow_of("inner", ".other -> .out"),
+        flow_of("outer", ".in -> inner/.in", "inner/.in -> .out"),
+    )
+
+    with FlowRuntime(
+        flow_of("", ".in -> outer.in", "outer.out -> .out").add_flow(outer.add_flow(inner))
+    ) as runtime:
+        assert [message.port.fullname for message in runtime.process(".in", 1).results()] == [".out"]
 
 
 def test_all_faults_of_a_flow_are_in_one_error() -> None:
