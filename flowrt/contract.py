@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 class Task(Group):
     """A group of one place on its way through an executor and back.
 
-    `reported` and `log_read` say how far the engine has taken its results and its log into account; engine's thread only.
+    `reported`, `counted` and `log_read` say how far the engine has taken its results and its log into account; engine's thread only.
     """
 
     __slots__ = (
         "busy",
         "calls_ended",
         "chunk",
+        "counted",
         "emitted",
         "ident",
         "kept",
@@ -58,10 +59,17 @@ class Task(Group):
         self.ident: int | None = None  # of the worker's thread
         self.nudged = False
         self.reported = 0
+        self.counted = 0
         self.log_read = 0
         self.emitted: dict[Any, int] = {}  # by index; where positions are asked for, by (index, port) too
         self.calls_ended: set[int] = set()
         self.kept: set[int] = set()
+
+    def count_calls(self) -> None:
+        """Count the calls that are over; engine's thread, before what they lead to, which may be the end of the run."""
+        calls = len(self.results)
+        self.place.meter.calls += calls - self.counted
+        self.counted = calls
 
 
 class PullTask(Pull):

@@ -126,7 +126,7 @@ class Engine(RunEnds):
         self.failures = Failures(self.traffic, self._fail_run)
         self.traffic.lost = self.failures.fail_lost
         self.traffic.refused = self.failures.refuse
-        self.sources = Sources(self.traffic, self.failures, self._is_ordered)
+        self.sources = Sources(self.traffic, self.failures, lambda: self._ordered)
         self.batches = Batches(self.traffic, self.failures, clock, self._overload)
         self.outcomes = Outcomes(
             self.traffic,
@@ -134,7 +134,7 @@ class Engine(RunEnds):
             self.sources,
             self.batches,
             self._emit_late,
-            self._is_ordered,
+            lambda: self._ordered,
             self._overload,
         )
         self.timers = Timers(clock)
@@ -179,9 +179,6 @@ class Engine(RunEnds):
             place.ordered = True
         if hasattr(place.operation, "activate"):
             self._host.activate(place)
-
-    def _is_ordered(self) -> bool:
-        return self._ordered
 
     def change(self, definition: Definition) -> None:
         """Go over to a changed flow."""
@@ -404,8 +401,8 @@ class Engine(RunEnds):
             task.finished = True
             if place.handed_over:
                 self.under_way -= len(task.results)
-            place.meter.calls += len(task.results)
             place.meter.busy += task.busy
+        task.count_calls()
         if self.over:
             self.outcomes.drop(task)
             return
@@ -440,6 +437,7 @@ class Engine(RunEnds):
         if guard is not None and guard.waits_for_the_end and not task.finished:
             return
         if task.reorder is None or not task.results:
+            task.count_calls()
             self.outcomes.take(task, final=False)
             self._check_live(task.chunk.context_at(0).scope.run, task.place.name)
 
