@@ -82,8 +82,12 @@ def test_whatever_runs_elsewhere_its_outputs_come_back_to_the_thread_of_the_engi
         late.join(SECONDS)
         runtime.process(".engine", 1)
         runtime.wait_idle(SECONDS)
+        told = Where()
+        runtime.on_result(told)
+        wire(runtime, "parallel -> .out")
+        runtime.process_many(".in", range(100)).wait(SECONDS)
 
-    assert behind.threads == engine.threads
+    assert behind.threads == engine.threads == told.threads
     assert len(engine.threads) == 1
 
 

@@ -74,15 +74,23 @@ def test_each_error_has_the_message_that_failed_and_no_other_of_its_group(bench:
     """B122, and B130: what a causality has taken is not told to the runtime's handlers."""
     told: list[Any] = []
     with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(PushCausality("push"), funcs={"check": refuse_negative}))
-        wire(runtime, ".in -> push -> check -> .out", "push.exception -> .error")
+        runtime.add_operations(
+            bench.operations(PushCausality("push"), funcs={"before": increment, "check": refuse_negative})
+        )
+        wire(runtime, ".in -> push -> before -> check.it", "push.exception -> .error")
+        wire(runtime, "check -> .out")
         runtime.on_exception(told.append)
 
-        messages = list(runtime.process_many(".in", [1, -2, 3, -4, -5, 6]).results(SECONDS))
+        messages = list(
+            runtime.process_many(".in", [0, -3, 2, -5, -6, 5], correlation_id="id").results(SECONDS)
+        )
 
     errors = [message.data for message in messages if message.port.name == "error"]
     assert sorted(message.data for message in messages if message.port.name == "out") == [1, 3, 6]
     assert sorted(input_of(error) for error in errors) == [-5, -4, -2]
+    assert {
+        (error.operation, error.message.port.fullname, error.message.correlation_id) for error in errors
+    } == {("check", "check.it", "id")}
     assert told == []
 
 

@@ -319,6 +319,28 @@ def cause(error: BaseException) -> BaseException:
 
 
 @every_mode
+def test_a_subscriber_that_raises_at_results_that_waited_gets_the_others_too(bench: Bench) -> None:
+    """B137."""
+    got: list[int] = []
+    reported: list[BaseException] = []
+
+    def broken(message: Message) -> None:
+        got.append(message.data)
+        raise LookupError("broken subscriber")
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": increment}))
+        wire(runtime, ".in -> a -> .out")
+        runtime.on_exception(reported.append)
+        runtime.process_many(".in", range(3)).wait(timeout=SECONDS)
+        runtime.on_result(broken)
+        runtime.process(".in", 3).wait(timeout=SECONDS)
+
+    assert sorted(got) == [1, 2, 3, 4]
+    assert [type(cause(error)) for error in reported] == [LookupError] * 4
+
+
+@every_mode
 @pytest.mark.parametrize("subscribe", ["on_message", "on_result"])
 def test_a_subscriber_that_raises_is_reported_by_close_when_nobody_listens(
     bench: Bench, subscribe: str

@@ -149,6 +149,7 @@ def pulled(items: int) -> Iterator[int]:
 
 @given(plans, st.sampled_from(("depth_first", "sync")))
 def test_what_can_be_seen_comes_in_the_same_order_many_at_once_or_singly(plan: Plan, schedule: str) -> None:
+    """B150, B151, B158."""
     assert Player(plan, schedule).play(watched=False) == Player(plan, schedule).play(watched=True)
 
 

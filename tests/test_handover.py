@@ -205,6 +205,7 @@ def test_a_higher_priority_is_taken_first() -> None:
 
 
 def test_what_a_stopped_group_has_not_begun_goes_first_again() -> None:
+    """B171."""
     run = run_books()
     backlog = Backlog(1)
     backlog.put(place_with(1e-6, 3), chunk_of([1, 2, 3, 4, 5], Context(run)))

@@ -138,13 +138,16 @@ def test_a_gather_emits_once_per_list(bench: Bench, counted: bool) -> None:
 
 
 @every_mode
-def test_a_scatter_emits_the_items_in_order_and_then_their_number(bench: Bench) -> None:
+@pytest.mark.parametrize("make", [list, iter], ids=["list", "iterator"])
+def test_a_scatter_emits_the_items_in_order_and_then_their_number(
+    bench: Bench, make: Callable[..., Any]
+) -> None:
     """B230, B231."""
     with bench.make_runtime() as runtime:
         runtime.add_operation(Scatter("scatter"))
         wire(runtime, ".in -> scatter", "scatter.stream -> .items", "scatter.count -> .count")
 
-        messages = list(runtime.process(".in", "b c a".split()).results())
+        messages = list(runtime.process(".in", make("b c a".split())).results())
 
     assert [(message.port.name, message.data) for message in messages] == [
         ("items", "b"),
