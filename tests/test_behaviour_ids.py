@@ -27,7 +27,6 @@ from tests.flows import (
     assert_ledger,
     every_mode,
     every_schedule,
-    few_modes,
     flow_of,
     real_threads,
     refuse,
@@ -187,7 +186,7 @@ def test_a_correlator_sets_ids_and_tells_them(bench: Bench) -> None:
             assert (out.data, out.correlation_id) == (Envelope(given, [1]), given)
 
 
-@few_modes
+@every_mode
 @pytest.mark.parametrize("place", ["ids", "ids#2", "inner", "inner#1", "outer"])
 def test_a_correlator_works_in_flows_and_instances(bench: Bench, place: str) -> None:
     """B105 (BUG)."""

@@ -161,7 +161,8 @@ def spread(number: int, left: Callable[[Any], None], right: Callable[[Any], None
 # --- pools
 
 
-def test_pools_belong_to_a_runtime_and_begin_with_its_work() -> None:
+@every_schedule
+def test_pools_belong_to_a_runtime_and_begin_with_its_work(schedule: str) -> None:
     """B179 (BUG), B183: there they begin with the configuration, which shares them among runtimes and never ends them."""
     before = set(threading.enumerate())
     here = {name: Where() for name in ("first", "second")}
@@ -173,7 +174,7 @@ def test_pools_belong_to_a_runtime_and_begin_with_its_work() -> None:
     operations = FlowOperationContainer().add_func("work", work).make_parallel(2, pool="shared")
     operations.add_func("unused", same).make_async(pool="never")
     first, second = (
-        FlowRuntime(flow_of("", ".in -> work -> .out", operations=operations), name=name)
+        FlowRuntime(flow_of("", ".in -> work -> .out", operations=operations), schedule=schedule, name=name)
         for name in ("first", "second")
     )
     assert set(threading.enumerate()) == before  # declared, made, and nothing has been started

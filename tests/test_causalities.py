@@ -284,6 +284,29 @@ def test_an_unconnected_exception_port_leaves_the_error_to_the_next_outer_one(be
 
 
 @every_mode
+@pytest.mark.parametrize("outer", [True, False])
+def test_an_exception_port_that_leads_out_of_a_flow_to_nobody_is_unconnected(
+    bench: Bench, outer: bool
+) -> None:
+    """B129 (BUG): there, the error vanishes."""
+    guarded = flow_of("guarded", ".in -> inner -> refuse -> .out", "inner.exception -> .nowhere")
+    with bench.make_runtime() as runtime:
+        runtime.add_flow(guarded).add_operations(
+            bench.operations(PushCausality("outer"), PushCausality("inner"), funcs={"refuse": refuse})
+        )
+        wire(runtime, ".in -> outer -> guarded.in", "guarded.out -> .out")
+        if outer:
+            wire(runtime, "outer.exception -> .outer")
+
+        run = runtime.process(".in", 1)
+        if outer:
+            assert [message.port.name for message in run.results(SECONDS)] == ["outer"]
+        else:
+            with pytest.raises(OperationError):
+                run.wait(SECONDS)
+
+
+@every_mode
 def test_without_any_connected_exception_port_the_run_fails(bench: Bench) -> None:
     """B129."""
     with bench.make_runtime() as runtime:

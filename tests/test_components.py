@@ -819,7 +819,7 @@ def test_two_thousand_messages_through_async_and_parallel_methods_keep_their_con
     assert all(correlation_id == data for correlation_id, data in found)
 
 
-@few_modes
+@every_mode
 def test_an_error_in_a_method_arrives_as_it_was_raised(bench: Bench) -> None:
     """B287."""
 

@@ -115,7 +115,6 @@ def test_the_traceback_begins_in_the_function_that_was_called(schedule: str, sta
 
 @depth_first
 def test_what_fails_is_told_before_the_next_message_begins(schedule: str) -> None:
-    """B150, B151: each message is worked off to its end."""
     calls: list[str] = []
     with chain(schedule, noting(calls, "a"), refuse_twos, noting(calls, "c")) as runtime:
         runtime.on_exception(lambda _error: calls.append("told"))
@@ -165,6 +164,7 @@ def test_a_system_exit_stops_the_runtime_and_is_raised_again() -> None:
 
 @depth_first
 def test_whoever_takes_results_gets_each_before_the_next_message_begins(schedule: str) -> None:
+    """B150, B151: each message is worked off to its end."""
     calls: list[str] = []
     with chain(schedule, noting(calls, "a"), noting(calls, "b")) as runtime:
         runtime.on_result(lambda message: calls.append(f"out{message.data}"))
