@@ -40,6 +40,7 @@ def test_the_calls_of_a_run_that_is_done_are_counted_though_their_worker_has_not
     operations = FlowOperationContainer().add_func("double", double).make_parallel(1)
     with FlowRuntime(flow_of("", ".in -> double -> .out", operations=operations)) as runtime:
         assert runtime.process(".in", 1).result(SECONDS).data == 2
+        pool: Any
         (pool,) = (executor for executor in runtime._executors.all() if hasattr(executor, "_idents"))
         clocks.append(HeldUp(pool._clock, go_on))
         pool._clock = clocks[0]
