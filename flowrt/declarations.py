@@ -146,9 +146,12 @@ def declared_at() -> str:
 
 def same_name(earlier: Declaration, later: Declaration) -> str:
     """Say that two operations have one name."""
+    known = (
+        " A module brings its classes with ports itself." if earlier.kind == later.kind == "component" else ""
+    )
     return (
         f'there are two operations "{later.name}": at {earlier.declared_at} and at {later.declared_at}. Names ignore case; '
-        "give one of them another name."
+        f"give one of them another name.{known}"
     )
 
 

@@ -209,8 +209,8 @@ def test_operations_that_were_not_named_are_asked_for(flowrt) -> None:
     said = flowrt("run", "hello.flow", "-i", ".in=x")
 
     assert said.code == 1
-    assert said.err.endswith(
-        "flowrt: no operations were given: --operations names the module that holds them\n"
+    assert said.err == (
+        "error: the flow needs operations, and none were given: --operations (-m) names the module that holds them.\n"
     )
 
 

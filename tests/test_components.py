@@ -942,3 +942,14 @@ def test_a_module_gives_its_components_under_the_names_of_their_classes() -> Non
         runtime.add_operations(container)
         wire(runtime, ".in -> Counter.add", "Counter.changed -> double -> .out")
         assert runtime.process(".in", 4).values(SECONDS) == [8]
+
+
+def test_a_class_with_ports_that_is_added_once_more_beside_its_module_is_named_with_the_reason() -> None:
+    module = types.ModuleType("bells")
+    vars(module)["Bell"] = type("Bell", (Ringer,), {"__module__": "bells"})
+    container = FlowOperationContainer().add_component("bell", Ringer)
+
+    with pytest.raises(
+        FlowBuildError, match=r'two operations "Bell".* A module brings its classes with ports itself\.'
+    ):
+        container.add_module(module)

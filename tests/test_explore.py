@@ -28,6 +28,7 @@ from flowrt import (
     PushCausality,
     Scatter,
 )
+from flowrt.standard import Ticker
 from flowrt.testing import (
     Explored,
     Failing,
@@ -677,6 +678,21 @@ def test_an_exhaustive_search_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> No
     explored = explore(gathered(ordered=True), LETTERS, is_anything, schedules=0)
 
     assert explored == Explored(5, exhaustive=False)
+
+
+def test_beside_a_clock_that_goes_on_the_search_for_all_orders_ends() -> None:
+    operations = FlowOperationContainer().add_operation(Ticker("clock", 0.2))
+    operations.add_func("work", same).make_parallel(2)
+
+    explored = explore(
+        flow_of(operations, ".in -> work -> .out", "clock.now -> .now"),
+        [(".in", 1)],
+        is_anything,
+        schedules=5,
+    )
+
+    assert not explored.exhaustive
+    assert explored.schedules < 1_000
 
 
 def test_what_pytest_fails_with_is_a_finding_like_any_other() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
@@ -20,6 +21,7 @@ import pytest
 from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message
 from flowrt.checks import check
 from flowrt.testing import check_operation
+from samples.alarm_clock import __main__ as alarm_clock_program
 from samples.alarm_clock.flow import alarm_clock, compare
 from samples.alarm_clock.script import Script
 from samples.csv_viewer import __main__ as csv_viewer_program
@@ -144,6 +146,20 @@ def test_a_trace_shows_what_is_wanted_until_its_block_ends():
 # --- csv viewer ---------------------------------------------------------------------------------------------------
 
 
+def test_without_a_display_the_alarm_clock_says_how_it_runs_without(monkeypatch):
+    tkinter = pytest.importorskip("tkinter")
+    monkeypatch.setattr(tkinter, "Tk", partial(fail_with, tkinter.TclError("no display name")))
+
+    with pytest.raises(
+        SystemExit, match=r"no display name\. Without one: python -m samples\.alarm_clock --headless"
+    ):
+        alarm_clock_program.run_window()
+
+
+def fail_with(error):
+    raise error
+
+
 @pytest.mark.parametrize("option", ["", "--one-step"])
 def test_the_viewer_shows_the_expected_pages_whether_it_loads_by_a_flow_or_by_an_operation(
     option, monkeypatch, capsys
@@ -175,6 +191,15 @@ def test_a_file_that_cannot_be_shown_ends_the_viewer_with_the_reason(
     assert csv_viewer_program.main() == 1
 
     assert reason in capsys.readouterr().err
+
+
+def test_a_page_without_rows_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["csv_viewer", "--rows", "0"])
+
+    with pytest.raises(SystemExit):
+        csv_viewer_program.main()
+
+    assert "a page has 1 row or more, not 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3, 4])

@@ -168,9 +168,12 @@ def run(
         execution = Execution(Flow.from_text(text, source=flow), _imported(modules, output), settings, output)
         code = execution.run(inputs)
     except FlowBuildError as error:
-        output.build_error(error, {flow: lines})
-        if not modules:
-            output.note("no operations were given: --operations names the module that holds them")
+        if not modules and all(each.code == "F101" for each in findings_of(error)):
+            output.error(
+                "the flow needs operations, and none were given: --operations (-m) names the module that holds them."
+            )
+        else:
+            output.build_error(error, {flow: lines})
         code = FAILED
     except InputError as error:
         output.error(str(error))

@@ -54,7 +54,7 @@ def _imported(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise ModuleError(
-                f'there is no module "{name}", neither installed nor in {folder}. A file is named with its suffix: {name.rpartition(".")[2]}.py.'
+                f'there is no module "{name}", neither installed nor in {folder}. A file is named with its folder and its suffix, .py.'
             ) from None
         raise ModuleError(f'module "{name}" cannot be imported.') from error
     except ModuleError:

@@ -32,6 +32,7 @@ NO_FAILURES = {
 }  # of pytest and unittest: they say that a test is not to go on
 FIRST_STEPS = 200_000  # of the undisturbed order, some four seconds
 STEPS_TO_SPARE = 10_000  # beyond twenty times those of the undisturbed order: past that a flow is taken to go round for ever
+LONGER = 200  # steps beyond ten times those of the undisturbed order: past that time goes on beside a call, as with a Ticker, and would for ever
 STEPS_SHOWN = 60  # arbitrary: a longer order nobody reads
 
 
@@ -101,7 +102,7 @@ def explore(
             "raise by Failing."
         )
     trial.most_steps = STEPS_TO_SPARE + 20 * len(undisturbed.trace)
-    exhaustive = undisturbed.calls <= SMALL and _search(trial)
+    exhaustive = undisturbed.calls <= SMALL and _search(trial, LONGER + 10 * len(undisturbed.trace))
     found = _drawn(trial, widths, schedules, seed) if schedules else None
     if found is not None:
         _raise_shortest(
@@ -137,12 +138,12 @@ def _some_inputs(inputs: Inputs) -> list[Message]:
     return messages
 
 
-def _search(trial: _Trial) -> bool:
+def _search(trial: _Trial, longest: int) -> bool:
     """Go through all orders of the calls; say whether that was possible."""
     for number, execution in enumerate(_all_orders(trial), 1):
         if execution.error is not None:
             _raise_shortest(trial, execution, f"order {number} of an exhaustive search")
-        if number >= MOST_ORDERS:
+        if number >= MOST_ORDERS or len(execution.trace) > longest:
             return False
     return True
 

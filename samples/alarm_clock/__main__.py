@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from datetime import UTC
 
 from flowrt import FlowRuntime
@@ -35,7 +36,10 @@ def run_window(period: float = 1.0) -> None:
     from flowrt.executors.dispatchers import TkDispatcher  # noqa: PLC0415 - likewise
     from samples.alarm_clock.window import Window  # noqa: PLC0415 - likewise
 
-    root = tk.Tk()
+    try:
+        root = tk.Tk()
+    except tk.TclError as error:
+        sys.exit(f"there can be no window: {error}. Without one: python -m samples.alarm_clock --headless")
     dispatcher = TkDispatcher(root)
     flow = alarm_clock(Window(root), dispatcher=dispatcher, period=period)
     with FlowRuntime(flow) as runtime:

@@ -55,7 +55,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rows", type=int, default=8, help="of a page (default: 8)")
     parser.add_argument("--one-step", action="store_true", help="load by an operation instead of a flow")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.rows < 1:
+        parser.error(f"argument --rows: a page has 1 row or more, not {arguments.rows}")
+    return arguments
 
 
 def show(message: Message) -> None:
