@@ -258,8 +258,8 @@ class FlowOperationContainer:
         """
         if dispatcher is None:
             return self._make(SYNC)
-        name = self._selected_declaration("make_sync").name
-        return self._make(Mode(dispatcher=checked_dispatcher(name, dispatcher)))
+        where = f'operation "{self._selected_declaration("make_sync").name}": make_sync(dispatcher)'
+        return self._make(Mode(dispatcher=checked_dispatcher(where, dispatcher)))
 
     def make_async(self, pool: str | None = None) -> Self:
         """Run it on a thread of its own, one call at a time, in order of arrival.

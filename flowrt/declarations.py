@@ -205,7 +205,7 @@ def _policy_faults(parts: Iterable[Declaration]) -> list[Fault]:
     return faults
 
 
-def checked_dispatcher(name: str, dispatcher: Any) -> Any:
+def checked_dispatcher(where: str, dispatcher: Any) -> Any:
     """Return what is to call an operation; `FlowBuildError` if it cannot."""
     if not callable(getattr(dispatcher, "dispatch", None)):
         hint = (
@@ -213,12 +213,10 @@ def checked_dispatcher(name: str, dispatcher: Any) -> Any:
         )
         hint = " Wrap the window: TkDispatcher(root)." if hasattr(dispatcher, "winfo_toplevel") else hint
         raise FlowBuildError(
-            f'operation "{name}": make_sync(dispatcher) takes an object with dispatch(callable), got {type(dispatcher).__name__}.{hint}'
+            f"{where} takes an object with dispatch(callable), got {type(dispatcher).__name__}.{hint}"
         )
     if isinstance(dispatcher, type):
-        raise FlowBuildError(
-            f'operation "{name}": make_sync(dispatcher) got the class {dispatcher.__name__} itself; pass an instance.'
-        )
+        raise FlowBuildError(f"{where} got the class {dispatcher.__name__} itself; pass an instance.")
     return dispatcher
 
 

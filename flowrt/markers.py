@@ -7,11 +7,16 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any, TypeVar, overload
 
-from flowrt.declarations import DEFAULT_WORKERS, SYNC, Mode, check_name, parallel_mode
+from flowrt.declarations import DEFAULT_WORKERS, SYNC, Mode, check_name, checked_dispatcher, parallel_mode
 from flowrt.errors import FlowBuildError, did_you_mean
 from flowrt.operations import checked_port
 
 MODES = {"sync": SYNC, "async": Mode("async"), "parallel": Mode("parallel", DEFAULT_WORKERS)}
+DISPATCHES = (
+    "dispatch",
+    "call_soon_threadsafe",
+    "winfo_toplevel",
+)  # dispatchers, and what there are dispatchers for
 OPERATION = "__flowrt_operation__"
 IN_PORT = "__flowrt_in_port__"
 
@@ -112,13 +117,13 @@ def mode_of(where: str, mode: Any) -> Mode | None:
         return mode
     if isinstance(mode, str) and mode in MODES:
         return MODES[mode]
-    if callable(getattr(mode, "dispatch", None)):
-        return Mode(dispatcher=mode)
+    if not isinstance(mode, str) and any(hasattr(mode, name) for name in DISPATCHES):
+        return Mode(dispatcher=checked_dispatcher(f"{where}: mode", mode))
     hint = did_you_mean(mode, MODES) if isinstance(mode, str) else ""
     raise FlowBuildError(
         f'{where}: mode is {mode!r}; give "sync", "async", "parallel", or parallel(workers).{hint}'
         if isinstance(mode, str)
-        else f'{where}: mode is a {type(mode).__name__}; give "sync", "async", "parallel", or parallel(workers).'
+        else f'{where}: mode is of type {type(mode).__name__}; give "sync", "async", "parallel", or parallel(workers).'
     )
 
 
@@ -138,7 +143,7 @@ def _checked_name(where: str, name: Any) -> str | None:
     if name is None:
         return None
     if callable(name) or not isinstance(name, str):
-        raise FlowBuildError(f"{where}: name is a {type(name).__name__}, and a name is a text.")
+        raise FlowBuildError(f"{where}: name is of type {type(name).__name__}, and a name is a text.")
     check_name(name)
     return name.strip()
 

@@ -17,10 +17,12 @@ from flowrt import (
     FlowOperationContainer,
     FlowRuntime,
     OperationError,
+    in_port,
     operation,
     parallel,
 )
 from flowrt.declarations import SYNC, Mode
+from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.testing import assert_same_in_all_modes, drive
 from tests.flows import SCHEDULES, SECONDS, every_schedule, wire
 
@@ -298,10 +300,15 @@ def test_something_that_dispatches_is_a_mode() -> None:
     ("mark", "text"),
     [
         (lambda: operation(mode="asinc"), '"async"'),
-        (lambda: operation(mode=4), "mode is a int"),
+        (lambda: operation(mode=MainThreadDispatcher), "mode got the class MainThreadDispatcher itself"),
+        (
+            lambda: in_port(mode=type("Loop", (), {"call_soon_threadsafe": print})()),
+            "got Loop. Wrap the loop: AsyncioDispatcher(loop).",
+        ),
+        (lambda: operation(mode=4), "mode is of type int"),
         (lambda: operation("count"), "@operation marks functions and methods, not something of type str"),
         (lambda: operation(Greeter), "not the class Greeter"),
-        (lambda: operation(name=5), "name is a int"),  # type: ignore[call-overload]
+        (lambda: operation(name=5), "name is of type int"),  # type: ignore[call-overload]
         (lambda: operation(name="a.b"), "'a.b'"),
         (lambda: operation(len), "takes no attributes"),
         (lambda: parallel(0), "parallel(workers=0)"),
