@@ -11,7 +11,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -41,7 +40,7 @@ from flowrt.executors.dispatched import DispatchedExecutor
 from flowrt.executors.dispatchers import AsyncioDispatcher, MainThreadDispatcher
 from flowrt.executors.pools import Pools
 from flowrt.executors.threads import thread_pools
-from flowrt.inbox import MonotonicClock, Seams
+from flowrt.inbox import Seams
 from flowrt.standard import Debounce, Gather
 from flowrt.testing import assert_same_in_all_modes, check_executor
 from tests.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire
@@ -688,23 +687,6 @@ def test_calls_do_not_overlap_though_a_dispatcher_makes_them_elsewhere_and_in_pl
         gate.open()
         run.wait(SECONDS)
     everywhere.close()
-
-
-def test_an_interrupt_between_two_calls_leaves_nobody_waiting_for_them() -> None:
-    """It comes where a turn has begun and none of its calls."""
-
-    class Interrupting(MonotonicClock):
-        def now(self) -> float:
-            if sys._getframe(1).f_code.co_name == "_make_calls":
-                raise KeyboardInterrupt
-            return monotonic()
-
-    runtime = showing(MainThreadDispatcher(), increment, seams=Seams(clock=Interrupting()))
-    run = runtime.process(".in", 1)
-    with pytest.raises(KeyboardInterrupt):
-        run.wait(SECONDS)
-
-    assert runtime.close().abandoned == ()
 
 
 def test_messages_of_a_cancelled_run_are_not_begun() -> None:

@@ -63,15 +63,13 @@ class DispatchedTask(Task):
 class Turn:
     """What a dispatcher is given. Called again, or after the runtime's end, it does nothing; dropped, its messages fail."""
 
-    __slots__ = ("_called", "_executor", "number")
+    __slots__ = ("_executor", "number")
 
     def __init__(self, executor: DispatchedExecutor, number: int) -> None:
         self._executor = executor
         self.number = number
-        self._called = False
 
     def __call__(self) -> None:
-        self._called = True
         self._executor.run(self.number)
 
     def __repr__(self) -> str:
@@ -83,8 +81,7 @@ class Turn:
         return self._executor.expected != self.number
 
     def __del__(self) -> None:
-        if not self._called:
-            self._executor.dropped(self.number)
+        self._executor.dropped(self.number)
 
 
 class DispatchedExecutor:
@@ -241,7 +238,7 @@ class DispatchedExecutor:
         self._fail_all(REFUSED.format(type(error).__qualname__), error)
 
     def dropped(self, number: int) -> None:
-        """Any thread, wherever memory is freed: nobody will call this turn any more."""
+        """Any thread, wherever memory is freed: nobody will call this turn any more. If it was called, nothing is expected of it."""
         if self.expected != number:
             return
         if self._stopping:
@@ -318,10 +315,9 @@ class DispatchedExecutor:
     def _make_calls(self, number: int) -> Turn | None:
         """Make calls for about a millisecond; return the next turn, if there is more."""
         ident = threading.get_ident()
-        nested = ident in self._idents
-        self._idents.add(ident)  # first: a signal handler must not wait here for the thread it interrupts
-        mine, turn = False, None
+        nested, mine, turn = ident in self._idents, False, None
         try:
+            self._idents.add(ident)  # first: a signal handler must not wait here for the thread it interrupts
             try:
                 with self._lock:
                     if self.expected != number:
