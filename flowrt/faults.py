@@ -33,8 +33,8 @@ def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
         seen.add(chain)
         known.add(chain[-1])
         for stream in flow.definition.streams():
+            hinting = len(faults) < HINTS_LIMIT
             for port, entering in ((stream.source, False), (stream.target, True)):
-                hinting = len(faults) < HINTS_LIMIT
                 fault, nested = _end_fault(flow, stream, port, whole, entering=entering, hinting=hinting)
                 if fault is not None:
                     faults[fault] = None
@@ -50,7 +50,7 @@ def _end_fault(
 ) -> tuple[Fault | None, FlowPlace | None]:
     """Check one end of a stream; return what is wrong with it, and the flow it leads into."""
     try:
-        base = flow.descend(port, root)
+        base = flow.descend(port, root) if port.path else flow
         if not port.operation:
             lost = entering and base is not flow and not _is_taken(base, ("", "", port.key[3]))
             fault = _way_fault(stream, flow, base, port) if lost and base.parent is not None else None
