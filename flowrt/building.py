@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from flowrt.declarations import parts_of, shared
@@ -42,9 +43,7 @@ class Building:
         sharing: bool,
     ) -> None:
         if flow is not None and not isinstance(flow, Flow):
-            raise FlowBuildError(
-                f"FlowRuntime takes a Flow, got {type(flow).__name__}. Add a container with add_operations."
-            )
+            raise FlowBuildError(f"FlowRuntime takes a Flow, got {type(flow).__name__}. {_remedy(flow)}")
         self.flow = Flow()
         if flow is not None:
             self.flow.reset(flow.contents())
@@ -97,3 +96,9 @@ class Building:
             bind_components()
             self._built = self.flow.contents()
             self.changed = False  # last: what was not posted is compiled again
+
+
+def _remedy(given: object) -> str:
+    if isinstance(given, str | PathLike):
+        return "Read a file with Flow.from_file(path), a text with Flow.from_text(text)."
+    return "Add a container with add_operations."

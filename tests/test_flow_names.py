@@ -319,6 +319,21 @@ def test_only_a_flow_is_added_as_a_flow(flow: Any) -> None:
     assert str(caught.value) == f"add_flow takes a Flow, got {type(flow).__name__}."
 
 
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ("root.flow", "Flow.from_file(path)"),
+        (FlowOperationContainer(), "Add a container with add_operations."),
+    ],
+)
+def test_a_runtime_that_is_given_no_flow_says_what_makes_one(given: Any, remedy: str) -> None:
+    with pytest.raises(FlowBuildError) as caught:
+        FlowRuntime(given)
+
+    assert str(caught.value).startswith(f"FlowRuntime takes a Flow, got {type(given).__name__}.")
+    assert remedy in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["", " "])
 def test_a_flow_in_a_flow_needs_a_name(name: str) -> None:
     with pytest.raises(FlowBuildError) as caught:
