@@ -693,7 +693,9 @@ def test_nothing_is_kept_of_components_threads_and_runtimes() -> None:
             on_thread(counter.changed, 1)
             runtime.process(".in", 1)
         runtime.wait_idle(SECONDS)
-        assert len(components_module._ways) <= before  # less, if what another test left is collected meanwhile
+        assert (
+            len(components_module._ways) <= before
+        )  # less, if what another test left is collected meanwhile
     engine = weakref.ref(runtime._engine)
     del runtime
     gc.collect()
