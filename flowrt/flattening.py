@@ -131,7 +131,9 @@ def _hidden(
     changed = True
     while changed:  # what all holders of a flow see, it sees as well
         changed = False
-        for key in everything.keys() - {id(root)}:
+        for key in list(everything)[
+            1:
+        ]:  # holders come first, but for circles and short cuts: a pass or two do
             sight = own[key] | set(deep).intersection(*(seen[id(holder)] for holder in holders[key]))
             changed |= sight != seen[key]
             seen[key] = sight

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -524,3 +525,20 @@ def ways(flow: Flow) -> list[Any]:
             if target.place is not None:
                 pending += [(target.place.flow, target.place.source(name)) for name in ("", "x")]
     return found
+
+
+def test_flows_nested_deep_are_written_in_few_passes() -> None:
+    depth = 300
+    flow = flow_of("f0", ".in -> a -> .out")
+    for number in range(1, depth):
+        flow = flow_of(f"f{number}", f".in -> f{number - 1}.in", f"f{number - 1}.out -> .out", flows=[flow])
+    seen: list[str] = []
+    before = sys.getprofile()
+    sys.setprofile(lambda _, event, found: seen.append(found.__name__) if event == "c_call" else None)
+    try:
+        text = flow.to_text()
+    finally:
+        sys.setprofile(before)
+
+    assert seen.count("intersection") <= 3 * depth
+    assert Flow.from_text(text, flow.name).to_text() == text
