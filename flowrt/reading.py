@@ -89,7 +89,7 @@ class Reading:
         driver = self._driver
         if driver.inside():
             raise FlowStalledError(waiting_inside(what))
-        if timeout != 0 and not driver.stopped:
+        if driver.dispatching.dispatchers and timeout != 0 and not driver.stopped:
             driver.dispatching.refuse_wait(driver.name, what)
 
 

@@ -386,7 +386,7 @@ class Run:
         driver = self._driver
         if driver.inside():
             raise FlowStalledError(waiting_inside(f"for run {self.number}"))
-        if timeout != 0:
+        if driver.dispatching.dispatchers and timeout != 0:
             driver.dispatching.refuse_wait(driver.name, f"for run {self.number}")
         if driver.wait_until(ready, timeout, self._wakers(for_end=for_end), helps=True) or self._finished:
             return
