@@ -821,6 +821,41 @@ def test_two_thousand_messages_through_async_and_parallel_methods_keep_their_con
     assert all(correlation_id == data for correlation_id, data in found)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("mode", ["async", "parallel"])
+def test_a_component_in_a_mode_emits_of_its_own_accord_all_the_same(schedule: str, mode: str) -> None:
+    """B283, B289 (BUG): there, a mode turns the whole component off."""
+    counter = Counter()
+    container = FlowOperationContainer().add_component("it", counter)
+    getattr(container, f"make_{mode}")()
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_operations(container)
+        wire(runtime, ".in -> it.add", "it.changed -> .out")
+        runtime.start()
+        on_thread(counter.changed, "by itself")
+
+        assert runtime.wait_for_result(SECONDS).data == "by itself"
+        assert runtime.process(".in", 5).result(SECONDS).data == 5
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_mode_of_a_method_counts_however_its_port_is_spelt(schedule: str) -> None:
+    """B281, B286."""
+
+    class Speller:
+        out = out_port()
+
+        @in_port(name="Load", mode="async")
+        def load(self, _data: Any) -> None:
+            self.out(threading.current_thread().name)
+
+    with started(schedule, Speller(), ".in -> it.LOAD", ".in -> it.load", "it.out -> .out") as runtime:
+        names = runtime.process(".in", 1).values(SECONDS)
+
+    assert len(names) == 2
+    assert all(name.startswith(f"{runtime.name}/it") for name in names)
+
+
 @every_mode
 def test_an_error_in_a_method_arrives_as_it_was_raised(bench: Bench) -> None:
     """B287."""

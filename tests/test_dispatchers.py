@@ -757,7 +757,7 @@ def test_explain_and_the_watchdog_say_what_is_waited_for() -> None:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_wait_on_the_dispatchers_own_thread_makes_the_calls_itself(schedule: str) -> None:
-    """So a program that waits on its main thread does not wait for itself: for a result, for all, for room, when closing."""
+    """B270, B273: so a program that waits on its main thread does not wait for itself: for a result, for all, for room, when closing."""
     dispatcher = MainThreadDispatcher()
     threads: list[str] = []
 

@@ -100,6 +100,26 @@ def test_the_public_static_and_class_methods_of_a_class_are_its_operations() -> 
     assert [message.data for message in drive(only(container, "what"), None)] == ["greeter"]
 
 
+def test_what_a_subclass_makes_something_else_is_no_operation_any_more() -> None:
+    """B305."""
+
+    class Base:
+        def kept(self, data: Any) -> Any:
+            return data
+
+        def size(self) -> int:
+            return 1
+
+        def never(self, data: Any) -> Any:
+            return data
+
+    class Derived(Base):
+        size = property(lambda _self: 2)  # type: ignore[assignment]
+        never = None  # type: ignore[assignment]
+
+    assert names(FlowOperationContainer().add_instance_operations(Derived())) == ["kept"]
+
+
 def test_a_partial_method_is_a_method() -> None:
     class Scale:
         def times(self, factor: int, number: int, *, more: int = 0) -> int:
@@ -274,6 +294,7 @@ def test_the_mode_of_a_marker_says_on_which_thread_an_operation_runs(bench: Any,
     ],
 )
 def test_a_mode_may_be_said_in_these_ways(mode: Any, expected: Mode) -> None:
+    """B180, B306."""
     container = FlowOperationContainer()
     marked = operation(mode=mode)(lambda data: data)
     container.add_func("func", marked).add_action("action", marked)
@@ -509,6 +530,7 @@ def test_a_module_gives_what_it_marks_functions_and_methods() -> None:
 
 
 def test_what_a_module_only_imports_is_added_where_it_was_written() -> None:
+    """B308."""
     other = module_of(SOURCE, "other")
     importing = module_of("", "importing", double=other.double, Counter=other.Counter)
     package = module_of("", "package", triple=module_of(SOURCE, "package.inside").triple)

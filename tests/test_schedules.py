@@ -521,7 +521,7 @@ def test_parallel_makes_calls_of_sync_operations_at_once_and_keeps_their_order(k
 
 
 def test_parallel_has_four_threads_for_all_sync_operations_together() -> None:
-    """B177: the ancestor's unnamed operations share four."""
+    """B154, B177: the ancestor's unnamed operations share four."""
     threads: set[str] = set()
 
     def note(number: int) -> int:
