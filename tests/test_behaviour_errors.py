@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,10 +11,12 @@ from flowrt import (
     Emit,
     FlowBuildError,
     FlowOperationContainer,
+    Gather,
     Message,
     Operation,
     OperationError,
     PushCausality,
+    Scatter,
 )
 from flowrt.operations import Emitter
 from tests.flows import (
@@ -28,6 +30,7 @@ from tests.flows import (
     input_of,
     one_thread,
     refuse,
+    results_of,
     same,
     wire,
 )
@@ -218,3 +221,78 @@ def test_an_unknown_in_port_is_told_before_anything_runs(bench: Bench) -> None:
         with pytest.raises(FlowBuildError, match="knwon"):
             runtime.process(".in", 1)
     assert calls == []
+
+
+def fail_at_once(data: Any) -> Iterator[Any]:
+    raise ValueError("refused")
+
+
+def fail_midway(data: Any) -> Iterator[Any]:
+    yield data
+    raise ValueError("refused")
+
+
+def fail_having_emitted(data: Any, emit: Callable[[Any], None]) -> None:
+    emit(data)
+    raise ValueError("refused")
+
+
+FAILING: list[tuple[str, Callable[..., Any], int]] = [
+    ("funcs", refuse, 0),
+    ("actions", fail_having_emitted, 1),
+    ("generators", fail_at_once, 0),
+    ("generators", fail_midway, 1),
+]
+
+
+@every_mode
+@pytest.mark.parametrize(("kind", "failing", "emitted"), FAILING, ids=["func", "action", "call", "midway"])
+@pytest.mark.parametrize("listener", ["causality", "handler", "nobody"])
+def test_errors_of_every_kind_of_operation_are_told(
+    bench: Bench, kind: str, failing: Callable[..., Any], emitted: int, listener: str
+) -> None:
+    """B121, B125, B130, B132, B136: once for each message; what it had emitted before goes on."""
+    told: list[Any] = []
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(PushCausality("push"), **{kind: {"fails": failing}}))
+        wire(runtime, ".in -> push -> fails -> .out")
+        if listener == "causality":
+            wire(runtime, "push.exception -> .error")
+        elif listener == "handler":
+            runtime.on_exception(told.append)
+        run = runtime.process_many(".in", range(3))
+        found = results_of(run)
+        told += [message.data for message in found if message.port.name == "error"]
+        if listener == "nobody":
+            told += run.failures
+
+    assert [message.port.name for message in found].count("out") == 3 * emitted
+    assert sorted(input_of(error) for error in told) == [0, 1, 2]
+    assert {type(error.__cause__) for error in told} == {ValueError}
+    assert (run.failure is None) is (listener != "nobody")
+
+
+@every_mode
+def test_a_causality_crosses_lists_and_generators(bench: Bench) -> None:
+    """B120, B125."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(
+                PushCausality("push"),
+                Scatter("scatter"),
+                Gather("gather", on_missing="skip"),
+                funcs={"check": check, "refuse": refuse},
+                generators={"each": iter},
+            )
+        )
+        wire(runtime, ".in -> push -> scatter", "scatter.stream -> check -> gather.stream")
+        wire(runtime, "gather -> each -> refuse -> .never", "push.exception -> .error")
+
+        messages = list(runtime.process(".in", [1, -2, 3]).results(SECONDS))
+
+    assert {message.port.name for message in messages} == {"error"}
+    assert sorted((error.data.operation, input_of(error.data)) for error in messages) == [
+        ("check", -2),
+        ("refuse", 1),
+        ("refuse", 3),
+    ]

@@ -176,14 +176,43 @@ def test_a_correlator_sets_ids_and_tells_them(bench: Bench) -> None:
             ".encode -> ids.encode",
             ".decode -> ids.DECODE",
             "ids.encoded -> .out",
-            "ids.decoded -> .out",
+            "ids.decoded -> .decoded",
         )
         for given, expected in [(None, "x"), ("mine", "mine"), (0, 0)]:
             out = runtime.process(".encode", Envelope("x", 1), correlation_id=given).result(timeout=SECONDS)
-            assert (out.data, out.correlation_id) == (1, expected)
+            assert (out.port.name, out.data, out.correlation_id) == ("out", 1, expected)
         for given in (None, "mine", 0):
             out = runtime.process(".decode", [1], correlation_id=given).result(timeout=SECONDS)
-            assert (out.data, out.correlation_id) == (Envelope(given, [1]), given)
+            assert (out.port.name, out.data, out.correlation_id) == ("decoded", Envelope(given, [1]), given)
+
+
+@every_mode
+@pytest.mark.parametrize("kind", ["funcs", "actions", "generators"])
+def test_of_messages_that_travel_together_each_keeps_its_own_id(bench: Bench, kind: str) -> None:
+    """B101, B102: with many inputs in flight."""
+    passing: dict[str, Any] = {
+        "funcs": same,
+        "actions": lambda data, emit: emit(data),
+        "generators": lambda data: [data],
+    }
+    runs = []
+    with bench.make_runtime() as runtime:
+
+        def send(count: int) -> None:  # from inside, so that they wait and go on together
+            runs.extend(
+                runtime.process(".each", number, correlation_id=f"id {number}") for number in range(count)
+            )
+
+        runtime.add_operations(bench.operations(**{kind: {"pass": passing[kind]}}))
+        runtime.add_operations(FlowOperationContainer().add_action("send", send))
+        wire(runtime, ".in -> send", ".each -> pass -> pass#2 -> .out")
+        runtime.process(".in", 20)
+        runtime.wait_idle(SECONDS)
+        found = [message for run in runs for message in run.results()]
+
+    assert [(message.data, message.correlation_id) for message in found] == [
+        (number, f"id {number}") for number in range(20)
+    ]
 
 
 @every_mode

@@ -237,6 +237,23 @@ def test_a_stream_on_a_path_inside_a_flow_hides_no_flow_of_the_root(bench: Bench
         assert sorted(results(runtime.process(".in", 5))) == [(".copy", 10), (".out", 10)]
 
 
+@every_schedule
+def test_a_stream_on_a_path_belongs_to_the_innermost_of_two_flows_of_one_name(bench: Bench) -> None:
+    """B092."""
+    inner = flow_of("helper", ".in -> double -> .out")
+    user = flow_of("user", ".in -> helper.in", "helper.out -> .out", flows=[inner])
+    other = flow_of("helper", ".in -> increment -> .out")
+    with runtime_of(
+        bench,
+        ".in -> user.in",
+        "user.out -> .out",
+        "user/helper/double -> user/helper/.copy",
+        "user/helper.copy -> .copy",
+        flows=(other, user),
+    ) as runtime:
+        assert sorted(results(runtime.process(".in", 5))) == [(".copy", 10), (".out", 10)]
+
+
 # --- circles of nothing but ports
 
 

@@ -285,7 +285,7 @@ def test_a_backlog_is_made_of_its_messages_and_what_no_tuple_needs_is_absorbed(b
 @every_schedule
 @pytest.mark.parametrize("number", [1, 4])
 def test_a_manual_reset_join_with_other_numbers_of_inputs(bench: Bench, number: int) -> None:
-    """B211."""
+    """B211, B215, B216."""
     with bench.make_runtime(joining(ManualResetJoin("join", number))) as runtime:
         found = sent(runtime, *((f".in{index}", index) for index in range(number)), (".in0", "new"))
 

@@ -114,7 +114,7 @@ def test_what_a_subclass_makes_something_else_is_no_operation_any_more() -> None
             return data
 
     class Derived(Base):
-        size = property(lambda _self: 2)  # type: ignore[assignment]
+        size = property(lambda _self: 2)
         never = None  # type: ignore[assignment]
 
     assert names(FlowOperationContainer().add_instance_operations(Derived())) == ["kept"]
