@@ -706,3 +706,16 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
 
     assert said.code == 0
     assert 'n2["gr\\xf6\\xdfe"]' in said.out
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_ends_it_quietly(monkeypatch) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "flowrt.cli.commands":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "flowrt.cli.commands", raising=False)
+    monkeypatch.delattr("flowrt.cli.commands", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+
+    assert main([]) == 130
