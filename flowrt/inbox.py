@@ -181,10 +181,10 @@ class Inbox:
         return len(several)
 
     def take_back(self, first: object) -> None:
-        """Have no call made that has this as its first argument. Only where nobody makes calls yet."""
+        """Have no call made that has this as its first argument, and keep nothing of it. Only where nobody makes calls yet, or any more."""
         for entry in list(self._calls):
             if entry[1] and entry[1][0] is first:
-                entry[0] = _nothing
+                entry[:] = _nothing, ()
 
     def drop(self) -> None:
         """Take the next call off."""

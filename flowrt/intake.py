@@ -83,6 +83,7 @@ class Intake:
         if not driver.begun:
             self._begin(run)
         if driver.stopped and run.books is None:
+            driver.inbox.take_back(run)  # what came behind the last call that is made there would be kept
             raise driver.stopped_error()
 
     def send_many(
@@ -130,6 +131,8 @@ class Intake:
                     if sequence is None or first < len(sequence):
                         self._begin(run)
                     if self._driver.stopped or self._driver.closing:
+                        if self._driver.stopped:
+                            self._driver.inbox.take_back(run)
                         raise self._driver.stopped_error()
                     if run.done:  # it was cancelled, or failed past a bound: whoever waits for it is told
                         return

@@ -10,6 +10,7 @@ import pytest
 
 from flowrt import (
     FlowOperationContainer,
+    FlowRuntime,
     FlowStoppedError,
     Gather,
     Run,
@@ -29,6 +30,11 @@ from tests.schedules import explore, interrupt_everywhere, run_once
 pytestmark = pytest.mark.no_cover
 
 
+def keeps_no_input(runtime: FlowRuntime) -> bool:
+    """Whether nothing that came behind the last call that the engine made is still there, but for runs as such."""
+    return all(len(arguments) < 2 for _, arguments in runtime._driver.inbox._calls)
+
+
 def two_senders_and_a_closer(scheduler: Scheduler) -> None:
     """Whoever sends is either refused or gets a run that ends; nothing that was accepted is lost."""
     started: list[Run] = []
@@ -44,6 +50,7 @@ def two_senders_and_a_closer(scheduler: Scheduler) -> None:
     operations = FlowOperationContainer().add_func("work", double).make_parallel(2)
     with opened(scheduler, ".in -> work -> .out", operations=operations) as runtime:
         scheduler.together(lambda: send(0), lambda: send(10), closer=runtime.close)
+        assert keeps_no_input(runtime)
         results = []
         for run in started:
             try:
@@ -65,6 +72,7 @@ def iterables_and_a_closer(scheduler: Scheduler) -> None:
     operations = FlowOperationContainer().add_func("work", same).make_async()
     with opened(scheduler, ".in -> work -> .out", operations=operations, capacity=2) as runtime:
         scheduler.together(send, send, closer=runtime.close)
+        assert keeps_no_input(runtime)
         for run in started:
             with contextlib.suppress(FlowStoppedError):
                 run.wait()
