@@ -242,7 +242,9 @@ def test_idle_workers_wait_to_be_woken_and_look_at_nothing_by_themselves(schedul
     Watched.limits.clear()
     operations = FlowOperationContainer().add_func("a", same).make_parallel(2)
     operations.add_func("b", same).make_async()
-    with FlowRuntime(schedule=schedule, name="idle", seams=Seams(event=Watched)) as runtime:
+    pauses: list[float] = []
+    seams = Seams(event=Watched, pause=pauses.append)
+    with FlowRuntime(schedule=schedule, name="idle", seams=seams) as runtime:
         runtime.add_operations(operations)
         wire(runtime, ".in -> a -> b -> .out")
         for _ in range(3):
@@ -251,6 +253,7 @@ def test_idle_workers_wait_to_be_woken_and_look_at_nothing_by_themselves(schedul
 
     assert waits
     assert set(waits) == {None}
+    assert max(pauses, default=0.0) < 0.001  # nor does the end take its time
 
 
 @every_schedule

@@ -22,6 +22,7 @@ from tests.flows import (
     every_schedule,
     increment,
     one_thread,
+    refuse,
     same,
     wire,
 )
@@ -163,8 +164,28 @@ def test_a_tap_is_not_shown_what_no_stream_takes(bench: Bench) -> None:
 
         runtime.process(".in", 1).wait(SECONDS)
         runtime.process(".elsewhere", 2).wait(SECONDS)
+        runtime.process_many(".in", [3]).wait(SECONDS)
 
-    assert [(message.port.fullname, message.data) for message in seen] == [("a", 1)]
+    assert [(message.port.fullname, message.data) for message in seen] == [("a", 1), ("a", 3)]
+
+
+@every_mode
+def test_every_tap_and_every_handler_is_told(bench: Bench) -> None:
+    """B055, B130."""
+    taps: list[list[Message]] = [[], []]
+    told: list[list[Any]] = [[], []]
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": refuse}))
+        wire(runtime, ".in -> a -> .out")
+        for tap, errors in zip(taps, told, strict=True):
+            runtime.on_message(tap.append)
+            runtime.on_exception(errors.append)
+
+        runtime.process(".in", 1).wait(SECONDS)
+
+    assert [[message.data for message in tap] for tap in taps] == [[1], [1]]
+    assert [len(errors) for errors in told] == [1, 1]
+    assert told[0] == told[1]
 
 
 @every_schedule

@@ -91,6 +91,25 @@ def test_every_target_of_a_port_gets_the_same_object(bench: Bench) -> None:
     assert all(each is data for each in seen)
 
 
+@every_mode
+def test_an_object_is_handed_on_as_it_is_from_operation_to_operation(bench: Bench) -> None:
+    """B049."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(
+                funcs={"a": same, "b": same},
+                actions={"c": lambda data, emit: emit(data)},
+                generators={"d": lambda data: [data]},
+            )
+        )
+        wire(runtime, ".in -> a -> b -> c -> d -> .out", "a -> .out")
+        data = [1]
+
+        values = runtime.process(".in", data).values(timeout=SECONDS)
+
+    assert [value is data for value in values] == [True, True]
+
+
 @one_thread
 @pytest.mark.parametrize("source", [".in", "first"])
 def test_the_targets_of_a_port_are_served_in_the_order_of_their_streams(bench: Bench, source: str) -> None:

@@ -525,6 +525,30 @@ def test_the_schedules_serve_one_by_one_emissions_in_their_own_order(
     assert calls == expected
 
 
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("depth_first", "acbd"), ("sync", "acbd"), ("breadth_first", "abcd"), ("round_robin", "abcd")],
+)
+@pytest.mark.parametrize("tapped", [False, True])
+def test_the_schedules_call_functions_that_follow_each_other_in_their_own_order(
+    schedule: str, expected: str, tapped: bool
+) -> None:
+    """B150 (sync), B151 (depth_first), B152 (breadth_first), B153 (round_robin)."""
+    calls: list[tuple[str, Any]] = []
+    container = FlowOperationContainer()
+    for name in "abcd":
+        container.add_func(name, functools.partial(note, calls, name))
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_operations(container)
+        wire(runtime, ".in -> a -> c -> .out", ".in -> b -> d -> .out")
+        if tapped:
+            runtime.on_message(lambda message: None)
+
+        runtime.process(".in").wait(timeout=SECONDS)
+
+    assert "".join(name for name, _ in calls) == expected
+
+
 def test_under_sync_the_run_is_over_when_process_returns() -> None:
     """B150."""
     with FlowRuntime(schedule="sync") as runtime:
