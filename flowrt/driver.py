@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 from flowrt.contract import Task
 from flowrt.dispatching import Dispatching
 from flowrt.endings import Ending
-from flowrt.errors import FlowError, FlowStalledError, internal_error
+from flowrt.errors import FlowBuildError, FlowError, FlowStalledError, internal_error
 from flowrt.handover import QUANTUM
 from flowrt.inbox import SIGNAL_SLICE, Seams, ThreadLike, Wakers, slice_of
 
 if TYPE_CHECKING:
     from flowrt.engine import RunHandle
 
-CALLS_PER_STEP = (
-    1_000  # of the inbox between two turns, so that a flood of input cannot keep messages from moving
-)
+CALLS_PER_STEP = 1_000  # of the inbox between two turns, so that a flood of input cannot hold messages up
 FIRST_LOOK = 0.002  # seconds: by then groups in work are asked for what they have (DESIGN.md, section 5, "taking back")
 LATEST_LOOK = 0.02  # seconds; arbitrary: and by then they are asked though calls keep coming
 LOOKS_GROW = 4  # times longer until the next look, while nothing comes
@@ -298,7 +296,11 @@ class Driver(Ending):
         `helps`: meanwhile the calls are made that dispatchers were given for this very thread.
         """
         clock = self.seams.clock
-        deadline = None if timeout is None else clock.now() + timeout
+        try:
+            deadline = None if timeout is None else clock.now() + timeout
+        except TypeError:
+            msg = f"a timeout is a number of seconds, or None to wait as long as it takes; got {timeout!r}."
+            raise FlowBuildError(msg) from None
         if self._own_thread:
             return self._wait(ready, deadline, self.changed if wakers is None else wakers, helps=helps)
         while not ready():

@@ -1063,3 +1063,19 @@ def test_an_exception_handler_that_raises_is_contained_and_reported_at_the_close
     texts = {text_of(error): type(error.__cause__) for error in errors}
     expected = "a subscriber of on_exception raised LookupError; the flow went on. Catch what it may raise inside it."
     assert texts[expected] is LookupError
+
+
+def test_a_timeout_that_is_no_number_is_refused_by_every_wait() -> None:
+    go_on = threading.Event()
+    operations = FlowOperationContainer().add_func("wait", lambda x: go_on.wait(SECONDS) and x)
+    with FlowRuntime(flow_of("", ".in -> wait -> .out", operations=operations)) as runtime:
+        run = runtime.process(".in", 1)
+        for wait in (run.wait, run.result, run.values, runtime.wait_for_result, runtime.wait_idle):
+            with pytest.raises(FlowBuildError) as error:
+                wait("5")  # type: ignore[arg-type]
+            assert (
+                str(error.value)
+                == "a timeout is a number of seconds, or None to wait as long as it takes; got '5'."
+            )
+        go_on.set()
+        assert run.values(SECONDS) == [1]

@@ -167,7 +167,7 @@ class Execution:
         except (Exception, BaseExceptionGroup) as error:
             self._output.failure(error)
         self._output.close()
-        if report is not None and not report.clean:
+        if report is not None and not report.clean and not self._unread:
             self._output.error(str(report))
             self._output.failures += 1
         if self._signals.number:
