@@ -153,3 +153,18 @@ def test_a_flow_is_found_by_its_name_at_the_end_of_a_path(bench: Bench) -> None:
 
     assert [(message.port.name, message.data) for message in through] == [("out", 4)]
     assert [(message.port.name, message.data) for message in here] == [("there", 6)]
+
+
+@every_mode
+def test_a_flow_in_use_may_be_added_to_at_every_depth(bench: Bench) -> None:
+    """B054."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"double": double, "increment": increment}))
+        runtime.add_streams_from(
+            ".in, outer.in\nouter.out, .out\nouter\n.in, inner.in\ninner.out, .out\ninner\n.in, double\ndouble, .out"
+        )
+        assert runtime.process(".in", 2).values(timeout=SECONDS) == [4]
+
+        runtime.add_streams_from("inner\n.in, increment\nincrement, .out")
+
+        assert sorted(runtime.process(".in", 2).values(timeout=SECONDS)) == [3, 4]

@@ -50,7 +50,7 @@ def describe(error: OperationError) -> tuple[str, Any]:
 
 @every_mode
 def test_an_error_behind_a_push_arrives_at_its_exception_port(bench: Bench) -> None:
-    """B121, B122, B133."""
+    """B121, B122, B126, B133."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(PushCausality("push"), funcs={"check": refuse_negative}))
         wire(runtime, ".in -> push -> check -> .out", "push.exception -> .error")
