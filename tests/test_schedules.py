@@ -140,6 +140,7 @@ def test_round_robin_lets_a_higher_priority_overtake_over_all_ports() -> None:
 
 
 def test_round_robin_keeps_inputs_that_enter_at_one_port_in_order_and_each_port_has_its_turn() -> None:
+    """B153."""
     schedule = RoundRobin()
     schedule.put_input(left("p", "12"))
     schedule.put_input(left("q", "ab"))
