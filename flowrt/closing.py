@@ -152,8 +152,9 @@ class Closer:
         for executor in self._driver.executors.all():  # again: an interrupt may have hit whoever did it first
             executor.stop()
         abandoned = self._driver.join(patience)
-        if not abandoned:
-            self._driver.take_late()
+        if abandoned:  # what they bring when they come back is put away by themselves
+            self._driver.inbox.leave_to(self._driver.take_late)
+        self._driver.take_late()
         engine = self._driver.engine
         return CloseReport(
             self._discarded + engine.sources.stopped + self._driver.unentered,

@@ -262,8 +262,8 @@ class Driver(Ending):
             self.finish()
 
     def take_late(self) -> None:
-        """Once all threads have ended: take what they posted last, so that what is open is closed."""
-        if self._owner.acquire(blocking=False):
+        """Once all threads have ended, or been abandoned: take what they posted last, so that what is open is closed and nothing is kept."""
+        while not self.inbox.empty() and self._owner.acquire(blocking=False):
             try:
                 self._owner_ident = threading.get_ident()
                 self._do_each(self._take_the_rest)

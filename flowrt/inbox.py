@@ -132,7 +132,7 @@ class Inbox:
 
     def __init__(self, seams: Seams) -> None:
         self._calls: deque[Call] = deque()
-        self._bell = seams.queue()
+        self._bell: Any = seams.queue()
         self._waiting = False
         self._alike: Callable[..., Any] | None = None
         self._together: Callable[[list[tuple[Any, ...]]], Any] = _nothing
@@ -186,6 +186,11 @@ class Inbox:
             if entry[1] and entry[1][0] is first:
                 entry[:] = _nothing, ()
 
+    def leave_to(self, take: Callable[[], object]) -> None:
+        """Nobody waits here any more: have `take` called by whoever posts something."""
+        self._bell = _Late(take)
+        self._waiting = True
+
     def drop(self) -> None:
         """Take the next call off."""
         self._calls.popleft()
@@ -203,6 +208,16 @@ class Inbox:
         finally:
             self._waiting = False
         return bool(self._calls)
+
+
+class _Late:
+    """Is rung in place of the bell, once nobody listens to that."""
+
+    def __init__(self, take: Callable[[], object]) -> None:
+        self._take = take
+
+    def put(self, _nothing: None) -> None:
+        self._take()
 
 
 def _nothing(*_arguments: Any) -> None:

@@ -734,6 +734,34 @@ def test_what_a_close_without_patience_leaves_on_its_own_thread_is_not_the_dispa
     assert run.done
 
 
+@pytest.mark.parametrize("where", ["on a worker", "on a dispatcher's thread"])
+def test_a_call_that_was_abandoned_keeps_its_message_until_it_returns_and_no_longer(
+    own_loop: OwnLoop, where: str
+) -> None:
+    gate = Gate()
+    operations = FlowOperationContainer().add_func("hold", gate)
+    if where == "on a worker":
+        operations.make_async()
+    else:
+        operations.make_sync(own_loop)
+    runtime = FlowRuntime(name="left").add_operations(operations)
+    wire(runtime, ".in -> hold -> .out")
+    datum = MainThreadDispatcher()  # anything that can be referred to weakly
+    held = weakref.ref(datum)
+    runtime.process(".in", datum)
+    del datum
+    arrived(gate.entered)
+    assert len(runtime.close(drain=0.0).abandoned) == 1
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("left/hold")]
+    gate.open()
+    for worker in workers:
+        worker.join(SECONDS)
+    own_loop.close()
+    gc.collect()
+
+    assert held() is None
+
+
 def test_explain_and_the_watchdog_say_what_is_waited_for() -> None:
     kept = Kept()
     runtime = showing(kept, increment, stall_after=0.02)
