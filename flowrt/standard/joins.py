@@ -198,13 +198,22 @@ class _ResetJoin(_Joining):
     """What the joins by correlation id have in common."""
 
     remedy: str
+    more_ports: tuple[str, ...] = ()
 
     def __init__(
-        self, name: str, inputs: int, by: JoinedBy, expire: float | None, max_open: int, max_waiting: int
+        self,
+        name: str,
+        inputs: int = 2,
+        by: JoinedBy = "correlation",
+        *,
+        expire: float | None = None,
+        max_open: int = MAX_IDS,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         owner = f'{type(self).__name__} "{name}"'
         number = check_count(owner, "inputs", inputs, "in-ports")
         super().__init__(name, tuple(f"in{index}" for index in range(number)), max_open)
+        self.in_ports = (*self._joined, *self.more_ports)
         self.by = check_joined_by(owner, by)
         self.expire = None if expire is None else check_seconds(owner, "expire", expire)
         self.max_waiting = check_count(owner, "max_waiting", max_waiting)
@@ -286,19 +295,10 @@ class AutoResetJoin(_ResetJoin):
 
     remedy = "Send what they wait for, let it expire (expire=)"
 
-    def __init__(
-        self,
-        name: str,
-        inputs: int = 2,
-        by: JoinedBy = "correlation",
-        *,
-        expire: float | None = None,
-        max_open: int = MAX_IDS,
-        max_waiting: int = MAX_WAITING,
-    ) -> None:
-        super().__init__(name, inputs, by, expire, max_open, max_waiting)
-
-        self.by_position = by == "run"  # the engine is to tell apart what is emitted for one item
+    @property
+    def by_position(self) -> bool:
+        """Have the engine tell apart what is emitted for one item."""
+        return self.by == "run"
 
     def _position_of(self, message: Message) -> Any:
         return branch_position(message.position)
@@ -369,20 +369,8 @@ class ManualResetJoin(_ResetJoin):
     Source: NPantaRhei's ManualResetJoin.
     """
 
+    more_ports = ("reset",)
     remedy = "Reset those that are done with (.reset), let them expire (expire=)"
-
-    def __init__(
-        self,
-        name: str,
-        inputs: int = 2,
-        by: JoinedBy = "correlation",
-        *,
-        expire: float | None = None,
-        max_open: int = MAX_IDS,
-        max_waiting: int = MAX_WAITING,
-    ) -> None:
-        super().__init__(name, inputs, by, expire, max_open, max_waiting)
-        self.in_ports = (*self._joined, "reset")
 
     def handle(self, state: _JoinBuckets, message: Message, emit: Emitter) -> None:
         """Keep the message, and emit what it makes complete; or forget what was kept."""
