@@ -1,5 +1,6 @@
 """What holds for every test: how many examples hypothesis tries, where coverage is measured, and that nothing is left behind."""
 
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -13,6 +14,10 @@ from tests.leftovers import nothing_left_behind
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100)
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=5_000, print_blob=True)
 hypothesis.settings.load_profile("ci")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it runs in the background so, and every program that a test starts and interrupts would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 COVERED = FEW | {"sync-breadth_first"}
