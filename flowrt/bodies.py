@@ -90,6 +90,18 @@ class Group:
         """Say whether to stop after the call that has just returned."""
         return self.stop or (self.clock is not None and self.clock.now() > self.until)
 
+    def goes_on_behind(self, index: int, raised: BaseException | None) -> bool:
+        """Note how a call that has no result of its own ended; say whether to make the next."""
+        self.log.append((index, END_OF_CALL, None))
+        if raised is None:
+            self.results.append(None)
+        else:
+            self.failed = True
+            self.results.append(Failure(raised))
+            if isinstance(raised, (SystemExit, KeyboardInterrupt)):
+                return False
+        return not self.over()
+
 
 class Body(Protocol):
     """What performs an operation's calls."""
@@ -257,7 +269,6 @@ class OperationBody:
 
     def perform(self, group: Group) -> None:
         handle, log = group.operation.handle, group.log
-        append = group.results.append
         for index, message in enumerate(group.messages):
             emit = Emitter(log, index, group.fed, group.operation.out_ports)
             raised: BaseException | None = None
@@ -266,13 +277,5 @@ class OperationBody:
             except BaseException as error:
                 raised = error
             emit.end()
-            log.append((index, END_OF_CALL, None))
-            if raised is None:
-                append(None)
-            else:
-                group.failed = True
-                append(Failure(raised))
-                if isinstance(raised, (SystemExit, KeyboardInterrupt)):
-                    break
-            if group.over():
+            if not group.goes_on_behind(index, raised):
                 break

@@ -13,7 +13,7 @@ from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from flowrt.bodies import END_OF_CALL, Failure, Group
+from flowrt.bodies import Group
 from flowrt.errors import Fault, FlowBuildError
 from flowrt.markers import IN_PORT, marker_of
 from flowrt.operations import Correlated, checked_port
@@ -131,7 +131,7 @@ class ComponentBody:
 
     def perform(self, group: Group) -> None:
         task = cast("Task", group)
-        component, log, append = task.place.state, group.log, group.results.append
+        component = task.place.state
         attribute, takes_data = self.methods[task.chunk.handler.in_port.casefold()]
         for index, item in enumerate(group.data):
             token = _in_hand.set(_Call(component, group, index))
@@ -144,15 +144,7 @@ class ComponentBody:
             except BaseException as error:
                 raised = error
             _in_hand.reset(token)
-            log.append((index, END_OF_CALL, None))
-            if raised is None:
-                append(None)
-            else:
-                group.failed = True
-                append(Failure(raised))
-                if isinstance(raised, (SystemExit, KeyboardInterrupt)):
-                    break
-            if group.over():
+            if not group.goes_on_behind(index, raised):
                 break
 
 
