@@ -55,16 +55,17 @@ def static_operations(owner: Any) -> list[Declaration]:
     return _declared(owner.__qualname__, found)
 
 
-def module_operations(module: Any) -> list[Declaration]:
+def module_operations(module: Any, *, needed: bool = True) -> list[Declaration]:
     """Declare what is marked in a module and was written in it (of a package: in it or in one of its modules).
 
-    Of classes: their static and class methods; the methods of an instance made without arguments.
+    Of classes: their static and class methods; the methods of an instance made without arguments. `FlowBuildError` if there is nothing of
+    the kind, unless it is not `needed`.
     """
     if not isinstance(module, ModuleType):
         raise FlowBuildError(f"add_module takes a module, got {type(module).__name__}. Import it first.")
     imported: dict[str, None] = {}
     declarations = _marked_in([module], imported, below=True)
-    if not declarations:
+    if needed and not declarations:
         elsewhere = (
             f" What it imports is added where it was written: {', '.join(imported)}." if imported else ""
         )

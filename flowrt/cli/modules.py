@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 
 from flowrt.container import FlowOperationContainer
-from flowrt.errors import FlowBuildError
 from flowrt.registration import module_operations
 
 
@@ -33,12 +32,7 @@ def operations_of(names: tuple[str, ...]) -> list[FlowOperationContainer]:
     found: dict[int, FlowOperationContainer] = {}
     for module in {id(each): each for each in map(_imported, names)}.values():
         containers = [each for each in vars(module).values() if isinstance(each, FlowOperationContainer)]
-        try:
-            marked = module_operations(module)
-        except FlowBuildError as error:
-            if not containers or "has no operations" not in str(error):
-                raise
-        else:
+        if marked := module_operations(module, needed=not containers):
             containers.append(FlowOperationContainer()._add_all(marked))
         found.update((id(each), each) for each in containers)
     return list(found.values())
