@@ -23,9 +23,7 @@ CALLS_PER_STEP = 1_000  # of the inbox between two turns, so that a flood of inp
 FIRST_LOOK = 0.002  # seconds: by then groups in work are asked for what they have (DESIGN.md, section 5, "taking back")
 LATEST_LOOK = 0.02  # seconds; arbitrary: and by then they are asked though calls keep coming
 LOOKS_GROW = 4  # times longer until the next look, while nothing comes
-LONGEST_LOOK = (
-    0.25  # seconds; arbitrary: bounds how long an emission of a call that then falls silent may wait
-)
+LONGEST_LOOK = 0.25  # seconds; arbitrary: so long an emission of a call that then falls silent may wait
 GIVE_WAY = 1e-6  # seconds; the system makes some 60 us of it, the least there is
 
 

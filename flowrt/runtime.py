@@ -113,7 +113,7 @@ class FlowRuntime:
         )
         make = seams.executors or thread_pools
         self._executors = self._driver.executors = make(
-            self.name, seams, self._engine, self._driver.post, self._crash, parallelism=parallelism
+            self.name, seams, self._engine, self._driver.post, self._driver.crash, parallelism=parallelism
         )
         self._driver.on_stop = self._stopped
         self._reading = Reading(self._driver, self._results)
@@ -387,10 +387,6 @@ class FlowRuntime:
         self._intake.stop()
         release_operations(self._driver)
         self._activations.release()
-
-    def _crash(self, error: BaseException) -> None:
-        """Any thread: flowrt itself failed on a worker."""
-        self._driver.crash(error)
 
     # -- looking at it
 
