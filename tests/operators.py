@@ -20,11 +20,11 @@ from flowrt import (
     Scatter,
 )
 from flowrt.testing import LedgerWatch, Seams, simulated
-from tests.flows import SECONDS, wire
+from tests.flows import SCHEDULES, SECONDS, wire
 
 LINGERED = object()  # no result that counts
 
-every_schedule = pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 
 
 @pytest.fixture(autouse=True)
