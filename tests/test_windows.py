@@ -110,6 +110,8 @@ def test_a_source_waits_while_its_consumer_is_blocked(bench: Bench, kind: str) -
     window = 16
     counting = Counting(1000, window)
     gate = Gate()
+    # A generator that shares its threads with the consumer is not pulled while that blocks all of them.
+    shares = kind == "generator" and bench.mode.name == "sync" and bench.schedule == "parallel"
     with with_source(bench, kind, window, first=gate) as runtime:
         wire(runtime, "first -> .out", ".ping -> .pong")
         run = runtime.process(".in", counting)
@@ -117,7 +119,8 @@ def test_a_source_waits_while_its_consumer_is_blocked(bench: Bench, kind: str) -
         try:
             arrived(gate.entered)
             # The whole window is used: the source does not wait for each item.
-            arrived(counting.window_full)
+            if not shares:
+                arrived(counting.window_full)
             for number in range(10):
                 # The engine has nothing else to do than to pull, and answers all the same.
                 assert runtime.process(".ping", number).values(timeout=SECONDS) == [number]
@@ -126,7 +129,7 @@ def test_a_source_waits_while_its_consumer_is_blocked(bench: Bench, kind: str) -
             gate.open()
 
         assert len(run.values(timeout=SECONDS)) == 1000
-    assert window <= pulled <= window + SLACK
+    assert (1 if shares else window) <= pulled <= window + SLACK
 
 
 @real_workers
