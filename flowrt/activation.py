@@ -166,7 +166,7 @@ class Activations:
             component = declaration.component
             if component is not None and component.instance is not None:
                 places.setdefault(id(component.instance), (component.instance, [], declaration.name))
-        for flow, declaration, instance in sites(FlowPlace(definition, sketch=True)) if places else ():
+        for flow, declaration, instance in sites(FlowPlace(definition)) if places else ():
             if declaration.component is not None and declaration.component.instance is not None:
                 own = places[id(declaration.component.instance)][1]
                 own.append(port_of(flow.path, declaration.name, instance, ""))

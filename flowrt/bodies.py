@@ -50,6 +50,7 @@ class Group:
         "log",
         "messages",
         "operation",
+        "port",
         "results",
         "state",
         "stop",
@@ -66,10 +67,11 @@ class Group:
         self.stop = False
         self.work: list[Any] | None = None
         self.collect = collect
-        self.messages: Sequence[Message] = ()  # these four: only for an operation with state
+        self.messages: Sequence[Message] = ()  # these five: only for an operation or component with state
         self.operation: Any = None
         self.state: Any = None
         self.fed: frozenset[str] = frozenset()
+        self.port = ""
         self.clock: Clock | None = None  # where the engine itself performs: it stops at `until`
         self.until = 0.0
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flowrt.flow import SourceKey
-from flowrt.places import FlowPlace, OperationPlace, Places
+from flowrt.places import FlowPlace, Places, Site
 
 STREAM_PORT = "stream"
 
 
-def matched_gathers(places: Places, scatter: OperationPlace) -> tuple[OperationPlace, ...]:
+def matched_gathers(places: Places, scatter: Site) -> tuple[Any, ...]:
     """Return the gathers that `scatter` leads to with no other list open between them, in the order they are met.
 
     A scatter on the way opens a bracket, a gather closes one, and a gather met with none open is matched and ends that way. Each place is
@@ -17,8 +19,8 @@ def matched_gathers(places: Places, scatter: OperationPlace) -> tuple[OperationP
     """
     around = _definitions(scatter.flow)
     deepest = _scatters_on_the_way(places, scatter, around)
-    found: dict[OperationPlace, None] = {}
-    seen: set[tuple[OperationPlace, int]] = set()
+    found: dict[Site, None] = {}
+    seen: set[tuple[Site, int]] = set()
     pending: list[tuple[FlowPlace, SourceKey, int]] = [(scatter.flow, scatter.source(STREAM_PORT), 0)]
     while pending:
         flow, source, depth = pending.pop()
@@ -37,9 +39,9 @@ def matched_gathers(places: Places, scatter: OperationPlace) -> tuple[OperationP
     return tuple(found)
 
 
-def _scatters_on_the_way(places: Places, scatter: OperationPlace, around: dict[int, int]) -> int:
+def _scatters_on_the_way(places: Places, scatter: Site, around: dict[int, int]) -> int:
     """Count the scatters that can be reached at all."""
-    seen: dict[OperationPlace, None] = {}
+    seen: dict[Site, None] = {}
     pending: list[tuple[FlowPlace, SourceKey]] = [(scatter.flow, scatter.source(STREAM_PORT))]
     while pending:
         flow, source = pending.pop()
@@ -51,7 +53,7 @@ def _scatters_on_the_way(places: Places, scatter: OperationPlace, around: dict[i
     return sum(place.declaration.bracket > 0 for place in seen)
 
 
-def out_sources(place: OperationPlace) -> list[SourceKey]:
+def out_sources(place: Site) -> list[SourceKey]:
     """Return the keys of a place's out-ports that streams start from."""
     operation, instance, _ = place.source("")
     keys: dict[SourceKey, None] = {}

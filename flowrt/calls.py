@@ -23,7 +23,6 @@ from flowrt.messages import first_position
 
 if TYPE_CHECKING:
     from flowrt.messages import Chunk, Context
-    from flowrt.runs import Run
     from flowrt.scopes import RunBooks
 
 
@@ -45,7 +44,7 @@ class Current:
     position: int | None
     correlation_id: object
     _books: RunBooks = field(repr=False)
-    _handle: Run | None = field(repr=False)
+    _handle: Any = field(repr=False)
 
     @property
     def remaining(self) -> float | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from flowrt.bodies import Group
 from flowrt.errors import Fault, FlowBuildError
@@ -20,7 +20,6 @@ from flowrt.operations import Correlated, checked_port
 from flowrt.signatures import shape_of
 
 if TYPE_CHECKING:
-    from flowrt.contract import Task
     from flowrt.declarations import Mode
 
 Emit = Callable[[str, Any, object], None]
@@ -130,9 +129,8 @@ class ComponentBody:
         self.methods = methods
 
     def perform(self, group: Group) -> None:
-        task = cast("Task", group)
-        component = task.place.state
-        attribute, takes_data = self.methods[task.chunk.handler.in_port.casefold()]
+        component = group.state
+        attribute, takes_data = self.methods[group.port.casefold()]
         for index, item in enumerate(group.data):
             token = _in_hand.set(_Call(component, group, index))
             raised: BaseException | None = None

@@ -10,7 +10,7 @@ from flowrt.operations import Correlated
 from flowrt.standard.causality import shared_causality
 
 if TYPE_CHECKING:
-    from flowrt.places import OperationPlace
+    from flowrt.messages import Spot
     from flowrt.scopes import Part, Scope
 
 
@@ -27,7 +27,7 @@ def common_context(first: Context, second: Context) -> Context:
     )
 
 
-def held_context(scope: Scope, place: OperationPlace) -> Context:
+def held_context(scope: Scope, place: Spot) -> Context:
     """Return the context that all have in common what a place holds of a scope."""
     common: Context | None = None
     for part in (scope.parts or {}).get(place, ()):

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from flowrt.lanes import Reorder
     from flowrt.messages import Chunk
     from flowrt.places import OperationPlace
-    from flowrt.sources import Source
 
 
 class Task(Group):
@@ -75,11 +74,12 @@ class Task(Group):
 class PullTask(Pull):
     """A pull of one source on its way through an executor and back."""
 
-    __slots__ = ("busy", "ident", "reported", "source", "started")
+    __slots__ = ("busy", "ident", "place", "reported", "source", "started")
 
-    def __init__(self, source: Source, iterator: Iterator[Any], quota: int) -> None:
+    def __init__(self, source: Any, iterator: Iterator[Any], quota: int) -> None:
         super().__init__(iterator, quota)
         self.source = source
+        self.place: OperationPlace = source.place
         self.started = 0.0
         self.busy = 0.0
         self.ident: int | None = None  # of the worker's thread

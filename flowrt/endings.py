@@ -12,8 +12,7 @@ from flowrt.inbox import Inbox, Seams, ThreadLike, Wakers
 
 if TYPE_CHECKING:
     from flowrt.contract import Executors
-    from flowrt.engine import Engine
-    from flowrt.runs import Run
+    from flowrt.engine import Engine, RunHandle
 
 
 class Ending:
@@ -43,7 +42,7 @@ class Ending:
         self.enter: Callable[[], bool] | None = (
             None  # lets inputs in that wait outside; says whether there were any
         )
-        self.take_out: Callable[[Run, str, FlowError], None] = lambda *_: (
+        self.take_out: Callable[[RunHandle, str, FlowError], None] = lambda *_: (
             None
         )  # ends a run that waits outside
         self.unentered = 0  # inputs that still waited there at the end
@@ -51,7 +50,7 @@ class Ending:
         self.on_stop: Callable[[], None] = lambda: None
         self._idle_waiters: list[Callable[[], None]] = []
         self._attending: set[int] = set()  # threads that work those off
-        self.unattended: deque[Run] = (
+        self.unattended: deque[RunHandle] = (
             deque()
         )  # sent by who could not be the engine, and does not wait for them
 

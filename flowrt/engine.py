@@ -58,7 +58,16 @@ class RunHandle(Protocol):
         """Take an error that nobody else took; the run goes on."""
         ...
 
+    number: int
     books: RunBooks | None
+
+    def tell_arrived(self, chunk: Chunk) -> None:
+        """Take results."""
+        ...
+
+    def tell_passed_on(self, messages: int) -> None:
+        """Results went to a handler instead."""
+        ...
 
     def tell_finished(self, reason: BaseException | None) -> None:
         """The run has ended; `reason`: why before its time."""

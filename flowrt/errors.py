@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from types import FrameType
 
-    from flowrt.messages import Message
-
 _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 KNOWN_NAMES_SHOWN = 10  # arbitrary: more than that nobody reads
 
@@ -109,7 +107,7 @@ class OperationError(FlowError):
         message: the input it was working on; None where an operation failed without one.
     """
 
-    def __init__(self, text: str, operation: str = "", message: Message | None = None) -> None:
+    def __init__(self, text: str, operation: str = "", message: Any = None) -> None:
         super().__init__(text)
         self.operation = operation
         self.message = message
@@ -153,7 +151,7 @@ class GatherIncompleteError(FlowError):
         text: str,
         operation: str = "",
         missing: tuple[tuple[object, str], ...] = (),
-        message: Message | None = None,
+        message: Any = None,
     ) -> None:
         super().__init__(text)
         self.operation = operation

@@ -24,7 +24,7 @@ def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
     faults: dict[Fault, None] = {}
     seen: set[tuple[int, ...]] = set()
     known: set[int] = set()
-    whole = FlowPlace(root, sketch=True)
+    whole = FlowPlace(root)
     pending: list[tuple[FlowPlace, tuple[int, ...]]] = [(whole, (id(root),))]
     while pending:
         flow, chain = pending.pop()

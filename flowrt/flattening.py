@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from flowrt.errors import Fault, FlowBuildError
 from flowrt.flowtext import Section, as_written, reads_back, tidied
 from flowrt.ports import Stream, one_line
 
-if TYPE_CHECKING:
-    from flowrt.flow import Flow
+
+class Drawn(Protocol):
+    """What of a flow is written down."""
+
+    name: str
+    comment: str
+    declared_at: str
+
+    @property
+    def streams(self) -> tuple[Stream, ...]: ...
+
+    @property
+    def operations(self) -> tuple[Any, ...]: ...
+
+    @property
+    def flows(self) -> tuple[Any, ...]: ...
+
+    @property
+    def remarks(self) -> tuple[tuple[int, str | None], ...]: ...
+
+    @property
+    def comments_above(self) -> list[str]: ...
 
 
-def sections_of(root: Flow) -> list[Section]:
+def sections_of(root: Drawn) -> list[Section]:
     """Return what a flow and all flows in it are written as; `FlowBuildError` if text would mean something else."""
-    flows: dict[str, Flow] = {}
+    flows: dict[str, Drawn] = {}
     faults: list[Fault] = []
-    twins: list[tuple[Flow, Flow]] = []
+    twins: list[tuple[Drawn, Drawn]] = []
     pending = [root]
-    holders: dict[int, list[Flow]] = {}
-    everything: dict[int, Flow] = {id(root): root}
+    holders: dict[int, list[Drawn]] = {}
+    everything: dict[int, Drawn] = {id(root): root}
     for holder in pending:
         for flow in holder.flows:
             holders.setdefault(id(flow), []).append(holder)
@@ -63,7 +83,7 @@ def sections_of(root: Flow) -> list[Section]:
     return [Section(lines=tidied([*said, *_lines(root)])), *(_section(flow) for flow in flows.values())]
 
 
-def _unwritable(flow: Flow, why: str) -> Fault:
+def _unwritable(flow: Drawn, why: str) -> Fault:
     place = flow.declared_at
     return Fault(
         f'flow "{flow.name}", made at {place}, cannot be written as flow text: it {why}.',
@@ -71,11 +91,11 @@ def _unwritable(flow: Flow, why: str) -> Fault:
     )
 
 
-def _section(flow: Flow) -> Section:
+def _section(flow: Drawn) -> Section:
     return Section(flow.name, flow.declared_at, one_line(flow.comment), flow.comments_above, _lines(flow))
 
 
-def _lines(flow: Flow) -> list[Stream | str | None]:
+def _lines(flow: Drawn) -> list[Stream | str | None]:
     """Return the streams of a flow, with its comments and blank lines between them."""
     lines: list[Stream | str | None] = []
     written = 0
@@ -86,7 +106,7 @@ def _lines(flow: Flow) -> list[Stream | str | None]:
     return tidied([*lines, *flow.streams[written:]])
 
 
-def _different(twins: list[tuple[Flow, Flow]], everything: dict[int, Flow]) -> Iterator[Fault]:
+def _different(twins: list[tuple[Drawn, Drawn]], everything: dict[int, Drawn]) -> Iterator[Fault]:
     """Find two flows of one name that are not made alike, or become different by streams on their path."""
     by_path = {
         stream.source.segments[-1][0].casefold()
@@ -104,7 +124,7 @@ def _different(twins: list[tuple[Flow, Flow]], everything: dict[int, Flow]) -> I
 
 
 def _hidden(
-    root: Flow, flows: dict[str, Flow], everything: dict[int, Flow], holders: dict[int, list[Flow]]
+    root: Drawn, flows: dict[str, Drawn], everything: dict[int, Drawn], holders: dict[int, list[Drawn]]
 ) -> Iterator[Fault]:
     """Find names that mean nothing where they are used, but would mean a flow that stands deeper: a text has all flows in its root."""
     inner = {

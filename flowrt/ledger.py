@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flowrt.scopes import NO_SCOPES, Missing, Part, RunBooks, Scope, Window, lost_list
 
 if TYPE_CHECKING:
-    from flowrt.messages import Context, Positions
-    from flowrt.places import OperationPlace
+    from flowrt.messages import Context, Positions, Spot
 
 DELIVERED = "delivered"
 ABSORBED = "absorbed"
@@ -36,7 +35,7 @@ class Books:
     Called on: the engine's thread. Other threads may read `live` and the window's figures.
     """
 
-    drain: Callable[[OperationPlace, Scope, Context | None], None]
+    drain: Callable[[Any, Scope, Context | None], None]
     leaving: Callable[[Scope], None]
     done: Callable[[RunBooks], None]
 
@@ -172,7 +171,7 @@ class Books:
 
     # -- held and gathered
 
-    def hold(self, scope: Scope, place: OperationPlace, parts: Sequence[Part]) -> None:
+    def hold(self, scope: Scope, place: Spot, parts: Sequence[Part]) -> None:
         """Turn live messages into held ones."""
         home = scope.home
         home.held += len(parts)
@@ -187,7 +186,7 @@ class Books:
             part.scope = home
         self.move(scope, -len(parts))
 
-    def give_back(self, place: OperationPlace, parts: Iterable[Part]) -> list[Scope]:
+    def give_back(self, place: Spot, parts: Iterable[Part]) -> list[Scope]:
         """Take parts out of the books of whoever held them; return the home of each that still was in one.
 
         For the list that a part belongs to it is an item absorbed here, unless its gather gets what it is made into.
@@ -212,14 +211,14 @@ class Books:
             self._look_at(home)
         return homes
 
-    def gather(self, scope: Scope, home: Scope, place: OperationPlace, messages: int) -> None:
+    def gather(self, scope: Scope, home: Scope, place: Spot, messages: int) -> None:
         """Turn live messages of a scope into gathered ones of its gather's scope."""
         if home.gathered is None:
             home.gathered = {}
         home.gathered[place] = home.gathered.get(place, 0) + messages
         self.move(scope, -messages)
 
-    def answer(self, home: Scope, place: OperationPlace) -> int:
+    def answer(self, home: Scope, place: Spot) -> int:
         """Close a scope for one of its gathers; return how many messages it had gathered."""
         home.answered = (*home.answered, place)
         return home.gathered.pop(place, 0) if home.gathered else 0

@@ -6,15 +6,14 @@ Inside the engine messages travel as chunks; a `Message` is made only where some
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field, setters
 
 from flowrt.ports import Port
 
 if TYPE_CHECKING:
-    from flowrt.places import OperationPlace
-    from flowrt.routes import Handler, Route
+    from flowrt.routes import Handler
     from flowrt.scopes import Scope
 
 CHUNK_SIZE = (
@@ -23,6 +22,22 @@ CHUNK_SIZE = (
 EXCEPTION_PRIORITY = 99  # the ancestor's (B126): error messages overtake what waits
 TRAIL_LENGTH = 64  # ports; arbitrary. Beyond it a way is cut to its last half
 TRAILS_KEPT = 10_000  # arbitrary; a flow has few different ways, a loop inside a loop has many
+
+
+class Spot(Protocol):
+    """An operation's place, as far as what travels knows it: a key, with a name, the operation, and what that keeps there."""
+
+    name: str
+    operation: Any
+    state: Any
+
+
+class Way(Protocol):
+    """An out-port that messages leave by, as far as what travels knows it."""
+
+    port: Port
+    borders: dict[Any, tuple[Port, ...]]
+
 
 Positions = Sequence[Any]
 """Where the messages of a chunk stand in their scope: a `range` while they are neighbours, else a list of int or tuple."""
@@ -43,7 +58,7 @@ class Causality:
 
     __slots__ = ("context", "place")
 
-    def __init__(self, place: OperationPlace, context: Context) -> None:
+    def __init__(self, place: Any, context: Context) -> None:
         self.place = place
         self.context = context
 
@@ -54,22 +69,22 @@ class Trail:
     __slots__ = ("depth", "nexts", "previous", "route", "trunk")
 
     def __init__(
-        self, route: Route | None = None, previous: Trail | None = None, trunk: Trunk | None = None
+        self, route: Way | None = None, previous: Trail | None = None, trunk: Trunk | None = None
     ) -> None:
         self.route = route
         self.previous = previous
         self.depth: int = previous.depth + 1 if previous is not None else 0
-        self.nexts: dict[Route, Trail] = {}
+        self.nexts: dict[Way, Trail] = {}
         self.trunk: Trunk = trunk or (previous.trunk if previous is not None else Trunk())
 
-    def step(self, route: Route) -> Trail:
+    def step(self, route: Way) -> Trail:
         """Return the way that goes on through `route`."""
         known = self.nexts.get(route)
         if known is None:
             known = self.trunk.grow(self, route)
         return known
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Way]:
         """Return the out-ports passed, oldest first."""
         found = []
         trail: Trail | None = self
@@ -88,7 +103,7 @@ class Trunk:
         self.root = Trail(trunk=self)
         self.size = 0
 
-    def grow(self, trail: Trail, route: Route) -> Trail:
+    def grow(self, trail: Trail, route: Way) -> Trail:
         if self.size >= TRAILS_KEPT:
             self.root = Trail(trunk=self)  # trails in use live on until their messages have ended
             self.size = 0
@@ -99,7 +114,7 @@ class Trunk:
                 trail = self._next(trail, passed)
         return self._next(trail, route)
 
-    def _next(self, trail: Trail, route: Route) -> Trail:
+    def _next(self, trail: Trail, route: Way) -> Trail:
         known = trail.nexts.get(route)
         if known is None:
             known = trail.nexts[route] = Trail(route, trail)

@@ -12,6 +12,8 @@ from flowrt.errors import FlowBuildError, FlowError, did_you_mean
 from flowrt.ledger import ABSORBED, DISCARDED
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from flowrt.messages import Message, Positions
     from flowrt.scopes import Missing, Part, Scope
 
@@ -68,6 +70,32 @@ class Batch(Protocol):
 
     def gathering_scope(self) -> Scope | None:
         """Return the innermost scope of these messages that this place gathers."""
+        ...
+
+
+class OwnAccord(Protocol):
+    """What an active operation emits with, from its activation to the end of the runtime; any thread, at any time."""
+
+    def __call__(
+        self, data: Any = None, port: str = "", *, correlation_id: object = None, priority: int = 0
+    ) -> None:
+        """Emit on a port, as a run of its own."""
+        ...
+
+    def wake(self, seconds: float | None) -> None:
+        """Have `timer(state, None, emit)` called after so many seconds; None: not at all."""
+        ...
+
+    def now(self) -> float:
+        """Return the seconds of the runtime's clock."""
+        ...
+
+    def time(self) -> datetime:
+        """Return the date and time, in UTC."""
+        ...
+
+    def has_room(self) -> bool:
+        """Say whether there is room for input."""
         ...
 
 

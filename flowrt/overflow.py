@@ -12,6 +12,7 @@ from flowrt.scopes import RunBooks
 
 if TYPE_CHECKING:
     from flowrt.driver import Driver
+    from flowrt.engine import RunHandle
     from flowrt.ports import Port
     from flowrt.runs import Run
 
@@ -26,7 +27,7 @@ def checked_overflow(kind: str) -> str:
     return kind
 
 
-def give_up(run: Run, port: Port, reason: str, error: FlowError | None) -> None:
+def give_up(run: RunHandle, port: Port, reason: str, error: FlowError | None) -> None:
     """End a run whose one input never entered."""
     books = RunBooks(None, run)
     books.handle = None
@@ -186,7 +187,7 @@ class WaitingRoom:
         if run.books is not None:
             self._driver.engine.end_input(run.books)
 
-    def _take_out(self, run: Run, why: str, error: FlowError) -> None:
+    def _take_out(self, run: RunHandle, why: str, error: FlowError) -> None:
         """End a run that waits here."""
         with self._lock:
             mine = [entry for entry in self._waiting if entry.run is run and entry.port is not None]

@@ -12,7 +12,6 @@ from flowrt.ports import Port, Stream, port_of
 
 if TYPE_CHECKING:
     from flowrt.contract import Executor
-    from flowrt.guards import Guard
     from flowrt.handover import Pace
     from flowrt.meters import Meter
     from flowrt.routes import Handler, Route
@@ -22,8 +21,32 @@ NESTING_LIMIT = 1_000  # flows inside flows; a recursion deeper than that is tak
 UNKNOWN_FLOW = Definition("")  # a path that only names a context (B091)
 
 
-class OperationPlace:
-    """An operation at one spot of a flow. What it is given at run time lives as long as the runtime.
+class Site:
+    """An operation at one spot of a flow. It never changes."""
+
+    __slots__ = ("declaration", "flow", "instance", "name", "operation")
+
+    def __init__(self, flow: FlowPlace, declaration: Declaration, instance: str, in_port: str = "") -> None:
+        self.flow = flow
+        self.declaration = declaration
+        self.instance = instance
+        self.name: str = port_of(flow.path, declaration.name, instance, in_port).fullname
+        self.operation: Any = declaration.operation
+
+    def port(self, name: str) -> Port:
+        """Return one of this place's ports."""
+        return port_of(self.flow.path, self.declaration.name, self.instance, name)
+
+    def source(self, name: str) -> SourceKey:
+        """Return the key of one of this place's out-ports within its flow."""
+        return self.declaration.name.casefold(), self.instance.casefold(), name.casefold()
+
+    def __repr__(self) -> str:
+        return f"<place {self.name}>"
+
+
+class OperationPlace(Site):
+    """A site with what it is given at run time, which lives as long as the runtime.
 
     Called on: the engine's thread, except `name` and `declaration`, which never change.
     """
@@ -31,19 +54,14 @@ class OperationPlace:
     __slots__ = (
         "batches",
         "chain",
-        "declaration",
         "executor",
         "fed",
-        "flow",
         "guard",
         "handed_over",
         "handlers",
-        "instance",
         "matched",
         "memo",
         "meter",
-        "name",
-        "operation",
         "ordered",
         "outs",
         "pace",
@@ -53,15 +71,8 @@ class OperationPlace:
     )
 
     def __init__(self, flow: FlowPlace, declaration: Declaration, instance: str, in_port: str = "") -> None:
-        self.flow = flow
-        self.declaration = declaration
-        self.instance = instance
-        self.name = port_of(flow.path, declaration.name, instance, in_port).fullname
-        self.operation: Any
+        super().__init__(flow, declaration, instance, in_port)
         self.state: Any
-        if flow.sketch:
-            self.operation = declaration.operation
-            return
         if declaration.component is not None:
             self.operation, self.state = None, flow.component(declaration, instance)
         else:
@@ -77,7 +88,7 @@ class OperationPlace:
         self.matched: tuple[OperationPlace, ...] | None = None
         self.executor: Executor | None = None
         self.handed_over = False  # to threads; else performed on the engine's
-        self.guard: Guard | None = None  # of a place with policies
+        self.guard: Any = None  # `engine.attempts.Guard`, of a place with policies
         self.batches = False  # its operation takes many messages at once
         self.window: Window | None = None
         self.pace: Pace
@@ -86,24 +97,12 @@ class OperationPlace:
         self.ordered = False  # what its workers bring goes on in the order of its inputs
         self.memo: Any = None  # what its operation's executor or outcome remembers of the last message
 
-    def port(self, name: str) -> Port:
-        """Return one of this place's ports."""
-        return port_of(self.flow.path, self.declaration.name, self.instance, name)
-
-    def source(self, name: str) -> SourceKey:
-        """Return the key of one of this place's out-ports within its flow."""
-        return self.declaration.name.casefold(), self.instance.casefold(), name.casefold()
-
-    def __repr__(self) -> str:
-        return f"<place {self.name}>"
-
 
 class FlowPlace:
     """A flow at one spot of another; the root has no parent. Operations and nested flows are expanded on first entry.
 
-    In a sketch, which is for looking at a flow, nothing is made for its operations: no factory and no `create()` is called.
-
     Attributes:
+        make: makes what stands for an operation here. A `Site` is enough for looking at a flow: no factory and no `create()` is called.
         bind: told of a component that was made for a place, with its default port.
     """
 
@@ -114,11 +113,11 @@ class FlowPlace:
         "definition",
         "depth",
         "instance",
+        "make",
         "name",
         "operations",
         "parent",
         "path",
-        "sketch",
     )
 
     def __init__(
@@ -128,10 +127,10 @@ class FlowPlace:
         name: str = "",
         instance: str = "",
         *,
-        sketch: bool = False,
+        make: Callable[[FlowPlace, Declaration, str, str], Site] = Site,
     ) -> None:
         self.definition = definition
-        self.sketch = sketch
+        self.make = make
         self.parent = parent
         self.name = name
         self.instance = instance
@@ -139,7 +138,7 @@ class FlowPlace:
         own = f"{name}#{instance}" if instance else name
         self.path: str = f"{parent.path}/{own}" if parent is not None and parent.path else own
         self.children: dict[tuple[str, str], FlowPlace] = {}
-        self.operations: dict[tuple[str, str, str], OperationPlace] = {}
+        self.operations: dict[tuple[str, str, str], Site] = {}
         self.components: dict[tuple[str, str], Any] = {}
         self.bind: Callable[[Any, Port], None] | None = parent.bind if parent is not None else None
 
@@ -168,7 +167,7 @@ class FlowPlace:
             found = self.lookup(key[0])
             definition = found if isinstance(found, Definition) else UNKNOWN_FLOW
             known = self.children[key] = FlowPlace(
-                definition, self, definition.name or name, instance, sketch=self.sketch
+                definition, self, definition.name or name, instance, make=self.make
             )
         return known
 
@@ -188,15 +187,16 @@ class FlowPlace:
             above = above.parent
         return above is not None
 
-    def place(self, declaration: Declaration, instance: str, in_port: str = "") -> OperationPlace:
-        """Return the place of an operation here; of a component that of one in-port, for each has its own mode."""
-        if declaration.component is None or self.sketch:
+    def place(self, declaration: Declaration, instance: str, in_port: str = "") -> Any:
+        """Return what was made for an operation here; of a component that of one in-port, for each has its own mode."""
+        sketch = self.make is Site
+        if declaration.component is None or sketch:
             in_port = ""
         key = (declaration.name.casefold(), instance.casefold(), in_port.casefold())
         known = self.operations.get(key)
         if known is None:
-            part = declaration if self.sketch else declaration.at(in_port)
-            known = OperationPlace(self, part, instance, in_port)
+            part = declaration if sketch else declaration.at(in_port)
+            known = self.make(self, part, instance, in_port)
             self.operations[key] = known
         return known
 
@@ -266,9 +266,7 @@ class Target:
 
     __slots__ = ("borders", "dead", "place", "port")
 
-    def __init__(
-        self, place: OperationPlace | None, port: Port, borders: tuple[Port, ...], *, dead: bool = False
-    ) -> None:
+    def __init__(self, place: Any, port: Port, borders: tuple[Port, ...], *, dead: bool = False) -> None:
         self.place = place
         self.port = port
         self.borders = borders
@@ -345,9 +343,7 @@ class Places:
             for stream in above.definition.crossing.get((path, key), ()) if above.definition.crossing else ():
                 yield stream, above
 
-    def end_of(
-        self, stream: Stream, flow: FlowPlace
-    ) -> tuple[FlowPlace, SourceKey, OperationPlace | None] | None:
+    def end_of(self, stream: Stream, flow: FlowPlace) -> tuple[FlowPlace, SourceKey, Site | None] | None:
         """Say where a stream of a flow ends: at a place, or (None) at a way in or out of a flow, the root's results among them."""
         target = stream.target
         base = flow.descend(target, self.root)

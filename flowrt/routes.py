@@ -68,7 +68,7 @@ class Routes:
     """
 
     def __init__(self, definition: Definition, equip: Callable[[OperationPlace], None]) -> None:
-        self.places = Places(FlowPlace(definition))
+        self.places = Places(FlowPlace(definition, make=OperationPlace))
         self._equip = equip
         self.capture = False  # what no stream takes leaves as a result, under its own port: for running an operation alone
         self._results: dict[Port, Handler] = {}
@@ -149,11 +149,12 @@ class Routes:
 
     def gathers_of(self, place: OperationPlace) -> tuple[OperationPlace, ...]:
         """Return the gathers matched to a scatter."""
-        if place.matched is None:
-            place.matched = matched_gathers(self.places, place)
-            for gather in place.matched:
+        matched = place.matched
+        if matched is None:
+            matched = place.matched = matched_gathers(self.places, place)
+            for gather in matched:
                 self._outfit(gather)
-        return place.matched
+        return matched
 
     def _compile(self, place: OperationPlace | None, port: Port, flow: FlowPlace, key: SourceKey) -> Route:
         """Find where a port leads. After a change it keeps its route, by which schedules know what waits on its streams."""
@@ -184,7 +185,7 @@ class Routes:
         if place is None:
             ends = self._dead_ends if target.dead else self._results
             return ends.setdefault(target.port, Handler(target.port, None, dead=target.dead))
-        handler = place.handlers.get(target.port.key[3])
+        handler: Handler | None = place.handlers.get(target.port.key[3])
         if handler is None:
             self._outfit(place)
             handler = place.handlers[target.port.key[3]] = Handler(target.port, place)

@@ -22,6 +22,7 @@ from flowrt.scopes import RunBooks
 
 if TYPE_CHECKING:
     from flowrt.driver import Driver
+    from flowrt.engine import RunHandle
     from flowrt.timers import Timer
 
 CANCELLED = "the run was cancelled"
@@ -34,7 +35,7 @@ class Arrived:
 
     __slots__ = ("chunk", "failure", "run", "start")
 
-    def __init__(self, run: Run, chunk: Chunk | None, failure: BaseException | None = None) -> None:
+    def __init__(self, run: RunHandle, chunk: Chunk | None, failure: BaseException | None = None) -> None:
         self.run = run
         self.chunk = chunk
         self.failure = failure
@@ -128,7 +129,7 @@ class Results:
             self._forget_read()
         return values
 
-    def take_messages(self) -> list[tuple[Run, Message]]:
+    def take_messages(self) -> list[tuple[RunHandle, Message]]:
         """Take every result there is, with its run."""
         messages = []
         with self.lock:

@@ -11,7 +11,7 @@ from flowrt.errors import FlowBuildError, did_you_mean
 from flowrt.messages import CHUNK_SIZE, Chunk
 
 if TYPE_CHECKING:
-    from flowrt.routes import Route
+    from flowrt.messages import Way
 
 
 class Schedule(Protocol):
@@ -254,10 +254,10 @@ class _Ring:
     __slots__ = ("lines", "turns")
 
     def __init__(self) -> None:
-        self.lines: dict[Route | None, deque[Chunk]] = {}
-        self.turns: deque[Route | None] = deque()
+        self.lines: dict[Way | None, deque[Chunk]] = {}
+        self.turns: deque[Way | None] = deque()
 
-    def line(self, port: Route | None) -> deque[Chunk]:
+    def line(self, port: Way | None) -> deque[Chunk]:
         line = self.lines.get(port)
         if line is None:
             line = self.lines[port] = deque()

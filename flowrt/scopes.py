@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from flowrt.messages import Context, Positions, Trail
-    from flowrt.places import OperationPlace
-    from flowrt.routes import Route
+    from flowrt.messages import Context, Positions, Spot, Trail, Way
 
 MISSING_KEPT = 1_000_000  # records. A list whose every item is lost is named whole; beyond that only counted
 
@@ -149,18 +147,18 @@ class Scope:
         self.closed = False
         self.cut_short = False  # it ends without a list
         self.held = 0
-        self.parts: dict[OperationPlace, dict[Part, None]] | None = None
-        self.gathered: dict[OperationPlace, int] | None = None
-        self.gathers: tuple[OperationPlace, ...] = ()
-        self.answered: tuple[OperationPlace, ...] = ()
+        self.parts: dict[Spot, dict[Part, None]] | None = None
+        self.gathered: dict[Spot, int] | None = None
+        self.gathers: tuple[Spot, ...] = ()
+        self.answered: tuple[Spot, ...] = ()
         self.missing: list[Missing] | None = None
         self.failed_source: BaseException | None = None
         self.left_to_gathers: tuple[tuple[Any, Context], ...] = ()
         self.origin: Context | None = None
-        self.owing: dict[OperationPlace, Context] | None = None
+        self.owing: dict[Spot, Context] | None = None
         self.position: Any = 0
         self.trail: Trail | None = None
-        self.stream: Route | None = None
+        self.stream: Way | None = None
 
     def lose(self, missing: Missing) -> None:
         """Remember items that will not reach the gathers of this scope."""
@@ -169,19 +167,19 @@ class Scope:
         if len(self.missing) < MISSING_KEPT:
             self.missing.append(missing)
 
-    def owe(self, place: OperationPlace, context: Context) -> None:
+    def owe(self, place: Spot, context: Context) -> None:
         """Remember that a place is to be told when this scope has gone quiet, and the context of what it is owed for."""
         if self.owing is None:
             self.owing = {}
         self.owing[place] = context
 
-    def next_owing(self) -> tuple[OperationPlace, Context]:
+    def next_owing(self) -> tuple[Spot, Context]:
         """Take out who is to be told next: the first first, for what it emits may go to the others."""
-        owing: dict[OperationPlace, Context] = self.owing or {}
+        owing: dict[Spot, Context] = self.owing or {}
         place = next(iter(owing))
         return place, owing.pop(place)
 
-    def within(self, place: OperationPlace) -> Scope | None:
+    def within(self, place: Spot) -> Scope | None:
         """Return the innermost scope around that `place` gathers."""
         scope: Scope | None = self.home
         while scope is not None:

@@ -135,7 +135,7 @@ class Watchdog:
 
         driver, time = self._driver, seconds_text(seconds)
         if isinstance(who, Task | PullTask):
-            place = who.source.place if isinstance(who, PullTask) else who.place
+            place = who.place
             name = thread_names().get(who.ident) if who.ident is not None else None
             on = f' on thread "{name}"' if name is not None else ""
             return (

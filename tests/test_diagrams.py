@@ -343,7 +343,7 @@ def test_only_flows_are_drawn() -> None:
     with pytest.raises(
         FlowBuildError, match=r"^what is drawn is a Flow, or the FlowRuntime of one, got str\.$"
     ):
-        to_mermaid("a -> b")  # type: ignore[arg-type]
+        to_mermaid("a -> b")
 
 
 def test_drawing_makes_no_state_and_runs_nothing() -> None:

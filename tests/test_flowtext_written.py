@@ -510,7 +510,7 @@ def _shallow() -> Iterator[None]:
 
 def ways(flow: Flow) -> list[Any]:
     """Where messages would go, as far as some places: for each port of the flow and of the places that are reached, its targets."""
-    places = Places(FlowPlace(define_flow(flow, []), sketch=True))
+    places = Places(FlowPlace(define_flow(flow, [])))
     found: list[Any] = []
     pending = [(places.root, ("", "", name)) for name in ("in", "", "out")]
     pending += [places.source(stream.source) for stream in flow.streams]

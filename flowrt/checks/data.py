@@ -18,7 +18,7 @@ from flowrt.checks.hints import Hints, hints_of, result_of
 from flowrt.checks.wiring import needed_ports
 from flowrt.declarations import Declaration
 from flowrt.errors import OperationError
-from flowrt.places import OperationPlace
+from flowrt.places import Site
 from flowrt.policies import ERROR_PORT
 from flowrt.ports import Stream
 from flowrt.standard import (
@@ -81,7 +81,7 @@ READING = (
 class Origin:
     """Where something of a type comes from: the operation that emits it, and the stream by which to name its way."""
 
-    place: OperationPlace
+    place: Site
     node: Node
     stream: Stream | None = None
     depth: int = 0
@@ -137,7 +137,7 @@ class Data:
                     return {}
         return kinds
 
-    def _emitted(self, node: Node, place: OperationPlace, *, circle: bool) -> Kinds:
+    def _emitted(self, node: Node, place: Site, *, circle: bool) -> Kinds:
         declaration, operation = place.declaration, place.declaration.operation
         here = Origin(place, node)
         if node.name == ERROR_PORT and declaration.policies.on_error == "route":
@@ -154,7 +154,7 @@ class Data:
             return {}
         return _known(self._made(place, operation, node.name), here)
 
-    def _made(self, place: OperationPlace, operation: Any, port: str) -> Any:
+    def _made(self, place: Site, operation: Any, port: str) -> Any:
         """Return the type of what an operator makes of what it takes."""
         ins = self.graph.places[place].ins
         fixed = MADE.get((type(operation), port))
@@ -174,14 +174,14 @@ class Data:
             return types.GenericAlias(tuple, parts)
         return Any
 
-    def _entering(self, place: OperationPlace) -> Kinds:
+    def _entering(self, place: Site) -> Kinds:
         kinds: Kinds = {}
         for node in self.graph.places[place].ins.values():
             for kind, origin in self._kinds.get(node, {}).items():
                 kinds.setdefault(kind, origin)
         return kinds if len(kinds) <= KINDS_LIMIT else {}
 
-    def _whole(self, place: OperationPlace) -> Any:
+    def _whole(self, place: Site) -> Any:
         return union([self._all(node) for node in self.graph.places[place].ins.values()])
 
     def _all(self, node: Node | None) -> Any:
@@ -213,7 +213,7 @@ class Data:
 
     # -- types
 
-    def _types_at(self, node: Node, place: OperationPlace) -> None:
+    def _types_at(self, node: Node, place: Site) -> None:
         declaration = place.declaration
         if type(declaration.operation) is Scatter:
             self._scattered(node, place)
@@ -229,7 +229,7 @@ class Data:
             if not may_fit(kind, wanted):
                 self._misfit(node, kind, origin, f"takes {shown(wanted)}")
 
-    def _scattered(self, node: Node, place: OperationPlace) -> None:
+    def _scattered(self, node: Node, place: Site) -> None:
         for kind, origin in self._kinds.get(node, {}).items():
             kinds = [class_of(member) for member in members(kind)]
             lists = [
@@ -266,7 +266,7 @@ class Data:
 
     # -- mutable data
 
-    def _mutable(self, node: Node, place: OperationPlace) -> None:
+    def _mutable(self, node: Node, place: Site) -> None:
         declaration = place.declaration
         if declaration.operation is not None or len(node.leaving) < 1:
             return

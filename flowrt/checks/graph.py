@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from flowrt.declarations import Declaration
 from flowrt.errors import FlowBuildError
 from flowrt.flow import Definition, SourceKey, source_key
-from flowrt.places import UNKNOWN_FLOW, FlowPlace, OperationPlace, Places
+from flowrt.places import UNKNOWN_FLOW, FlowPlace, Places, Site
 from flowrt.ports import Port, Stream, port_of
 
 STREAMS_LIMIT = 20_000  # arbitrary: past so many, flows that were expanded somewhere are not expanded anew
@@ -39,9 +39,7 @@ class Node:
 
     __slots__ = ("arriving", "entering", "flow", "key", "leaving", "place", "result")
 
-    def __init__(
-        self, flow: FlowPlace, key: SourceKey, place: OperationPlace | None, *, entering: bool
-    ) -> None:
+    def __init__(self, flow: FlowPlace, key: SourceKey, place: Site | None, *, entering: bool) -> None:
         self.flow = flow
         self.key = key
         self.place = place
@@ -95,9 +93,9 @@ class Graph:
     """
 
     def __init__(self, root: Definition) -> None:
-        self.root = FlowPlace(root, sketch=True)
+        self.root = FlowPlace(root)
         self.nodes: dict[tuple[int, SourceKey, str], Node] = {}
-        self.places: dict[OperationPlace, Ports] = {}
+        self.places: dict[Site, Ports] = {}
         self.edges: list[Edge] = []
         self.again: dict[Node, list[Node]] = {}
         self.lost: dict[Node, None] = {}
@@ -204,7 +202,7 @@ class Graph:
         if not known:
             self.misnamed.add((nested, side))
 
-    def _port_of(self, place: OperationPlace, port: Port, *, entering: bool) -> Node:
+    def _port_of(self, place: Site, port: Port, *, entering: bool) -> Node:
         self.used.add(id(place.declaration))
         ports = self.places.setdefault(place, Ports())
         names = ports.ins if entering else ports.outs
@@ -217,7 +215,7 @@ class Graph:
             node.entering = entering
         return node
 
-    def _node(self, side: str, flow: FlowPlace, key: SourceKey, place: OperationPlace | None) -> Node:
+    def _node(self, side: str, flow: FlowPlace, key: SourceKey, place: Site | None) -> Node:
         found = self.nodes.get((id(flow), key, side))
         if found is None:
             found = self.nodes[id(flow), key, side] = Node(flow, key, place, entering=side == "in")

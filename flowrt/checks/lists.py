@@ -9,7 +9,7 @@ from flowrt.checks.findings import Report, place_of
 from flowrt.checks.graph import Graph, Node, Ports, components
 from flowrt.checks.wiring import emits_alone, hands_on
 from flowrt.declarations import Declaration
-from flowrt.places import OperationPlace
+from flowrt.places import Site
 from flowrt.standard import AutoResetJoin, Correlator, Gather, PopCausality, PushCausality, Zip
 
 DEEPEST = 8  # lists inside lists that are told apart; what is deeper counts as any depth
@@ -117,7 +117,7 @@ class Lists:
     # -- counts
 
     def _counts(self) -> None:
-        matched: dict[OperationPlace, list[OperationPlace]] = {}
+        matched: dict[Site, list[Site]] = {}
         for place, ports in self.graph.places.items():
             if place.declaration.bracket > 0 and "stream" in ports.outs:
                 for gather in self._matched(ports.outs["stream"]):
@@ -143,9 +143,9 @@ class Lists:
                     remedy = "Let each item come by one way, bring the ways together in a join first, or give each a gather of its own."
                     _report_port(self.report, "F403", gather, ports, "stream", text, remedy)
 
-    def _matched(self, start: Node) -> list[OperationPlace]:
+    def _matched(self, start: Node) -> list[Site]:
         """Return the gathers that a scatter's stream leads to with no other list open; see `brackets`."""
-        found: dict[OperationPlace, None] = {}
+        found: dict[Site, None] = {}
         seen = {(start, 0)}
         pending = [(start, 0)]
         while pending and self._steps > 0:
@@ -165,12 +165,12 @@ class Lists:
                     pending.append(state)
         return list(found)
 
-    def _counting(self, gather: OperationPlace) -> list[OperationPlace] | None:
+    def _counting(self, gather: Site) -> list[Site] | None:
         """Return the scatters whose count comes to a gather as it is; None if it gets another count, or none."""
         node = self.graph.places[gather].ins.get("count")
         if node is None:
             return None
-        found: dict[OperationPlace, None] = {}
+        found: dict[Site, None] = {}
         seen = {node}
         pending = [node]
         while pending:
@@ -188,7 +188,7 @@ class Lists:
                     pending.append(before)
         return list(found)
 
-    def _copies(self, scatter: OperationPlace, gather: OperationPlace) -> int:
+    def _copies(self, scatter: Site, gather: Site) -> int:
         """Count how often an item certainly comes to a gather, up to twice, on the ways through operations that hand on everything."""
         visits: dict[Node, int] = {}
         wanted = self.graph.places[gather].ins["stream"]
@@ -214,7 +214,7 @@ class Lists:
         """Report joins that pair by order what came on several ways from one place, of which some do not keep the order."""
         graph = self.graph
         bits: dict[Node, int] = {}  # of places that mix up, of forks, and of correlators
-        names: list[OperationPlace] = []
+        names: list[Site] = []
         mixing = forking = correlating = 0
         for part, _ in components(graph.nodes.values(), graph.successors):
             own = 0
@@ -253,7 +253,7 @@ class Lists:
                 if guilty and common & forking and not some & correlating:
                     self._report_mixing(place, ports, names[(guilty & -guilty).bit_length() - 1])
 
-    def _report_mixing(self, place: OperationPlace, ports: Ports, guilty: OperationPlace) -> None:
+    def _report_mixing(self, place: Site, ports: Ports, guilty: Site) -> None:
         text = (
             f'"{place.name}" pairs by order, but "{guilty.name}" ({guilty.declaration.mode}) on one way there does not keep it: '
             "what belongs together may be parted."
@@ -313,7 +313,7 @@ def _pairs(declaration: Declaration) -> bool:
 
 
 def _report_place(
-    report: Report, code: str, place: OperationPlace, ports: Ports, text: str, remedy: str, *more: Any
+    report: Report, code: str, place: Site, ports: Ports, text: str, remedy: str, *more: Any
 ) -> None:
     about = [
         place.declaration,
@@ -325,7 +325,7 @@ def _report_place(
 
 
 def _report_port(
-    report: Report, code: str, place: OperationPlace, ports: Ports, name: str, text: str, remedy: str
+    report: Report, code: str, place: Site, ports: Ports, name: str, text: str, remedy: str
 ) -> None:
     """Report at the last stream that leads to a port."""
     streams = sorted(

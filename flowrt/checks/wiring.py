@@ -12,7 +12,7 @@ from flowrt.declarations import Declaration
 from flowrt.errors import KNOWN_NAMES_SHOWN, Fault
 from flowrt.faults import HINTS_LIMIT, outputs_of, untaken
 from flowrt.flow import Definition, Flow
-from flowrt.places import FlowPlace, OperationPlace
+from flowrt.places import FlowPlace, Site
 from flowrt.standard import AutoResetJoin, Gather, Latest, ManualResetJoin, Scan, Zip
 
 
@@ -161,9 +161,7 @@ class Wiring:
                     )
                     self._add_of("F202", place, ports, text, "Lead a stream there.", port.casefold())
 
-    def _add_of(
-        self, code: str, place: OperationPlace, ports: Ports, text: str, remedy: str, port: str
-    ) -> None:
+    def _add_of(self, code: str, place: Site, ports: Ports, text: str, remedy: str, port: str) -> None:
         about = (place.declaration, *(edge.stream for node in ports.ins.values() for edge in node.arriving))
         key = (id(place.flow.definition), id(place.declaration), place.instance.casefold(), port)
         self.report.add(code, key, text, place.declaration.declared_at, remedy, about)
@@ -295,7 +293,7 @@ def hands_on(declaration: Declaration) -> bool:
     return isinstance(declaration.operation, Scan)
 
 
-def _has_faulty_port(place: OperationPlace, ports: Ports) -> bool:
+def _has_faulty_port(place: Site, ports: Ports) -> bool:
     declaration = place.declaration
     for known, used in ((declaration.in_ports, ports.ins), (declaration.out_ports, ports.outs)):
         if known is not None and not set(used) <= {port.casefold() for port in known}:

@@ -83,7 +83,7 @@ class Execution:
 
     def _check(self, inputs: Sequence[Input]) -> None:
         """Refuse inputs that would lead nowhere, and files that are not there: whoever types a name can mistype it."""
-        places = Places(FlowPlace(self._definition, sketch=True))
+        places = Places(FlowPlace(self._definition))
         for each in inputs:
             if not places.leads_on(*places.source(each.port)):
                 known = self._definition.input_ports()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowrt.diagrams.graph import Graph, graph_of
 
 if TYPE_CHECKING:
     from flowrt.flow import Flow
-    from flowrt.runtime import FlowRuntime
 
 ATTRIBUTES = {
     "operation": "",
@@ -22,7 +21,7 @@ ATTRIBUTES = {
 }
 
 
-def to_dot(flow: Flow | FlowRuntime, subflow: str = "", *, boxes: bool = False) -> str:
+def to_dot(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> str:
     """Return the text of a digraph in the DOT language; arguments and errors as of `to_mermaid`."""
     graph = graph_of(flow, subflow, boxes=boxes)
     lines = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from attrs import Factory, define
 
@@ -14,9 +14,6 @@ from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.flow import Definition, Flow, define_flow
 from flowrt.places import FlowPlace
 from flowrt.ports import Port
-
-if TYPE_CHECKING:
-    from flowrt.runtime import FlowRuntime
 
 Kind = Literal["operation", "scatter", "gather", "flow", "in", "out", "elsewhere"]
 BRACKETS: dict[int, Kind] = {1: "scatter", 0: "operation", -1: "gather"}
@@ -94,19 +91,19 @@ class Graph:
     edges: list[Edge] = Factory(list)
 
 
-def graph_of(flow: Flow | FlowRuntime, subflow: str = "", *, boxes: bool = False) -> Graph:
+def graph_of(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> Graph:
     """Say what a picture of a flow shows; `FlowBuildError` if there is no flow of that name in it."""
     root = _root_of(flow)
     place = _subflow(root, subflow)
     return _Sketch(place, root, boxes=boxes).graph
 
 
-def flow_names(flow: Flow | FlowRuntime) -> tuple[str, ...]:
+def flow_names(flow: Flow | Any) -> tuple[str, ...]:
     """Return the names of all flows inside a flow, those of flows inside these with their path; each flow once."""
     return tuple(_paths(_root_of(flow).definition))
 
 
-def _root_of(flow: Flow | FlowRuntime) -> FlowPlace:
+def _root_of(flow: Flow | Any) -> FlowPlace:
     whole = flow if isinstance(flow, Flow) else getattr(getattr(flow, "_building", None), "flow", None)
     if not isinstance(whole, Flow):
         raise FlowBuildError(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowrt.diagrams.graph import Edge, Graph, Node, graph_of
 
 if TYPE_CHECKING:
     from flowrt.flow import Flow
-    from flowrt.runtime import FlowRuntime
 
 SHAPES = {
     "operation": ('["', '"]'),
@@ -28,7 +27,7 @@ EDGES_DRAWN = 500  # Mermaid's own default of maxEdges
 _PLAIN = frozenset(" .,/-_→●○…")
 
 
-def to_mermaid(flow: Flow | FlowRuntime, subflow: str = "", *, boxes: bool = False) -> str:
+def to_mermaid(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> str:
     """Return the text of a Mermaid flowchart.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from flowrt.diagrams.dot import to_dot
@@ -15,7 +15,6 @@ from flowrt.errors import FlowBuildError
 
 if TYPE_CHECKING:
     from flowrt.flow import Flow
-    from flowrt.runtime import FlowRuntime
 
 WRITERS = {".svg": to_svg, ".mmd": to_mermaid, ".mermaid": to_mermaid, ".dot": to_dot, ".gv": to_dot}
 NESTED_SHOWN = 30  # pictures of nested flows below that of a flow; arbitrary
@@ -25,7 +24,7 @@ _FRAME = '<div style="overflow-x:auto;margin:4px 0">{}</div>'
 class Picture:
     """A picture of a flow, drawn anew whenever it is shown or saved. Notebooks show it as it is, with the flows inside it below."""
 
-    def __init__(self, flow: Flow | FlowRuntime, subflow: str = "", *, boxes: bool = False) -> None:
+    def __init__(self, flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> None:
         graph_of(flow, subflow)  # a name that is none is told of here, not where the picture is shown
         self._flow = flow
         self._subflow = subflow
@@ -74,6 +73,6 @@ class Picture:
         return f"<details><summary>{escape(shown(name))}</summary>\n{drawn}</details>"
 
 
-def picture(flow: Flow | FlowRuntime, subflow: str = "", *, boxes: bool = False) -> Picture:
+def picture(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> Picture:
     """Return a picture that shows itself in notebooks and can be saved; arguments and errors as of `to_mermaid`."""
     return Picture(flow, subflow, boxes=boxes)

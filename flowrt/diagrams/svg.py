@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from flowrt.diagrams.graph import Edge, Graph, Node, graph_of
@@ -29,7 +29,6 @@ from flowrt.errors import FlowBuildError
 
 if TYPE_CHECKING:
     from flowrt.flow import Flow
-    from flowrt.runtime import FlowRuntime
 
 NODES_DRAWN = 2_000  # more of them nobody reads, and crossings take their time
 BENDS_DRAWN = 40_000
@@ -48,7 +47,7 @@ FILLS = {
 UNKNOWN = ("#fde9e7", "#c0392b")
 
 
-def to_svg(flow: Flow | FlowRuntime, subflow: str = "", *, boxes: bool = False) -> str:
+def to_svg(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> str:
     """Return an SVG picture; arguments as of `to_mermaid`.
 
     Raises:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.bodies import Failure, OperationBody
+from flowrt.components import ComponentBody
 from flowrt.contract import Task
 from flowrt.lanes import NO_KEYS, Keyed, Waiting, picked
 from flowrt.messages import Chunk, message_of
@@ -80,6 +81,8 @@ def prepare(task: Task) -> Task:
         task.state = place.state
         task.operation = place.operation
         task.fed = place.fed
+    elif type(place.declaration.body) is ComponentBody:
+        task.state, task.port = place.state, task.chunk.handler.in_port
     return task
 
 

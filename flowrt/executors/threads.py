@@ -164,7 +164,7 @@ class ThreadPool:
         task = self._current.get(number)
         if task is None:
             return f'thread "{thread.name}"'
-        place = task.place if isinstance(task, Task) else task.source.place
+        place = task.place
         return f'operation "{place.name}" on thread "{thread.name}"'
 
     def thread_idents(self) -> Container[int]:

@@ -135,7 +135,7 @@ def engine_facts(in_hand: tuple[str, float] | None, now: float, around: Around) 
 
 def call_in_work(task: Task | PullTask, now: float, names: dict[int, str]) -> CallInWork:
     """Say what one worker is doing."""
-    place = task.source.place if isinstance(task, PullTask) else task.place
+    place = task.place
     context = task.source.context if isinstance(task, PullTask) else task.chunk.context_at(0)
     ident = task.ident
     thread = names.get(ident, "a worker") if ident is not None else "a worker"
@@ -158,7 +158,7 @@ def operation_facts(
 ) -> OperationFacts:
     """Say what one operation has to do."""
     mode = place.declaration.mode
-    mine = [task for task in tasks if (task.source if isinstance(task, PullTask) else task).place is place]
+    mine = [task for task in tasks if task.place is place]
     calls, busy = place.meter.total()
     busy += sum(now - task.started for task in mine)
     here = in_hand is not None and in_hand[0] == place.name

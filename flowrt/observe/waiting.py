@@ -13,6 +13,7 @@ from flowrt.scopes import MISSING_KEPT, missing_text
 
 if TYPE_CHECKING:
     from flowrt.engine import Engine
+    from flowrt.messages import Spot
     from flowrt.places import OperationPlace
     from flowrt.scopes import RunBooks, Scope, Window
     from flowrt.sources import Source
@@ -76,13 +77,13 @@ def held_facts(
             yield HeldFacts(place.name, 0, 0, waits_for=words)
 
 
-def _own_words(place: OperationPlace) -> str:
+def _own_words(place: Spot) -> str:
     """Let an operation say what it waits for, if it can."""
     explain = getattr(place.operation, "explain", None)
     return str(explain(place.state)) if explain is not None else ""
 
 
-def _owed(place: OperationPlace, scope: Scope, sources: list[Source], where: Whereabouts) -> HeldFacts:
+def _owed(place: Spot, scope: Scope, sources: list[Source], where: Whereabouts) -> HeldFacts:
     """Say what a gather has of a list, and where the rest is."""
     gathered = (scope.gathered or {}).get(place, 0)
     owes = getattr(place.operation, "owes", None)

@@ -10,8 +10,8 @@ from flowrt.scopes import Part
 from flowrt.standard.pools import MAX_OPEN, By, Pool, Pools, check_by, check_seconds, home_of
 
 if TYPE_CHECKING:
-    from flowrt.activation import ActiveEmitter
     from flowrt.messages import Message
+    from flowrt.operations import OwnAccord
     from flowrt.scopes import RunBooks, Scope
 
 
@@ -116,11 +116,11 @@ class Ticker(Operation):
     def create(self) -> _Grid:
         return _Grid()
 
-    def activate(self, emit: ActiveEmitter) -> None:
+    def activate(self, emit: OwnAccord) -> None:
         """Begin to tick."""
         emit.wake(0.0)
 
-    def timer(self, state: _Grid, _scope: None, emit: ActiveEmitter) -> None:
+    def timer(self, state: _Grid, _scope: None, emit: OwnAccord) -> None:
         """Emit a tick."""
         now = emit.now()
         due = now if state.due is None else state.due

@@ -205,7 +205,7 @@ class Simulation:
 
     def begin(self, executor: SimulatedExecutor, task: Task | PullTask) -> Call:
         """A worker has taken something."""
-        name = task.place.name if isinstance(task, Task) else task.source.place.name
+        name = task.place.name
         number = self._numbers.get(name, 0)
         self._numbers[name] = number + 1
         call = Call(f"{name}#{number}", executor, task, self.clock.now())

@@ -149,9 +149,7 @@ class SimulatedExecutor:
         if self._stopped or len(self._current) >= self._workers:
             return None
         if self._pulls:
-            return Possibility(
-                f"start {self._simulation.next_name(self._pulls[0].source.place)}", self._start_pull
-            )
+            return Possibility(f"start {self._simulation.next_name(self._pulls[0].place)}", self._start_pull)
         place = self._backlog.first_place()
         if place is None:
             return None
@@ -201,7 +199,7 @@ class SimulatedExecutor:
         index = call.shown
         alone = Task(task.place, picked(task.chunk, [index]), lambda _group: self._reports.collect(task))
         alone.messages, alone.operation = task.messages[index : index + 1], task.operation
-        alone.state, alone.fed = task.state, task.fed
+        alone.state, alone.fed, alone.port = task.state, task.fed, task.port
         alone.log = _Entries(call, index)  # type: ignore[assignment]
         call.due = self._simulation.clock.perform(lambda: task.place.declaration.body.perform(alone))
         call.results.append(alone.results[0])
