@@ -1,9 +1,5 @@
 """flowrt: a flow-based-programming runtime."""
 
-from flowrt.calls import Current, current
-from flowrt.closing import CloseReport
-from flowrt.components import out_port
-from flowrt.container import FlowOperationContainer
 from flowrt.errors import (
     FlowBuildError,
     FlowError,
@@ -19,15 +15,18 @@ from flowrt.errors import (
     RunCancelledError,
     WorkerLostError,
 )
-from flowrt.flow import Flow
-from flowrt.markers import in_port, operation, parallel
-from flowrt.messages import Message
-from flowrt.observe.balance import Ledger
-from flowrt.operations import Emit, Operation
+from flowrt.flow.container import FlowOperationContainer
+from flowrt.flow.flow import Flow
+from flowrt.messages import Message, Part
+from flowrt.observe.calls import Current, current
+from flowrt.observe.figures import Ledger
+from flowrt.operations.components import out_port
+from flowrt.operations.contract import Emit, Operation
+from flowrt.operations.marks import in_port, operation, parallel
 from flowrt.ports import Port, Stream
-from flowrt.runs import Run
-from flowrt.runtime import FlowRuntime
-from flowrt.scopes import Part
+from flowrt.runtime.closing import CloseReport
+from flowrt.runtime.run import Run
+from flowrt.runtime.runtime import FlowRuntime
 from flowrt.standard.causality import PopCausality, PushCausality
 from flowrt.standard.scatter_gather import Gather, Gathered, Scatter
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from types import FrameType
 
+
 _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 KNOWN_NAMES_SHOWN = 10  # arbitrary: more than that nobody reads
 
@@ -28,7 +29,7 @@ class Fault(str):
 
     Attributes:
         place: `file:line`, in flow text `file:line:column`; "" where that is not known.
-        code: a key of `flowrt.checks.CODES`; "" for what only a call can see.
+        code: a key of `flowrt.flow.checks.CODES`; "" for what only a call can see.
         says: what is wrong, without the place and the remedy.
         remedy: what to do.
         about: the streams and declarations it is about.

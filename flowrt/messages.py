@@ -1,20 +1,23 @@
-"""Messages and what they carry: run, scope, causalities, correlation, priority, and the way they came.
-
-Inside the engine messages travel as chunks; a `Message` is made only where somebody looks.
-"""
+"""What travels, and on whose behalf: messages, their contexts and ways, the scopes of lists and runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from operator import itemgetter
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from attrs import define, field, setters
 
 from flowrt.ports import Port
 
-if TYPE_CHECKING:
-    from flowrt.routes import Handler
-    from flowrt.scopes import Scope
+DELIVERED = "delivered"
+ABSORBED = "absorbed"
+FAILED = "failed"
+UNCONNECTED = "unconnected"
+DISCARDED = "discarded"
+ENDS = (DELIVERED, ABSORBED, FAILED, UNCONNECTED, DISCARDED)
+
 
 CHUNK_SIZE = (
     1024  # messages. Longer ones gain nothing measurable (DESIGN.md: 14 plain calls a hop at 1, 1.5 at 64)
@@ -122,95 +125,6 @@ class Trunk:
         return known
 
 
-@define(eq=False, repr=False)
-class Chunk:
-    """Consecutive messages on one stream, moved together. `context` is one for all, or a list parallel to `data`.
-
-    Invariants: `data`, a list as `context` and a list as `positions` belong to this chunk alone (fan-out copies them),
-    so that a chunk still waiting may be extended. All contexts have the same priority.
-    """
-
-    handler: Handler
-    data: list[Any]
-    context: Context | list[Context]
-    positions: Positions
-    trail: Trail
-
-    @property
-    def priority(self) -> int:
-        context = self.context
-        return (context[0] if type(context) is list else context).priority  # type: ignore[union-attr]
-
-    def context_at(self, index: int) -> Context:
-        context = self.context
-        return context[index] if type(context) is list else context  # type: ignore[return-value]
-
-    def cut(self, size: int) -> Chunk:
-        """Take the first `size` messages out as a chunk of their own."""
-        context = self.context
-        head = Chunk(
-            self.handler,
-            self.data[:size],
-            context[:size] if type(context) is list else context,
-            self.positions[:size],
-            self.trail,
-        )
-        del self.data[:size]
-        if type(context) is list:
-            del context[:size]
-        if type(self.positions) is list:
-            del self.positions[:size]
-        else:
-            self.positions = self.positions[size:]
-        return head
-
-    def extend(self, other: Chunk) -> bool:
-        """Take in the messages of `other` if they may travel together; say whether they do."""
-        if self.handler is not other.handler or self.trail is not other.trail:
-            return False
-        if len(self.data) + len(other.data) > CHUNK_SIZE:
-            return False
-        if self.context is not other.context and not self._mix_contexts(other):
-            return False
-        self.positions = joined_positions(self.positions, other.positions)
-        self.data += other.data
-        return True
-
-    def _mix_contexts(self, other: Chunk) -> bool:
-        mine, theirs = self.context, other.context
-        mixable = (type(mine) is list or len(self.data) == 1) and (
-            type(theirs) is list or len(other.data) == 1
-        )
-        if not mixable or self.priority != other.priority:
-            return False
-        contexts = mine if type(mine) is list else [mine]
-        contexts += theirs if type(theirs) is list else [theirs]
-        self.context = contexts  # type: ignore[assignment]
-        return True
-
-    def leave_out_ended(self) -> bool:
-        """Leave out the messages of runs that have ended; say whether any is left."""
-        context = self.context
-        if not isinstance(context, list):
-            return not context.scope.run.ended
-        live = [index for index, each in enumerate(context) if not each.scope.run.ended]
-        if len(live) < len(context):
-            self.data = [self.data[index] for index in live]
-            self.positions = [self.positions[index] for index in live]
-            self.context = [context[index] for index in live]
-        return bool(live)
-
-
-def joined_positions(first: Positions, second: Positions) -> Positions:
-    """Put two stretches of positions one behind the other."""
-    if type(first) is range and type(second) is range and first.stop == second.start:
-        return range(first.start, second.stop)
-    if type(first) is list:  # it belongs to the chunk that grows
-        first += second
-        return first
-    return [*first, *second]
-
-
 def numbered(position: Any, number: int, of_port: int) -> tuple[Any, ...]:
     """Add the order of emission to a position: among all that a call emitted, and on its port alone."""
     return (*(position if type(position) is tuple else (position,)), (number, of_port))
@@ -264,40 +178,401 @@ class Message:
     context: Context | None = field(default=None, repr=False, kw_only=True)
 
 
-def message_of(chunk: Chunk, index: int) -> Message:
-    """Make the message at `index` of a chunk visible."""
-    context = chunk.context_at(index)
-    message = _blank(Message)  # without its converter: here a port is a port
-    message.port = chunk.handler.port
-    message.data = chunk.data[index]
-    message.correlation_id = context.correlation_id
-    message.priority = context.priority
-    message.scope = context.scope.home
-    message.position = chunk.positions[index]
-    message.context = context
-    return message
+class Correlated:
+    """An emission that brings its own correlation id."""
+
+    __slots__ = ("correlation_id", "data")
+
+    def __init__(self, data: Any, correlation_id: object) -> None:
+        self.data = data
+        self.correlation_id = correlation_id
 
 
-def messages_of(chunk: Chunk) -> Iterator[Message]:
-    """Make the messages of a chunk visible, one by one as they are asked for."""
-    contexts, positions = chunk.context, chunk.positions
-    if type(contexts) is list:
-        for index in range(len(chunk.data)):
-            yield message_of(chunk, index)
-        return
-    context: Context = contexts  # type: ignore[assignment]
-    port, home = chunk.handler.port, context.scope.home
-    correlation_id, priority = context.correlation_id, context.priority
-    for data, position in zip(chunk.data, positions, strict=True):
-        message = _blank(Message)
-        message.port = port
-        message.data = data
-        message.correlation_id = correlation_id
-        message.priority = priority
-        message.scope = home
-        message.position = position
-        message.context = context
-        yield message
+def shared_causality(first: Any, second: Any) -> Any:
+    """Return the innermost causality that both chains have in common."""
+    if first is second:
+        return first
+    around = []
+    while first is not None:
+        around.append(first)
+        first = first.context.causality
+    while second is not None and not any(_is_same(second, causality) for causality in around):
+        second = second.context.causality
+    return second
 
 
-_blank = object.__new__
+def _is_same(first: Any, second: Any) -> bool:
+    """Say whether errors go to the same place in the same context, also where the messages passed the push one after the other."""
+    while first is not second:
+        if first is None or second is None or first.place is not second.place:
+            return False
+        one, other = first.context, second.context
+        if one is other:
+            return True
+        if (
+            one.scope is not other.scope
+            or one.priority != other.priority
+            or one.correlation_id is not other.correlation_id
+        ):
+            return False
+        first, second = one.causality, other.causality
+    return True
+
+
+MISSING_KEPT = 1_000_000  # records. A list whose every item is lost is named whole; beyond that only counted
+
+
+class Window:
+    """How many live descendants the open iterators of one source may have together.
+
+    Invariant: `live` is the sum over its scopes of what is live in them plus their active child scopes. What is held is in neither.
+    `asked` is what pulls under way may bring yet.
+    """
+
+    __slots__ = ("asked", "limit", "live", "paused")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.live = 0
+        self.asked = 0
+        self.paused = False
+
+    def open(self) -> bool:
+        """Say whether its source may go on: it stops when full and goes on below half."""
+        if self.paused:
+            self.paused = 2 * self.live >= self.limit
+        elif self.live >= self.limit:
+            self.paused = True
+        return not self.paused
+
+    @property
+    def room(self) -> int:
+        """How many more may be asked for."""
+        return self.limit - self.live - self.asked
+
+
+class Missing:
+    """Items of a scattered list that will not reach its gather."""
+
+    __slots__ = ("also", "error", "positions", "reason", "what", "where")
+
+    def __init__(
+        self,
+        positions: Positions | None,
+        what: str,
+        where: str,
+        reason: str = "",
+        error: BaseException | None = None,
+        also: tuple[BaseException, ...] = (),
+    ) -> None:
+        self.positions = positions
+        self.what = what
+        self.where = where
+        self.reason = reason
+        self.error = error
+        self.also = also  # more errors behind it, where an inner list is missing
+
+    def at(self, positions: Positions) -> Missing:
+        """Return the same of other items."""
+        return Missing(positions, self.what, self.where, self.reason, self.error, self.also)
+
+    def __str__(self) -> str:
+        return f"{self.what} at {self.where}" + (f" ({self.reason})" if self.reason else "")
+
+
+@define(eq=False)
+class Part:
+    """A message an operator holds. It is given back by merging or releasing it.
+
+    `scope` is None once the run has ended without it: its value may still be used, it is in nobody's books any more.
+    """
+
+    data: Any
+    position: Any = None
+    correlation_id: object = None
+    causality: Any = None
+    priority: int = 0
+    scope: Scope | None = field(default=None, repr=False)
+
+
+class Scope:
+    """Everything caused by one scattered list, by one input of a generator, or (the root) by one input of the runtime.
+
+    Invariants: `home` is the nearest scope that stands for a list or a run; only homes hold or gather. A scope is active
+    iff `live + tokens + active_children > 0` once `Books.settle` has returned.
+    Called on: the engine's thread.
+    """
+
+    __slots__ = (
+        "active",
+        "active_children",
+        "answered",
+        "closed",
+        "cut_short",
+        "depth",
+        "failed_source",
+        "gathered",
+        "gathers",
+        "held",
+        "home",
+        "left_to_gathers",
+        "live",
+        "missing",
+        "open_children",
+        "origin",
+        "owing",
+        "parent",
+        "parts",
+        "position",
+        "queued",
+        "run",
+        "stream",
+        "tokens",
+        "trail",
+        "window",
+    )
+
+    def __init__(
+        self, run: RunBooks | None, parent: Scope | None, window: Window | None, *, home: bool
+    ) -> None:
+        self.run: RunBooks = run if run is not None else self  # type: ignore[assignment]
+        self.parent = parent
+        self.window = window
+        self.depth: int = parent.depth + 1 if parent is not None else 0
+        self.home: Scope = self if home or parent is None else parent.home
+        self.live = 0
+        self.tokens = 0
+        self.active = False
+        self.active_children = 0
+        self.open_children = 0
+        self.queued = False
+        self.closed = False
+        self.cut_short = False  # it ends without a list
+        self.held = 0
+        self.parts: dict[Spot, dict[Part, None]] | None = None
+        self.gathered: dict[Spot, int] | None = None
+        self.gathers: tuple[Spot, ...] = ()
+        self.answered: tuple[Spot, ...] = ()
+        self.missing: list[Missing] | None = None
+        self.failed_source: BaseException | None = None
+        self.left_to_gathers: tuple[tuple[Any, Context], ...] = ()
+        self.origin: Context | None = None
+        self.owing: dict[Spot, Context] | None = None
+        self.position: Any = 0
+        self.trail: Trail | None = None
+        self.stream: Way | None = None
+
+    def lose(self, missing: Missing) -> None:
+        """Remember items that will not reach the gathers of this scope."""
+        if self.missing is None:
+            self.missing = []
+        if len(self.missing) < MISSING_KEPT:
+            self.missing.append(missing)
+
+    def owe(self, place: Spot, context: Context) -> None:
+        """Remember that a place is to be told when this scope has gone quiet, and the context of what it is owed for."""
+        if self.owing is None:
+            self.owing = {}
+        self.owing[place] = context
+
+    def next_owing(self) -> tuple[Spot, Context]:
+        """Take out who is to be told next: the first first, for what it emits may go to the others."""
+        owing: dict[Spot, Context] = self.owing or {}
+        place = next(iter(owing))
+        return place, owing.pop(place)
+
+    def within(self, place: Spot) -> Scope | None:
+        """Return the innermost scope around that `place` gathers."""
+        scope: Scope | None = self.home
+        while scope is not None:
+            if place in scope.gathers:
+                return scope
+            scope = scope.parent.home if scope.parent is not None else None
+        return None
+
+
+NO_FIGURES: dict[str, int] = MappingProxyType({})  # type: ignore[assignment]
+NO_SCOPES: set[Scope] = frozenset()  # type: ignore[assignment]
+# Most runs are of one message and never need theirs. Nobody can write into these.
+
+
+class RunBooks(Scope):
+    """The root scope of a run, with the run's figures.
+
+    Attributes:
+        ends: (what, where, reason) -> messages.
+        births: where -> messages.
+        open_scopes: every scope of the run not yet closed, itself aside.
+        opened: when it began.
+    """
+
+    __slots__ = (
+        "accepted",
+        "births",
+        "ended",
+        "ends",
+        "handle",
+        "holding",
+        "number",
+        "open_scopes",
+        "opened",
+        "unfinished",
+    )
+
+    def __init__(self, window: Window | None, handle: Any = None, opened: float = 0.0) -> None:
+        super().__init__(None, None, window, home=True)
+        self.opened = opened
+        self.number: int = handle.number if handle is not None else 0
+        self.handle = handle
+        self.accepted = NO_FIGURES
+        self.births = NO_FIGURES
+        self.ends: dict[tuple[str, str, str], int] = {}
+        self.open_scopes = NO_SCOPES
+        self.holding = NO_SCOPES
+        self.ended = False
+        self.unfinished: BaseException | None = None  # why it will not have brought all it might
+
+
+def lost_list(scope: Scope, where: str, error: BaseException | None = None) -> Missing:
+    """Say that a list scattered inside a list will not come back to that, and which errors are behind it."""
+    errors = [error, scope.failed_source]
+    for record in scope.missing or ():
+        errors += [record.error, *record.also]
+    known = tuple(dict.fromkeys(each for each in errors if each is not None))
+    if known:
+        return Missing([scope.position], "failed", where, "its list stayed incomplete", known[0], known[1:])
+    return Missing([scope.position], "absorbed", where, "its list went elsewhere")
+
+
+def missing_text(missing: Sequence[Missing]) -> str:
+    """Say where the missing items of a list went, without repeating a place."""
+    return "; ".join(dict.fromkeys(str(record) for record in missing))
+
+
+def missing_rows(missing: list[Missing]) -> list[tuple[int | None, Missing]]:
+    """List each missing item once, by position, with the first that was heard of it; what has no position comes last."""
+    rows: dict[int, Missing] = {}
+    unplaced: list[tuple[int | None, Missing]] = []
+    for record in missing:
+        if record.positions is None:
+            unplaced.append((None, record))
+        else:
+            for position in record.positions:
+                rows.setdefault(position, record)
+    return [*sorted(rows.items(), key=itemgetter(0)), *unplaced]
+
+
+def missing_errors(missing: list[Missing]) -> tuple[tuple[int | None, str, BaseException | None], ...]:
+    """List each missing item once, and once more for each further error that was left to the gather."""
+    listed: list[tuple[int | None, str, BaseException | None]] = [
+        (position, str(record), record.error) for position, record in missing_rows(missing)
+    ]
+    told = {id(error) for _, _, error in listed}
+    for record in missing:
+        for error in (record.error, *record.also):
+            if error is not None and id(error) not in told:
+                told.add(id(error))
+                listed += [(position, str(record), error) for position in record.positions or (None,)]
+    return tuple(sorted(listed, key=lambda row: (row[0] is None, row[0] or 0)))
+
+
+def common_context(first: Context, second: Context) -> Context:
+    """Return the context of what is owed for messages with these: the id that both have, what causalities they share, the higher priority."""
+    if first is second:
+        return first
+    same = first.correlation_id is second.correlation_id or first.correlation_id == second.correlation_id
+    return Context(
+        first.scope.home,
+        first.correlation_id if same else None,
+        max(first.priority, second.priority),
+        shared_causality(first.causality, second.causality),
+    )
+
+
+def held_context(scope: Scope, place: Spot) -> Context:
+    """Return the context that all have in common what a place holds of a scope."""
+    common: Context | None = None
+    for part in (scope.parts or {}).get(place, ()):
+        own = Context(scope, part.correlation_id, part.priority, part.causality)
+        common = own if common is None else common_context(common, own)
+    return common if common is not None else Context(scope)
+
+
+def merged_context(context: Context, origins: Sequence[Part], parts: Sequence[Part]) -> Context:
+    """Return the context of what is made of `origins`: with the correlation id that all have, and the causalities that all share.
+
+    It has the highest priority of those that go into it, `parts`: what leads to something leads there as quickly as it may.
+    """
+    if not origins:
+        return context
+    correlation_id, causality, priority = origins[0].correlation_id, origins[0].causality, context.priority
+    for part in origins:
+        if part.correlation_id is not correlation_id and part.correlation_id != correlation_id:
+            correlation_id = None
+        if part.causality is not causality:
+            causality = shared_causality(causality, part.causality)
+    for part in parts:
+        priority = max(priority, part.priority)
+    if (
+        correlation_id is context.correlation_id
+        and causality is context.causality
+        and priority == context.priority
+    ):
+        return context
+    return Context(context.scope, correlation_id, priority, causality)
+
+
+def meeting_point(context: Context, position: Any, parts: Sequence[Part]) -> tuple[Context, Any]:
+    """Return the scope, as a context, and the position of what is made of a message in hand and parts of the same run.
+
+    On one line it is the deepest, for siblings the nearest list or run around; with parts of other runs, where the message in hand is.
+    """
+    own = context.scope.home
+    if all(part.scope is own for part in parts):
+        return context, position
+    stands: dict[Scope, Any] = {own: position}
+    for part in parts:
+        if part.scope is None or part.scope.run is not own.run:
+            return context, position
+        stands.setdefault(part.scope, part.position)
+    deepest = max(stands, key=lambda scope: scope.depth)
+    around = _lists_around(deepest)
+    if all(scope in around for scope in stands):
+        scope, position = deepest, stands[deepest]
+    else:
+        common = set.intersection(*(set(_lists_around(scope)) for scope in stands))
+        scope = own
+        while scope not in common and scope.parent is not None:
+            scope, position = scope.parent.home, scope.position
+    return (context if scope is own else Context(scope, context.correlation_id, context.priority)), position
+
+
+def _lists_around(scope: Scope) -> list[Scope]:
+    """Return a list or run and all those around it."""
+    found = [scope]
+    while scope.parent is not None:
+        scope = scope.parent.home
+        found.append(scope)
+    return found
+
+
+def correlated(context: Context, item: Any) -> Context:
+    """Give a context an id of its own, if it has none."""
+    if type(item) is not Correlated or context.correlation_id is not None:
+        return context
+    return Context(context.scope, item.correlation_id, context.priority, context.causality)
+
+
+def popped(context: Context) -> Context | None:
+    """Return the context outside the innermost causality."""
+    causality = context.causality
+    if causality is None:
+        return None
+    if (
+        causality.context.scope is context.scope
+        and causality.context.correlation_id is context.correlation_id
+    ):
+        outer = causality.context
+        if outer.priority == context.priority:
+            return outer
+    return Context(context.scope, context.correlation_id, context.priority, causality.context.causality)

@@ -15,6 +15,21 @@ from attrs import field, frozen
 
 from flowrt.errors import FlowBuildError
 
+RESERVED = frozenset("./\\#*,")  # what the names of ports are made up with
+
+
+def check_name(name: object) -> None:
+    """Refuse a name that no stream could reach: `FlowBuildError`."""
+    if not isinstance(name, str):
+        raise FlowBuildError(
+            f"an operation's name is a text, got {type(name).__name__}. The name comes first: add_func(name, function)."
+        )
+    if not name.strip() or not RESERVED.isdisjoint(name) or not name.isprintable():
+        raise FlowBuildError(
+            f"an operation cannot be named {name!r}: no stream could reach it. Names are not empty and hold none of . / \\ # * and comma."
+        )
+
+
 PORTS_REMEMBERED = 4096  # parsed names, some 3 MB of them: a flow of ordinary size is parsed once
 NAME_REMEMBERED = (
     1_000  # characters; a longer name is parsed anew, or a few thousand of them would fill the memory

@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 
 from flowrt.clock import Clock
+from flowrt.engine.schedules import BreadthFirst, DepthFirst, Schedule
+from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
 from flowrt.executors.threads import thread_pools
-from flowrt.inbox import Seams, ThreadLike, spawn_thread
-from flowrt.schedules import BreadthFirst, DepthFirst, Schedule
 from flowrt.testing import simulated
 
 

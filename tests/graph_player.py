@@ -17,11 +17,10 @@ from flowrt import (
     Run,
     RunCancelledError,
 )
-from flowrt.closing import closed_in_time
+from flowrt.runtime.closing import closed_in_time
 from flowrt.testing import SimulatedExecutor, Simulation
-from flowrt.testing.simulation import as_told, seams_of
-from flowrt.testing.workers import Call as SimulatedCall
-from flowrt.testing.workers import Possibility
+from flowrt.testing.simulation import Call as SimulatedCall
+from flowrt.testing.simulation import Possibility, as_told, seams_of
 from tests.graph_evidence import Sent
 from tests.graph_notes import Notes, data_of
 from tests.graph_oracles import Judge

@@ -9,22 +9,18 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowRuntime,
-    bodies,
-    closing,
-    contract,
-    driver,
-    handover,
-    inbox,
-    intake,
-    lanes,
-    reading,
-    runs,
-)
-from flowrt.closing import _watch_the_process, closed_in_time
+from flowrt import FlowOperationContainer, FlowRuntime
+from flowrt.engine import contract
+from flowrt.engine import meters as handover
+from flowrt.executors import backlog as lanes
 from flowrt.executors import tasks, threads
+from flowrt.operations import bodies
+from flowrt.runtime import closing, inbox
+from flowrt.runtime import input as intake
+from flowrt.runtime import loop as driver
+from flowrt.runtime import results as reading
+from flowrt.runtime import run as runs
+from flowrt.runtime.closing import _watch_the_process, closed_in_time
 from tests.flows import same, wire
 from tests.scheduler import Program, Scheduler
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from flowrt.inbox import Seams
+from flowrt.executors.seams import Seams
 from tests import stand_ins
 from tests.orders import TIME, Moment, Order, default
 from tests.stand_ins import ScheduledEvent, ScheduledLock, ScheduledQueue, ScheduledRLock, SteppedClock

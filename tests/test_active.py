@@ -22,7 +22,7 @@ from flowrt import (
     Operation,
     OperationError,
 )
-from flowrt.activation import ActiveEmitter
+from flowrt.runtime.activation import ActiveEmitter
 from flowrt.standard import Debounce, PushCausality, Ticker
 from flowrt.testing import FakeClock, Seams, Slow, simulated
 from tests.flows import (
@@ -548,7 +548,7 @@ def test_who_is_to_be_woken_keeps_nothing_from_being_told_that_it_has_stalled(
 ) -> None:
     """An engine that forgets what it took from the schedule."""
     monkeypatch.setattr("flowrt.executors.inline.InlineExecutor.submit", lambda *_: None)
-    monkeypatch.setattr("flowrt.fusion.Fusion.chain_of", lambda *_: None)
+    monkeypatch.setattr("flowrt.engine.fusion.Fusion.chain_of", lambda *_: None)
     with runtime_of(Waker(3600.0), schedule=schedule) as runtime:
         run = runtime.process(".in", 1)
         with pytest.raises(FlowStalledError, match="cannot go on"):

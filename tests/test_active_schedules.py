@@ -8,18 +8,10 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowBuildError,
-    FlowOperationContainer,
-    FlowStoppedError,
-    Operation,
-    activation,
-    building,
-    components,
-    driver,
-    in_port,
-    out_port,
-)
+from flowrt import FlowBuildError, FlowOperationContainer, FlowStoppedError, Operation, in_port, out_port
+from flowrt.operations import components
+from flowrt.runtime import activation, building
+from flowrt.runtime import loop as driver
 from flowrt.standard import Ticker
 from tests.flows import same, wire
 from tests.scheduled_flows import WATCHED, each_of, opened

@@ -18,7 +18,7 @@ from flowrt import (
     PushCausality,
     Scatter,
 )
-from flowrt.operations import Emitter
+from flowrt.operations.contract import Emitter
 from tests.flows import (
     SECONDS,
     Bench,
@@ -172,7 +172,7 @@ def test_a_recursion_without_an_end_goes_to_the_causality_too(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B139: its ways are only looked for when a message comes by."""
-    monkeypatch.setattr("flowrt.places.NESTING_LIMIT", 8)
+    monkeypatch.setattr("flowrt.flow.sites.NESTING_LIMIT", 8)
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(PushCausality("push"), funcs={"pass": same}))
         runtime.add_flow(flow_of("loop", ".in -> pass -> loop.in"))

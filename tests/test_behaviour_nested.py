@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flowrt import FlowBuildError, FlowOperationContainer, Message, Operation, OperationError
-from flowrt.operations import Emitter
+from flowrt.operations.contract import Emitter
 from tests.flows import SECONDS, Bench, double, every_mode, every_schedule, flow_of, increment, wire
 
 

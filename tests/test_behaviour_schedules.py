@@ -13,11 +13,12 @@ from weakref import WeakSet
 import pytest
 
 from flowrt import FlowOperationContainer, FlowRuntime, FlowTimeoutError
-from flowrt.inbox import Seams, ThreadLike, spawn_thread
-from flowrt.messages import Chunk, Context, Trail
+from flowrt.engine.chunks import Chunk
+from flowrt.engine.places import Route
+from flowrt.engine.schedules import BreadthFirst, DepthFirst, RoundRobin, Schedule
+from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
+from flowrt.messages import Context, Trail
 from flowrt.ports import Port
-from flowrt.routes import Route
-from flowrt.schedules import BreadthFirst, DepthFirst, RoundRobin, Schedule
 from tests.flows import (
     ONE_BY_ONE,
     SCHEDULES,

@@ -16,11 +16,11 @@ from flowrt import (
     Run,
     RunCancelledError,
     Scatter,
-    closing,
-    driver,
-    intake,
 )
-from flowrt import runtime as runtimes
+from flowrt.runtime import closing
+from flowrt.runtime import input as intake
+from flowrt.runtime import loop as driver
+from flowrt.runtime import runtime as runtimes
 from tests.flows import double, increment, same
 from tests.orders import Deviations, Order, Pct, Walk
 from tests.scheduled_flows import WATCHED, Calls, each_of, opened

@@ -23,7 +23,7 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
-from flowrt.operations import Emitter
+from flowrt.operations.contract import Emitter
 from flowrt.testing import FakeClock, simulated
 from tests.flows import SECONDS, Bench, Gate, arrived, assert_ledger, every_mode, flow_of, real_workers, wire
 

@@ -31,9 +31,9 @@ from flowrt import (
     in_port,
     out_port,
 )
-from flowrt.checks import check
-from flowrt.checks.fitting import may_fit, shown
-from flowrt.checks.hints import result_of
+from flowrt.flow.checks import check
+from flowrt.flow.checks.fitting import may_fit, shown
+from flowrt.flow.checks.hints import result_of
 from flowrt.standard import AutoResetJoin, Batch, Correlator, Envelope, Filter, Scan, Switch, Zip
 
 T = TypeVar("T")

@@ -27,8 +27,8 @@ from flowrt import (
     in_port,
     out_port,
 )
-from flowrt.checks import CODES, Finding, check, findings_of
-from flowrt.routes import definition_of
+from flowrt.flow.checks import CODES, Finding, check, findings_of
+from flowrt.flow.faults import definition_of
 from flowrt.standard import AutoResetJoin, Correlator, Latest, Switch, Zip
 from samples.out_of_order.flow import book
 from samples.telegram.flow import telegram
@@ -503,8 +503,8 @@ def test_a_recursive_flow_is_checked_to_an_end() -> None:
 
 @pytest.fixture
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flowrt.checks.graph.STREAMS_LIMIT", 500)
-    monkeypatch.setattr("flowrt.faults.WAYS_LIMIT", 200)
+    monkeypatch.setattr("flowrt.flow.checks.graph.STREAMS_LIMIT", 500)
+    monkeypatch.setattr("flowrt.flow.faults.WAYS_LIMIT", 200)
 
 
 @pytest.mark.usefixtures("_small_limits")

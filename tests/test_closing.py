@@ -27,7 +27,7 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
-from flowrt.inbox import Seams, ThreadLike, spawn_thread
+from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
 from flowrt.testing import simulated
 from tests.flows import SCHEDULES, SECONDS, Gate, arrived, on_thread, refuse, same, wire
 

@@ -28,8 +28,8 @@ from flowrt import (
     out_port,
     parallel,
 )
-from flowrt import components as components_module
-from flowrt.checks import check
+from flowrt.flow.checks import check
+from flowrt.operations import components as components_module
 from flowrt.testing import assert_same_in_all_modes, drive, simulated
 from tests.flows import (
     SCHEDULES,
@@ -512,7 +512,7 @@ def test_an_event_that_nobody_takes_is_a_run_that_ends_unconnected(schedule: str
         return runs[-1]
 
     with started(schedule, counter, ".in -> same -> .out") as runtime, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flowrt.activation.Run", noted)
+        patch.setattr("flowrt.runtime.activation.Run", noted)
         runtime.start()
         counter.changed(1)
         runtime.wait_idle(SECONDS)

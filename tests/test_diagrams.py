@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime, Gather, Operation, Scatter
-from flowrt.diagrams import flow_names, picture, to_dot, to_mermaid, to_svg
-from flowrt.diagrams.graph import Graph, graph_of
-from flowrt.diagrams.ordering import crossings
-from flowrt.diagrams.plan import Level, plan
-from flowrt.diagrams.text import lines_of, shown, width_of
+from flowrt.flow.diagrams import flow_names, picture, to_dot, to_mermaid, to_svg
+from flowrt.flow.diagrams.graph import Graph, graph_of
+from flowrt.flow.diagrams.labels import lines_of, shown, width_of
+from flowrt.flow.diagrams.layout import crossings
+from flowrt.flow.diagrams.plan import Level, plan
 
 WRITERS = [to_mermaid, to_dot, to_svg]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -18,10 +18,10 @@ from flowrt import (
     FlowTimeoutError,
     OperationError,
     Run,
-    dispatching,
 )
 from flowrt.executors import dispatched, dispatchers
 from flowrt.executors.dispatchers import MainThreadDispatcher
+from flowrt.runtime import waiting as dispatching
 from tests.flows import SECONDS, increment, on_thread, wire
 
 pytestmark = pytest.mark.no_cover

@@ -8,10 +8,11 @@ from functools import partial
 
 import pytest
 
-from flowrt import FlowError, FlowOperationContainer, FlowRuntime, OperationError, dispatching
-from flowrt.closing import closed_in_time
+from flowrt import FlowError, FlowOperationContainer, FlowRuntime, OperationError
 from flowrt.executors import dispatched, dispatchers
 from flowrt.executors.dispatchers import MainThreadDispatcher
+from flowrt.runtime import waiting as dispatching
+from flowrt.runtime.closing import closed_in_time
 from tests.flows import double, increment, wire
 from tests.scheduled_flows import WATCHED, Calls, each_of, once_each, opened
 from tests.scheduler import Program, Scheduler

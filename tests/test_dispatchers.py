@@ -39,8 +39,8 @@ from flowrt import (
 from flowrt.executors.dispatched import DispatchedExecutor
 from flowrt.executors.dispatchers import AsyncioDispatcher, MainThreadDispatcher
 from flowrt.executors.pools import Pools
+from flowrt.executors.seams import Seams
 from flowrt.executors.threads import thread_pools
-from flowrt.inbox import Seams
 from flowrt.standard import Debounce, Gather
 from flowrt.testing import assert_same_in_all_modes, check_executor
 from tests.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire

@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from flowrt.building import Building
-from flowrt.checks import Finding, check
 from flowrt.cli import main
+from flowrt.flow.checks import Finding, check
+from flowrt.runtime.building import Building
 
 pytestmark = pytest.mark.no_cover
 

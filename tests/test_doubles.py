@@ -25,7 +25,7 @@ from flowrt import (
     Run,
     Scatter,
 )
-from flowrt.ledger import Books
+from flowrt.engine.ledger import Books
 from flowrt.testing import (
     Failing,
     FakeClock,
@@ -365,7 +365,7 @@ def test_a_watch_leaves_nothing_behind_and_hides_no_error() -> None:
 CONFTEST = 'pytest_plugins = ["flowrt.testing.plugin"]\n'
 TESTS = """
 from flowrt import FlowOperationContainer
-from flowrt.ledger import Books
+from flowrt.engine.ledger import Books
 
 def flow_in(runtime):
     operations = FlowOperationContainer().add_func("work", lambda number: number + 1).make_async()

@@ -26,22 +26,22 @@ from flowrt import (
     Message,
     Operation,
     Scatter,
-    closing,
 )
 from flowrt.clock import Clock
-from flowrt.closing import CloseReport, die_with_fork
+from flowrt.engine.fusion import Fusion
+from flowrt.engine.ledger import Books
+from flowrt.engine.outcomes import Outcomes
+from flowrt.engine.sources import Sources
+from flowrt.engine.traffic import Traffic
 from flowrt.executors.inline import InlineExecutor
-from flowrt.fusion import Fusion
-from flowrt.inbox import MonotonicClock, Seams, ThreadLike, spawn_thread
-from flowrt.intake import Intake
-from flowrt.ledger import Books
-from flowrt.operations import Emitter
-from flowrt.outcomes import Outcomes
-from flowrt.runs import Run
-from flowrt.scopes import Part
-from flowrt.sources import Sources
+from flowrt.executors.seams import MonotonicClock, Seams, ThreadLike, spawn_thread
+from flowrt.messages import Part
+from flowrt.operations.contract import Emitter
+from flowrt.runtime import closing
+from flowrt.runtime.closing import CloseReport, die_with_fork
+from flowrt.runtime.input import Intake
+from flowrt.runtime.run import Run
 from flowrt.testing import FakeClock, simulated
-from flowrt.traffic import Traffic
 from tests.flows import SECONDS, Gate, arrived, assert_ledger, flow_of, refuse, same
 
 ROOT = Path(__file__).parent.parent
@@ -483,7 +483,7 @@ def test_what_can_never_move_fails_with_an_error_that_says_so(
     monkeypatch.setattr(
         "flowrt.executors.inline.InlineExecutor.submit", lambda *arguments: forgotten.append(arguments)
     )
-    monkeypatch.setattr("flowrt.fusion.Fusion.chain_of", lambda *_: None)
+    monkeypatch.setattr("flowrt.engine.fusion.Fusion.chain_of", lambda *_: None)
     runtime = runtime_of(schedule, work("sync"))
 
     run = runtime.process(".in", 1)
@@ -501,7 +501,7 @@ def test_what_can_never_move_fails_with_an_error_that_says_so(
 
 @every_schedule
 def test_a_stalled_run_says_who_holds_parts_of_it(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
-    monkeypatch.setattr("flowrt.batches.Batches.take", lambda *_: None)
+    monkeypatch.setattr("flowrt.engine.acts.Batches.take", lambda *_: None)
 
     class Swallow(Operation):
         def handle_many(self, _state: Any, _batch: Any, _emit: Emitter) -> None: ...
@@ -522,7 +522,7 @@ def test_a_stalled_run_stops_no_other(monkeypatch: pytest.MonkeyPatch, schedule:
     runtime = runtime_of(schedule, work("sync"))
     with monkeypatch.context() as patched:
         patched.setattr("flowrt.executors.inline.InlineExecutor.submit", lambda *_: None)
-        patched.setattr("flowrt.fusion.Fusion.chain_of", lambda *_: None)
+        patched.setattr("flowrt.engine.fusion.Fusion.chain_of", lambda *_: None)
         with pytest.raises(FlowStalledError):
             runtime.process(".in", 1).wait(SECONDS)
 

@@ -19,9 +19,9 @@ from flowrt import (
     Part,
     Scatter,
 )
-from flowrt.observe.bottleneck import Load, bottleneck_of
 from flowrt.observe.explain import Explanation, OperationFacts
-from flowrt.operations import Emitter
+from flowrt.observe.facts import Load, bottleneck_of
+from flowrt.operations.contract import Emitter
 from flowrt.testing import FakeClock, simulated
 from tests.flows import (
     SECONDS,
@@ -269,7 +269,7 @@ def test_asking_changes_nothing(bench: Bench) -> None:
 def test_an_engine_in_a_call_that_does_not_return_is_told_with_the_operation(
     monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
-    monkeypatch.setattr("flowrt.doctor.PATIENCE", 0.05)
+    monkeypatch.setattr("flowrt.runtime.watching.PATIENCE", 0.05)
     gate = Gate()
     operations = FlowOperationContainer().add_func("first", increment).add_func("second", gate)
     flow = flow_of("", ".in -> first -> second -> .out", operations=operations)
@@ -291,7 +291,7 @@ def test_an_engine_in_a_call_that_does_not_return_is_told_with_the_operation(
 def test_an_engine_in_a_handler_that_does_not_return_is_told_with_where_it_stands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flowrt.doctor.PATIENCE", 0.05)
+    monkeypatch.setattr("flowrt.runtime.watching.PATIENCE", 0.05)
     gate = Gate()
     operations = FlowOperationContainer().add_func("work", increment)
     with FlowRuntime(flow_of("", ".in -> work -> .out", operations=operations), name="demo") as runtime:
@@ -350,7 +350,7 @@ def test_in_a_simulation_the_calls_under_way_are_told_in_fake_time() -> None:
 @every_schedule_on_one_thread
 def test_the_error_of_a_stalled_run_explains(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
     monkeypatch.setattr("flowrt.executors.inline.InlineExecutor.submit", lambda *_: None)
-    monkeypatch.setattr("flowrt.fusion.Fusion.chain_of", lambda *_: None)
+    monkeypatch.setattr("flowrt.engine.fusion.Fusion.chain_of", lambda *_: None)
     operations = bench.operations(funcs={"work": same})
     runtime = bench.make_runtime(flow_of("", ".in -> work -> .out", operations=operations), name="demo")
 
@@ -366,7 +366,7 @@ def test_the_error_of_a_stalled_run_explains(monkeypatch: pytest.MonkeyPatch, be
 
 def test_an_explanation_that_fails_hides_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowrt.executors.inline.InlineExecutor.submit", lambda *_: None)
-    monkeypatch.setattr("flowrt.fusion.Fusion.chain_of", lambda *_: None)
+    monkeypatch.setattr("flowrt.engine.fusion.Fusion.chain_of", lambda *_: None)
     monkeypatch.setattr("flowrt.observe.facts.explanation_of", lambda *_: 1 / 0)
     operations = FlowOperationContainer().add_func("work", same)
     runtime = FlowRuntime(flow_of("", ".in -> work -> .out", operations=operations), name="demo")

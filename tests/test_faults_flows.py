@@ -28,8 +28,8 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
-from flowrt.operations import Emitter
-from flowrt.scopes import Part
+from flowrt.messages import Part
+from flowrt.operations.contract import Emitter
 from flowrt.testing import simulated
 from tests.flows import (
     FEW,

@@ -22,8 +22,8 @@ from flowrt import (
     OperationError,
     Run,
 )
-from flowrt.inbox import Seams
-from flowrt.schedules import BreadthFirst
+from flowrt.engine.schedules import BreadthFirst
+from flowrt.executors.seams import Seams
 from tests.flows import (
     SECONDS,
     Bench,

@@ -20,7 +20,7 @@ from flowrt import (
     Run,
     Scatter,
 )
-from flowrt.operations import Emitter
+from flowrt.operations.contract import Emitter
 from flowrt.testing import drive
 from tests.flows import (
     SECONDS,

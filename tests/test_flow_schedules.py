@@ -19,7 +19,7 @@ from flowrt import (
     Run,
     Scatter,
 )
-from flowrt.closing import closed_in_time
+from flowrt.runtime.closing import closed_in_time
 from tests.flows import double, increment, same, wire
 from tests.orders import Pct
 from tests.scheduled_flows import WATCHED, Calls, KeyedCalls, each_of, once_each, opened

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime
-from flowrt.flowtext import BYTES_LIMIT, LINES_LIMIT, format_text
+from flowrt.flow.text import BYTES_LIMIT, LINES_LIMIT, format_text
 from tests.flows import (
     SECONDS,
     Bench,
@@ -732,7 +732,7 @@ def test_reading_a_flow_file_imports_and_runs_nothing(tmp_path: Path) -> None:
         ".in, evil\nevil, .out\nevil.py, os.system\n__import__('evil'), eval\n"
     )
     code = (
-        "import sys; from flowrt import Flow; import flowrt.flowfiles, os; before = set(sys.modules); "
+        "import sys; from flowrt import Flow; import flowrt.flow.text, os; before = set(sys.modules); "
         "flow = Flow.from_file('root.flow'); flow.to_text(); "
         "print({name for name in set(sys.modules) - before if not name.startswith('flowrt.')}, len(flow.streams))"
     )

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given, note
 from hypothesis import strategies as st
 
-import flowrt.places
+import flowrt.flow.sites
 from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime
-from flowrt.flow import define_flow
-from flowrt.flowtext import ALIGNED, BYTES_LIMIT, LINES_LIMIT, format_text
-from flowrt.places import FlowPlace, Places
+from flowrt.flow.definition import define_flow
+from flowrt.flow.sites import FlowPlace, Places
+from flowrt.flow.text import ALIGNED, BYTES_LIMIT, LINES_LIMIT, format_text
 from tests.flows import SECONDS, Bench, double, every_schedule, flow_of, increment, results_of, text_of
 from tests.strategies import Calls, Graph, graphs, outcome
 
@@ -504,7 +504,7 @@ def test_any_flow_is_written_as_what_it_is_or_refused(flow: Flow) -> None:
 def _shallow() -> Iterator[None]:
     """A recursion without an end ends soon: what is drawn holds many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flowrt.places, "NESTING_LIMIT", 8)
+        patch.setattr(flowrt.flow.sites, "NESTING_LIMIT", 8)
         yield
 
 

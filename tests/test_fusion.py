@@ -20,8 +20,8 @@ from flowrt import (
     Run,
     Scatter,
 )
-from flowrt.fusion import LONGEST
-from flowrt.inbox import Seams
+from flowrt.engine.fusion import LONGEST
+from flowrt.executors.seams import Seams
 from flowrt.testing import FakeClock
 from tests.flows import SECONDS, assert_ledger, double, increment, same, wire
 

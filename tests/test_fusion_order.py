@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowrt import FlowOperationContainer, FlowRuntime, Gather, Scatter
-from flowrt.inbox import Seams
+from flowrt.executors.seams import Seams
 from flowrt.messages import CHUNK_SIZE
 from flowrt.testing import FakeClock, simulated
 from tests.flows import SECONDS, wire

@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from flowrt.handover import AHEAD, GROUPS_AHEAD, GROWTH, QUANTUM, Backlog, Pace
-from flowrt.lanes import KeyedLane, Reorder, Waiting, alike
-from flowrt.ledger import Books
-from flowrt.messages import CHUNK_SIZE, Chunk, Context, Trunk
+from flowrt.engine.chunks import Chunk
+from flowrt.engine.contract import Reorder
+from flowrt.engine.ledger import Books
+from flowrt.engine.meters import AHEAD, GROUPS_AHEAD, GROWTH, QUANTUM, Pace
+from flowrt.engine.places import Handler
+from flowrt.executors.backlog import Backlog, KeyedLane, Waiting, alike
+from flowrt.messages import CHUNK_SIZE, Context, Trunk
 from flowrt.ports import Port
-from flowrt.routes import Handler
 
 ROOT = Trunk().root
 HANDLER = Handler(Port.parse("operation"), None)

@@ -24,7 +24,7 @@ from flowrt import (
     Run,
     Scatter,
 )
-from flowrt.inbox import Seams, ThreadLike, spawn_thread
+from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
 from tests.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire
 
 pytestmark = pytest.mark.no_cover

@@ -23,8 +23,8 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
-from flowrt.operations import Emitter
-from flowrt.scopes import Part
+from flowrt.messages import Part
+from flowrt.operations.contract import Emitter
 from tests.faulty import Injected, Plan, causes_of, numbers
 from tests.flows import FEW, SECONDS, Bench, benches, increment, same, wire
 

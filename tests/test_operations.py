@@ -24,8 +24,8 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
-from flowrt.operations import Emitter, checked_port
-from flowrt.scopes import Part, Scope
+from flowrt.messages import Part, Scope
+from flowrt.operations.contract import Emitter, checked_port
 from flowrt.testing import drive
 from tests.flows import (
     SECONDS,

@@ -9,15 +9,9 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStoppedError,
-    OperationError,
-    RunCancelledError,
-    handover,
-)
-from flowrt.handover import AHEAD
+from flowrt import FlowOperationContainer, FlowRuntime, FlowStoppedError, OperationError, RunCancelledError
+from flowrt.engine import meters as handover
+from flowrt.engine.meters import AHEAD
 from flowrt.testing import simulated
 from flowrt.testing.simulation import Simulation
 from tests.flows import SECONDS, Gate, arrived, same, wire

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from flowrt import FlowBuildError, FlowInternalError, FlowOperationContainer, FlowRuntime, FlowStoppedError
-from flowrt.messages import Chunk
-from flowrt.schedules import SCHEDULES, BreadthFirst, DepthFirst, RoundRobin, Schedule, stream_of
+from flowrt.engine.chunks import Chunk
+from flowrt.engine.schedules import SCHEDULES, BreadthFirst, DepthFirst, RoundRobin, Schedule, stream_of
 from flowrt.testing import RULES, RuleViolation, check_schedule, explore, run_flow
 from tests.flows import SECONDS, double, flow_of, same, wire
 
@@ -140,7 +140,7 @@ def cannot() -> Schedule:
     [
         (7, "schedule is a int. Give a name, or the class or function that makes one. There are: breadth_first,"),
         (Drawn(), "schedule is a Drawn. One schedule serves one runtime, so give what makes a new one: its class, or a function."),
-        (Bare, "what Bare() makes as a schedule (Bare) lacks put_input, put_back, clear, __iter__ of the contract flowrt.schedules.Schedule."),
+        (Bare, "what Bare() makes as a schedule (Bare) lacks put_input, put_back, clear, __iter__ of the contract flowrt.engine.schedules.Schedule."),
         (NoStep, "what NoStep() makes as a schedule (NoStep) has step=0; it says how many messages of a chunk are taken at once"),
         (Blind, "what Blind() makes as a schedule (Blind) cannot be looked at: __iter__() raised LookupError"),
         (Full, "what Full() makes as a schedule (Full) holds messages already"),

@@ -24,7 +24,8 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
-from flowrt.policies import Bucket, Rate, Retry
+from flowrt.engine.attempts import Bucket
+from flowrt.operations.policies import Rate, Retry
 from flowrt.testing import simulated
 from tests.flows import flow_of
 

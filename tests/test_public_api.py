@@ -56,7 +56,7 @@ def test_importing_flowrt_starts_nothing_and_loads_neither_loguru_nor_janus() ->
     code = (
         "import sys, threading, flowrt; "
         "print(threading.active_count(), {'asyncio', 'janus', 'loguru', 'multiprocessing'} & set(sys.modules), "
-        "{'flowrt.flowtext', 'flowrt.checks', 'flowrt.standard.joins', 'flowrt.executors.dispatched'} & set(sys.modules))"
+        "{'flowrt.flow.text', 'flowrt.flow.checks', 'flowrt.standard.joins', 'flowrt.executors.dispatched'} & set(sys.modules))"
     )
 
     result = subprocess.run(

@@ -21,8 +21,8 @@ from flowrt import (
     operation,
     parallel,
 )
-from flowrt.declarations import SYNC, Mode
 from flowrt.executors.dispatchers import MainThreadDispatcher
+from flowrt.operations.modes import SYNC, Mode
 from flowrt.testing import assert_same_in_all_modes, drive
 from tests.flows import SCHEDULES, SECONDS, every_schedule, wire
 

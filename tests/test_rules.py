@@ -18,9 +18,9 @@ from flowrt import (
 )
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
-from flowrt.inbox import Seams
+from flowrt.executors.seams import Seams
 from flowrt.testing import simulated
-from flowrt.testing.rulekit import check_executor, check_operation
+from flowrt.testing.rules import check_executor, check_operation
 
 SEEDS = range(6)
 

@@ -23,18 +23,18 @@ from flowrt import (
     Operation,
     Part,
 )
-from flowrt import runtime as runtime_module
-from flowrt.bodies import Failure
-from flowrt.contract import Task
+from flowrt.engine.chunks import Chunk
+from flowrt.engine.contract import Task
+from flowrt.executors.backlog import NO_KEYS, KeyedLane, Waiting
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
+from flowrt.executors.seams import Seams
 from flowrt.executors.threads import ThreadPool
-from flowrt.inbox import Seams
-from flowrt.lanes import NO_KEYS, KeyedLane, Waiting
-from flowrt.messages import Chunk
-from flowrt.subscribers import Subscribers
+from flowrt.operations.bodies import Failure
+from flowrt.runtime import runtime as runtime_module
+from flowrt.runtime.results import Subscribers
 from flowrt.testing import SimulatedExecutor, simulated, simulation
-from flowrt.testing.rulekit import (
+from flowrt.testing.rules import (
     RULES,
     Rule,
     RuleViolation,
@@ -44,15 +44,15 @@ from flowrt.testing.rulekit import (
     operations,
     trials,
 )
-from flowrt.testing.rulekit.executors_at_work import makes_room_for_what_failed
-from flowrt.testing.rulekit.executors_ending import (
+from flowrt.testing.rules.executors import (
     closes_once_for_all,
+    makes_room_for_what_failed,
     subscribers_may_act,
     subscribers_may_raise,
 )
-from flowrt.testing.rulekit.rules import EXECUTORS, OPERATIONS, SCHEDULES
-from flowrt.testing.rulekit.subjects import alike
-from flowrt.testing.rulekit.trials import Trials
+from flowrt.testing.rules.rules import EXECUTORS, OPERATIONS, SCHEDULES
+from flowrt.testing.rules.subjects import alike
+from flowrt.testing.rules.trials import Trials
 
 PATIENCE = 0.3  # seconds: as long as a broken executor that hangs holds the test up
 
@@ -993,7 +993,7 @@ def test_every_rule_that_is_checked_is_seen_broken_here() -> None:
 
 
 def test_the_rule_kit_needs_no_test_framework() -> None:
-    code = "import sys, flowrt.testing.rulekit; print({'pytest', '_pytest', 'hypothesis'} & set(sys.modules))"
+    code = "import sys, flowrt.testing.rules; print({'pytest', '_pytest', 'hypothesis'} & set(sys.modules))"
 
     result = subprocess.run(
         [sys.executable, "-c", code],

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message
-from flowrt.checks import check
+from flowrt.flow.checks import check
 from flowrt.testing import check_operation
 from samples.alarm_clock import __main__ as alarm_clock_program
 from samples.alarm_clock.flow import alarm_clock, compare

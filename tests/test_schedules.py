@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime, Message, Operation
-from flowrt.ledger import Books
-from flowrt.messages import CHUNK_SIZE, Chunk, Context, Trunk
-from flowrt.operations import Emitter
+from flowrt.engine.chunks import Chunk
+from flowrt.engine.ledger import Books
+from flowrt.engine.places import Handler, Route
+from flowrt.engine.schedules import BreadthFirst, DepthFirst, RoundRobin, Schedule, schedule_named
+from flowrt.messages import CHUNK_SIZE, Context, Trunk
+from flowrt.operations.contract import Emitter
 from flowrt.ports import Port
-from flowrt.routes import Handler, Route
-from flowrt.schedules import BreadthFirst, DepthFirst, RoundRobin, Schedule, schedule_named
 from tests.flows import ONE_BY_ONE, SCHEDULES, SECONDS, same, wire
 
 ROOT = Trunk().root

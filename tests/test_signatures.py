@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flowrt.signatures import Shape, _shape_of_code, _shape_of_signature, shape_of
+from flowrt.operations.bodies import Shape, _shape_of_code, _shape_of_signature, shape_of
 
 
 def _decorated(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,20 +10,29 @@ from typing import Any
 import pytest
 from attrs import Factory, define
 
-from flowrt import bodies, contract, engine, handover, inbox, lanes, messages, runs
-from flowrt.bodies import ActionBody, Failure, FunctionBody, Group
-from flowrt.contract import PullTask, Task
-from flowrt.engine import Engine
+from flowrt import messages
+from flowrt.engine import contract, engine
+from flowrt.engine import meters as handover
+from flowrt.engine.chunks import Chunk
+from flowrt.engine.contract import PullTask, Task
+from flowrt.engine.engine import Engine
+from flowrt.engine.ledger import Books
+from flowrt.engine.meters import Pace
+from flowrt.engine.places import Handler
+from flowrt.executors import backlog as lanes
 from flowrt.executors import tasks, threads
+from flowrt.executors.backlog import Backlog, Waiting
 from flowrt.executors.threads import ThreadPool
-from flowrt.handover import Backlog, Pace
-from flowrt.inbox import Inbox, Wakers
-from flowrt.lanes import Waiting
-from flowrt.ledger import Books
-from flowrt.messages import Chunk, Context, Trunk
+from flowrt.messages import Context, Trunk
+from flowrt.operations import bodies
+from flowrt.operations.bodies import ActionBody, Failure, FunctionBody, Group
 from flowrt.ports import Port
-from flowrt.routes import Handler
-from flowrt.runs import Arrived, Results, Run
+from flowrt.runtime import inbox
+from flowrt.runtime import run as runs
+from flowrt.runtime.inbox import Inbox
+from flowrt.runtime.results import Arrived, Results
+from flowrt.runtime.run import Run
+from flowrt.runtime.waiting import Wakers
 from tests.orders import Order, Pct, Walk
 from tests.scheduled_flows import each_of
 from tests.scheduler import DeadlockError, Program, Scheduler

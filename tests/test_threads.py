@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from flowrt import FlowOperationContainer, FlowRuntime, Message, Operation, Part, Scatter
-from flowrt.bodies import ActionBody, Failure, FunctionBody, GeneratorBody, Group, Pull
-from flowrt.contract import Task
-from flowrt.driver import GIVE_WAY, Driver
+from flowrt.engine.chunks import Chunk
+from flowrt.engine.contract import Task
+from flowrt.engine.meters import Pace
+from flowrt.engine.places import OperationPlace
+from flowrt.executors.backlog import Backlog
+from flowrt.executors.seams import Seams
 from flowrt.executors.tasks import perform
-from flowrt.handover import Backlog, Pace
-from flowrt.inbox import Seams
-from flowrt.messages import Chunk, Context
-from flowrt.operations import Emitter
-from flowrt.places import OperationPlace
-from flowrt.scopes import RunBooks
+from flowrt.messages import Context, RunBooks
+from flowrt.operations.bodies import ActionBody, Failure, FunctionBody, GeneratorBody, Group, Pull
+from flowrt.operations.contract import Emitter
+from flowrt.runtime.loop import GIVE_WAY, Driver
 from flowrt.testing import FakeClock
 from tests.flows import SCHEDULES, SECONDS, Gate, arrived, double, flow_of, wire
 

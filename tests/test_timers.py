@@ -22,9 +22,9 @@ from flowrt import (
     Part,
     RunCancelledError,
 )
+from flowrt.clock import Timer, Timers
 from flowrt.standard import Debounce
 from flowrt.testing import FakeClock, simulated
-from flowrt.timers import Timer, Timers
 from tests.flows import SECONDS, flow_of, wire
 
 every_schedule = pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowrt import FlowBuildError, FlowOperationContainer, FlowRuntime, FlowStallWarning
+from flowrt.runtime.watching import Seen, Watch
 from flowrt.testing import FakeClock, simulated
-from flowrt.watchdog import Seen, Watch
 from tests.flows import SECONDS, Gate, arrived, flow_of, increment
 
 SOON = 0.01  # seconds until a call counts as stuck
@@ -183,7 +183,7 @@ def test_live_messages_that_nothing_moves_are_told_of_with_an_explanation(
     heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flowrt.executors.inline.InlineExecutor.submit", lambda *_: None)
-    monkeypatch.setattr("flowrt.engine.Engine.stalled", lambda _: False)
+    monkeypatch.setattr("flowrt.engine.engine.Engine.stalled", lambda _: False)
     runtime = runtime_of(FlowOperationContainer().add_func("work", increment))
     runtime.process(".in", 1)
     arrived(heard.first)

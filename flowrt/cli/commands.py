@@ -8,22 +8,25 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from flowrt.checks import check, findings_of
 from flowrt.cli import INTERRUPTED, USAGE
-from flowrt.cli.inputs import STANDARD_INPUT, Input, InputError, parse_input
+from flowrt.cli.inputs import STANDARD_INPUT, InputError, parse_input
 from flowrt.cli.modules import ModuleError, operations_of
 from flowrt.cli.output import FAILED, Output, UnreadError, lines_of
 from flowrt.cli.running import Execution, Settings
-from flowrt.diagrams import flow_names, to_dot, to_mermaid, to_svg
+from flowrt.engine.schedules import SCHEDULES
 from flowrt.errors import FlowBuildError
-from flowrt.flow import Flow
-from flowrt.flowfiles import decoded, read_flow_file
-from flowrt.flowtext import BYTES_LIMIT, format_text
-from flowrt.schedules import SCHEDULES
+from flowrt.flow.checks import check, findings_of
+from flowrt.flow.diagrams import flow_names, to_dot, to_mermaid, to_svg
+from flowrt.flow.flow import Flow
+from flowrt.flow.text import BYTES_LIMIT, decoded, format_text, read_flow_file
+
+if TYPE_CHECKING:
+    from flowrt.cli.inputs import Input
+
 
 FORMATS = {"mermaid": to_mermaid, "dot": to_dot, "svg": to_svg}
 SUFFIXES = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}

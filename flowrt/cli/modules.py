@@ -11,8 +11,8 @@ from itertools import count
 from pathlib import Path
 from types import ModuleType
 
-from flowrt.container import FlowOperationContainer
-from flowrt.registration import module_operations
+from flowrt.flow.container import FlowOperationContainer
+from flowrt.operations.registration import module_operations
 
 
 class ModuleError(Exception):

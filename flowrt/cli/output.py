@@ -18,9 +18,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from flowrt.checks import Finding, findings_of
 from flowrt.cli.signals import STOPPED_BY
 from flowrt.errors import FlowBuildError, OperationError, is_ours
+from flowrt.flow.checks import Finding, findings_of
 
 ERRORS_SHOWN = 20  # of a flow that runs; the rest is counted
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from flowrt.cli.inputs import Input, InputError
-from flowrt.cli.output import FAILED, Output, UnreadError
+from flowrt.cli.inputs import InputError
+from flowrt.cli.output import FAILED, UnreadError
 from flowrt.cli.signals import STOPPED_BY, Signals, StoppedError, tell_at_once
-from flowrt.closing import DEADLINE, DRAIN
-from flowrt.container import FlowOperationContainer
 from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, did_you_mean
-from flowrt.flow import Definition, Flow, define_flow
+from flowrt.flow.container import FlowOperationContainer
+from flowrt.flow.definition import Definition, define_flow
+from flowrt.flow.flow import Flow
+from flowrt.flow.sites import FlowPlace, Places
 from flowrt.messages import Message
-from flowrt.places import FlowPlace, Places
-from flowrt.runtime import FlowRuntime
+from flowrt.runtime.closing import DEADLINE, DRAIN
+from flowrt.runtime.runtime import FlowRuntime
+
+if TYPE_CHECKING:
+    from flowrt.cli.inputs import Input
+    from flowrt.cli.output import Output
+
 
 KILLED_WITHIN = 0.0  # seconds that live messages get after a second signal, and past --timeout
 

@@ -15,18 +15,20 @@ from collections import deque
 from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
-from flowrt.bodies import Failure
-from flowrt.contract import PullTask, Reports, Task
+from flowrt.engine.contract import PullTask, Reports, Task
+from flowrt.engine.meters import QUANTUM
 from flowrt.errors import NotDispatchedError
+from flowrt.executors.backlog import Backlog
 from flowrt.executors.tasks import perform, prepare, rest_of
-from flowrt.handover import QUANTUM, Backlog
-from flowrt.lanes import Waiting
+from flowrt.operations.bodies import Failure
 
 if TYPE_CHECKING:
-    from flowrt.bodies import Group
-    from flowrt.inbox import Seams
-    from flowrt.messages import Chunk
-    from flowrt.places import OperationPlace
+    from flowrt.engine.chunks import Chunk
+    from flowrt.engine.places import OperationPlace
+    from flowrt.executors.backlog import Waiting
+    from flowrt.executors.seams import Seams
+    from flowrt.operations.bodies import Group
+
 
 GRACE = 1.0  # seconds a dispatcher has, once the runtime is over, to come to what it was given; arbitrary
 REFUSED = "dispatch() raised {}"

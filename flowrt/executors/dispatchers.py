@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import asyncio
     import tkinter as tk
 
+
 Call = Callable[[], None]
 
 SIGNAL_SLICE = 0.25  # seconds; as the driver's: a signal that arrives just before a thread blocks is handled when it next wakes

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowrt.bodies import FunctionBody, Group
-from flowrt.contract import PullTask, Reports, Task
+from flowrt.engine.contract import PullTask, Reports, Task
+from flowrt.engine.meters import QUANTUM
 from flowrt.executors.tasks import prepare, rest_of
-from flowrt.handover import QUANTUM
+from flowrt.operations.bodies import FunctionBody, Group
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
-    from flowrt.messages import Chunk
-    from flowrt.places import OperationPlace
+    from flowrt.engine.chunks import Chunk
+    from flowrt.engine.places import OperationPlace
 
 
 _NO_DATA: list[Any] = []

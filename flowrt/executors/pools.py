@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from flowrt.contract import Executor
+from flowrt.engine.contract import Executor
 
 if TYPE_CHECKING:
-    from flowrt.declarations import Declaration
     from flowrt.executors.inline import InlineExecutor
+    from flowrt.operations.declarations import Declaration
+
 
 Pool = TypeVar("Pool", bound=Executor)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.bodies import Failure, OperationBody
-from flowrt.components import ComponentBody
-from flowrt.contract import Task
-from flowrt.lanes import NO_KEYS, Keyed, Waiting, picked
-from flowrt.messages import Chunk, message_of
+from flowrt.engine.chunks import Chunk, message_of
+from flowrt.engine.contract import Task
+from flowrt.executors.backlog import NO_KEYS, picked
+from flowrt.operations.bodies import Failure, OperationBody
+from flowrt.operations.components import ComponentBody
 
 if TYPE_CHECKING:
-    from flowrt.contract import Reports
-    from flowrt.places import OperationPlace
+    from flowrt.engine.contract import Reports
+    from flowrt.engine.places import OperationPlace
+    from flowrt.executors.backlog import Keyed, Waiting
 
 
 def with_keys(place: OperationPlace, chunk: Chunk, reports: Reports) -> tuple[Chunk, Keyed]:

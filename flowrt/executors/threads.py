@@ -14,20 +14,21 @@ from collections.abc import Callable, Container
 from itertools import count
 from typing import TYPE_CHECKING
 
-from flowrt.contract import PullTask, Reports, Task
+from flowrt.engine.contract import PullTask, Reports, Task
+from flowrt.engine.meters import QUANTUM
 from flowrt.errors import FlowError, is_ours
+from flowrt.executors.backlog import Backlog, Waiting
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.tasks import part_of, perform, rest_of, take_back, task_of, with_keys
-from flowrt.handover import QUANTUM, Backlog
-from flowrt.lanes import Waiting
 
 if TYPE_CHECKING:
-    from flowrt.declarations import Declaration
+    from flowrt.engine.chunks import Chunk
+    from flowrt.engine.places import OperationPlace
     from flowrt.executors.dispatched import DispatchedExecutor
-    from flowrt.inbox import Seams, ThreadLike
-    from flowrt.messages import Chunk
-    from flowrt.places import OperationPlace
+    from flowrt.executors.seams import Seams, ThreadLike
+    from flowrt.operations.declarations import Declaration
+
 
 Post = Callable[..., None]
 GIVEN_UP = -1

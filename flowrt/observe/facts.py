@@ -7,30 +7,294 @@ under its hands, and it looks again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from math import ceil
 from typing import TYPE_CHECKING, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
-from flowrt.contract import PullTask, Task
-from flowrt.observe.bottleneck import bottleneck_of, loads_of
+from flowrt.engine.contract import PullTask, Task
+from flowrt.messages import MISSING_KEPT, first_position, missing_text
+from flowrt.observe.calls import fused_call, is_in_operation, place_in_code, thread_names
 from flowrt.observe.explain import (
+    LISTS,
+    SHOWN,
+    Bottleneck,
     CallInWork,
     EngineFacts,
     Explanation,
+    HeldFacts,
     InputFacts,
     OperationFacts,
+    Share,
+    SourceFacts,
     seconds_text,
 )
-from flowrt.observe.stacks import fused_call, is_in_operation, place_in_code, thread_names
-from flowrt.observe.waiting import held_facts, held_in, source_facts
-from flowrt.observe.whereabouts import Whereabouts, filling, look_around, open_lists, tasks_of
 
 if TYPE_CHECKING:
-    from flowrt.engine import Engine
-    from flowrt.places import OperationPlace
-    from flowrt.scopes import RunBooks, Window
-    from flowrt.sources import Source
+    from flowrt.engine.chunks import Chunk
+    from flowrt.engine.engine import Engine
+    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.sources import Source
+    from flowrt.messages import Context, RunBooks, Scope, Spot, Window
+
+
+RESULTS = "the result ports"
+
+
+@frozen
+class Whereabouts:
+    """Where live messages are."""
+
+    backlog: Counter[str] = field(factory=Counter)
+    in_work: Counter[str] = field(factory=Counter)
+    oldest: dict[str, RunBooks] = field(factory=dict)
+    windows: dict[Window, Counter[str]] = field(factory=dict)
+    scopes: dict[Scope, Counter[str]] = field(factory=dict)
+
+    def add(self, name: str, counter: Counter[str], context: Context, messages: int) -> None:
+        """Count messages of one context at a place, also in everything around them."""
+        counter[name] += messages
+        scope: Scope | None = context.scope
+        run = context.scope.run
+        if name not in self.oldest or run.opened < self.oldest[name].opened:
+            self.oldest[name] = run
+        if scope is not None and scope.window is not None:
+            self.windows.setdefault(scope.window, Counter())[name] += messages
+        while scope is not None and (scope.parent is not None or run.holding):
+            self.scopes.setdefault(scope, Counter())[name] += messages
+            scope = scope.parent
+
+
+def tasks_of(engine: Engine) -> Iterator[Task | PullTask]:
+    """Iterate over what workers are performing."""
+    for executor in engine.routes.all_executors():
+        doing: Callable[[], list[Task | PullTask]] = getattr(executor, "doing", executor.in_work)
+        yield from doing()
+
+
+def look_around(engine: Engine, tasks: Iterable[Task | PullTask]) -> Whereabouts:
+    """Look at everything that waits or is in work."""
+    where = Whereabouts()
+    in_work = {id(task.chunk) for task in tasks if isinstance(task, Task)}
+    for chunk in engine.schedule:
+        place = chunk.handler.place
+        _add(where, place.name if place is not None else RESULTS, where.backlog, chunk, 0)
+    for executor in engine.routes.all_executors():
+        for name, chunk, first in executor.unreported():
+            _add(where, name, where.in_work if id(chunk) in in_work else where.backlog, chunk, first)
+    for place in engine.routes.all_places():
+        if place.guard is not None:
+            for chunk in place.guard.unreported():
+                _add(where, place.name, where.backlog, chunk, 0)
+    for source in engine.sources:
+        where.add(source.place.name, Counter(), source.input, 1)
+    return where
+
+
+def _add(where: Whereabouts, name: str, counter: Counter[str], chunk: Chunk, first: int) -> None:
+    contexts = chunk.context
+    if isinstance(contexts, list):
+        for context in contexts[first:]:
+            where.add(name, counter, context, 1)
+    elif len(chunk.data) > first:
+        where.add(name, counter, contexts, len(chunk.data) - first)
+
+
+def shares(counter: Counter[str]) -> tuple[Share, ...]:
+    """Turn a count into rows, most first."""
+    return tuple(Share(name, messages) for name, messages in counter.most_common())
+
+
+def open_lists(engine: Engine) -> Counter[Window]:
+    """Count the lists that take the place of one message each in the window around them."""
+    found: Counter[Window] = Counter()
+    for run in list(engine.books.runs):
+        for scope in list(run.open_scopes):
+            if scope.active and scope.parent is not None and scope.parent.window is not None:
+                found[scope.parent.window] += 1
+    return found
+
+
+def filling(window: Window, where: Whereabouts, lists: Counter[Window]) -> tuple[Share, ...]:
+    """Say what is live in a window."""
+    inside = Counter({LISTS: lists[window]} if lists[window] else {})
+    return shares(where.windows.get(window, Counter()) + inside)
+
+
+LISTED = 100  # lists and runs whose held messages are explained; arbitrary, more than that nobody reads
+
+
+def source_facts(sources: list[Source], where: Whereabouts, lists: Counter[Window]) -> Iterator[SourceFacts]:
+    """Say of each place with open iterators how far they are, and what fills its window."""
+    by_place: dict[OperationPlace, list[Source]] = {}
+    for source in sources:
+        by_place.setdefault(source.place, []).append(source)
+    for place, siblings in by_place.items():
+        window = siblings[0].window
+        sizes = [len(source.items) for source in siblings if isinstance(source.items, list | tuple)]
+        yield SourceFacts(
+            name=place.name,
+            iterators=len(siblings),
+            given=sum(source.given for source in siblings),
+            total=sum(sizes) if len(sizes) == len(siblings) else None,
+            live=window.live,
+            limit=window.limit,
+            paused=window.live >= window.limit or (window.paused and 2 * window.live >= window.limit),
+            pulled=any(source.pull is not None for source in siblings),
+            filled_by=filling(window, where, lists),
+        )
+
+
+def held_in(run: RunBooks) -> int:
+    """Count what operations hold of a run."""
+    return sum(scope.held + sum((scope.gathered or {}).values()) for scope in (run, *run.open_scopes))
+
+
+def held_facts(
+    engine: Engine, runs: list[RunBooks], sources: list[Source], where: Whereabouts
+) -> Iterator[HeldFacts]:
+    """Say what operations hold and what they wait for."""
+    listed = 0
+    for run in runs:
+        for scope in (run, *sorted(run.open_scopes, key=lambda scope: scope.depth)):
+            for place in scope.gathers:
+                if place not in scope.answered and not scope.cut_short:
+                    yield _owed(place, scope, sources, where)
+                    listed += 1
+            for place, parts in (scope.parts or {}).items():
+                if place not in scope.gathers:
+                    yield HeldFacts(
+                        place.name,
+                        run.number,
+                        len(parts),
+                        held_up_by=_held_up_by(scope, sources, where),
+                        waits_for=_own_words(place),
+                    )
+                    listed += 1
+            if listed >= LISTED:
+                return
+    known = {place for run in runs for scope in (run, *run.open_scopes) for place in scope.parts or ()}
+    for place in engine.routes.all_places():
+        words = _own_words(place) if place not in known else ""
+        if words:
+            yield HeldFacts(place.name, 0, 0, waits_for=words)
+
+
+def _own_words(place: Spot) -> str:
+    """Let an operation say what it waits for, if it can."""
+    explain = getattr(place.operation, "explain", None)
+    return str(explain(place.state)) if explain is not None else ""
+
+
+def _owed(place: Spot, scope: Scope, sources: list[Source], where: Whereabouts) -> HeldFacts:
+    """Say what a gather has of a list, and where the rest is."""
+    gathered = (scope.gathered or {}).get(place, 0)
+    owes = getattr(place.operation, "owes", None)
+    announced, arrived = owes(place.state, scope) if owes is not None else (None, set())
+    end = announced
+    if end is None:
+        end = next((source.given for source in sources if source.scope is scope), 0)
+    known = end if end <= MISSING_KEPT else 0
+    records = [record for record in scope.missing or () if record.positions is not None]
+    lost = {first_position(position) for record in records for position in record.positions or ()} - arrived
+    missing = [position for position in range(known) if position not in arrived and position not in lost]
+    return HeldFacts(
+        place.name,
+        scope.run.number,
+        gathered,
+        announced,
+        tuple(missing[:SHOWN]),
+        len(missing),
+        _held_up_by(scope, sources, where),
+        f"{len(lost)} ({missing_text(records)})" if lost else "",
+    )
+
+
+def _held_up_by(scope: Scope, sources: list[Source], where: Whereabouts) -> tuple[str, ...]:
+    """Say what of a list or run is still to come."""
+    live = Counter(where.scopes.get(scope, {}))
+    ends = {
+        source.place.name: live.pop(source.place.name, 0)
+        for source in sources
+        if _is_within(source.scope, scope)
+    }
+    texts = [f"{messages} at {name}" for name, messages in live.most_common(SHOWN)]
+    return (*texts, *(f"{name} to end" for name in ends))
+
+
+def _is_within(inner: Scope, outer: Scope) -> bool:
+    scope: Scope | None = inner
+    while scope is not None and scope is not outer:
+        scope = scope.parent
+    return scope is outer
+
+
+@frozen
+class Load:
+    """How busy what can be busy was: an operation with its workers, or one that shares the engine's thread."""
+
+    name: str
+    mode: str
+    busy: float
+    workers: int
+    on_engine: bool = False
+
+    @property
+    def each(self) -> float:
+        """Seconds that each worker was busy."""
+        return self.busy / self.workers
+
+
+def loads_of(engine: Engine, operations: Iterable[OperationFacts]) -> Iterator[Load]:
+    """Say how busy each operation's workers were; of a pool that several share, all of them together."""
+    places = engine.routes.all_places()
+    pools: dict[int, Load] = {}
+    for place, facts in zip(places, operations, strict=False):
+        if not place.handed_over:
+            yield Load(facts.name, "sync", facts.busy_seconds, 1, on_engine=True)
+            continue
+        key = id(place.executor)
+        known = pools.get(key)
+        own = Load(facts.name, facts.mode, facts.busy_seconds, facts.workers)
+        if known is not None:
+            first = max(known, own, key=lambda load: load.busy)
+            own = Load(first.name, first.mode, known.busy + own.busy, max(known.workers, own.workers))
+        pools[key] = own
+    yield from pools.values()
+
+
+def bottleneck_of(loads: Iterable[Load], seconds: float) -> Bottleneck | None:
+    """Say which operation limits the flow, and what more workers for it would bring at most.
+
+    With b(i) the seconds that operation i was busy and w(i) its workers, the flow takes at least the largest b(i)/w(i). Operations
+    that share the engine's thread count as one worker there, with the sum of their b. The bottleneck is the operation behind the
+    largest; on the engine's thread the busiest there. With any number of workers for it, what comes second remains, so that
+
+        bound = largest / second, reached with b / second workers.
+
+    Of an operation that leaves the engine's thread, second is the larger of what remains there and of what comes second elsewhere.
+    It is a bound, not a promise: what computes in Python shares one interpreter lock, and the engine's own work is not in it.
+    """
+    known = [load for load in loads if load.busy > 0]
+    if not known or seconds <= 0:
+        return None
+    inline = sorted((load for load in known if load.on_engine), key=lambda load: -load.busy)
+    engine = sum(load.busy for load in inline)
+    elsewhere = sorted((load for load in known if not load.on_engine), key=lambda load: -load.each)
+    if inline and (not elsewhere or engine >= elsewhere[0].each):
+        first, largest, rest = inline[0], engine, engine - inline[0].busy
+        others = elsewhere
+    else:
+        first, largest, rest = elsewhere[0], elsewhere[0].each, engine
+        others = elsewhere[1:]
+    second, following = rest, "the engine's thread"
+    if others and others[0].each > second:
+        second, following = others[0].each, others[0].name
+    bound = largest / second if second > 0 else None
+    workers = ceil(first.busy / second) if second > 0 else None
+    return Bottleneck(first.name, first.mode, min(first.each / seconds, 1.0), bound, workers, following)
+
 
 TRIES = 5  # arbitrary: who reads what is changing under his hands looks again
 

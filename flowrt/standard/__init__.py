@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flowrt.standard.timing import Debounce, Metronome, Ticker
     from flowrt.standard.windows import Batch, Window
 
+
 __all__ = [
     "AutoResetJoin",
     "Batch",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowrt.errors import FlowBuildError
-from flowrt.operations import Batch, Emitter, Operation
+from flowrt.operations.contract import Batch, Emitter, Operation
 
 
 class PushCausality(Operation):
@@ -44,41 +43,3 @@ class PopCausality(Operation):
     def handle_many(self, _state: Any, _batch: Batch, emit: Emitter) -> None:
         """Send the messages on outside their innermost causality."""
         emit.pop()
-
-
-def nothing_to_pop(name: str) -> FlowBuildError:
-    """Say that a message is in no causality."""
-    return FlowBuildError(
-        f'PopCausality "{name}" got a message that is in no causality. Put a PushCausality in front of it on every way that leads here.'
-    )
-
-
-def shared_causality(first: Any, second: Any) -> Any:
-    """Return the innermost causality that both chains have in common."""
-    if first is second:
-        return first
-    around = []
-    while first is not None:
-        around.append(first)
-        first = first.context.causality
-    while second is not None and not any(_is_same(second, causality) for causality in around):
-        second = second.context.causality
-    return second
-
-
-def _is_same(first: Any, second: Any) -> bool:
-    """Say whether errors go to the same place in the same context, also where the messages passed the push one after the other."""
-    while first is not second:
-        if first is None or second is None or first.place is not second.place:
-            return False
-        one, other = first.context, second.context
-        if one is other:
-            return True
-        if (
-            one.scope is not other.scope
-            or one.priority != other.priority
-            or one.correlation_id is not other.correlation_id
-        ):
-            return False
-        first, second = one.causality, other.causality
-    return True

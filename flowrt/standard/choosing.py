@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, check_count
-from flowrt.operations import Emitter, Operation, checked_port
-from flowrt.standard.pools import MAX_OPEN, By, Pools, check_by, check_function
+from flowrt.operations.contract import Emitter, Operation, checked_port
+from flowrt.standard.keeping import MAX_OPEN, Pools, check_by, check_function
 
 if TYPE_CHECKING:
-    from flowrt.messages import Message
-    from flowrt.scopes import RunBooks, Scope
+    from flowrt.messages import Message, RunBooks, Scope
+    from flowrt.standard.keeping import By
+
 
 MAX_KEYS = 100_000  # arbitrary; some 10 MB of short texts
 

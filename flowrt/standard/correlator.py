@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from flowrt.errors import FlowBuildError
-from flowrt.operations import Emitter, Operation
+from flowrt.operations.contract import Emitter, Operation
 
 if TYPE_CHECKING:
     from flowrt.messages import Message

@@ -7,14 +7,13 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, check_count
-from flowrt.operations import Emitter, Operation
-from flowrt.scopes import Part
-from flowrt.standard.causality import shared_causality
-from flowrt.standard.pools import MAX_OPEN, By, Pools, check_by, check_function
+from flowrt.messages import Part, shared_causality
+from flowrt.operations.contract import Emitter, Operation
+from flowrt.standard.keeping import MAX_OPEN, Pools, check_by, check_function
 
 if TYPE_CHECKING:
-    from flowrt.messages import Message
-    from flowrt.scopes import RunBooks, Scope
+    from flowrt.messages import Message, RunBooks, Scope
+    from flowrt.standard.keeping import By
 
 
 class _Fold:

@@ -7,17 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowOverloadError, check_count
-from flowrt.messages import branch_position, first_position
-from flowrt.operations import Emitter, Operation
-from flowrt.scopes import Part
-from flowrt.standard.pools import (
+from flowrt.messages import Part, branch_position, first_position
+from flowrt.operations.contract import Emitter, Operation
+from flowrt.standard.keeping import (
     MAX_IDS,
     MAX_OPEN,
     MAX_WAITING,
     Bucket,
     Buckets,
-    By,
-    JoinedBy,
     Pools,
     check_by,
     check_in_ports,
@@ -29,8 +26,9 @@ from flowrt.standard.pools import (
 )
 
 if TYPE_CHECKING:
-    from flowrt.messages import Message
-    from flowrt.scopes import RunBooks, Scope
+    from flowrt.messages import Message, RunBooks, Scope
+    from flowrt.standard.keeping import By, JoinedBy
+
 
 Queues = list[deque[Part]]
 UNPAIRED = "nothing came at another port to go with it"

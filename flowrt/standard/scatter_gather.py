@@ -9,16 +9,24 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import define, field, frozen
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError, check_count
-from flowrt.ledger import ABSORBED
-from flowrt.messages import first_position, position_key
-from flowrt.operations import Batch, Emitter, Operation
-from flowrt.scopes import MISSING_KEPT, Missing, Part, missing_errors, missing_rows, missing_text
-from flowrt.standard.causality import shared_causality
-from flowrt.standard.pools import Bucket, Buckets, without
+from flowrt.messages import (
+    ABSORBED,
+    MISSING_KEPT,
+    Missing,
+    Part,
+    first_position,
+    missing_errors,
+    missing_rows,
+    missing_text,
+    position_key,
+    shared_causality,
+)
+from flowrt.operations.contract import Batch, Emitter, Operation
+from flowrt.standard.keeping import Bucket, Buckets, without
 
 if TYPE_CHECKING:
-    from flowrt.messages import Message
-    from flowrt.scopes import RunBooks, Scope
+    from flowrt.messages import Message, RunBooks, Scope
+
 
 OnMissing = Literal["fail", "skip", "collect"]
 POSITIONS_SHOWN = 10  # arbitrary: more than that nobody reads

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowrt.errors import FlowOverloadError, check_count
-from flowrt.operations import Emitter, Operation
-from flowrt.scopes import Part
-from flowrt.standard.pools import MAX_OPEN, By, Pool, Pools, check_by, check_seconds, home_of
+from flowrt.messages import Part
+from flowrt.operations.contract import Emitter, Operation
+from flowrt.standard.keeping import MAX_OPEN, Pool, Pools, check_by, check_seconds, home_of
 
 if TYPE_CHECKING:
-    from flowrt.messages import Message
-    from flowrt.operations import OwnAccord
-    from flowrt.scopes import RunBooks, Scope
+    from flowrt.messages import Message, RunBooks, Scope
+    from flowrt.operations.contract import OwnAccord
+    from flowrt.standard.keeping import By
 
 
 class Debounce(Operation):

@@ -6,11 +6,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, check_count
-from flowrt.operations import Emitter, Operation
-from flowrt.standard.pools import (
+from flowrt.operations.contract import Emitter, Operation
+from flowrt.standard.keeping import (
     MAX_OPEN,
     MAX_WAITING,
-    By,
     Pool,
     Pools,
     check_by,
@@ -20,8 +19,9 @@ from flowrt.standard.pools import (
 )
 
 if TYPE_CHECKING:
-    from flowrt.messages import Message
-    from flowrt.scopes import RunBooks, Scope
+    from flowrt.messages import Message, RunBooks, Scope
+    from flowrt.standard.keeping import By
+
 
 SEEN = "it was in all its windows"
 

@@ -1,6 +1,6 @@
 """The test kit: time and chance under control, operations on their own, and flows in every order of events."""
 
-from flowrt.inbox import Seams
+from flowrt.executors.seams import Seams
 from flowrt.testing.clock import FakeClock
 from flowrt.testing.doubles import Failing, Probe, Slow, Source
 from flowrt.testing.drive import drive
@@ -8,9 +8,8 @@ from flowrt.testing.execution import run_flow
 from flowrt.testing.exploration import Explored, explore
 from flowrt.testing.ledgers import LedgerWatch
 from flowrt.testing.modes import assert_same_in_all_modes
-from flowrt.testing.rulekit import RULES, Rule, RuleViolation, check_executor, check_operation, check_schedule
-from flowrt.testing.simulation import Simulation, simulated
-from flowrt.testing.workers import SimulatedError, SimulatedExecutor
+from flowrt.testing.rules import RULES, Rule, RuleViolation, check_executor, check_operation, check_schedule
+from flowrt.testing.simulation import SimulatedError, SimulatedExecutor, Simulation, simulated
 
 __all__ = [
     "RULES",

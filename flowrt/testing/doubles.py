@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import count
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, FlowError, FlowStalledError, FlowTimeoutError, counted
 from flowrt.messages import Message
-from flowrt.operations import Emitter, Operation
+from flowrt.operations.contract import Emitter, Operation
 from flowrt.ports import Port
-from flowrt.runs import waiting_inside
-from flowrt.runtime import FlowRuntime
-from flowrt.testing.clock import FakeClock, clock_in_use
+from flowrt.runtime.runtime import FlowRuntime
+from flowrt.runtime.waiting import waiting_inside
+from flowrt.testing.clock import clock_in_use
+
+if TYPE_CHECKING:
+    from flowrt.testing.clock import FakeClock
 
 
 def _same(data: Any) -> Any:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from flowrt.components import is_component
-from flowrt.container import FlowOperationContainer
-from flowrt.declarations import Declaration
 from flowrt.errors import FlowBuildError
+from flowrt.flow.container import FlowOperationContainer
 from flowrt.messages import Message
+from flowrt.operations.bodies import shape_of
+from flowrt.operations.components import is_component
+from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
-from flowrt.runtime import FlowRuntime
-from flowrt.signatures import shape_of
+from flowrt.runtime.runtime import FlowRuntime
 from flowrt.testing.simulation import simulated
 
 

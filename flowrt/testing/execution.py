@@ -9,15 +9,14 @@ from typing import Any
 
 from attrs import Factory, define
 
+from flowrt.engine.schedules import Schedule
 from flowrt.errors import FlowBuildError
-from flowrt.flow import Flow
+from flowrt.flow.flow import Flow
 from flowrt.messages import Message
 from flowrt.ports import Port
-from flowrt.runs import Run
-from flowrt.runtime import FlowRuntime
-from flowrt.schedules import Schedule
-from flowrt.testing.simulation import Simulation, seams_of, simulated
-from flowrt.testing.workers import Possibility
+from flowrt.runtime.run import Run
+from flowrt.runtime.runtime import FlowRuntime
+from flowrt.testing.simulation import Possibility, Simulation, seams_of, simulated
 
 Inputs = Iterable[tuple[str | Port, Any] | Message]
 FlowOrMaker = Flow | Callable[[], Flow]

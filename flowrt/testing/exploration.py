@@ -5,15 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from flowrt.engine.schedules import Schedule
 from flowrt.errors import FlowBuildError, FlowError, counted
 from flowrt.messages import Message
-from flowrt.schedules import Schedule
-from flowrt.testing.execution import Execution, FlowOrMaker, Inputs, checked_inputs, execute
+from flowrt.testing.execution import checked_inputs, execute
 from flowrt.testing.simulation import Simulation, as_told, check_faults
+
+if TYPE_CHECKING:
+    from flowrt.testing.execution import Execution, FlowOrMaker, Inputs
+
 
 Check = Callable[[list[Message]], object]
 Errors = type[BaseException] | tuple[type[BaseException], ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from flowrt.runs import Run
+from flowrt.runtime.run import Run
 
 
 class LedgerWatch:

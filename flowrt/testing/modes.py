@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from flowrt.bodies import GeneratorBody
-from flowrt.declarations import SYNC, Declaration, Mode
+from flowrt.engine.schedules import PARALLEL, SCHEDULES
 from flowrt.executors.dispatchers import MainThreadDispatcher
-from flowrt.flow import Flow
+from flowrt.flow.flow import Flow
 from flowrt.messages import Message
-from flowrt.schedules import PARALLEL, SCHEDULES
-from flowrt.testing.execution import FlowOrMaker, Inputs, checked_inputs, made, run_flow
+from flowrt.operations.bodies import GeneratorBody
+from flowrt.operations.declarations import Declaration
+from flowrt.operations.modes import SYNC, Mode
+from flowrt.testing.execution import checked_inputs, made, run_flow
+
+if TYPE_CHECKING:
+    from flowrt.testing.execution import FlowOrMaker, Inputs
+
 
 WORKERS = 4
 SEEDS = 10  # of the simulation, for modes whose order is open; arbitrary

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flowrt.flow import Flow
-from flowrt.runtime import FlowRuntime
+from flowrt.flow.flow import Flow
+from flowrt.runtime.runtime import FlowRuntime
 from flowrt.testing.clock import FakeClock
 from flowrt.testing.ledgers import LedgerWatch
 
 if TYPE_CHECKING:
-    from flowrt.inbox import Seams
+    from flowrt.executors.seams import Seams
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

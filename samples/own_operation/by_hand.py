@@ -8,7 +8,7 @@ from flowrt import Operation
 
 if TYPE_CHECKING:
     from flowrt import Message
-    from flowrt.operations import Emitter
+    from flowrt.operations.contract import Emitter
 
 
 class Trend(Operation):

@@ -26,7 +26,7 @@ from flowrt import (
 )
 from flowrt.messages import EXCEPTION_PRIORITY
 from flowrt.testing import Simulation, simulated
-from flowrt.testing.workers import Possibility
+from flowrt.testing.simulation import Possibility
 
 GROUPS = 3  # workers take one, two or three messages at most
 PORTIONS = 4

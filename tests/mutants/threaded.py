@@ -11,20 +11,14 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStoppedError,
-    OperationError,
-    Run,
-    bodies,
-    driver,
-    outcomes,
-    runs,
-)
-from flowrt.closing import closed_in_time
-from flowrt.driver import FIRST_LOOK
+from flowrt import FlowOperationContainer, FlowRuntime, FlowStoppedError, OperationError, Run
+from flowrt.engine import outcomes
 from flowrt.executors import threads
+from flowrt.operations import bodies
+from flowrt.runtime import loop as driver
+from flowrt.runtime import run as runs
+from flowrt.runtime.closing import closed_in_time
+from flowrt.runtime.loop import FIRST_LOOK
 from tests.orders import Order, Pct, Walk
 from tests.scheduler import Program, Scheduler
 from tests.schedules import run_once

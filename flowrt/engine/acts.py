@@ -1,0 +1,482 @@
+"""What operations with state ask for: batches, lists, merged messages, causalities, being woken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flowrt.engine.chunks import message_of
+from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, describe
+from flowrt.messages import (
+    ABSORBED,
+    DISCARDED,
+    FAILED,
+    Causality,
+    Context,
+    Correlated,
+    Message,
+    Missing,
+    Part,
+    Scope,
+    Trail,
+    common_context,
+    correlated,
+    held_context,
+    lost_list,
+    merged_context,
+    popped,
+)
+from flowrt.operations.contract import Act, Emitter
+
+if TYPE_CHECKING:
+    from flowrt.clock import Clock, Timer, Timers
+    from flowrt.engine.chunks import Chunk
+    from flowrt.engine.failures import Failures
+    from flowrt.engine.ledger import Books
+    from flowrt.engine.places import Handler, OperationPlace
+    from flowrt.engine.traffic import Contexts, Traffic
+    from flowrt.messages import RunBooks
+
+
+def nothing_to_pop(name: str) -> FlowBuildError:
+    """Say that a message is in no causality."""
+    return FlowBuildError(
+        f'PopCausality "{name}" got a message that is in no causality. Put a PushCausality in front of it on every way that leads here.'
+    )
+
+
+Entry = tuple[int, Any, Any]
+
+
+class BatchInHand:
+    """Consecutive messages of one context, handed to an operation that takes many at once."""
+
+    __slots__ = (
+        "causality",
+        "chunk",
+        "context",
+        "correlation_id",
+        "data",
+        "place",
+        "port",
+        "positions",
+        "rest",
+        "scope",
+    )
+
+    def __init__(self, place: OperationPlace, chunk: Chunk, context: Context) -> None:
+        self.place = place
+        self.chunk = chunk
+        self.port = chunk.handler.in_port
+        self.data = chunk.data
+        self.positions = chunk.positions
+        self.context = context
+        self.scope = context.scope.home
+        self.correlation_id = context.correlation_id
+        self.causality = context.causality
+        self.rest = len(chunk.data)  # messages of which nothing has become yet
+
+    def gathering_scope(self) -> Scope | None:
+        """Return the innermost scope of these messages that this place gathers."""
+        return self.context.scope.within(self.place)
+
+
+class Batches:
+    """Hands batches to operations, and does what they ask for.
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(
+        self,
+        traffic: Traffic,
+        failures: Failures,
+        clock: Clock,
+        overload: Callable[[RunBooks, FlowOverloadError], None],
+    ) -> None:
+        self.asked: Callable[[OperationPlace, Any, float | None, Context | None], None]
+        self._traffic = traffic
+        self._failures = failures
+        self._clock = clock
+        self._overload = overload
+        self.began = 0.0  # when the last chunk was taken
+
+    def act_on(
+        self, place: OperationPlace, context: Context, position: Any, trail: Trail, action: Act, argument: Any
+    ) -> None:
+        """Do what concerns no message in hand."""
+        if action is Act.GATHER:
+            self._gather(place, *argument)
+        elif action is Act.GIVE_UP:
+            self._give_up(place, *argument)
+        elif action is Act.WAKE:
+            seconds, about = argument
+            self.asked(place, about if about is not None else context.scope.home, seconds, context)
+        elif action is Act.SURPLUS:
+            self._fail_kept(place, trail, *argument)
+        elif action is Act.RELEASE:
+            self._release(place, *argument)
+        elif action is Act.OWE:
+            home = context.scope.home
+            known = home.owing.get(place) if home.owing else None
+            home.owe(place, context if known is None else common_context(known, context))
+        elif action is Act.MERGE:
+            parts, data, port, origins = argument
+            if position is None and origins:  # no message is in hand
+                position = origins[-1].position
+                context = Context(
+                    context.scope, None, max(part.priority for part in origins), context.causality
+                )
+            onward = merged_context(context, origins, parts)
+            homes = self._traffic.books.give_back(place, parts)
+            self.send_merged(place, onward, position, trail, homes, data, port)
+
+    def _release(self, place: OperationPlace, parts: Sequence[Part], reason: str, what: str) -> None:
+        for home in self._traffic.books.give_back(place, parts):
+            self._traffic.books.write(home.run, what, 1, place.name, reason)
+
+    def send_merged(
+        self,
+        place: OperationPlace,
+        context: Context,
+        position: Any,
+        trail: Trail,
+        homes: list[Scope],
+        data: Any,
+        port: str,
+    ) -> None:
+        """Emit one message made of held parts: one of them goes on as it, the others end as absorbed."""
+        books = self._traffic.books
+        own = next((home for home in homes if home.run is context.scope.run), None)
+        if own is None:
+            books.born(context.scope, 1, place.name)
+        else:
+            homes.remove(own)
+            books.move(context.scope, 1)
+        for home in homes:
+            books.write(home.run, ABSORBED, 1, place.name)
+        self._traffic.emit(self._traffic.routes.out(place, port), [data], context, [position], trail)
+
+    def only_keeps(self, handler: Handler, contexts: Contexts, messages: int) -> bool:
+        """Say whether nothing would come of handing so many messages over before the last of them."""
+        place = handler.place
+        if place is None or not may_keep(handler) or isinstance(contexts, list):
+            return False
+        scope = contexts.scope.within(place)
+        if scope is None:
+            return False
+        keeps: bool = place.operation.keeps(place.state, handler.in_port, scope, messages)
+        return keeps
+
+    def take(self, chunk: Chunk) -> None:
+        """Hand a chunk to the operation it has come to, one that takes many at once."""
+        place = chunk.handler.place
+        if place is None:
+            raise AssertionError("unreachable: results are delivered at once")
+        place.meter.calls += len(chunk.data)
+        started = self.began = self._clock.now()
+        self._by_context(place, chunk)
+        place.meter.busy += self._clock.now() - started
+
+    def _by_context(self, place: OperationPlace, chunk: Chunk) -> None:
+        if not isinstance(chunk.context, list):
+            self._handle_batch(place, chunk, chunk.context)
+            return
+        while chunk.data:
+            contexts: list[Context] = chunk.context
+            context = contexts[0]
+            size = next((i for i, other in enumerate(contexts) if other is not context), len(contexts))
+            head = chunk.cut(size)
+            head.context = context
+            if not context.scope.run.ended:
+                self._handle_batch(place, head, context)
+
+    def _handle_batch(self, place: OperationPlace, chunk: Chunk, context: Context) -> None:
+        batch = BatchInHand(place, chunk, context)
+        log: list[Entry] = []
+        emit = Emitter(log, 0, place.fed, place.operation.out_ports)
+        try:
+            place.operation.handle_many(place.state, batch, emit)
+        except FlowOverloadError as error:
+            self._overload(context.scope.run, error)
+            return
+        except BaseException as error:
+            self._batch_entries(batch, log)
+            self._fail_batch(batch, error, 0, batch.rest)
+            return
+        finally:
+            emit.end()
+        self._batch_entries(batch, log)
+        if batch.rest and not context.scope.run.ended:
+            self._traffic.books.end(context.scope, ABSORBED, batch.rest, place.name)
+
+    def _batch_entries(self, batch: BatchInHand, log: list[Entry]) -> None:
+        for _, action, argument in log:
+            if batch.context.scope.run.ended:
+                return
+            self._batch_entry(batch, action, argument)
+
+    def _batch_entry(self, batch: BatchInHand, action: Any, argument: Any) -> None:
+        books, place, context = self._traffic.books, batch.place, batch.context
+        if action is Act.HOLD and isinstance(argument, Scope):
+            books.gather(context.scope, argument, place, batch.rest)
+            batch.rest = 0
+        elif action is Act.HOLD:
+            for part in argument:
+                part.priority = context.priority
+            books.hold(context.scope, place, argument)
+            batch.rest -= len(argument)
+        elif action is Act.FAIL:
+            error, first, messages = argument
+            self._fail_batch(batch, error, first, messages)
+        elif action in (Act.PUSH, Act.POP):
+            onward = self.pushed(place, context) if action is Act.PUSH else popped(context)
+            if onward is None:
+                self._fail_batch(batch, nothing_to_pop(place.declaration.name), 0, batch.rest)
+                return
+            batch.rest = 0
+            route = self._traffic.routes.out(place, "")
+            self._traffic.emit(route, batch.data, onward, batch.positions, batch.chunk.trail)
+        elif type(action) is str:
+            books.born(context.scope, 1, place.name)
+            route = self._traffic.routes.out(place, action)
+            self._traffic.emit(route, [argument], context, [batch.positions[0]], batch.chunk.trail)
+        else:
+            self.act_on(place, context, batch.positions[-1], batch.chunk.trail, action, argument)
+
+    def _fail_batch(self, batch: BatchInHand, error: BaseException, first: int, messages: int) -> None:
+        for index in range(first, first + messages):
+            batch.rest -= 1
+            if batch.context.scope.run.ended:
+                return
+            self._failures.fail(
+                batch.place,
+                message_of(batch.chunk, index),
+                batch.context,
+                batch.positions[index],
+                batch.chunk.trail,
+                error,
+            )
+
+    def pushed(self, place: OperationPlace, context: Context) -> Context:
+        # One context in is one context out, so that what travelled together goes on doing so.
+        last = place.memo
+        if last is None or last[0] is not context:
+            pushed = Context(
+                context.scope, context.correlation_id, context.priority, Causality(place, context)
+            )
+            last = place.memo = (context, pushed)
+        result: Context = last[1]
+        return result
+
+    # -- what is owed to scopes
+
+    def close(self, scope: Scope) -> None:
+        """Tell of what was left to the gathers of a scope, now that they have all answered."""
+        if scope.left_to_gathers:
+            self._failures.tell_unreached(scope)
+
+    def drain(self, place: OperationPlace, scope: Scope, owed: Context | None) -> None:
+        """Tell an operation that nothing more will come of a scope; `owed`: the context of what it owes the scope something for."""
+        self._call_for(place, scope, place.operation.drained, owed)
+
+    def wake(self, place: OperationPlace, about: Any, asked_in: Context | None) -> None:
+        """Tell an operation that the time has come that it asked for, in a context: for a scope, or about an object of its own."""
+        if isinstance(about, Scope):
+            self._call_for(place, about, place.operation.timer, asked_in)
+            return
+        log: list[Entry] = []
+        emit = Emitter(log, 0, place.fed, place.operation.out_ports)
+        try:
+            place.operation.timer(place.state, about, emit)
+            for _, action, argument in log:
+                self._act_on_nobody(place, about, action, argument)
+        except BaseException as error:  # no run is there to fail
+            self._failures.contain(f'the timer of operation "{place.name}"', error)
+        finally:
+            emit.end()
+
+    def _act_on_nobody(self, place: OperationPlace, about: Any, action: Any, argument: Any) -> None:
+        if action is Act.RELEASE:
+            self._release(place, *argument)
+        elif action is Act.WAKE:
+            seconds, other = argument
+            self.asked(place, about if other is None else other, seconds, None)
+        else:
+            raise FlowError(
+                f'operation "{place.name}" was woken about an object of its own and asked for more than giving parts up and waking: there is no '
+                "run for it. Wake for a scope instead: emit.wake(seconds)."
+            )
+
+    def _call_for(
+        self, place: OperationPlace, scope: Scope, call: Callable[..., None], known: Context | None
+    ) -> None:
+        log: list[Entry] = []
+        context = scope.origin
+        if context is None:  # a run: what is emitted for it has the context of what it is emitted for
+            context = known if known is not None and known.scope.home is scope else held_context(scope, place)
+        trail = self._traffic.trail_of(scope)
+        emit = Emitter(log, 0, place.fed, place.operation.out_ports)
+        try:
+            call(place.state, scope, emit)
+        except BaseException as error:
+            self._failures.fail_owing(place, context, scope.position, trail, error)
+        finally:
+            emit.end()
+        if scope.cut_short:  # the operation has forgotten the list; it is owed to nobody
+            return
+        inner = Context(scope, context.correlation_id, context.priority, context.causality)
+        for _, action, argument in log:
+            if scope.run.ended:
+                return
+            if type(action) is str:
+                self._traffic.books.born(scope, 1, place.name)
+                onward = correlated(inner, argument)
+                data = argument.data if type(argument) is Correlated else argument
+                self._traffic.emit(self._traffic.routes.out(place, action), [data], onward, [0], trail)
+            else:
+                self.act_on(place, inner, None, trail, action, argument)
+
+    def _gather(
+        self, place: OperationPlace, scope: Scope, data: Any, causality: Any, missing: Sequence[Missing]
+    ) -> None:
+        origin = scope.origin
+        if origin is None or place in scope.answered:
+            raise AssertionError("unreachable: a list is owed once, and to the scope of a scattered list")
+        books = self._traffic.books
+        for record in missing:
+            for error in (record.error, *record.also):
+                if isinstance(error, FlowError):
+                    error.left_to = None
+        gathered = books.answer(scope, place)
+        if gathered:
+            if gathered > 1:
+                books.write(scope.run, ABSORBED, gathered - 1, place.name)
+            books.move(origin.scope, 1)
+        else:
+            books.born(origin.scope, 1, place.name)
+        context = origin
+        if causality is not origin.causality:
+            context = Context(origin.scope, origin.correlation_id, origin.priority, causality)
+        trail = self._traffic.trail_of(scope)
+        self._traffic.emit(self._traffic.routes.out(place, ""), [data], context, [scope.position], trail)
+
+    def _fail_kept(
+        self,
+        place: OperationPlace,
+        trail: Trail,
+        scope: Scope,
+        items: Sequence[tuple[Any, Any]],
+        error: FlowError,
+    ) -> None:
+        if scope.gathered:
+            scope.gathered[place] -= len(items)
+        origin = scope.origin or Context(scope)
+        context = Context(scope, origin.correlation_id, origin.priority, origin.causality)
+        for position, data in items:
+            self._traffic.books.write(scope.run, FAILED, 1, place.name, describe(error))
+            message = Message(
+                place.port("stream"),
+                data,
+                context.correlation_id,
+                context.priority,
+                scope=scope,
+                position=position,
+            )
+            self._failures.fail_owing(place, context, position, trail, error, message)
+
+    def _give_up(self, place: OperationPlace, scope: Scope, error: Any) -> None:
+        books = self._traffic.books
+        gathered = books.answer(scope, place)
+        if gathered:
+            books.write(scope.run, DISCARDED, gathered, place.name, "the list stayed incomplete")
+        origin = scope.origin
+        if origin is None:
+            return
+        home = origin.scope.home
+        if home.parent is not None:
+            home.lose(lost_list(scope, place.name, error))
+        if error is not None:
+            self._failures.fail_list(place, error, scope)
+
+
+def may_keep(handler: Handler) -> bool:
+    """Say whether messages go to an operation that can tell whether it only keeps them."""
+    place = handler.place
+    return place is not None and place.batches and hasattr(place.operation, "keeps")
+
+
+class Wakes:
+    """Wakes operations when the time they asked for has come. A scope stays open until then: something may still come of it.
+
+    Attributes:
+        loose: how many are to come that no scope waits for.
+        woken: called with an active place that had asked about nothing (None).
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(self, books: Books, batches: Batches, timers: Timers) -> None:
+        self.loose = 0
+        self._books = books
+        self._batches = batches
+        self._timers = timers
+        self._pending: dict[tuple[OperationPlace, Any], Timer] = {}
+        self._over = False
+        self.woken: Callable[[OperationPlace], None]
+
+    def ask(
+        self, place: OperationPlace, about: Any, seconds: float | None, context: Context | None = None
+    ) -> None:
+        """Have `timer` called after so many seconds instead of whenever it was asked for before, in this context; None: not at all."""
+        if isinstance(about, Scope) and about.run.ended:
+            return
+        key = (place, about)
+        pending = self._pending.pop(key, None)
+        if pending is not None:
+            self._timers.cancel(pending)
+        if seconds is None or self._over:
+            if pending is not None:
+                self._let_go(about)
+            return
+        if pending is None:
+            self._hold(about)
+        self._pending[key] = self._timers.after(seconds, lambda: self._wake(place, about, context))
+
+    def _wake(self, place: OperationPlace, about: Any, context: Context | None) -> None:
+        del self._pending[place, about]
+        if about is None:
+            self.woken(place)
+        else:
+            self._batches.wake(place, about, context)
+        self._let_go(about)
+
+    def _hold(self, about: Any) -> None:
+        if isinstance(about, Scope):
+            self._books.hold_open(about)
+        else:
+            self.loose += 1
+
+    def _let_go(self, about: Any) -> None:
+        if not isinstance(about, Scope):
+            self.loose -= 1
+        elif not about.run.ended:
+            self._books.let_go(about)
+
+    def stop(self) -> None:
+        """Let nobody wait for the time any more: what is owed is emitted when its scope drains."""
+        self._over = True
+        for place, about in list(self._pending):
+            self.ask(place, about, None)
+
+    def drop(self, run: RunBooks) -> None:
+        """Forget what was asked for in a run: it is over."""
+        for key in [key for key in self._pending if _run_of(key[1]) is run]:
+            self._timers.cancel(self._pending.pop(key))
+            if not isinstance(key[1], Scope):
+                self.loose -= 1
+
+
+def _run_of(about: Any) -> RunBooks | None:
+    scope = about.scope if isinstance(about, Part) else about
+    return scope.run if isinstance(scope, Scope) else None

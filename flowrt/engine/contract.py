@@ -1,0 +1,189 @@
+"""The executor contract: where operations run. Outcomes come back as data, never as a raised exception."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowrt.operations.bodies import Group, Pull
+
+if TYPE_CHECKING:
+    from flowrt.engine.chunks import Chunk
+    from flowrt.engine.places import OperationPlace
+    from flowrt.operations.declarations import Declaration
+
+
+class Reorder:
+    """Restores the order of arrival: outcomes wait here for their predecessors.
+
+    Called on: the engine's thread.
+    """
+
+    __slots__ = ("_early", "_next")
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._early: dict[int, tuple[int, Callable[[], None]]] = {}
+
+    def add(self, sequence: int, messages: int, settle: Callable[[], None]) -> None:
+        """Take in what became of `messages` from number `sequence` on; settle all whose turn has come."""
+        self._early[sequence] = (messages, settle)
+        while self._next in self._early:
+            messages, settle = self._early.pop(self._next)
+            self._next += messages
+            settle()
+
+
+class Task(Group):
+    """A group of one place on its way through an executor and back.
+
+    `reported`, `counted` and `log_read` say how far the engine has taken its results and its log into account; engine's thread only.
+    """
+
+    __slots__ = (
+        "busy",
+        "calls_ended",
+        "chunk",
+        "counted",
+        "emitted",
+        "ident",
+        "kept",
+        "limit",
+        "log_read",
+        "lost",
+        "nudged",
+        "place",
+        "reorder",
+        "reported",
+        "sequence",
+        "started",
+        "whereabouts",
+        "worker",
+    )
+
+    def __init__(
+        self, place: OperationPlace, chunk: Chunk, collect: Callable[[Group], None] | None = None
+    ) -> None:
+        super().__init__(chunk.data, collect)
+        self.place = place
+        self.chunk = chunk
+        self.reorder: Reorder | None = None  # where its results wait for what came before
+        self.sequence = 0  # the number of its first message there
+        self.started = 0.0
+        self.busy = 0.0
+        self.worker = 0
+        self.limit = len(chunk.data)  # what comes behind was taken back; under the pool's lock
+        self.lost = False  # it was given up: what its worker still brings counts for nothing
+        self.whereabouts = ""  # of a call that was given up: what its thread was doing
+        self.ident: int | None = None  # of the worker's thread
+        self.nudged = False
+        self.reported = 0
+        self.counted = 0
+        self.log_read = 0
+        self.emitted: dict[Any, int] = {}  # by index; where positions are asked for, by (index, port) too
+        self.calls_ended: set[int] = set()
+        self.kept: set[int] = set()
+
+    def count_calls(self) -> None:
+        """Count the calls that are over; engine's thread, before what they lead to, which may be the end of the run."""
+        calls = len(self.results)
+        self.place.meter.calls += calls - self.counted
+        self.counted = calls
+
+
+class PullTask(Pull):
+    """A pull of one source on its way through an executor and back."""
+
+    __slots__ = ("busy", "ident", "place", "reported", "source", "started")
+
+    def __init__(self, source: Any, iterator: Iterator[Any], quota: int) -> None:
+        super().__init__(iterator, quota)
+        self.source = source
+        self.place: OperationPlace = source.place
+        self.started = 0.0
+        self.busy = 0.0
+        self.ident: int | None = None  # of the worker's thread
+        self.reported = 0
+
+
+class Reports(Protocol):
+    """What an executor tells the engine. From another thread it says so through `post`."""
+
+    def collect(self, group: Group) -> None:
+        """Called by emissions; decides whether they must be fetched now. Any thread."""
+        ...
+
+    def report(self, task: Task, *, final: bool = True) -> None:
+        """Take into account what a task has brought forth so far; `final`: it is over. Engine's thread."""
+        ...
+
+    def report_pull(self, pull: PullTask, *, final: bool = True) -> None:
+        """Take the items a pull has brought so far. Engine's thread."""
+        ...
+
+    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any], seconds: float) -> None:
+        """Take one result for each message of an inline chunk. Engine's thread."""
+        ...
+
+    def give_back(self, chunk: Chunk) -> None:
+        """Take the rest of an inline chunk back, in front of its queue. Engine's thread."""
+        ...
+
+
+class Executor(Protocol):
+    """Where an operation runs. All methods are called on the engine's thread and (`join` aside) return at once."""
+
+    def thread_idents(self) -> Container[int]:
+        """Return the idents of its threads; any thread may ask, at each input."""
+        ...
+
+    def submit(self, place: OperationPlace, chunk: Chunk) -> None:
+        """Perform a chunk's messages, in groups; report each group once, in any order unless the mode keeps one."""
+        ...
+
+    def pull(self, pull: PullTask) -> None:
+        """Pull a source; report it once."""
+        ...
+
+    def unreported(self) -> list[tuple[str, Chunk, int]]:
+        """Return (place, chunk, index of its first message) of all that waits or is worked on."""
+        ...
+
+    def in_work(self) -> list[Task | PullTask]:
+        """Return what is being performed right now, elsewhere."""
+        ...
+
+    def abandon(self, chunk: Chunk, seconds: float) -> Task | float:
+        """Give the call up that has been at this one message for so many seconds, and replace its worker.
+
+        Returns: its task, of which nothing more comes; or in how many seconds to ask again, where it has not begun or has time left.
+        """
+        ...
+
+    def hurry(self) -> None:
+        """Let nothing wait for what has not come to an end since the last call, if it need not."""
+        ...
+
+    def stop(self) -> None:
+        """Start nothing any more, and let the workers go when they are done."""
+        ...
+
+    def given_up(self) -> tuple[str, ...]:
+        """Return the names of the workers still inside a call that was abandoned."""
+        ...
+
+    def join(self, seconds: float) -> tuple[str, ...]:
+        """Wait for the workers; return the names of those that did not come back, with what they are doing."""
+        ...
+
+
+class Executors(Protocol):
+    """Makes the executors of one runtime."""
+
+    def executor_for(self, declaration: Declaration) -> Executor:
+        """Return the executor of an operation; operations that name one pool share it."""
+        ...
+
+    def all(self) -> Sequence[Executor]:
+        """Return every executor made so far."""
+        ...

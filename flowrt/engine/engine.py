@@ -1,0 +1,528 @@
+"""The engine's turn.
+
+    process()                                                                      results, subscribers, Run
+        │                                                                                    ▲
+        ▼                                                                                    │
+      inbox ──► engine: schedule ──► chunk ──► handler ──► executor ──► outcome ──► route ───┤
+        ▲          ▲                                          │                      │       │
+        │          │ when nothing is ready                    │ threads              ▼       ▼
+        │       sources (open iterators) ◄────────────────────┼──────────────── schedule   result port
+        └─────────────────────────────────────────────────────┘
+
+One thread at a time is the engine: it alone touches routes, books, sources and the state of operations. What comes from elsewhere is posted
+to the inbox as a call for it to make. A turn takes one chunk and performs it, or hands it over; or, when nothing is ready, pulls
+a source. This module knows no thread, no queue and no clock but the one it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowrt.clock import Timers
+from flowrt.engine.acts import Batches, Wakes
+from flowrt.engine.attempts import Guard
+from flowrt.engine.contract import Task
+from flowrt.engine.failures import Failures, stalled_error
+from flowrt.engine.fusion import Fusion
+from flowrt.engine.fusion import Host as FusionHost
+from flowrt.engine.ledger import Books
+from flowrt.engine.meters import QUANTUM, Meter, Pace
+from flowrt.engine.outcomes import Outcomes
+from flowrt.engine.routes import Routes, asks_for_positions
+from flowrt.engine.sources import Sources
+from flowrt.engine.traffic import Taps, Traffic
+from flowrt.errors import FlowError, FlowOverloadError, release_frames
+from flowrt.messages import Context
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from flowrt.clock import Clock
+    from flowrt.engine.chunks import Chunk
+    from flowrt.engine.contract import Executor, PullTask
+    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.schedules import Schedule
+    from flowrt.flow.definition import Definition
+    from flowrt.messages import RunBooks
+    from flowrt.operations.bodies import Group
+    from flowrt.ports import Port
+
+
+class RunEnds:
+    """What the engine does when runs end.
+
+    Called on: the engine's thread.
+    """
+
+    books: Books
+    routes: Routes
+    traffic: Traffic
+    failures: Failures
+    sources: Sources
+    wakes: Wakes
+
+    def _done(self, run: RunBooks) -> None:
+        self._tell_finished(run, run.unfinished)
+
+    def _fail_run(self, run: RunBooks, error: BaseException) -> None:
+        if run.handle is None:
+            self.failures.stray.append(error)
+        else:
+            run.handle.tell_failed(error)
+
+    def _overload(self, run: RunBooks, error: FlowError) -> None:
+        if not run.ended:
+            run.handle.tell_failed(error)
+            self.abandon(run, "the run was overloaded", None)
+
+    def abandon(self, run: RunBooks, why: str, reason: FlowError | None) -> int:
+        """End a run before its time; return how many messages had to be discarded."""
+        return 0 if run.ended else self._abandon({run}, why, reason)
+
+    def abandon_all(self, why: str, reason: FlowError | None) -> int:
+        """End every run before its time."""
+        return self._abandon(set(self.books.runs), why, reason)
+
+    def _abandon(self, runs: set[RunBooks], why: str, reason: FlowError | None) -> int:
+        failed: BaseException | None = None
+        try:
+            found = self.traffic.whereabouts(runs)
+        except BaseException as error:  # they end all the same, without places
+            found, failed = {run: [] for run in runs}, error
+        discarded = 0
+        operations = [place for place in self.routes.all_places() if place.operation is not None]
+        guards = [place.guard for place in self.routes.all_places() if place.guard is not None]
+        for run in sorted(runs, key=lambda each: each.number):
+            found[run] += self.sources.drop(run)
+            self.wakes.drop(run)
+            for place in operations:
+                try:
+                    place.operation.cancelled(place.state, run)
+                except BaseException as error:
+                    self.failures.contain(f'the end of a run in operation "{place.name}"', error)
+            discarded += self.books.abandon(run, found[run], why)
+            for guard in guards:
+                guard.drop(run)
+            self._tell_finished(run, reason)
+        if failed is not None:
+            raise failed
+        return discarded
+
+    def _tell_finished(self, run: RunBooks, reason: BaseException | None) -> None:
+        handle, run.handle = run.handle, None  # so that a run that is over and its handle keep nothing alive
+        if handle is not None:  # else it was told when the engine was given up
+            handle.tell_finished(reason)
+
+    def fail_stalled(self, explanation: object) -> None:
+        """End what can never move, with an error that says where it is: a bug, or an operation that breaks its contract."""
+        for run in list(self.books.runs):
+            run.handle.tell_failed(stalled_error(run, explanation))
+            self.abandon(run, "the run had stalled", None)
+
+
+class RunHandle(Protocol):
+    """What the engine tells whoever started a run."""
+
+    def tell_failed(self, error: BaseException) -> None:
+        """Take an error that nobody else took; the run goes on."""
+        ...
+
+    number: int
+    books: RunBooks | None
+
+    def tell_arrived(self, chunk: Chunk) -> None:
+        """Take results."""
+        ...
+
+    def tell_passed_on(self, messages: int) -> None:
+        """Results went to a handler instead."""
+        ...
+
+    def tell_finished(self, reason: BaseException | None) -> None:
+        """The run has ended; `reason`: why before its time."""
+        ...
+
+
+Input = tuple[RunHandle, "Port", Any, object, int]
+"""The one input of a run: where it enters, its data, correlation id and priority."""
+
+
+class Host(FusionHost, Protocol):
+    """What the engine needs of the runtime around it. All is called on the engine's thread."""
+
+    def new_handle(self) -> RunHandle:
+        """Make a handle for a run that an operation started."""
+        ...
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Take results."""
+        ...
+
+    def rng(self) -> Random:
+        """Return what chance decides with."""
+        ...
+
+    def executor_for(self, place: OperationPlace) -> Executor:
+        """Return where a place runs."""
+        ...
+
+    def activate(self, place: OperationPlace | FlowError) -> None:
+        """Have an active operation activated at a place that has come into being, or tell why it could not."""
+        ...
+
+    def fetch(self, task: Group, *, late: bool) -> None:
+        """Any thread: have the engine look at a task; `late`: something came after its call had ended."""
+        ...
+
+
+class Engine(RunEnds):
+    """Moves every message of one runtime.
+
+    Called on: the engine's thread, whichever that is at the moment; `collect` by any.
+    Invariants: while it runs, `under_way` counts the messages handed to workers and not yet reported. Between two turns every scope that could
+    be closed is.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        schedule: Schedule,
+        clock: Clock,
+        host: Host,
+        *,
+        capacity: int,
+        max_live: int,
+        strict: bool,
+    ) -> None:
+        self._clock = clock
+        self._host = host
+        self._max_live = max_live
+        self.schedule = schedule
+        self.books = Books(capacity)
+        self.routes = Routes(definition, self._equip)
+        self.traffic = Traffic(self.routes, self.books, schedule, host.deliver, strict=strict)
+        self.failures = Failures(self.traffic, self._fail_run)
+        self.traffic.lost = self.failures.fail_lost
+        self.traffic.refused = self.failures.refuse
+        self.sources = Sources(self.traffic, self.failures, lambda: self._ordered)
+        self.batches = Batches(self.traffic, self.failures, clock, self._overload)
+        self.outcomes = Outcomes(
+            self.traffic,
+            self.failures,
+            self.sources,
+            self.batches,
+            self._emit_late,
+            lambda: self._ordered,
+            self._overload,
+        )
+        self.timers = Timers(clock)
+        self.wakes = Wakes(self.books, self.batches, self.timers)
+        self.batches.asked = self.wakes.ask
+        self.books.drain, self.books.leaving, self.books.done = (
+            self.batches.drain,
+            self.batches.close,
+            self._done,
+        )
+        self.under_way = 0
+        self.feeding: set[RunBooks] = set()  # runs whose inputs are still coming
+        self.turns = 0
+        self.returned = 0  # calls and pulls that are over, wherever they were made
+        self.delay = 0.0
+        self.not_before: float | None = None  # when the throttle lets the next message go
+        self.taps = Taps(self.traffic, self.failures)
+        self.over = False  # reports only close what is to be closed
+        self._ordered = asks_for_positions(definition)
+        self.fusion = Fusion(self.traffic, self.failures, self.batches, clock, host)
+        self.in_work: OperationPlace | None = None
+
+    # -- places
+
+    def _equip(self, place: OperationPlace) -> None:
+        place.pace, place.pulls, place.meter = Pace(), Pace(), Meter()
+        place.executor = self._host.executor_for(place)
+        place.handed_over = not getattr(place.executor, "inline", False)
+        place.batches = hasattr(place.operation, "handle_many")
+        if place.declaration.policies.guarded:
+            place.guard = Guard(
+                place,
+                self._clock,
+                self.timers,
+                self._host.rng,
+                self._submit,
+                self.report,
+                lambda task: self.outcomes.take(task, final=True),
+                self.schedule.put_back,
+            )
+        elif place.declaration.mode.ordered and place.handed_over:
+            place.ordered = True
+        if hasattr(place.operation, "activate"):
+            self._host.activate(place)
+
+    def change(self, definition: Definition) -> None:
+        """Go over to a changed flow."""
+        self.routes.swap(definition)
+        self._ordered = self._ordered or asks_for_positions(definition)
+        self.routes.enter_active(self._host.activate)
+
+    # -- inputs
+
+    def start(self, handle: RunHandle) -> RunBooks:
+        """Open a run; it stays open until `end_input`."""
+        run = handle.books = self.books.open_run(handle)
+        self.books.hold_open(run)
+        self.feeding.add(run)
+        return run
+
+    def feed(
+        self, run: RunBooks, port: Port, data: list[Any], first: int, correlation_id: object, priority: int
+    ) -> None:
+        """Take inputs of a run, the first of which is its input number `first`."""
+        if run.ended:
+            return
+        context = Context(run, correlation_id, priority)
+        self.books.accept(run, port.fullname, len(data))
+        self.sources.uneven = self.sources.uneven or bool(priority)
+        route = self.routes.entry(port)
+        self.traffic.emit(
+            route, data, context, range(first, first + len(data)), self.traffic.trunk.root, outside=True
+        )
+        self._check_live(run, port.fullname)
+
+    def end_input(self, run: RunBooks) -> None:
+        """Let a run end when its inputs are worked off."""
+        if run in self.feeding:
+            self.feeding.discard(run)
+            if not run.ended:
+                self.books.let_go(run)
+
+    def end_inputs(self, reason: Callable[[RunBooks], FlowError]) -> None:
+        """Take no more inputs of any run; those that were still coming are cut short."""
+        for run in list(self.feeding):
+            run.unfinished = run.unfinished or reason(run)
+            self.end_input(run)
+
+    def take_inputs(self, inputs: list[Input]) -> None:
+        """Open a run for each of these; neighbours that enter at one port with one priority are moved together."""
+        _, port, _, _, priority = inputs[0]
+        data: list[Any] = []
+        contexts: list[Context] = []
+        for handle, to, value, correlation_id, urgency in inputs:
+            if to is not port or urgency != priority:
+                self._enter(port, data, contexts)
+                data, contexts, port, priority = [], [], to, urgency
+            run = handle.books = self.books.open_with_input(handle, to.fullname)
+            data.append(value)
+            contexts.append(Context(run, correlation_id, urgency))
+        self._enter(port, data, contexts)
+
+    def _enter(self, port: Port, data: list[Any], contexts: list[Context]) -> None:
+        traffic = self.traffic
+        together: Context | list[Context] = contexts if len(data) > 1 else contexts[0]
+        route = self.routes.entry(port)
+        self.sources.uneven = self.sources.uneven or bool(contexts[0].priority)
+        traffic.emit(route, data, together, [0] * len(data), traffic.trunk.root, outside=True)
+        if self.books.live > self._max_live:
+            for context in contexts[::-1]:
+                self._check_live(context.scope.run, port.fullname)
+
+    def _emit_late(self, place: OperationPlace, context: Context, port: str, data: Any) -> None:
+        route = self.routes.out(place, port)
+        run = self.start(self._host.new_handle())
+        self.books.accept(run, route.port.fullname, 1)
+        late = Context(run, context.correlation_id, context.priority)
+        self.traffic.emit(route, [data], late, [0], self.traffic.trunk.root, outside=True)
+        self.end_input(run)
+
+    # -- the turn
+
+    @property
+    def next_moment(self) -> float | None:
+        """When it has something to do, if that is only a matter of time."""
+        due = self.timers.next_due
+        if due is None or self.not_before is None:
+            return self.not_before if due is None else due
+        return min(due, self.not_before)
+
+    def held_back(self) -> bool:
+        """Say whether the throttle holds the next message back; it does so from when it is the next."""
+        if not self.delay:
+            return False
+        now = self._clock.now()
+        if self.not_before is None:
+            if next(iter(self.schedule), None) is None:
+                return False
+            self.not_before = now + self.delay
+        if now < self.not_before:
+            return True
+        self.not_before = None
+        return False
+
+    def turn(self) -> bool:
+        """Do one step; say whether there was one to do."""
+        chunk = self.schedule.take()
+        self.traffic.in_turn = True
+        worked = True
+        if chunk is None:
+            quiet = not self.under_way and not self.sources.pulls_under_way
+            straight = None if self.taps or self.delay else self.fusion.pull
+            worked = bool(self.sources.count) and self.sources.advance(straight, nothing_under_way=quiet)
+        elif self.sources.uneven and (source := self.sources.before(chunk.priority)) is not None:
+            self.schedule.put_back(chunk)
+            self.sources.go_on(source, None)
+        else:
+            self._step(chunk)
+        if worked:
+            self.turns += 1
+            self.settle()
+        self.traffic.in_turn = False
+        return worked
+
+    def _step(self, chunk: Chunk) -> None:
+        watched = self.taps or self.delay
+        run, place = chunk.context_at(0).scope.run, chunk.handler.place
+        if not watched and self.fusion.take(chunk):
+            self._check_live(run, chunk.handler.port.fullname)
+            return
+        limit = 1 if watched else self.schedule.step
+        if len(chunk.data) > limit and (watched or not self.fusion.at_once(chunk)):
+            head = chunk.cut(limit)
+            self.schedule.put_back(chunk)
+            chunk = head
+        if self.books.cut_short and not chunk.leave_out_ended():
+            return
+        if place is None or place.executor is None:
+            raise AssertionError(
+                "unreachable: results are delivered at once, and places in use have executors"
+            )
+        if self.taps:
+            self.taps.show(chunk)
+            if self.books.cut_short and not chunk.leave_out_ended():
+                return
+        run = chunk.context_at(0).scope.run
+        if place.guard is not None:
+            if not (place.handed_over or place.guard.busy) and len(chunk.data) > 1:
+                head = chunk.cut(1)
+                self.schedule.put_back(chunk)
+                chunk = head
+            place.guard.take(chunk)
+        else:
+            self._submit(place, chunk)
+        self._check_live(run, place.name)
+
+    def _submit(self, place: OperationPlace, chunk: Chunk) -> None:
+        self.in_work = place
+        if place.batches:
+            self.batches.take(chunk)
+        elif place.executor is not None:
+            if place.handed_over:
+                self.under_way += len(chunk.data)
+            place.executor.submit(place, chunk)
+        self.in_work = None
+
+    def settle(self) -> None:
+        """Close what can be closed."""
+        self.books.settle()
+
+    def let_go(self) -> None:
+        """Let go of what failures keep alive: their frames are over only when the turn that made them is."""
+        kept = self.failures.kept
+        if kept:
+            for error in kept:
+                release_frames(error)
+            kept.clear()
+
+    def forget(self) -> None:
+        """Drop every message that is still somewhere: the runtime is over."""
+        self.schedule.clear(lambda _chunk: True)
+        self.timers.clear()
+        self.routes.places.root.forget()
+        for place in self.routes.all_places():
+            place.state = place.memo = None
+            if place.guard is not None:
+                place.guard.clear()
+
+    def _check_live(self, run: RunBooks, where: str) -> None:
+        if self.books.live > self._max_live and not run.ended:
+            self._overload(
+                run,
+                FlowOverloadError(
+                    f'"{where}" brought the runtime to more than max_live={self._max_live} live messages. Emit from a generator or a '
+                    "Scatter, which wait for room, instead of all at once; or raise max_live."
+                ),
+            )
+
+    def stalled(self) -> bool:
+        """Say whether messages are live and nothing can ever move again: nothing ready, nothing under way."""
+        due = len(self.timers) > self.wakes.loose
+        on_its_way = self.under_way or self.sources.pulls_under_way or self.feeding or due
+        return bool(self.books.runs) and not on_its_way
+
+    # -- what executors report
+
+    def collect(self, group: Group) -> None:
+        """Any thread: called by emissions; a call that is over, or takes long, has the engine fetch them."""
+        if group.finished:
+            self._host.fetch(group, late=True)
+        elif (
+            isinstance(group, Task)
+            and group.worker
+            and not group.nudged
+            and self._clock.now() - group.started > QUANTUM
+        ):
+            group.nudged = True
+            self._host.fetch(group, late=False)
+
+    def report(self, task: Task, *, final: bool = True) -> None:
+        place, run = task.place, task.chunk.context_at(0).scope.run
+        if final:
+            self.returned += 1
+            task.finished = True
+            if place.handed_over:
+                self.under_way -= len(task.results)
+            place.meter.busy += task.busy
+        task.count_calls()
+        if self.over:
+            self.outcomes.drop(task)
+            return
+        task.nudged = False
+        if place.guard is not None:
+            if final:
+                place.guard.report(task)
+            elif not place.guard.waits_for_the_end:
+                self.outcomes.take(task, final=False)
+        elif task.reorder is None:
+            self.outcomes.take(task, final=final)
+        elif final:
+            task.reorder.add(task.sequence, len(task.results), lambda: self.outcomes.take(task, final=True))
+        self._check_live(run, place.name)
+
+    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any], seconds: float) -> None:
+        """Send what a function made of each message of a chunk on its way: the lean one, for most messages go it."""
+        self.returned += 1
+        meter = place.meter
+        meter.calls += len(results)
+        meter.busy += seconds
+        self.outcomes.pass_on(place, chunk, results)
+        if self.books.live > self._max_live:
+            self._check_live(chunk.context_at(0).scope.run, place.name)
+
+    def fetch(self, task: Task) -> None:
+        """Take what a call has emitted so far, or after it had ended."""
+        if self.over or task.lost:
+            return
+        task.nudged = False
+        guard = task.place.guard
+        if guard is not None and guard.waits_for_the_end and not task.finished:
+            return
+        if task.reorder is None or not task.results:
+            task.count_calls()
+            self.outcomes.take(task, final=False)
+            self._check_live(task.chunk.context_at(0).scope.run, task.place.name)
+
+    def report_pull(self, pull: PullTask, *, final: bool = True) -> None:
+        self.returned += final
+        self.sources.take(pull, final=final)
+
+    def give_back(self, chunk: Chunk) -> None:
+        self.schedule.put_back(chunk)

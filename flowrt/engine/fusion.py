@@ -1,0 +1,366 @@
+"""Depth-first fusion: consecutive one-to-one functions as one function over a chunk, a call a line.
+
+    def fused(data, results, f0, f1, f2):
+        for x0 in data:
+            x1 = f0(x0)
+            x2 = f1(x1)
+            results.append(f2(x2))
+
+Where a call raises, the number of the line says which it was, and the local of that number what it was given, at no cost to the others. One such
+function is compiled per number of calls.
+
+Many messages go through at once where nobody can see the difference: what follows is a result port, and nobody takes each result as it comes; or
+what follows is an operation that will only keep them (a gather whose list is not complete before the last of them), to which they go at once.
+Else they go singly. Under a tap or a throttle nothing is fused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowrt.engine.acts import may_keep
+from flowrt.engine.chunks import Chunk, message_of
+from flowrt.engine.meters import QUANTUM, shared_meter
+from flowrt.engine.schedules import DepthFirst
+from flowrt.messages import CHUNK_SIZE
+from flowrt.operations.bodies import SLICE, FunctionBody
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from flowrt.clock import Clock
+    from flowrt.engine.acts import Batches
+    from flowrt.engine.failures import Failures
+    from flowrt.engine.places import Handler, OperationPlace, Route
+    from flowrt.engine.routes import Routes
+    from flowrt.engine.schedules import StreamKey
+    from flowrt.engine.sources import Source
+    from flowrt.engine.traffic import Contexts, Traffic
+    from flowrt.messages import Trail
+
+
+LONGEST = 64  # calls in one function; a longer chain goes on with another
+LONGEST_SLICE = 4 * SLICE  # items between two looks at the clock, while they are quick
+FUSED = "<fused operations>"  # where tracebacks say that their code is
+FIRST_CALL = 3  # the line of the first call
+
+Fused = Callable[..., None]
+
+
+class Chain:
+    """Consecutive places of one-to-one functions.
+
+    Attributes:
+        inner: the streams between the places, and those to the keepers.
+        ends: nothing follows but result ports.
+        exit: the result port, where just that follows.
+        keepers: what follows instead, where all of it may only keep messages.
+        keeper: the one keeper, where there is just one.
+        meter: what went through all of it; each of its places adds that to its own.
+        passed: a way that came, and how it goes on inside; most are the same as the last.
+    """
+
+    __slots__ = (
+        "call",
+        "ends",
+        "exit",
+        "functions",
+        "inner",
+        "keeper",
+        "keepers",
+        "meter",
+        "passed",
+        "places",
+        "routes",
+    )
+
+    def __init__(
+        self, places: tuple[OperationPlace, ...], routes: tuple[Route, ...], inner: tuple[StreamKey, ...]
+    ) -> None:
+        self.places = places
+        self.routes = routes
+        last = routes[-1]
+        targets = last.targets
+        self.ends = bool(targets) and all(target.place is None for target in targets)
+        self.exit: Handler | None = (
+            targets[0] if self.ends and len(targets) == 1 and not targets[0].dead else None
+        )
+        self.keepers = targets if all(may_keep(target) for target in targets) else ()
+        self.keeper: Handler | None = targets[0] if len(self.keepers) == 1 else None
+        self.inner = (*inner, *((last, keeper) for keeper in self.keepers))
+        self.functions: tuple[Callable[[Any], Any], ...] = tuple(
+            each.declaration.body.function  # type: ignore[attr-defined]
+            for each in places
+        )
+        self.call = _fused(len(places))
+        self.meter = shared_meter(tuple(place.meter for place in places))
+        self.passed: tuple[Trail, Trail] | None = None
+
+    @property
+    def name(self) -> str:
+        """The names of its operations, for whoever asks what the engine is doing."""
+        return " → ".join(place.name for place in self.places)
+
+    def trail(self, came: Trail) -> Trail:
+        """Return the way to the last place of one that came to the first."""
+        if self.passed is None or self.passed[0] is not came:
+            trail = came
+            for route in self.routes[:-1]:
+                trail = trail.step(route)
+            self.passed = came, trail
+        return self.passed[1]
+
+
+class Host(Protocol):
+    """What fusing needs of the runtime around the engine."""
+
+    def delivers_singly(self) -> bool:
+        """Say whether somebody takes each result as it comes."""
+        ...
+
+    def is_wanted(self) -> bool:
+        """Say whether somebody has called the engine meanwhile."""
+        ...
+
+
+class Fusion:
+    """Takes messages through chains, where nobody watches.
+
+    Called on: the engine's thread.
+
+    Attributes:
+        in_work: the chain whose functions are being called.
+        began: since when, or when they were called last.
+    """
+
+    def __init__(
+        self, traffic: Traffic, failures: Failures, batches: Batches, clock: Clock, host: Host
+    ) -> None:
+        self._traffic = traffic
+        self._failures = failures
+        self._batches = batches
+        self._clock = clock
+        self._host = host
+        self._depth_first = traffic.schedule if type(traffic.schedule) is DepthFirst else None
+        self.in_work: Chain | None = None
+        self.began = 0.0
+
+    # -- chunks
+
+    def at_once(self, chunk: Chunk) -> bool:
+        """Say whether a chunk may go whole to its place though messages are taken singly: nothing comes of it before the last."""
+        handler = chunk.handler
+        if self._depth_first is None or handler.place is None:
+            return False
+        return handler.place.handed_over or self._batches.only_keeps(handler, chunk.context, len(chunk.data))
+
+    def take(self, chunk: Chunk) -> bool:
+        """Perform a chunk's messages, for about a millisecond or up to the first that fails; give the rest back.
+
+        Returns: whether it was done. It is not breadth-first, and not if something waits on a stream inside the chain, which goes first.
+        """
+        schedule, place = self._depth_first, chunk.handler.place
+        if schedule is None or place is None:
+            return False
+        chain = self.chain_of(place)
+        if chain is None or schedule.waits_on(chunk.priority, chain.inner):
+            return False
+        if self._traffic.books.cut_short and not chunk.leave_out_ended():
+            return True
+        messages = len(chunk.data)
+        kept = self._only_kept(chain, chunk.context, messages)
+        if messages > 1:
+            at_once = kept or (chain.ends and not self._host.delivers_singly())
+            quota = place.pace.quota(messages) if at_once else 1
+            if quota < messages:
+                head = chunk.cut(quota)
+                schedule.put_back(chunk)
+                chunk = head
+        results, raised = self._call(chain, chunk.data, 0, len(chunk.data))
+        head, failed = chunk, None
+        if len(results) < len(chunk.data):
+            head = chunk.cut(len(results))
+            failed = chunk.cut(1) if raised is not None else None
+            if chunk.data:
+                schedule.put_back(chunk)
+        if results:
+            self._pass_on(chain, head, results, kept=kept)
+        if failed is not None and raised is not None:
+            self._fail(chain, failed, raised)
+        return True
+
+    # -- sources
+
+    def pull(self, source: Source, most: int) -> None:
+        """Let up to so many items of a list in memory go straight to where they are kept or leave, if their calls are known to be quick.
+
+        For about a millisecond, or until the engine is wanted: nothing waits while a source is pulled. They are never live together, so that
+        there is room for all. Breadth-first that is done only where one function makes the order the same.
+        """
+        route = self._traffic.routes.out(source.place, source.stream or "")
+        place = route.targets[0].place if len(route.targets) == 1 else None
+        chain = self.chain_of(place) if place is not None else None
+        if place is None or chain is None or (self._depth_first is None and len(chain.places) > 1):
+            return
+        items: Sequence[Any] = source.items  # type: ignore[assignment]
+        if len(items) <= SLICE:
+            items = items[:]  # its owner may change it meanwhile
+        first = source.given
+        most = min(most, len(items) - first)
+        if place.pace.quota(most) < min(most, CHUNK_SIZE):
+            return
+        kept = chain.keeper is not None and self._only_kept(chain, source.context, most)
+        if not kept and (self._depth_first is None or not chain.ends or self._host.delivers_singly()):
+            return
+        results, raised = self._call(chain, items, first, first + most)
+        done = first + len(results)
+        source.given = done + (raised is not None)
+        self._traffic.books.born(source.scope, source.given - first, source.place.name)
+        handler, trail = route.targets[0], source.trail.step(route)
+        if results:
+            chunk = Chunk(handler, results, source.context, range(first, done), trail)
+            self._pass_on(chain, chunk, results, kept=kept)
+        if raised is not None:
+            failed = Chunk(handler, [None], source.context, range(done, done + 1), trail)
+            self._fail(chain, failed, raised)
+
+    # -- both
+
+    def chain_of(self, place: OperationPlace) -> Chain | None:
+        """Return the chain that begins at a place; None if fusing gains nothing there."""
+        if place.chain is None:
+            place.chain = (_chain_from(place, self._traffic.routes),)
+        chain: Chain | None = place.chain[0]
+        return chain
+
+    def _only_kept(self, chain: Chain, contexts: Contexts, messages: int) -> bool:
+        """Say whether all that comes of messages will only be kept by what follows."""
+        keepers = chain.keepers
+        return bool(keepers) and all(self._batches.only_keeps(each, contexts, messages) for each in keepers)
+
+    def _call(
+        self, chain: Chain, items: Sequence[Any], first: int, end: int
+    ) -> tuple[list[Any], BaseException | None]:
+        """Call the functions with items from `first` to `end`; return what came of them up to the first that failed, and why it did."""
+        results: list[Any] = []
+        raised: BaseException | None = None
+        now = self._clock.now
+        self.in_work = chain
+        started = self.began = now()
+        try:
+            if end - first == len(items) <= SLICE:
+                chain.call(items, results, *chain.functions)
+            else:
+                self._call_sliced(chain, items, first, end, results, started)
+        except BaseException as error:
+            if _stage(chain, error) is None or len(results) == end - first:  # an interrupt, between two calls
+                raise
+            raised = error
+        finally:
+            self.in_work = None
+        done, busy = len(results), now() - started
+        pace, meter = chain.places[0].pace, chain.meter
+        if done > 1 or raised is not None or busy > pace.estimate:  # one that is quicker shows little
+            pace.took(done + (raised is not None), busy)
+        meter.calls += done
+        meter.busy += busy / len(chain.functions)
+        return results, raised
+
+    def _call_sliced(
+        self, chain: Chain, items: Sequence[Any], first: int, end: int, results: list[Any], started: float
+    ) -> None:
+        call, functions, now = chain.call, chain.functions, self._clock.now
+        start, size, time = first, SLICE, started
+        while start < end:
+            call(items[start : min(start + size, end)], results, *functions)
+            start += size
+            before, time = time, now()
+            if time - started > QUANTUM or (start - first >= CHUNK_SIZE and self._host.is_wanted()):
+                return
+            size = min(size * 2, LONGEST_SLICE) if time - before < QUANTUM / 16 else SLICE
+
+    def _pass_on(self, chain: Chain, chunk: Chunk, results: list[Any], *, kept: bool) -> None:
+        trail = chain.trail(chunk.trail)
+        last = chain.routes[-1]
+        follower = chain.keeper if kept else chain.exit
+        if follower is None:  # several, or what is to go on by its turn
+            self._traffic.emit(last, results, chunk.context, chunk.positions, trail)
+            return
+        chunk.handler, chunk.data, chunk.trail = follower, results, trail.step(last)
+        if kept:
+            self._batches.take(chunk)
+        else:
+            self._traffic.leave(chunk)
+
+    def _fail(self, chain: Chain, chunk: Chunk, raised: BaseException) -> None:
+        """Fail the one message of a chunk at the place whose line raised; it has passed those before."""
+        stage, trace = _stage(chain, raised) or (0, None)
+        value = trace.tb_frame.f_locals[f"x{stage}"] if trace is not None else None
+        if trace is not None and trace.tb_next is not None:  # without the frames of flowrt
+            BaseException.with_traceback(raised, trace.tb_next)
+        for passed, place in enumerate(chain.places[: stage + 1]):
+            place.meter.calls += 1
+            if passed:
+                chunk.trail = chunk.trail.step(chain.routes[passed - 1])
+        if stage:
+            chunk.handler = chain.routes[stage - 1].targets[0]
+        chunk.data = [value]
+        context, position = chunk.context_at(0), chunk.positions[0]
+        if not context.scope.run.ended:  # the results before it may have overloaded what keeps them
+            message = message_of(chunk, 0)
+            self._failures.fail(chain.places[stage], message, context, position, chunk.trail, raised)
+
+
+def _stage(chain: Chain, raised: BaseException) -> tuple[int, TracebackType] | None:
+    """Return which call raised, and where in the traceback it was made; None if it was none."""
+    trace = raised.__traceback__
+    while trace is not None and trace.tb_frame.f_code is not chain.call.__code__:
+        trace = trace.tb_next
+    if trace is None or trace.tb_lineno < FIRST_CALL:
+        return None
+    return trace.tb_lineno - FIRST_CALL, trace
+
+
+def _is_lean(place: OperationPlace) -> bool:
+    """Say whether a place is that of a function on the engine's thread, with one result a message."""
+    declaration = place.declaration
+    return (
+        type(declaration.body) is FunctionBody
+        and declaration.out_ports == ("",)
+        and not (place.handed_over or place.guard)
+    )
+
+
+def _chain_from(place: OperationPlace, routes: Routes) -> Chain | None:
+    if not _is_lean(place):
+        return None
+    places = [place]
+    outs = [routes.out(place, "")]
+    inner: list[StreamKey] = []
+    while len(places) < LONGEST:
+        targets = outs[-1].targets
+        if len(targets) != 1 or targets[0].dead:
+            break
+        following = targets[0].place
+        if following is None or following.executor is None or not _is_lean(following) or following in places:
+            break
+        inner.append((outs[-1], targets[0]))
+        places.append(following)
+        outs.append(routes.out(following, ""))
+    chain = Chain(tuple(places), tuple(outs), tuple(inner))
+    return chain if chain.ends or chain.keepers or len(places) > 1 else None
+
+
+@cache
+def _fused(calls: int) -> Fused:
+    """Make a function that makes so many calls, one behind the other, for each item."""
+    parameters = ", ".join(f"f{number}" for number in range(calls))
+    lines = [f"def fused(data, results, {parameters}):", " for x0 in data:"]
+    lines += [f"  x{number + 1} = f{number}(x{number})" for number in range(calls - 1)]
+    lines.append(f"  results.append(f{calls - 1}(x{calls - 1}))")
+    made: dict[str, Any] = {}
+    exec(compile("\n".join(lines), FUSED, "exec"), made)  # noqa: S102 - nothing in it comes from outside
+    fused: Fused = made["fused"]
+    return fused

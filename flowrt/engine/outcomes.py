@@ -1,0 +1,335 @@
+"""What operations bring back, taken into account: results, emissions, failures, and what operations with state ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flowrt.engine.acts import nothing_to_pop
+from flowrt.engine.chunks import Chunk, message_of
+from flowrt.engine.failures import is_ours_by_kind
+from flowrt.errors import FlowOverloadError
+from flowrt.messages import (
+    ABSORBED,
+    Context,
+    Correlated,
+    Positions,
+    Scope,
+    correlated,
+    meeting_point,
+    merged_context,
+    numbered,
+    popped,
+)
+from flowrt.operations.bodies import END_OF_CALL, Failure, FunctionBody, GeneratorBody, OperationBody
+from flowrt.operations.contract import Act
+
+if TYPE_CHECKING:
+    from flowrt.engine.acts import Batches
+    from flowrt.engine.contract import Task
+    from flowrt.engine.failures import Failures
+    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.sources import Sources
+    from flowrt.engine.traffic import Contexts, Traffic
+    from flowrt.messages import RunBooks
+
+
+Entry = tuple[int, Any, Any]
+
+
+class Outcomes:
+    """Applies outcomes to the books and sends what was emitted on its way.
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(
+        self,
+        traffic: Traffic,
+        failures: Failures,
+        sources: Sources,
+        batches: Batches,
+        late: Callable[[OperationPlace, Context, str, Any], None],
+        ordered: Callable[[], bool],
+        overload: Callable[[RunBooks, FlowOverloadError], None],
+    ) -> None:
+        self._traffic = traffic
+        self._failures = failures
+        self._sources = sources
+        self._late = late
+        self._batches = batches
+        self._ordered = ordered
+        self._overload = overload
+
+    # -- tasks
+
+    def take(self, task: Task, *, final: bool) -> None:
+        """Take into account what has come of a task since it was last looked at; its results may be passed on once it is final."""
+        place = task.place
+        body = place.declaration.body
+        # The results before the log: what a call emitted is in the log before its result is there.
+        first, last = task.reported, len(task.results)
+        entries = task.log[task.log_read :]
+        if type(body) is OperationBody and not final:
+            # What an operation does takes effect when its call is over: a part held and not yet merged would be all that is left of a run.
+            ended = [at for at, entry in enumerate(entries, 1) if entry[1] is END_OF_CALL]
+            del entries[ended[-1] if ended else 0 :]
+        task.log_read += len(entries)
+        task.reported = last
+        if type(body) is FunctionBody:
+            if last > first:
+                self._results(task, first, last, whole=final and first == 0 and last == len(task.chunk.data))
+        elif type(body) is GeneratorBody:
+            self._iterators(task, first, last)
+        else:
+            self._entries(task, entries)
+            self._calls_over(task, first, last)
+        if final:
+            task.results = []
+            task.reported = 0
+
+    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any]) -> None:
+        """Send one result for each message of an inline chunk, in the chunk itself where it has one way to go. No run ends meanwhile."""
+        traffic = self._traffic
+        if "" not in (place.declaration.out_ports or ()):
+            traffic.absorb(chunk.data, chunk.context, place.name, chunk.positions)
+            return
+        route = place.outs.get("") or traffic.routes.out(place, "")
+        targets = route.targets
+        if len(targets) != 1 or targets[0].place is None or targets[0].dead:
+            traffic.emit(route, results, chunk.context, chunk.positions, chunk.trail)
+            return
+        chunk.data = results
+        chunk.handler = targets[0]
+        chunk.trail = chunk.trail.step(route)
+        traffic.schedule.put(chunk)
+
+    def drop(self, task: Task) -> None:
+        """Take a task of which nothing counts any more: what it has opened is closed."""
+        if type(task.place.declaration.body) is GeneratorBody:
+            for result in task.results[task.reported :]:
+                if type(result) is not Failure:
+                    self._sources.close_iterator(task.place, result)
+        task.results = []
+
+    def _results(self, task: Task, first: int, last: int, *, whole: bool) -> None:
+        if not task.failed:
+            self._send_results(task, first, last, whole=whole)
+            return
+        start = first
+        for index in range(first, last):
+            if type(task.results[index]) is Failure:
+                if index > start:
+                    self._send_results(task, start, index)
+                self._fail_call(task, index)
+                start = index + 1
+        if last > start:
+            self._send_results(task, start, last)
+
+    def _send_results(self, task: Task, first: int, last: int, *, whole: bool = False) -> None:
+        chunk, place = task.chunk, task.place
+        results = task.results if whole else task.results[first:last]
+        contexts: Contexts = chunk.context
+        positions = chunk.positions
+        if not whole:
+            contexts = contexts[first:last] if type(contexts) is list else contexts
+            positions = positions[first:last]
+        sent = Chunk(chunk.handler, results, contexts, positions, chunk.trail)
+        if not sent.leave_out_ended():
+            return
+        if "" in (place.declaration.out_ports or ()):
+            route = self._traffic.routes.out(place, "")
+            self._traffic.emit(route, sent.data, sent.context, sent.positions, chunk.trail)
+        else:
+            self._traffic.absorb(sent.data, sent.context, place.name, sent.positions)
+
+    def _fail_call(self, task: Task, index: int) -> None:
+        context = task.chunk.context_at(index)
+        if context.scope.run.ended:
+            return
+        by = worker_text(task)
+        error = task.results[index].error
+        if isinstance(error, FlowOverloadError) and is_ours_by_kind(task.place):
+            self._overload(context.scope.run, error)  # past its bound a run fails whole: DESIGN.md, promise 4
+            return
+        self._failures.fail(
+            task.place,
+            message_of(task.chunk, index),
+            context,
+            task.chunk.positions[index],
+            task.chunk.trail,
+            error,
+            by=by,
+            after=task.emitted.get(index, 0),
+        )
+        task.results[index] = None
+
+    def _iterators(self, task: Task, first: int, last: int) -> None:
+        for index in range(first, last):
+            result = task.results[index]
+            context = task.chunk.context_at(index)
+            if type(result) is Failure:
+                self._fail_call(task, index)
+            elif context.scope.run.ended:
+                self._sources.close_iterator(task.place, result)
+            else:
+                self._sources.open_generator(
+                    task.place, message_of(task.chunk, index), context, task.chunk.trail, result
+                )
+
+    # -- actions and operations: what they did, in order
+
+    def _entries(self, task: Task, entries: list[Entry]) -> None:
+        sending: list[Entry] = []
+        for entry in entries:
+            index, action, argument = entry
+            if action is END_OF_CALL:
+                task.calls_ended.add(index)
+            elif type(action) is str:
+                if index in task.calls_ended:
+                    context = task.chunk.context_at(index)
+                    if type(argument) is Correlated:
+                        context, argument = correlated(context, argument), argument.data
+                    self._late(task.place, context, action, argument)
+                elif not task.chunk.context_at(index).scope.run.ended:
+                    sending.append(entry)
+            else:
+                self._emissions(task, sending)
+                sending = []
+                if not task.chunk.context_at(index).scope.run.ended:
+                    self._act(task, index, action, argument)
+        self._emissions(task, sending)
+
+    def _emissions(self, task: Task, entries: list[Entry]) -> None:
+        """Send emissions on, grouped by port in order of first emission."""
+        ports: dict[str, tuple[list[Any], list[int], list[int]]] = {}
+        emitted = task.emitted
+        for index, port, data in entries:
+            data_of_port, indexes, numbers = ports.setdefault(port, ([], [], []))
+            number = emitted.get(index, 0)
+            emitted[index] = number + 1
+            data_of_port.append(data)
+            indexes.append(index)
+            numbers.append(number)
+        for port, (data, indexes, numbers) in ports.items():
+            self._send(task, port, data, indexes, numbers)
+
+    def _send(self, task: Task, port: str, data: list[Any], indexes: list[int], numbers: list[int]) -> None:
+        chunk, place, books = task.chunk, task.place, self._traffic.books
+        contexts: Contexts = chunk.context
+        if type(contexts) is list:
+            contexts = [contexts[index] for index in indexes]
+            for context in contexts:
+                books.born(context.scope, 1, place.name)
+        else:
+            books.born(contexts.scope, len(data), place.name)  # type: ignore[union-attr]
+        if any(type(item) is Correlated for item in data):
+            contexts = [correlated(chunk.context_at(i), item) for i, item in zip(indexes, data, strict=True)]
+            data = [item.data if type(item) is Correlated else item for item in data]
+        positions = self._positions_of(task, port, indexes, numbers)
+        self._traffic.emit(self._traffic.routes.out(place, port), data, contexts, positions, chunk.trail)
+
+    def _positions_of(self, task: Task, port: str, indexes: list[int], numbers: list[int]) -> Positions:
+        positions = task.chunk.positions
+        if self._ordered():
+            return [
+                _numbered(task, positions[index], index, number, port)
+                for index, number in zip(indexes, numbers, strict=True)
+            ]
+        if indexes[-1] - indexes[0] + 1 == len(indexes) and not any(numbers):
+            return positions[indexes[0] : indexes[-1] + 1]  # each emitted once, none left out
+        return [positions[index] for index in indexes]
+
+    def _calls_over(self, task: Task, first: int, last: int) -> None:
+        """End the inputs of calls that are over: absorbed, gone on as their first emission, failed, or kept."""
+        chunk, place, books = task.chunk, task.place, self._traffic.books
+        for index in range(first, last):
+            context = chunk.context_at(index)
+            if context.scope.run.ended:
+                continue
+            if type(task.results[index]) is Failure:
+                if index in task.kept:  # it stays where it is kept; the error is told all the same
+                    error = task.results[index].error
+                    self._failures.fail_owing(place, context, chunk.positions[index], chunk.trail, error)
+                else:
+                    self._fail_call(task, index)
+            elif index in task.kept:
+                continue
+            elif task.emitted.get(index):
+                books.born(context.scope, -1, place.name)
+            else:
+                books.end(context.scope, ABSORBED, 1, place.name, "", chunk.positions[index : index + 1])
+
+    def _act(self, task: Task, index: int, action: Act, argument: Any) -> None:
+        chunk = task.chunk
+        context = chunk.context_at(index)
+        if action is Act.SCATTER:
+            task.kept.add(index)
+            self._sources.open_scattered(task.place, message_of(chunk, index), context, chunk.trail, argument)
+        elif action is Act.HOLD:
+            if not isinstance(argument, Scope):
+                task.kept.add(index)
+                for part in argument:
+                    if part.position is None:
+                        part.position = chunk.positions[index]
+                    if part.correlation_id is None:
+                        part.correlation_id = context.correlation_id
+                    part.causality = context.causality
+                    part.priority = context.priority
+                self._traffic.books.hold(context.scope, task.place, argument)
+        elif action is Act.FAIL:
+            task.kept.add(index)
+            self._failures.fail(
+                task.place,
+                message_of(chunk, index),
+                context,
+                chunk.positions[index],
+                chunk.trail,
+                argument[0],
+                by=worker_text(task),
+            )
+        elif action is Act.MERGE:
+            parts, data, port, origins = argument
+            if index in task.kept:
+                position = chunk.positions[index]
+                if self._ordered():
+                    number = task.emitted.get(index, 0)
+                    task.emitted[index] = number + 1
+                    position = _numbered(task, position, index, number, port)
+                around, position = meeting_point(context, position, origins)
+                onward = merged_context(around, origins, parts)
+                homes = self._traffic.books.give_back(task.place, parts)
+                self._batches.send_merged(task.place, onward, position, chunk.trail, homes, data, port)
+            else:
+                homes = self._traffic.books.give_back(task.place, parts)
+                for home in homes:
+                    self._traffic.books.write(home.run, ABSORBED, 1, task.place.name)
+                self._emissions(task, [(index, port, data)])
+        else:
+            self._batches.act_on(task.place, context, chunk.positions[index], chunk.trail, action, argument)
+            if action in (Act.PUSH, Act.POP):
+                task.kept.add(index)
+                pushed = self._batches.pushed(task.place, context) if action is Act.PUSH else popped(context)
+                if pushed is None:
+                    self._act(task, index, Act.FAIL, (nothing_to_pop(task.place.declaration.name),))
+                else:
+                    route = self._traffic.routes.out(task.place, "")
+                    self._traffic.emit(
+                        route, [chunk.data[index]], pushed, [chunk.positions[index]], chunk.trail
+                    )
+
+
+def worker_text(task: Task) -> str:
+    """Say who performed a task, for the note on an error."""
+    mode = task.place.declaration.mode
+    if mode.kind == "parallel" and task.worker:
+        return f"parallel, worker {task.worker}"
+    if mode.dispatcher is not None:
+        return str(mode)
+    return "" if mode.kind == "sync" else mode.kind
+
+
+def _numbered(task: Task, position: Any, index: int, number: int, port: str) -> tuple[Any, ...]:
+    of_port = task.emitted.get((index, port), 0)
+    task.emitted[index, port] = of_port + 1
+    return numbered(position, number, of_port)

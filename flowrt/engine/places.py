@@ -1,0 +1,111 @@
+"""Where chunks go: handlers and routes, and what each place has while it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowrt.errors import FlowBuildError
+from flowrt.flow.sites import Site, _not_made
+from flowrt.operations.declarations import Declaration
+from flowrt.ports import Port
+
+if TYPE_CHECKING:
+    from flowrt.engine.contract import Executor
+    from flowrt.engine.meters import Meter, Pace
+    from flowrt.flow.sites import FlowPlace
+    from flowrt.messages import Window
+
+
+class Handler:
+    """What takes the messages of one in-port: a place, or (None) the results."""
+
+    __slots__ = ("dead", "in_port", "place", "port")
+
+    def __init__(self, port: Port, place: OperationPlace | None, *, dead: bool = False) -> None:
+        self.port = port
+        self.place = place
+        self.dead = dead  # a flow's port from where nothing leads on
+        self.in_port = port.name
+
+    def __repr__(self) -> str:
+        return f"<handler {self.port}>"
+
+
+class Route:
+    """A compiled out-port: its handlers, in the order their streams were declared, and the flow ports crossed to each."""
+
+    __slots__ = ("borders", "fault", "optional", "port", "targets")
+
+    def __init__(
+        self,
+        port: Port,
+        targets: tuple[Handler, ...],
+        borders: dict[Handler, tuple[Port, ...]],
+        fault: FlowBuildError | None = None,
+    ) -> None:
+        self.fault = fault  # why it could not be compiled: met only in recursions too deep to be expanded
+        self.port = port
+        self.targets = targets
+        self.borders = borders
+        self.optional = False  # what leaves here need not be taken
+
+    @property
+    def connected(self) -> bool:
+        """Whether what leaves here gets anywhere."""
+        return any(not handler.dead for handler in self.targets)
+
+    def __repr__(self) -> str:
+        return f"<route {self.port}>"
+
+
+class OperationPlace(Site):
+    """A site with what it is given at run time, which lives as long as the runtime.
+
+    Called on: the engine's thread, except `name` and `declaration`, which never change.
+    """
+
+    __slots__ = (
+        "batches",
+        "chain",
+        "executor",
+        "fed",
+        "guard",
+        "handed_over",
+        "handlers",
+        "matched",
+        "memo",
+        "meter",
+        "ordered",
+        "outs",
+        "pace",
+        "pulls",
+        "state",
+        "window",
+    )
+
+    def __init__(self, flow: FlowPlace, declaration: Declaration, instance: str, in_port: str = "") -> None:
+        super().__init__(flow, declaration, instance, in_port)
+        self.state: Any
+        if declaration.component is not None:
+            self.operation, self.state = None, flow.component(declaration, instance)
+        else:
+            try:
+                made = declaration.factory() if declaration.factory is not None else declaration.operation
+                self.operation, self.state = made, made.create() if made is not None else None
+            except Exception as error:
+                raise _not_made(self.name, declaration, error) from error
+        self.outs: dict[str, Route] = {}
+        self.chain: Any = None  # that begins here, once it was asked for
+        self.handlers: dict[str, Handler] = {}
+        self.fed: frozenset[str] = frozenset()
+        self.matched: tuple[OperationPlace, ...] | None = None
+        self.executor: Executor | None = None
+        self.handed_over = False  # to threads; else performed on the engine's
+        self.guard: Any = None  # `engine.attempts.Guard`, of a place with policies
+        self.batches = False  # its operation takes many messages at once
+        self.window: Window | None = None
+        self.pace: Pace
+        self.pulls: Pace
+        self.meter: Meter
+        self.ordered = False  # what its workers bring goes on in the order of its inputs
+        self.memo: Any = None  # what its operation's executor or outcome remembers of the last message

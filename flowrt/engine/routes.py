@@ -1,0 +1,179 @@
+"""Places → compiled routes: what leaves a port goes to these handlers. No name is looked at per message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowrt.engine.places import Handler, OperationPlace, Route
+from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.flow.definition import Definition, Path, SourceKey
+from flowrt.flow.sites import FlowPlace, Places, Target, matched_gathers, sites
+from flowrt.operations.declarations import Declaration
+from flowrt.ports import Port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from flowrt.engine.contract import Executor
+
+
+class Routes:
+    """The routes of one runtime, compiled on first use and forgotten when the flow changes.
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(self, definition: Definition, equip: Callable[[OperationPlace], None]) -> None:
+        self.places = Places(FlowPlace(definition, make=OperationPlace))
+        self._equip = equip
+        self.capture = False  # what no stream takes leaves as a result, under its own port: for running an operation alone
+        self._results: dict[Port, Handler] = {}
+        self._dead_ends: dict[Port, Handler] = {}
+        self._entries: dict[Port, Route] = {}
+        self._known: dict[tuple[OperationPlace | None, Port], Route] = {}
+        self._equipped: dict[OperationPlace, None] = {}
+
+    def all_places(self) -> list[OperationPlace]:
+        """Return every place entered so far."""
+        return list(self._equipped)
+
+    def all_executors(self) -> list[Executor]:
+        """Return every executor of these places, once."""
+        found = {id(place.executor): place.executor for place in self._equipped}
+        return [executor for executor in found.values() if executor is not None]
+
+    def swap(self, definition: Definition) -> None:
+        """Go over to a changed flow; places that stay keep their state."""
+        root = self.places.root
+        root.definition = definition
+        self._entries.clear()
+        for flow in root.walk():
+            for child in flow.children.values():
+                found = flow.lookup(child.name.casefold())
+                if isinstance(found, Definition):
+                    child.definition = found
+        for place in self._equipped:
+            place.outs.clear()
+            place.chain = None
+            place.matched = None
+            place.fed = _fed(place)
+
+    def enter_active(self, failed: Callable[[FlowBuildError], None]) -> None:
+        """Enter the places of active operations before anything is sent there; tell of those that cannot be."""
+        root = self.places.root
+        if any(declaration.active for declaration in root.definition.all_operations()):
+            for flow, declaration, instance in sites(root):
+                if declaration.active:
+                    try:
+                        if declaration.component is not None:
+                            flow.component(declaration, instance)
+                        else:
+                            self._outfit(flow.place(declaration, instance))
+                    except FlowBuildError as fault:
+                        failed(fault)
+
+    def entry(self, port: Port) -> Route:
+        """Return the route of a port named from outside: one of the environment, or an operation's out-port."""
+        route = self._entries.get(port)
+        if route is None:
+            flow, key = self.places.source(port)
+            route = self._entries[port] = self._compile(None, port, flow, key)
+            found = flow.lookup(key[0])
+            if isinstance(found, Declaration):
+                route.optional = key[2] in getattr(found.operation, "optional_ports", ())
+        return route
+
+    def hint_for_inputs(self, ports: Iterable[str]) -> str:
+        """Say which of these ports no stream starts at, and where inputs may enter instead; empty if all lead somewhere."""
+        known = self.places.root.definition.input_ports()
+        wrong = [port for port in ports if not self.entry(Port.parse(port)).targets]
+        if not wrong:
+            return ""
+        return f'. No stream starts at "{wrong[0]}".{did_you_mean(wrong[0], known)}'
+
+    def out(self, place: OperationPlace, name: str) -> Route:
+        """Return the route of a place's out-port."""
+        route = place.outs.get(name)
+        if route is None:
+            try:
+                port = place.port(name)
+            except FlowBuildError as fault:  # a name that an operation made up
+                return Route(place.port(""), (), {}, fault)
+            route = place.outs[name] = self._compile(place, port, place.flow, place.source(name))
+            route.optional = name.casefold() in getattr(place.operation, "optional_ports", ())
+        return route
+
+    def gathers_of(self, place: OperationPlace) -> tuple[OperationPlace, ...]:
+        """Return the gathers matched to a scatter."""
+        matched = place.matched
+        if matched is None:
+            matched = place.matched = matched_gathers(self.places, place)
+            for gather in matched:
+                self._outfit(gather)
+        return matched
+
+    def _compile(self, place: OperationPlace | None, port: Port, flow: FlowPlace, key: SourceKey) -> Route:
+        """Find where a port leads. After a change it keeps its route, by which schedules know what waits on its streams."""
+        found = self._found(port, flow, key)
+        route = self._known.setdefault((place, port), found)
+        if route is not found:
+            route.targets, route.borders, route.fault = found.targets, found.borders, found.fault
+        return route
+
+    def _found(self, port: Port, flow: FlowPlace, key: SourceKey) -> Route:
+        try:
+            targets = self.places.targets(flow, key)
+        except FlowBuildError as fault:
+            return Route(port, (), {}, fault)
+        if not targets and self.capture:
+            targets = [Target(None, port, ())]
+        handlers = []
+        borders = {}
+        for target in targets:
+            handler = self._handler(target)
+            handlers.append(handler)
+            if target.borders:
+                borders[handler] = target.borders
+        return Route(port, tuple(handlers), borders)
+
+    def _handler(self, target: Target) -> Handler:
+        place = target.place
+        if place is None:
+            ends = self._dead_ends if target.dead else self._results
+            return ends.setdefault(target.port, Handler(target.port, None, dead=target.dead))
+        handler: Handler | None = place.handlers.get(target.port.key[3])
+        if handler is None:
+            self._outfit(place)
+            handler = place.handlers[target.port.key[3]] = Handler(target.port, place)
+        return handler
+
+    def _outfit(self, place: OperationPlace) -> None:
+        if place not in self._equipped:
+            self._equipped[place] = None
+            place.fed = _fed(place)
+            self._equip(place)
+
+
+def _fed(place: OperationPlace) -> frozenset[str]:
+    """Return the in-ports of a place that streams lead to, from its own flow or from one around it."""
+    operation, instance, _ = place.source("")
+    ports = set(place.flow.definition.fed.get((operation, instance), ()))
+    path: Path = ()
+    flow = place.flow
+    while flow.parent is not None:
+        path = ((flow.name.casefold(), flow.instance.casefold()), *path)
+        flow = flow.parent
+        if flow.definition.fed_below:
+            ports |= flow.definition.fed_below.get((path, operation, instance), set())
+    return frozenset(ports)
+
+
+def asks_for_positions(definition: Definition) -> bool:
+    """Say whether what operations emit for one item must be told apart: for an ordered gather, or a join of branches."""
+    for declaration in definition.all_operations():
+        operation = declaration.operation
+        if operation is not None and (
+            getattr(operation, "ordered", False) or getattr(operation, "by_position", False)
+        ):
+            return True
+    return False

@@ -1,0 +1,415 @@
+"""Open iterators: scattered iterables and generators, pulled only when nothing else is ready, as windows allow."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flowrt.engine.contract import PullTask
+from flowrt.errors import FlowBuildError, FlowStoppedError
+from flowrt.messages import (
+    ABSORBED,
+    CHUNK_SIZE,
+    FAILED,
+    Context,
+    Message,
+    Missing,
+    Positions,
+    Scope,
+    Trail,
+    Window,
+    numbered,
+)
+from flowrt.operations.bodies import Failure, close_iterator
+from flowrt.operations.contract import Emit
+
+if TYPE_CHECKING:
+    from flowrt.engine.failures import Failures
+    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.traffic import Traffic
+    from flowrt.messages import RunBooks
+
+
+Straight = Callable[["Source", int], None]
+"""Lets at most so many items of a list go on at once, if it can."""
+
+
+class Source:
+    """One open iterator of a place, with the input it was opened for: that stays live until the iterator ends.
+
+    `stream` is the port items leave on; None for a generator, whose items may choose.
+    Invariant: `scope` has a token from opening to closing.
+    """
+
+    __slots__ = (
+        "_asked",
+        "attempt",
+        "closed",
+        "context",
+        "count",
+        "given",
+        "input",
+        "items",
+        "message",
+        "of_ports",
+        "place",
+        "position",
+        "pull",
+        "scope",
+        "stream",
+        "trail",
+        "window",
+    )
+
+    def __init__(
+        self, place: OperationPlace, scope: Scope, message: Message, trail: Trail, items: Any, window: Window
+    ) -> None:
+        context = message.context
+        if context is None:
+            raise AssertionError("unreachable: a message inside the engine has a context")
+        self.place = place
+        self.attempt = place.guard.settling if place.guard is not None else None
+        self.scope = scope
+        self.message = message
+        self.input = context
+        self.context = Context(scope, context.correlation_id, context.priority, context.causality)
+        self.position = message.position
+        self.trail = trail
+        self.items: Sequence[Any] | Iterator[Any] = items
+        self.window = window
+        self.stream: str | None = None
+        self.count: str | None = None
+        self.given = 0
+        self.of_ports: dict[str, int] | None = None  # the same by port, where positions are asked for
+        self.pull: PullTask | None = None  # under way
+        self._asked = 0  # of the window, what the pull may bring yet
+        self.closed = False
+
+    @property
+    def sized(self) -> bool:
+        return type(self.items) in (list, tuple)  # exactly these: a subclass may do anything
+
+    def ask_for(self, items: int) -> None:
+        """Keep so much room in the window for what a pull may bring."""
+        self.window.asked += items - self._asked
+        self._asked = items
+
+
+class Sources:
+    """Decides which open iterator goes on.
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(self, traffic: Traffic, failures: Failures, ordered: Callable[[], bool]) -> None:
+        self._traffic = traffic
+        self._failures = failures
+        self._ordered = ordered
+        self._open: dict[int, dict[Window, OrderedDict[Source, None]]] = {}
+        self.count = 0
+        self._priorities: dict[int, int] = {}  # of open sources
+        self.uneven = False  # not everything has the same priority
+        self.pulls_under_way = 0
+        self.stopping = False
+        self.stopped = 0
+
+    # -- opening
+
+    def open_scattered(
+        self,
+        place: OperationPlace,
+        message: Message,
+        context: Context,
+        trail: Trail,
+        order: tuple[Any, str, str, int],
+    ) -> None:
+        """Open the scope of a scattered list, whose input message stays live until all items are out."""
+        items, stream, count, limit = order
+        route = self._traffic.routes.out(place, stream)
+        try:
+            gathers = self._traffic.routes.gathers_of(place)
+        except FlowBuildError as fault:  # a place on the way to them cannot be made
+            self._failures.fail(place, message, context, message.position, trail, fault)
+            return
+        window = self._window(place, limit)
+        scope = self._traffic.books.open_scope(context.scope, window, home=True)
+        scope.origin, scope.position, scope.trail = context, message.position, trail
+        scope.stream = route
+        scope.gathers = gathers
+        source = Source(place, scope, message, trail, items, window)
+        source.stream, source.count = stream, count
+        if not source.sized:
+            try:
+                source.items = iter(items)
+            except BaseException as error:
+                self._add(source)
+                self._failed(source, Failure(error).error)
+                return
+        self._add(source)
+
+    def open_generator(
+        self, place: OperationPlace, message: Message, context: Context, trail: Trail, iterator: Any
+    ) -> None:
+        """Take over an iterator that a generator operation opened for an input, which stays live until it ends."""
+        window = self._window(place, place.declaration.window)
+        scope = self._traffic.books.open_scope(context.scope, window, home=False)
+        self._add(Source(place, scope, message, trail, iterator, window))
+
+    def _window(self, place: OperationPlace, limit: int) -> Window:
+        if place.window is None:
+            place.window = Window(limit)
+        return place.window
+
+    def _add(self, source: Source) -> None:
+        level = self._open.setdefault(source.scope.depth, {})
+        level.setdefault(source.window, OrderedDict())[source] = None
+        self.count += 1
+        priority = source.context.priority
+        self._priorities[priority] = self._priorities.get(priority, 0) + 1
+        self.uneven = self.uneven or bool(priority)
+
+    def _remove(self, source: Source) -> None:
+        source.closed = True
+        self.count -= 1
+        priority = source.context.priority
+        self._priorities[priority] -= 1
+        if not self._priorities[priority]:
+            del self._priorities[priority]
+        depth = source.scope.depth
+        level = self._open[depth]
+        del level[source.window][source]
+        if not level[source.window]:
+            del level[source.window]
+            if not level:
+                del self._open[depth]
+
+    # -- pulling
+
+    def advance(self, straight: Straight | None, *, nothing_under_way: bool) -> bool:
+        """Let one source go on, the highest priority first, then the deepest scope, siblings in turn; say whether there was one that may."""
+        source: Source | None = None
+        for priority in sorted(self._priorities, reverse=True):
+            source = self._next(priority, nothing_under_way=nothing_under_way)
+            if source is not None:
+                break
+        if source is None:
+            return False
+        self.go_on(source, straight)
+        return True
+
+    def before(self, priority: int) -> Source | None:
+        """Return a source that goes on before messages of a priority, because its items have a higher one."""
+        for higher in sorted(self._priorities, reverse=True):
+            if higher <= priority:
+                break
+            source = self._next(higher, nothing_under_way=True)  # for it, those of a lower one are nothing
+            if source is not None:
+                return source
+        return None
+
+    def go_on(self, source: Source, straight: Straight | None) -> None:
+        """Let a source go on."""
+        if source.sized:
+            self._slice(source, straight)
+        else:
+            room = max(source.window.room, 1)
+            quota = min(room, source.place.pulls.quota(CHUNK_SIZE), CHUNK_SIZE)
+            source.ask_for(quota)
+            self.pulls_under_way += 1
+            pull = source.pull = PullTask(source, source.items, quota)  # type: ignore[arg-type]
+            executor = source.place.executor
+            if executor is None:
+                raise AssertionError("unreachable: every place in use has an executor")
+            executor.pull(pull)
+
+    def _next(self, priority: int, *, nothing_under_way: bool) -> Source | None:
+        for depth in sorted(self._open, reverse=True):
+            for window, siblings in list(self._open[depth].items()):
+                if window.open() and window.room > 0:
+                    for _ in range(len(siblings)):
+                        source = next(iter(siblings))
+                        siblings.move_to_end(source)
+                        if source.pull is None and source.context.priority == priority:
+                            return source
+                elif (
+                    nothing_under_way
+                ):  # so that a shared window cannot lock out whoever has nothing under way
+                    for source in siblings:
+                        busy = source.pull or source.scope.live or source.scope.active_children
+                        if not busy and source.context.priority == priority:
+                            return source
+        return None
+
+    def _slice(self, source: Source, straight: Straight | None) -> None:
+        items: list[Any] | tuple[Any, ...] = source.items  # type: ignore[assignment]
+        room = min(max(source.window.limit - source.window.live, 1), CHUNK_SIZE)
+        end = source.given + room
+        if straight is not None:
+            straight(source, len(items) - source.given if self.count == 1 else room)
+        data = items[source.given : end]
+        if data and not source.closed:
+            self._send_items(source, data if type(data) is list else list(data))
+        if source.given >= len(items) and not source.closed:
+            self._finish(source)
+
+    def take(self, pull: PullTask, *, final: bool) -> None:
+        """Take what a pull has brought since it was last looked at."""
+        source = pull.source
+        data = pull.results[pull.reported :]
+        pull.reported += len(data)
+        if final:
+            self.pulls_under_way -= 1
+            source.pull = None
+            source.place.meter.calls += len(pull.results)
+            source.place.meter.busy += pull.busy
+            source.place.pulls.took(max(len(pull.results), 1), pull.busy)
+        source.ask_for(0 if final else 1)  # it was asked to stop behind the item that it is at
+        if source.closed:  # cancelled meanwhile
+            if final:
+                self.close_iterator(source.place, source.items)
+            return
+        if data:
+            self._send_items(source, data)
+        if final and pull.failure is not None:
+            self._failed(source, pull.failure.error)
+        elif final and pull.exhausted:
+            self._finish(source)
+        elif final and self.stopping:
+            self.stop_source(source)
+
+    def _send_items(self, source: Source, data: list[Any]) -> None:
+        traffic = self._traffic
+        first = source.given
+        source.given += len(data)
+        traffic.books.born(source.scope, len(data), source.place.name)
+        if source.stream is not None:
+            route = traffic.routes.out(source.place, source.stream)
+            traffic.emit(route, data, source.context, range(first, first + len(data)), source.trail)
+            return
+        if any(type(item) is Emit for item in data):
+            self._send_by_port(source, data, first)
+        else:
+            route = traffic.routes.out(source.place, "")
+            traffic.emit(
+                route,
+                data,
+                source.context,
+                self._positions(source, "", range(first, first + len(data))),
+                source.trail,
+            )
+
+    def _send_by_port(self, source: Source, data: list[Any], first: int) -> None:
+        ports: dict[str, tuple[list[Any], list[int]]] = {}
+        for index, item in enumerate(data, first):
+            port, value = (item.port, item.data) if type(item) is Emit else ("", item)
+            values, indexes = ports.setdefault(port.removeprefix("."), ([], []))
+            values.append(value)
+            indexes.append(index)
+        for port, (values, indexes) in ports.items():
+            route = self._traffic.routes.out(source.place, port)
+            self._traffic.emit(
+                route, values, source.context, self._positions(source, port, indexes), source.trail
+            )
+
+    def _positions(self, source: Source, port: str, indexes: Sequence[int]) -> Positions:
+        """Stand items where their input stands; in order of emission where somebody asks for it."""
+        position = source.position
+        if not self._ordered():
+            return [position] * len(indexes)
+        if source.of_ports is None:
+            source.of_ports = {}
+        first = source.of_ports.get(port, 0)
+        source.of_ports[port] = first + len(indexes)
+        return [numbered(position, index, of_port) for of_port, index in enumerate(indexes, first)]
+
+    # -- ending
+
+    def _finish(self, source: Source) -> None:
+        books, name = self._traffic.books, source.place.name
+        self._remove(source)
+        if source.count is not None:
+            books.born(source.scope, 1, name)
+            route = self._traffic.routes.out(source.place, source.count)
+            self._traffic.emit(route, [source.given], source.context, [None], source.trail)
+        if source.given or source.count is not None:
+            books.born(source.input.scope, -1, name)  # the input went on as the first of them
+        else:
+            books.end(source.input.scope, ABSORBED, 1, name, "", [source.position])
+        books.let_go(source.scope)
+
+    def _failed(self, source: Source, error: BaseException) -> None:
+        self._remove(source)
+        guard, attempt = source.place.guard, source.attempt
+        if guard is not None and attempt is not None and not source.given and guard.again(attempt, error):
+            self._traffic.books.let_go(source.scope)  # its input stays live
+            return
+        place, context = source.place, source.input
+        gathered = source.scope if source.stream is not None else None
+        source.scope.failed_source = self._failures.fail(
+            place,
+            source.message,
+            context,
+            source.position,
+            source.trail,
+            error,
+            after=source.given,
+            owed=gathered,
+        )
+        self._traffic.books.let_go(source.scope)
+
+    def __iter__(self) -> Iterator[Source]:
+        for level in self._open.values():
+            for siblings in level.values():
+                yield from siblings
+
+    def drop(self, run: RunBooks) -> list[tuple[str, int]]:
+        """Close every source of a run; return (place, inputs) of what they were opened for."""
+        found = []
+        for level in list(self._open.values()):
+            for siblings in list(level.values()):
+                for source in [source for source in siblings if source.scope.run is run]:
+                    found.append((source.place.name, 1))
+                    self._remove(source)
+                    if source.pull is not None:  # it is closed when the pull comes back
+                        source.pull.stop = True
+                    else:
+                        self.close_iterator(source.place, source.items)
+        return found
+
+    def stop(self) -> None:
+        """End every source that is not a list in memory: what it has not produced yet will not be."""
+        self.stopping = True
+        for level in list(self._open.values()):
+            for siblings in list(level.values()):
+                for source in list(siblings):
+                    if source.pull is not None:
+                        source.pull.stop = True
+                    elif not source.sized:
+                        self.stop_source(source)
+
+    def stop_source(self, source: Source) -> None:
+        """End one source: its input is discarded, and its scope will not get a list."""
+        self._remove(source)
+        self.close_iterator(source.place, source.items)
+        reason = "its source was stopped when the runtime closed"
+        books = self._traffic.books
+        self.stopped += 1
+        run = source.scope.run
+        run.unfinished = run.unfinished or FlowStoppedError(
+            f'run {run.number} was cut short: "{source.place.name}" was stopped after {source.given} items when the runtime closed.'
+        )
+        around = source.scope.home
+        while around.parent is not None:  # no list around it comes whole, and none is to come in part
+            around.cut_short = True
+            around = around.parent.home
+        if source.stream is not None:
+            source.scope.lose(Missing(None, FAILED, source.place.name, reason))
+        books.end(source.input.scope, "discarded", 1, source.place.name, reason, [source.position])
+        books.let_go(source.scope)
+
+    def close_iterator(self, place: OperationPlace, iterator: Any) -> None:
+        """Close an iterator of a place; what that raises is a subscriber's error: nobody waits for it."""
+        error = close_iterator(iterator)
+        if error is not None and not isinstance(error, GeneratorExit):
+            self._failures.contain(f'the end of generator "{place.name}"', error)

@@ -1,0 +1,254 @@
+"""How messages move: out of a port, along its route, into the schedule or out as results; how they end; who is shown them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flowrt.engine.chunks import Chunk, message_of
+from flowrt.engine.places import Handler
+from flowrt.errors import FlowBuildError, describe
+from flowrt.messages import (
+    ABSORBED,
+    CHUNK_SIZE,
+    DELIVERED,
+    FAILED,
+    UNCONNECTED,
+    Context,
+    Message,
+    Positions,
+    Trail,
+    Trunk,
+)
+from flowrt.ports import Port
+
+if TYPE_CHECKING:
+    from flowrt.engine.failures import Failures
+    from flowrt.engine.ledger import Books
+    from flowrt.engine.places import Route
+    from flowrt.engine.routes import Routes
+    from flowrt.engine.schedules import Schedule
+    from flowrt.errors import FlowError
+    from flowrt.messages import RunBooks, Scope
+
+
+Contexts = Context | list[Context]
+
+
+class Traffic:
+    """Moves messages and keeps the books while doing so.
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(
+        self,
+        routes: Routes,
+        books: Books,
+        schedule: Schedule,
+        deliver: Callable[[Chunk], None],
+        *,
+        strict: bool,
+    ) -> None:
+        self.routes = routes
+        self.books = books
+        self.schedule = schedule
+        self.trunk = Trunk()
+        self._deliver = deliver
+        self.tap: Callable[[Chunk], None] | None = None
+        self.strict = strict
+        # Between turns, workers' outcomes arrive: a depth-first schedule must not put them before what they came after.
+        self.in_turn = False
+        self.lost: Callable[[FlowError, Chunk], None]
+        self.refused: Callable[[FlowError, Chunk], None]
+
+    def emit(
+        self,
+        route: Route,
+        data: list[Any],
+        contexts: Contexts,
+        positions: Positions,
+        trail: Trail,
+        *,
+        outside: bool = False,
+    ) -> None:
+        """Send live messages out of a port. The lists become the chunk's own."""
+        targets = route.targets
+        trail = trail.step(route)
+        if not targets:
+            self._end_unrouted(route, Chunk(Handler(route.port, None), data, contexts, positions, trail))
+            return
+        extra = len(targets) - 1
+        if extra:
+            self._multiply(route, extra, contexts, len(data))
+        for index, handler in enumerate(targets):
+            chunk = Chunk(handler, data, contexts, positions, trail)
+            if index < extra:  # each target owns its lists, the last one these
+                chunk.data = data[:]
+                if type(contexts) is list:
+                    chunk.context = contexts[:]
+                if type(positions) is list:
+                    chunk.positions = positions[:]
+            self._send(chunk, outside=outside)
+
+    def trail_of(self, scope: Scope) -> Trail:
+        """Return the way that the list of a scope came; of a run there is none."""
+        return scope.trail if scope.trail is not None else self.trunk.root
+
+    def _end_unrouted(self, route: Route, chunk: Chunk) -> None:
+        if route.fault is not None:
+            self.lost(route.fault, chunk)
+            return
+        if route.optional:
+            self.absorb(chunk.data, chunk.context, route.port.fullname, chunk.positions)
+            return
+        self._end_unconnected(route.port, chunk)
+
+    def _end_unconnected(self, port: Port, chunk: Chunk) -> None:
+        self.end(UNCONNECTED, chunk.data, chunk.context, port.fullname, chunk.positions)
+        if self.strict:
+            self.refused(unconnected_error(port), chunk)
+
+    def _send(self, chunk: Chunk, *, outside: bool) -> None:
+        handler = chunk.handler
+        if handler.dead:
+            self._end_unconnected(handler.port, chunk)
+            return
+        if handler.place is None:
+            self.leave(chunk)
+            return
+        if len(chunk.data) <= CHUNK_SIZE:
+            self._put(chunk, outside=outside)
+            return
+        for first in range(0, len(chunk.data), CHUNK_SIZE):
+            part = slice(first, first + CHUNK_SIZE)
+            context = chunk.context[part] if isinstance(chunk.context, list) else chunk.context
+            self._put(
+                Chunk(handler, chunk.data[part], context, chunk.positions[part], chunk.trail), outside=outside
+            )
+
+    def _put(self, chunk: Chunk, *, outside: bool) -> None:
+        if outside or not self.in_turn:
+            self.schedule.put_input(chunk)
+        else:
+            self.schedule.put(chunk)
+
+    def leave(self, chunk: Chunk) -> None:
+        """Deliver results."""
+        if self.tap is not None:
+            self.tap(chunk)
+        if self.books.cut_short and not chunk.leave_out_ended():  # the tap may have cancelled a run
+            return
+        self._deliver(chunk)
+        contexts, where = chunk.context, chunk.handler.port.fullname
+        if type(contexts) is list:
+            self.books.deliver(contexts, where)
+        else:
+            self.books.end(contexts.scope, DELIVERED, len(chunk.data), where)  # type: ignore[union-attr]
+
+    def _multiply(self, route: Route, extra: int, contexts: Contexts, messages: int) -> None:
+        where = route.port.fullname
+        if type(contexts) is list:
+            for context in contexts:
+                self.books.born(context.scope, extra, where)
+        else:
+            self.books.born(contexts.scope, extra * messages, where)  # type: ignore[union-attr]
+
+    def end(
+        self,
+        what: str,
+        data: list[Any],
+        contexts: Contexts,
+        where: str,
+        positions: Positions | None,
+        reason: str = "",
+        error: BaseException | None = None,
+    ) -> None:
+        """End messages, each in its own run's books."""
+        books = self.books
+        if type(contexts) is not list:
+            books.end(contexts.scope, what, len(data), where, reason, positions, error)  # type: ignore[union-attr]
+            return
+        for index, context in enumerate(contexts):
+            if not context.scope.run.ended:
+                own = None if positions is None else positions[index : index + 1]
+                books.end(context.scope, what, 1, where, reason, own, error)
+
+    def whereabouts(self, runs: set[RunBooks]) -> dict[RunBooks, list[tuple[str, int]]]:
+        """Say for each run where how many of its messages are, in one look at everything."""
+        counts: dict[tuple[RunBooks, str], int] = {}
+        waiting = [(chunk.handler.port.fullname, chunk, 0) for chunk in self.schedule]
+        for executor in self.routes.all_executors():
+            waiting += executor.unreported()
+        for place in self.routes.all_places():
+            if place.guard is not None:
+                waiting += [(place.name, chunk, 0) for chunk in place.guard.unreported()]
+        for where, chunk, first in waiting:
+            contexts = chunk.context[first:] if isinstance(chunk.context, list) else [chunk.context]
+            each_stands_for = 1 if isinstance(chunk.context, list) else len(chunk.data) - first
+            for context in contexts:
+                key = (context.scope.run, where)
+                counts[key] = counts.get(key, 0) + each_stands_for
+        found: dict[RunBooks, list[tuple[str, int]]] = {run: [] for run in runs}
+        for (run, where), messages in counts.items():
+            if run in found:
+                found[run].append((where, messages))
+        return found
+
+    def absorb(self, data: list[Any], contexts: Contexts, where: str, positions: Positions) -> None:
+        """End messages for which their operation emitted nothing."""
+        self.end(ABSORBED, data, contexts, where, positions)
+
+    def fail_one(self, context: Context, where: str, position: Any, error: BaseException) -> None:
+        """End one message that failed."""
+        reason = describe(error.__cause__ or error)
+        self.books.end(context.scope, FAILED, 1, where, reason, [position], error)
+
+
+def unconnected_error(port: Port) -> FlowBuildError:
+    """Say that under `strict` nothing may leave where no stream takes it."""
+    return FlowBuildError(
+        f'strict: a message is at "{port}", and no stream starts there. Connect it, or do not ask for strict=True.'
+    )
+
+
+Tap = Callable[[Message], None]
+
+
+class Taps:
+    """The handlers of `on_message`. While there is one, the engine takes messages singly.
+
+    Called on: the engine's thread.
+    """
+
+    def __init__(self, traffic: Traffic, failures: Failures) -> None:
+        self._traffic = traffic
+        self._failures = failures
+        self._taps: list[Tap] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._taps)
+
+    def add(self, tap: Tap) -> None:
+        self._taps.append(tap)
+        self._traffic.tap = self.show
+
+    def remove(self, tap: Tap) -> None:
+        if tap in self._taps:
+            self._taps.remove(tap)
+        if not self._taps:
+            self._traffic.tap = None
+
+    def show(self, chunk: Chunk) -> None:
+        """Show messages, at the borders of flows they have crossed and at the port they are about to enter."""
+        route = chunk.trail.route
+        borders = route.borders.get(chunk.handler, ()) if route is not None else ()
+        for index in range(len(chunk.data)):
+            for port in (*borders, chunk.handler.port):
+                message = message_of(chunk, index)
+                message.port = port
+                for tap in list(self._taps):
+                    try:
+                        tap(message)
+                    except BaseException as error:
+                        self._failures.contain("on_message", error)

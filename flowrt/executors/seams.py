@@ -1,0 +1,113 @@
+"""What a runtime is made of besides flowrt: clock, threads, queues, locks; the test kit puts its own in their place."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import Factory, define
+
+from flowrt.errors import FlowError
+
+if TYPE_CHECKING:
+    import random
+    from datetime import datetime
+
+    from flowrt.clock import Clock
+    from flowrt.engine.contract import Executors
+    from flowrt.engine.schedules import Schedule
+
+
+class MonotonicClock:
+    """`time.monotonic`: a changed system time disturbs nothing."""
+
+    __slots__ = ()
+    now = staticmethod(time.monotonic)
+
+
+class ThreadLike(Protocol):
+    """What the runtime asks of a thread it has started."""
+
+    name: str
+
+    @property
+    def ident(self) -> int | None: ...
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+    def is_alive(self) -> bool: ...
+
+
+def spawn_thread(work: Callable[[], None], name: str) -> ThreadLike:
+    """Start a daemon thread: only such a one lets the interpreter exit, where the runtime drains it (RELIABILITY M18)."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise FlowError(
+            f'thread "{name}" cannot be started ({error}). The limit of threads of this process or user is reached (ulimit -u): use fewer '
+            "workers, or named pools that operations share."
+        ) from error
+    return thread
+
+
+def system_time() -> datetime:
+    """Return the date and time, in UTC: for what is told, never for what is decided, since it can be set."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - importing flowrt is to cost little
+
+    return datetime.now(UTC)
+
+
+def _time_of(seams: Seams) -> Callable[[], datetime]:
+    """Return what tells the date and time: the clock itself, if it does."""
+    found: Callable[[], datetime] = getattr(seams.clock, "time", system_time)
+    return found
+
+
+class Simulation(Protocol):
+    """Decides what happens next when everything runs on one thread."""
+
+    def step(
+        self,
+        engine_step: Callable[[], bool],
+        next_moment: Callable[[], float | None],
+        look: Callable[[], None],
+    ) -> bool:
+        """Let the engine or a worker do one thing, the engine look at what workers have, or time pass; say whether there was any."""
+        ...
+
+
+@define(eq=False, repr=False)
+class Seams:
+    """What the runtime is made of besides flowrt itself. The test kit puts its own in place of each.
+
+    Attributes:
+        clock: tells the time.
+        spawn: starts a thread.
+        queue: makes the queue that wakes the engine; its `put` must be re-entrant, for signal handlers post too.
+        lock: makes a lock.
+        rlock: makes a lock that its holder may take again, as a signal handler does on the thread it interrupts.
+        event: makes an event to wait on.
+        pause: lets other threads run for a moment.
+        rng: decides what is left to chance; None: nothing is.
+        schedule: makes a schedule, instead of the one asked for by name.
+        executors: makes the executors, given (runtime name, seams, post, parallelism).
+        simulation: where there is one, no thread is started: waiting is working.
+        time: tells the date and time, in UTC; the clock's own `time`, if it has one.
+    """
+
+    clock: Clock = Factory(MonotonicClock)
+    spawn: Callable[[Callable[[], None], str], ThreadLike] = spawn_thread
+    queue: Callable[[], queue.SimpleQueue[None]] = queue.SimpleQueue
+    lock: Callable[[], threading.Lock] = threading.Lock
+    rlock: Callable[[], Any] = threading.RLock
+    event: Callable[[], threading.Event] = threading.Event
+    pause: Callable[[float], None] = time.sleep
+    rng: random.Random | None = None
+    schedule: Callable[[], Schedule] | None = None
+    executors: Callable[..., Executors] | None = None
+    simulation: Simulation | None = None
+    time: Callable[[], datetime] = Factory(_time_of, takes_self=True)

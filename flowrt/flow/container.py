@@ -1,0 +1,379 @@
+"""`FlowOperationContainer`: operations with their modes, as declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, Self
+
+from attrs import evolve
+
+from flowrt.errors import FlowBuildError, check_count, did_you_mean
+from flowrt.operations.bodies import OperationBody, action_body, function_body, generator_body
+from flowrt.operations.declarations import Declaration, check_contract, declared_at, made_by, same_name
+from flowrt.operations.marks import marker_of
+from flowrt.operations.modes import DEFAULT_WORKERS, SYNC, Mode, checked_dispatcher, parallel_mode, pool_name
+from flowrt.operations.policies import (
+    ERROR_PORT,
+    LONGEST_BACKOFF,
+    Backoff,
+    OnError,
+    on_error_of,
+    rate_of,
+    retry_of,
+    timeout_of,
+)
+from flowrt.operations.registration import (
+    WINDOW,
+    declare_component,
+    instance_operations,
+    module_operations,
+    static_operations,
+)
+from flowrt.ports import check_name, codes_of
+from flowrt.standard.keeping import MAX_IDS, MAX_WAITING, JoinedBy
+
+
+class FlowOperationContainer:
+    """Operations and where they run. Every method returns the container.
+
+    A mode applies to the operation added last, or selected: `container["count_words"].make_parallel(4)`. Names ignore case. One
+    container may serve several flows and runtimes; each takes the declarations as they are when they are added to it.
+    """
+
+    def __init__(self) -> None:
+        self._declarations: dict[str, Declaration] = {}
+        self._selected: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<operations: {', '.join(f'{each.name} ({each.mode})' for each in self) or 'none'}>"
+
+    def __iter__(self) -> Iterator[Declaration]:
+        return iter(self._declarations.values())
+
+    def __len__(self) -> int:
+        return len(self._declarations)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.strip().casefold() in self._declarations
+
+    def __getitem__(self, name: str) -> Self:
+        """Select an operation for the modes that follow; `FlowBuildError` if there is none of that name."""
+        if name not in self:
+            known = [declaration.name for declaration in self]
+            raise FlowBuildError(f'there is no operation "{name}" to select.{did_you_mean(str(name), known)}')
+        self._selected = name.strip().casefold()
+        return self
+
+    # -- adding
+
+    def add_func(self, name: str, f: Callable[..., Any]) -> Self:
+        """Add a function of the data, or of nothing; its return value leaves on the default port (also None, also a list)."""
+        body = function_body(name, f)
+        return self._add(Declaration(name, body, None, ("",), declared_at(), kind="function", function=f))
+
+    def add_action(self, name: str, f: Callable[..., Any], *, signal: bool = False) -> Self:
+        """Add an action: its return value is ignored; it emits by calling its continuations.
+
+        The first parameter is the data, further positional ones without a default are continuations. They may be called any
+        number of times, from any thread, until the call returns; a later call starts a run of its own. One continuation emits
+        on the default port, several on ports named after the parameters.
+
+        Args:
+            name: of the operation.
+            f: the action.
+            signal: without continuations, emit None when done.
+        """
+        marker = marker_of(f)
+        body, ports = action_body(name, f, signal=signal or (marker is not None and marker.signal))
+        return self._add(Declaration(name, body, None, ports, declared_at(), kind="action", function=f))
+
+    def add_generator(self, name: str, f: Callable[..., Any], *, window: int = WINDOW) -> Self:
+        """Add a generator function: each yielded item is a message of its own, `Emit(port, item)` on a port of its own.
+
+        Args:
+            name: of the operation.
+            f: returns a generator, or any iterable, per input.
+            window: how many live descendants all its open generators may have together (messages); they are pulled as there is room.
+        """
+        check_count(f'generator "{name}"', "window", window)
+        body = generator_body(name, f)
+        return self._add(
+            Declaration(name, body, None, None, declared_at(), window=window, kind="generator", function=f)
+        )
+
+    def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
+        """Add whatever fulfils the `Operation` contract, or a name and a factory that makes one instance per place.
+
+        Raises:
+            FlowBuildError: what the contract asks for is missing, or two operations have one name.
+        """
+        if factory is None:
+            check_contract(operation, "the operation")
+            name = operation.name
+        else:
+            name, operation = operation, made_by(operation, factory)
+        return self._add(
+            Declaration(
+                name,
+                OperationBody(),
+                operation.in_ports,
+                operation.out_ports,
+                declared_at(),
+                operation=operation,
+                factory=factory,
+            )
+        )
+
+    def add_instance_operations(self, instance: Any) -> Self:
+        """Add the methods of an object that `@operation` marks; if none is marked, every public method.
+
+        Public are the methods of its class, and of the classes it inherits from that are not Python's own, whose names do not begin with an
+        underscore; no properties, static or class methods. The signature says what a method is: more than one parameter without a default, an
+        action with continuations; `-> None`, an action; a generator; else a function. The name of the operation is the method's.
+
+        Raises:
+            FlowBuildError: signatures that cannot be operations, or names that are taken: all of them at once, and nothing was added.
+        """
+        return self._add_all(instance_operations(instance))
+
+    def add_static_operations(self, owner: type) -> Self:
+        """Add the static and class methods of a class, as `add_instance_operations` adds the others."""
+        return self._add_all(static_operations(owner))
+
+    def add_module(self, module: ModuleType) -> Self:
+        """Add what `@operation` marks in a module: functions, and methods of classes, for which an instance is made without arguments.
+
+        Classes with ports are added as components, under their own name.
+
+        Only what was written there, not what it imports; of a package, what was written in one of its modules too.
+
+        Raises:
+            FlowBuildError: as for `add_instance_operations`; nothing is marked; an instance cannot be made.
+        """
+        return self._add_all(module_operations(module))
+
+    def add_component(self, name: str, component: Any) -> Self:
+        """Add an object whose methods marked `@in_port` are in-ports, and whose attributes declared `out_port()` are out-ports.
+
+        A mode applies to all its methods together, but for those whose marker says one; a policy to each. What the component keeps is its own:
+        methods on several threads at once are its own business.
+
+        Args:
+            name: of the operation.
+            component: an object, which may be part of one runtime at a time; or its class (`functools.partial` gives it arguments), of which an
+                instance is made per place.
+
+        Raises:
+            FlowBuildError: it has no ports, or methods that cannot be in-ports.
+        """
+        return self._add(declare_component(name, component, declared_at()))
+
+    def _add_all(self, declarations: list[Declaration]) -> Self:
+        faults = []
+        taken = dict(self._declarations)
+        for declaration in declarations:
+            earlier = taken.setdefault(declaration.name.casefold(), declaration)
+            if earlier is not declaration:
+                faults.append(same_name(earlier, declaration))
+        if faults:
+            raise FlowBuildError(*faults)
+        self._declarations = taken
+        # A mode that follows several at once would be meant for all, or for the last: so it is asked which.
+        self._selected = declarations[0].name.casefold() if len(declarations) == 1 else None
+        return self
+
+    def add_auto_reset_join(
+        self,
+        name: str,
+        inputs: int = 2,
+        by: JoinedBy = "correlation",
+        *,
+        expire: float | None = None,
+        max_open: int = MAX_IDS,
+        max_waiting: int = MAX_WAITING,
+    ) -> Self:
+        """Add an `AutoResetJoin`: the oldest messages of `.in0`, `.in1`, … leave as a tuple as soon as every port has one."""
+        from flowrt.standard.joins import AutoResetJoin  # noqa: PLC0415 - few flows have joins
+
+        return self.add_operation(
+            AutoResetJoin(name, inputs, by, expire=expire, max_open=max_open, max_waiting=max_waiting)
+        )
+
+    def add_manual_reset_join(
+        self,
+        name: str,
+        inputs: int = 2,
+        by: JoinedBy = "correlation",
+        *,
+        expire: float | None = None,
+        max_open: int = MAX_IDS,
+        max_waiting: int = MAX_WAITING,
+    ) -> Self:
+        """Add a `ManualResetJoin`: once every port has had a message, each leaves in a tuple with the latest of the others; until `.reset`."""
+        from flowrt.standard.joins import ManualResetJoin  # noqa: PLC0415 - likewise
+
+        return self.add_operation(
+            ManualResetJoin(name, inputs, by, expire=expire, max_open=max_open, max_waiting=max_waiting)
+        )
+
+    def _add(self, declaration: Declaration) -> Self:
+        name = declaration.name
+        marker = marker_of(declaration.function)
+        if marker is not None and marker.mode is not None:
+            declaration = evolve(declaration, mode=marker.mode)
+        check_name(name)
+        key = name.strip().casefold()
+        earlier = self._declarations.get(key)
+        if earlier is not None:
+            raise FlowBuildError(same_name(earlier, declaration))
+        self._declarations[key] = (
+            declaration if name == name.strip() else evolve(declaration, name=name.strip())
+        )
+        self._selected = key
+        return self
+
+    # -- modes
+
+    def make_sync(self, dispatcher: Any = None) -> Self:
+        """Run it on the engine's thread, one call at a time. This is where operations run unless told otherwise.
+
+        Args:
+            dispatcher: have its calls made on a thread that is not flowrt's, one at a time and in order, while the engine goes on: any object with
+                `dispatch(callable)`, which may be called on any thread, returns at once and has the callable called once, later (see
+                `flowrt.executors.dispatchers`). Also with `parallelism=False`.
+        """
+        if dispatcher is None:
+            return self._make(SYNC)
+        where = f'operation "{self._selected_declaration("make_sync").name}": make_sync(dispatcher)'
+        return self._make(Mode(dispatcher=checked_dispatcher(where, dispatcher)))
+
+    def make_async(self, pool: str | None = None) -> Self:
+        """Run it on a thread of its own, one call at a time, in order of arrival.
+
+        Args:
+            pool: operations that name the same pool share its thread.
+        """
+        return self._make(Mode("async", 1, pool_name(pool)))
+
+    def make_parallel(
+        self,
+        workers: int = DEFAULT_WORKERS,
+        pool: str | None = None,
+        *,
+        ordered: bool = False,
+        by_key: str | Callable[[Any], Any] | None = None,
+    ) -> Self:
+        """Run it on several threads; results leave in order of completion.
+
+        Args:
+            workers: how many threads.
+            pool: operations that name the same pool, with the same number, share its threads.
+            ordered: restore the order of arrival.
+            by_key: keep the order, and one call at a time, per key: "port" for the in-port, or a function of the data (called on the
+                engine's thread).
+
+        Raises:
+            FlowBuildError: a number below 1, an operation that keeps state, or `ordered` and `by_key` together.
+        """
+        owner = f'operation "{self._selected_declaration("make_parallel").name}": make_parallel'
+        return self._make(parallel_mode(owner, workers, pool, ordered=ordered, by_key=by_key))
+
+    # -- policies
+
+    def retry(
+        self,
+        attempts: int,
+        backoff: Backoff = 0.1,
+        *,
+        on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+        longest: float = LONGEST_BACKOFF,
+    ) -> Self:
+        """Call again after a failure; a message fails only with its last attempt.
+
+        Waiting takes no thread. Where the mode keeps order, what comes behind the message waits for it (`ordered=True`: its results do; by key:
+        what has its key does). What an attempt emits leaves when it succeeds. A generator is called again only before its first item.
+
+        Args:
+            attempts: calls at most, the first included.
+            backoff: seconds; before the n-th retry it waits from 0 to backoff * 2 ** (n - 1), drawn evenly; or a function of n that
+                returns the seconds.
+            on: which exceptions; a call that was given up for its time is an `OperationTimeoutError`.
+            longest: seconds it waits at most.
+        """
+        return self._with("retry", retry=retry_of(self._named("retry"), attempts, backoff, longest, on))
+
+    def timeout(self, seconds: float) -> Self:
+        """Give a call up that has not returned after so many seconds: `OperationTimeoutError`.
+
+        The time runs from when the call begins, not while its message waits. A thread cannot be killed: it is left alone and replaced by a
+        new one, and what it still brings is dropped. On the engine's own thread that is impossible, so the operation must be async or
+        parallel; where it runs there all the same (`parallelism=False`), there is no limit.
+        """
+        return self._with("timeout", timeout=timeout_of(self._named("timeout"), seconds))
+
+    def on_error(self, decision: OnError) -> Self:
+        """Say what becomes of a message that fails.
+
+        Args:
+            decision: "fail", the default: the error goes to whoever is to know. "skip": the message ends as discarded, with the error as its
+                reason in the ledger, and nobody is told; a gather misses it. "route": the `OperationError` leaves on the port
+                `<operation>.error`, in the context of the message; if no stream starts there it is as with "fail".
+        """
+        return self._with("on_error", on_error=on_error_of(self._named("on_error"), decision))
+
+    def rate(self, per_second: float, burst: int = 1) -> Self:
+        """Begin so many calls per second at most, retries included, and up to `burst` of them at once."""
+        return self._with("rate", rate=rate_of(self._named("rate"), per_second, burst))
+
+    def ignore(self, *codes: str) -> Self:
+        """Have `check` not report these findings about it, by their codes: `.ignore("F201")`."""
+        declaration = self._selected_declaration("ignore")
+        ignored = tuple(dict.fromkeys((*declaration.ignore, *codes_of(codes))))
+        self._declarations[declaration.name.casefold()] = evolve(declaration, ignore=ignored)
+        return self
+
+    def _named(self, verb: str) -> str:
+        return f'operation "{self._selected_declaration(verb).name}": {verb}()'
+
+    def _with(self, verb: str, **policy: Any) -> Self:
+        declaration = self._selected_declaration(verb)
+        if hasattr(declaration.operation, "handle_many"):
+            raise FlowBuildError(
+                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) works with the engine\'s own books, one list at a time; '
+                f"{verb}() is for functions, actions, generators and operations that take messages one by one."
+            )
+        changed = evolve(declaration, policies=evolve(declaration.policies, **policy))
+        if changed.policies.on_error == "route" and changed.out_ports is not None:
+            ports = (*(port for port in changed.out_ports if port != ERROR_PORT), ERROR_PORT)
+            changed = evolve(changed, out_ports=ports)
+        self._declarations[declaration.name.casefold()] = changed
+        return self
+
+    def _selected_declaration(self, verb: str) -> Declaration:
+        if self._selected is None:
+            raise FlowBuildError(
+                f"{verb}() has no operation to apply to. Add one first, or select one: container[name].{verb}()."
+            )
+        return self._declarations[self._selected]
+
+    def _make(self, mode: Mode) -> Self:
+        declaration = self._selected_declaration(f"make_{mode.kind}")
+        if mode.kind == "parallel" and declaration.operation is not None:
+            raise FlowBuildError(
+                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) keeps state, so only one thread at a time may enter it; '
+                "make_parallel is for functions, actions and generators. Leave it sync and make the operations around it parallel."
+            )
+        elsewhere = mode.kind == "async" or mode.dispatcher is not None
+        if elsewhere and hasattr(declaration.operation, "handle_many"):
+            raise FlowBuildError(
+                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) works with the engine\'s own books and runs on its '
+                "thread. Leave it sync and make the operations around it async or dispatched."
+            )
+        if elsewhere and hasattr(declaration.operation, "timer"):
+            raise FlowBuildError(
+                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) has a timer, which the engine calls on its own thread. '
+                "Leave it sync and make the operations around it async or dispatched."
+            )
+        self._declarations[declaration.name.casefold()] = evolve(declaration, mode=mode)
+        return self

@@ -1,0 +1,200 @@
+"""Flow → definition: what a flow is made of, looked up by folded names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from flowrt.errors import Fault
+from flowrt.operations.declarations import Declaration
+from flowrt.ports import Port, Stream
+
+if TYPE_CHECKING:
+    from flowrt.flow.flow import Flow
+
+
+SourceKey = tuple[str, str, str]
+"""Operation, instance and port, casefolded; a flow's own port has no operation."""
+
+Path = tuple[tuple[str, str], ...]
+"""The (name, instance) of each flow on a path, casefolded, outermost first."""
+
+
+class Definition:
+    """What a flow is made of, looked up by folded names.
+
+    Attributes:
+        outs: the streams that leave a port, in order of declaration; ports relative to this flow.
+        crossing: streams whose source lies in a flow below this one: (path, source) -> streams.
+        sources_of: (operation, instance) -> the out-ports that streams start from.
+        fed: (operation, instance) -> the names of the in-ports that streams lead to, within this flow.
+        fed_below: the same for operations of flows below: (path, operation, instance).
+        ways_in: the flow's own ports that streams start at: folded name -> name.
+        ways_out: those that streams end at.
+    """
+
+    __slots__ = (
+        "crossing",
+        "fed",
+        "fed_below",
+        "flows",
+        "name",
+        "operations",
+        "outs",
+        "sources_of",
+        "ways_in",
+        "ways_out",
+    )
+
+    def __init__(self, name: str, operations: dict[str, Declaration] | None = None) -> None:
+        self.name = name
+        self.operations = operations if operations is not None else {}
+        self.flows: dict[str, Definition] = {}
+        self.outs: dict[SourceKey, list[Stream]] = {}
+        self.crossing: dict[tuple[Path, SourceKey], list[Stream]] = {}
+        self.sources_of: dict[tuple[str, str], dict[SourceKey, None]] = {}
+        self.fed: dict[tuple[str, str], set[str]] = {}
+        self.fed_below: dict[tuple[Path, str, str], set[str]] = {}
+        self.ways_in: dict[str, str] = {}
+        self.ways_out: dict[str, str] = {}
+
+    def add(self, stream: Stream) -> None:
+        source, target = stream.source, stream.target
+        key = source_key(source)
+        if source.path:
+            self.crossing.setdefault((path_of(source), key), []).append(stream)
+        else:
+            self.outs.setdefault(key, []).append(stream)
+            if not key[0]:
+                self.ways_in.setdefault(key[2], source.name)
+        self.sources_of.setdefault(key[:2], {})[key] = None
+        operation, instance, name = source_key(target)
+        if target.path:
+            self.fed_below.setdefault((path_of(target), operation, instance), set()).add(name)
+        else:
+            self.fed.setdefault((operation, instance), set()).add(name)
+            if not operation:
+                self.ways_out.setdefault(name, target.name)
+
+    def input_ports(self) -> list[str]:
+        """Return the ports of its environment that streams start from."""
+        return [streams[0].source.fullname for key, streams in self.outs.items() if not key[0]]
+
+    def all_flows(self) -> Iterator[Definition]:
+        """Iterate over this flow and all flows in it."""
+        seen: set[int] = set()
+        pending = [self]
+        while pending:
+            definition = pending.pop()
+            if id(definition) not in seen:
+                seen.add(id(definition))
+                yield definition
+                pending += definition.flows.values()
+
+    def all_operations(self) -> list[Declaration]:
+        """Return the operations of this flow and of all flows in it."""
+        if not self.flows:
+            return list(self.operations.values())
+        return [each for definition in self.all_flows() for each in definition.operations.values()]
+
+    def streams(self) -> Iterator[Stream]:
+        """Iterate over all streams of this flow, nested flows aside."""
+        for streams in self.outs.values():
+            yield from streams
+        for streams in self.crossing.values():
+            yield from streams
+
+
+def path_of(port: Port) -> Path:
+    """Return a port's path as it is compared."""
+    return tuple((name.casefold(), instance.casefold()) for name, instance in port.segments)
+
+
+def source_key(port: Port) -> SourceKey:
+    """Return a port without its path, as routes look it up."""
+    _, operation, instance, name = port.key
+    return operation, instance, name
+
+
+def define_flow(root: Flow, faults: list[Fault]) -> Definition:
+    """Make the definition of a root flow and of every flow in it; flows added to themselves are met again, not repeated.
+
+    Streams that have no place in any of them are left out, and told of in `faults`.
+    """
+    made: dict[int, Definition] = {}
+    pending: list[Flow] = []
+
+    def definition_of(flow: Flow) -> Definition:
+        known = made.get(id(flow))
+        if known is None:
+            known = made[id(flow)] = Definition(flow.name, {d.name.casefold(): d for d in flow.operations})
+            pending.append(flow)
+        return known
+
+    whole = definition_of(root)
+    for flow in pending:
+        for nested in flow.flows:
+            made[id(flow)].flows[nested.name.casefold()] = definition_of(nested)
+    for flow in pending:  # which names there are is known now
+        for stream in flow.streams:
+            fault = _place_stream(stream, made[id(flow)], whole)
+            if fault is not None:
+                faults.append(fault)
+    return whole
+
+
+def _place_stream(stream: Stream, definition: Definition, root: Definition) -> Fault | None:
+    """Put a stream into the flow it belongs to: that of both its ends if they share a path, else where it was written."""
+    source, target = stream.source, stream.target
+    if not (source.path or target.path):
+        definition.add(stream)
+        return None
+    if source.is_rooted and definition is not root:
+        if root.flows.get(definition.name.casefold()) is not definition:
+            says = f'it starts at the root, but flow "{definition.name}" is not used there itself, so it does not say where it would lead.'
+            return Fault.of_stream("F105", stream, says, "Lead the messages in through the flow's own ports.")
+        target = target if target.is_rooted else _inside(definition.name, target)
+        definition = root
+    if definition is root:
+        source, target = _unrooted(source), _unrooted(target)
+    if source.path and source.key[0] == target.key[0]:
+        owner = _owner(source, definition, root)
+        owner.add(evolve(stream, source=_unplaced(source), target=_unplaced(target)))
+    else:
+        definition.add(evolve(stream, source=source, target=target))
+    return None
+
+
+def _owner(port: Port, definition: Definition, root: Definition) -> Definition:
+    """Return the flow that a path leads to, found as a message would find it; one that nobody added is made here, by its name."""
+    here = root if port.is_rooted else definition
+    around = [root, here]
+    owner: Definition | None = None
+    for segment, _ in port.segments:
+        name = segment.casefold()
+        owner = next((flow.flows[name] for flow in reversed(around) if name in flow.flows), None)
+        if owner is not None:
+            around.append(owner)
+    if owner is None:
+        segment = port.segments[-1][0]
+        owner = here.flows[segment.casefold()] = Definition(segment)
+    return owner
+
+
+def _unrooted(port: Port) -> Port:
+    if not port.is_rooted:
+        return port
+    return Port(
+        path=port.path.removeprefix("/"), operation=port.operation, instance=port.instance, name=port.name
+    )
+
+
+def _unplaced(port: Port) -> Port:
+    return Port(operation=port.operation, instance=port.instance, name=port.name)
+
+
+def _inside(path: str, port: Port) -> Port:
+    inner = f"{path}/{port.path}" if port.path else path
+    return Port(path=inner, operation=port.operation, instance=port.instance, name=port.name)

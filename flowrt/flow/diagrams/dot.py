@@ -1,0 +1,75 @@
+"""A flow in the DOT language of GraphViz."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from flowrt.flow.diagrams.graph import graph_of
+
+if TYPE_CHECKING:
+    from flowrt.flow.diagrams.graph import Graph
+    from flowrt.flow.flow import Flow
+
+
+ATTRIBUTES = {
+    "operation": "",
+    "scatter": ", shape=trapezium, orientation=90",
+    "gather": ", shape=trapezium, orientation=270",
+    "flow": ", peripheries=2",
+    "in": "",
+    "out": "",
+    "elsewhere": ", shape=plaintext",
+}
+
+
+def to_dot(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> str:
+    """Return the text of a digraph in the DOT language; arguments and errors as of `to_mermaid`."""
+    graph = graph_of(flow, subflow, boxes=boxes)
+    lines = [
+        f"digraph {_quoted(graph.name or 'flow')} {{",
+        "  rankdir=LR;",
+        '  node [shape=box, fontname="Helvetica", fontsize=11];',
+        '  edge [fontname="Helvetica", fontsize=9, arrowsize=0.7];',
+    ]
+    lines += _nodes(graph, "  ")
+    lines += _edges(graph)
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _nodes(graph: Graph, indent: str) -> Iterator[str]:
+    for node in graph.nodes.values():
+        if node.inner is not None:
+            yield f"{indent}subgraph cluster_{node.id} {{"
+            yield f'{indent}  label={_quoted(node.label)}; fontname="Helvetica"; fontsize=11; style=rounded;'
+            yield from _nodes(node.inner, indent + "  ")
+            yield f"{indent}}}"
+        elif node.kind in {"in", "out"}:
+            yield f"{indent}{node.id} [shape=point, width=0.1, xlabel={_quoted(node.label)}];"
+        else:
+            dashed = "" if node.known else ", style=dashed"
+            yield f"{indent}{node.id} [label={_quoted(node.label)}{ATTRIBUTES[node.kind]}{dashed}];"
+
+
+def _edges(graph: Graph) -> Iterator[str]:
+    for edge in graph.edges:
+        labels = [
+            f"{name}={_quoted(text)}"
+            for name, text in (
+                ("taillabel", edge.source_port),
+                ("headlabel", edge.target_port),
+                ("label", edge.comment),
+            )
+            if text
+        ]
+        attributes = f" [{', '.join(labels)}]" if labels else ""
+        yield f"  {edge.source.id} -> {edge.target.id}{attributes};"
+    for node in graph.nodes.values():
+        if node.inner is not None:
+            yield from _edges(node.inner)
+
+
+def _quoted(text: str) -> str:
+    r"""Quote a text: `\` starts an escape of GraphViz (`\N` is the node's name), `&` an entity."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+    return f'"{escaped}"'

@@ -1,0 +1,271 @@
+"""What a picture of a flow shows: nodes, the streams between them, and nested flows as boxes with a graph of their own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from attrs import Factory, define
+
+from flowrt.errors import Fault, FlowBuildError, did_you_mean
+from flowrt.flow.definition import Definition, define_flow
+from flowrt.flow.diagrams.labels import shown
+from flowrt.flow.flow import Flow
+from flowrt.flow.sites import FlowPlace
+from flowrt.operations.declarations import Declaration
+from flowrt.ports import Port
+
+Kind = Literal["operation", "scatter", "gather", "flow", "in", "out", "elsewhere"]
+BRACKETS: dict[int, Kind] = {1: "scatter", 0: "operation", -1: "gather"}
+DOTS = {"async": "●", "parallel": "●●", "dispatched": "○"}  # the ancestor's notation, and one for dispatchers
+BOXES_DEEP = 20  # boxes inside boxes; arbitrary: nobody reads further in
+BOXED_NODES = 20_000  # arbitrary: shared flows inside shared flows would be drawn in all combinations
+
+
+@define(eq=False)
+class Node:
+    """An operation, a flow inside the flow, or one of the flow's own ports (`in`, `out`).
+
+    Attributes:
+        id: unique within the picture, of letters and digits.
+        kind: `elsewhere` is what lies outside of the flow that is drawn.
+        name: as it was declared, with the instance.
+        mode: how its operation runs; empty for all else, and for what nobody registered.
+        known: False for a name that nothing is registered for.
+        inner: of a flow that is drawn as a box.
+        box: the flow's node whose inner graph holds this one.
+    """
+
+    id: str
+    kind: Kind
+    name: str
+    mode: str = ""
+    known: bool = True
+    inner: Graph | None = None
+    box: Node | None = None
+
+    @property
+    def dots(self) -> str:
+        return DOTS.get(self.mode.partition("(")[0], "")
+
+    @property
+    def label(self) -> str:
+        """The name with the marks of its mode, for pictures that are texts."""
+        marked = f"{self.dots} {self.name}" if self.dots else self.name
+        return marked if self.known else f"{marked} ?"
+
+    @property
+    def title(self) -> str:
+        """What is said of the node where there is room."""
+        if not self.known:
+            return f"{self.name}: not registered"
+        return f"{self.name}: {self.mode or self.kind}"
+
+
+@define(eq=False)
+class Edge:
+    """A stream. A port that has no name, and those of points, are empty texts."""
+
+    source: Node
+    source_port: str
+    target: Node
+    target_port: str
+    comment: str
+
+    @property
+    def ports(self) -> str:
+        """The names of the ports at both ends, on one line."""
+        if not self.target_port:
+            return f"{self.source_port} →" if self.source_port else ""
+        return f"{self.source_port} → {self.target_port}".strip()
+
+
+@define(eq=False)
+class Graph:
+    """A flow as it is drawn. Nodes and edges are in the order in which streams name them."""
+
+    name: str
+    place: FlowPlace
+    box: Node | None = None
+    nodes: dict[tuple[str, str, str], Node] = Factory(dict)
+    edges: list[Edge] = Factory(list)
+
+
+def graph_of(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> Graph:
+    """Say what a picture of a flow shows; `FlowBuildError` if there is no flow of that name in it."""
+    root = _root_of(flow)
+    place = _subflow(root, subflow)
+    return _Sketch(place, root, boxes=boxes).graph
+
+
+def flow_names(flow: Flow | Any) -> tuple[str, ...]:
+    """Return the names of all flows inside a flow, those of flows inside these with their path; each flow once."""
+    return tuple(_paths(_root_of(flow).definition))
+
+
+def _root_of(flow: Flow | Any) -> FlowPlace:
+    whole = flow if isinstance(flow, Flow) else getattr(getattr(flow, "_building", None), "flow", None)
+    if not isinstance(whole, Flow):
+        raise FlowBuildError(
+            f"what is drawn is a Flow, or the FlowRuntime of one, got {type(flow).__name__}."
+        )
+    faults: list[Fault] = []
+    definition = define_flow(whole, faults)
+    if faults:  # streams that belong to no flow
+        raise FlowBuildError(*faults)
+    return FlowPlace(definition)
+
+
+def _paths(root: Definition) -> Iterator[str]:
+    seen = {id(root)}
+    pending = deque([("", root)])
+    while pending:
+        path, definition = pending.popleft()
+        for nested in definition.flows.values():
+            if id(nested) not in seen:
+                seen.add(id(nested))
+                yield path + nested.name
+                pending.append((f"{path}{nested.name}/", nested))
+
+
+def _subflow(root: FlowPlace, subflow: str) -> FlowPlace:
+    if not isinstance(subflow, str):
+        raise FlowBuildError(f"subflow is the name of a flow, such as a/b, got {type(subflow).__name__}.")
+    wanted = subflow.replace("\\", "/").strip().strip("/")
+    if not wanted:
+        return root
+    found = _follow(root, wanted)
+    if found is None:
+        # A flow text has flows side by side, so a name alone says enough, wherever the flow is.
+        below = (
+            path for path in _paths(root.definition) if path.casefold().endswith(f"/{wanted.casefold()}")
+        )
+        found = _follow(root, next(below, ""))
+    if found is None:
+        known = did_you_mean(wanted, _paths(root.definition)) or " There are no flows in it at all."
+        raise FlowBuildError(f'there is no flow "{shown(subflow)}" to draw.{known}')
+    return found
+
+
+def _follow(root: FlowPlace, path: str) -> FlowPlace | None:
+    place = root
+    for segment in path.split("/"):
+        name, _, instance = (part.strip() for part in segment.partition("#"))
+        if not isinstance(place.lookup(name.casefold()), Definition):
+            return None
+        place = place.child(name, instance)
+    return place
+
+
+class _Sketch:
+    """One picture in the making."""
+
+    def __init__(self, place: FlowPlace, root: FlowPlace, *, boxes: bool) -> None:
+        self._root = root
+        self._boxes = boxes
+        self._count = 0
+        # A flow file without operations is drawn for its own sake: there, nothing is amiss.
+        self._knows_operations = bool(root.definition.all_operations())
+        self._open: deque[Graph] = deque()
+        self.graph = self._new_graph(place)
+        while self._open:
+            self._draw(self._open.popleft())
+
+    def _new_graph(self, place: FlowPlace, box: Node | None = None) -> Graph:
+        graph = Graph(shown(place.definition.name), place, box)
+        self._open.append(graph)
+        return graph
+
+    def _draw(self, graph: Graph) -> None:
+        for stream in graph.place.definition.streams():
+            source, source_port = self._end(graph, stream.source, entering=False)
+            target, target_port = self._end(graph, stream.target, entering=True)
+            edge = Edge(source, shown(source_port), target, shown(target_port), shown(stream.comment))
+            graph.edges.append(edge)
+
+    def _end(self, graph: Graph, port: Port, *, entering: bool) -> tuple[Node, str]:
+        """Return where a stream ends in the picture, and what is written there."""
+        here, segments = graph, port.segments
+        if port.is_rooted:
+            if self.graph.place is not self._root:
+                return self._elsewhere(graph, port)
+            here = self.graph
+        for depth, (name, instance) in enumerate(segments):
+            nested = self._flow(here, name, instance)
+            if nested.inner is None:
+                inside = "/".join(f"{flow}#{at}" if at else flow for flow, at in segments[depth + 1 :])
+                end = Port(path=inside, operation=port.operation, instance=port.instance, name=port.name)
+                return nested, end.fullname if inside or port.operation else port.name
+            here = nested.inner
+        if not port.operation:
+            from_inside = not segments  # a flow's own way out is a target, a nested flow's is a source
+            return self._point(here, port.name, "out" if entering == from_inside else "in"), ""
+        if isinstance(here.place.lookup(port.key[1]), Definition):
+            nested = self._flow(here, port.operation, port.instance)
+            if nested.inner is None:
+                return nested, port.name
+            return self._point(nested.inner, port.name, "in" if entering else "out"), ""
+        return self._operation(here, port.operation, port.instance), port.name
+
+    def _operation(self, graph: Graph, name: str, instance: str) -> Node:
+        key = ("", name.casefold(), instance.casefold())
+        node = graph.nodes.get(key)
+        if node is None:
+            found = graph.place.lookup(key[1])
+            if isinstance(found, Declaration):
+                mode = "dispatched" if found.mode.dispatcher is not None else str(found.mode)
+                node = self._node(graph, BRACKETS[found.bracket], found.name, instance, mode)
+            else:
+                node = self._node(graph, "operation", name, instance)
+                node.known = not self._knows_operations
+            graph.nodes[key] = node
+        return node
+
+    def _flow(self, graph: Graph, name: str, instance: str) -> Node:
+        key = ("flow", name.casefold(), instance.casefold())
+        node = graph.nodes.get(key)
+        if node is None:
+            found = graph.place.lookup(key[1])
+            node = self._node(graph, "flow", found.name if isinstance(found, Definition) else name, instance)
+            graph.nodes[key] = node
+            if isinstance(found, Definition) and self._is_boxed(graph, found):
+                node.inner = self._new_graph(graph.place.child(name, instance), node)
+        return node
+
+    def _is_boxed(self, graph: Graph, definition: Definition) -> bool:
+        if not self._boxes or self._count > BOXED_NODES or not (definition.outs or definition.crossing):
+            return False
+        depth, around = 0, graph
+        while around.place.definition is not definition:
+            if around.box is None:
+                return depth < BOXES_DEEP
+            depth, around = depth + 1, self._graph_around(around.box)
+        return False  # it is in itself: it was drawn around here already
+
+    def _graph_around(self, node: Node) -> Graph:
+        return self.graph if node.box is None or node.box.inner is None else node.box.inner
+
+    def _point(self, graph: Graph, name: str, kind: Kind) -> Node:
+        key = (kind, name.casefold(), "")
+        node = graph.nodes.get(key)
+        if node is None:
+            node = graph.nodes[key] = self._node(graph, kind, f".{name}", "")
+        return node
+
+    def _elsewhere(self, graph: Graph, port: Port) -> tuple[Node, str]:
+        named = (
+            Port(path=port.path, operation=port.operation, instance=port.instance, name="")
+            if port.operation
+            else port
+        )
+        key = ("elsewhere", named.fullname.casefold(), "")
+        node = graph.nodes.get(key)
+        if node is None:
+            node = graph.nodes[key] = self._node(graph, "elsewhere", named.fullname, "")
+        return node, port.name if port.operation else ""
+
+    def _node(self, graph: Graph, kind: Kind, name: str, instance: str, mode: str = "") -> Node:
+        self._count += 1
+        text = shown(f"{name}#{instance}" if instance else name)
+        return Node(f"n{self._count}", kind, text, mode, box=graph.box)

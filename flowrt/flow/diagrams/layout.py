@@ -1,0 +1,633 @@
+"""Where the nodes of a picture stand: in layers from left to right, with few crossings and long streams straight.
+
+The way of Sugiyama, Tagawa and Toda: streams that close a loop are set aside, nodes are put into layers, a stream that passes a
+layer gets a bend in it, layers are ordered against crossings (`ordering`), and heights are given (`heights`). Own code, because
+what PyPI has is either under a copyleft licence, or compiled and young, or knows neither ports nor labels.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from itertools import pairwise
+
+from attrs import Factory, define
+
+GAP = 34.0  # between two layers, in the units of the picture (pixels, at its natural size)
+STEEP = 0.12  # so much wider for each unit that the steepest stream between two layers climbs
+WIDEST_GAP = 130.0
+TIGHTENINGS = 2  # rounds; a third one hardly ever moves anything
+
+
+@define(eq=False)
+class Slot:
+    """A port at a vertex's side. `width`: of its label, 0 without one. `y`: from the middle of the vertex, set here."""
+
+    name: str
+    width: float = 0.0
+    y: float = 0.0
+
+
+@define(eq=False)
+class Vertex:
+    """A node, or a bend of a stream.
+
+    Attributes:
+        ins: the ports at its left side; `outs` likewise at its right.
+        is_fixed: its slots stay where they are; else they are ordered, evenly spaced.
+        pinned: -1 for the left border of a box, 1 for the right one, else 0.
+        wire: of a bend, the stream it belongs to. `has_text`: it keeps room for the comment.
+        anchor: of the ends of a stream that runs backwards, the node beside them.
+    """
+
+    width: float
+    height: float
+    ins: list[Slot] = Factory(list)
+    outs: list[Slot] = Factory(list)
+    is_fixed: bool = False
+    pinned: int = 0
+    wire: Wire | None = None
+    has_text: bool = False
+    anchor: Vertex | None = None
+    layer: int = 0
+    order: int = 0
+    x: float = 0.0
+    y: float = 0.0
+    before: list[Link] = Factory(list)
+    after: list[Link] = Factory(list)
+
+    @property
+    def is_bend(self) -> bool:
+        return self.wire is not None
+
+    def left(self) -> float:
+        return self.width / 2 + max((slot.width for slot in self.ins), default=0.0)
+
+    def right(self) -> float:
+        return self.width / 2 + max((slot.width for slot in self.outs), default=0.0)
+
+
+@define(eq=False)
+class Link:
+    """A part of a stream between two neighbouring layers."""
+
+    source: Vertex
+    out: Slot
+    target: Vertex
+    into: Slot
+
+
+@define(eq=False)
+class Wire:
+    """A stream to be laid out. `text`: width and height of its comment. `bends`: those on its way, from source to target."""
+
+    source: Vertex
+    out: Slot
+    target: Vertex
+    into: Slot
+    text: tuple[float, float] | None = None
+    bends: list[Vertex] = Factory(list)
+    is_back: bool = False
+
+
+@define(eq=False)
+class Layout:
+    """The layers, with what stands in each from top to bottom; `borders`: where the room of each layer begins and ends."""
+
+    layers: list[list[Vertex]]
+    borders: list[tuple[float, float]] = Factory(list)
+
+
+class TooMuchToDrawError(Exception):
+    """A layout would take more bends than was allowed."""
+
+
+def lay_out(vertices: list[Vertex], wires: list[Wire], most_bends: int) -> Layout:
+    """Give every vertex its place, and every wire its bends."""
+    forward = _without_loops(vertices, wires)
+    _set_layers(vertices, forward)
+    _add_bends(wires, most_bends)
+    layout = Layout(_layers(vertices, wires))
+    order_layers(layout.layers)
+    order_slots(layout.layers)
+    set_heights(layout.layers)
+    _set_columns(layout)
+    return layout
+
+
+def _without_loops(vertices: list[Vertex], wires: list[Wire]) -> list[Wire]:
+    """Mark the wires that lead back to where a walk from the inputs came from; return the others."""
+    outs: dict[int, list[Wire]] = {id(vertex): [] for vertex in vertices}
+    fed: set[int] = set()
+    for wire in wires:
+        outs[id(wire.source)].append(wire)
+        if wire.source is not wire.target:
+            fed.add(id(wire.target))
+    state: dict[int, int] = {}  # 1: on the way that is walked, 2: left
+    for start in sorted(vertices, key=lambda vertex: id(vertex) in fed):
+        if id(start) in state:
+            continue
+        state[id(start)] = 1
+        way = [(start, iter(outs[id(start)]))]
+        while way:
+            vertex, rest = way[-1]
+            following = next(rest, None)
+            if following is None:
+                state[id(vertex)] = 2
+                way.pop()
+                continue
+            target = following.target
+            seen = state.get(id(target))
+            following.is_back = seen == 1
+            if seen is None:
+                state[id(target)] = 1
+                way.append((target, iter(outs[id(target)])))
+    return [wire for wire in wires if not wire.is_back]
+
+
+def _set_layers(vertices: list[Vertex], wires: list[Wire]) -> None:
+    """Put each vertex as far left as its inputs allow, then those that only lead on as far right as their targets allow."""
+    outs: dict[int, list[Wire]] = {id(vertex): [] for vertex in vertices}
+    ins: dict[int, list[Wire]] = {id(vertex): [] for vertex in vertices}
+    for wire in wires:
+        outs[id(wire.source)].append(wire)
+        ins[id(wire.target)].append(wire)
+    missing = {key: len(incoming) for key, incoming in ins.items()}
+    ready = [vertex for vertex in vertices if not missing[id(vertex)]]
+    for vertex in ready:  # grows while it is gone through
+        vertex.layer = max((wire.source.layer + _length(wire) for wire in ins[id(vertex)]), default=0)
+        for wire in outs[id(vertex)]:
+            missing[id(wire.target)] -= 1
+            if not missing[id(wire.target)]:
+                ready.append(wire.target)
+    for _ in range(TIGHTENINGS):
+        for vertex in reversed(ready):
+            leaving = outs[id(vertex)]
+            if leaving and len(leaving) > len(ins[id(vertex)]):
+                vertex.layer = min(wire.target.layer - _length(wire) for wire in leaving)
+        for vertex in ready:
+            coming = ins[id(vertex)]
+            if coming and len(coming) > len(outs[id(vertex)]):
+                vertex.layer = max(wire.source.layer + _length(wire) for wire in coming)
+    if any(vertex.pinned for vertex in vertices):
+        _pin(vertices, wires)
+    first = min(vertex.layer for vertex in vertices)
+    for vertex in vertices:
+        vertex.layer -= first
+
+
+def _length(wire: Wire) -> int:
+    return 2 if wire.text else 1
+
+
+def _pin(vertices: list[Vertex], wires: list[Wire]) -> None:
+    """Put the ports of a box at its borders, with a layer between where a comment needs it."""
+    inner = [vertex.layer for vertex in vertices if not vertex.pinned] or [0]
+    first = min(inner) - max((_length(wire) for wire in wires if wire.source.pinned < 0), default=1)
+    last = max(inner) + max((_length(wire) for wire in wires if wire.target.pinned > 0), default=1)
+    for vertex in vertices:
+        if vertex.pinned:
+            vertex.layer = first if vertex.pinned < 0 else last
+
+
+def _add_bends(wires: list[Wire], most: int) -> None:
+    """Give each wire a bend in every layer it passes; one that runs backwards also in those where it begins and ends."""
+    count = 0
+    for wire in wires:
+        first, last = wire.source.layer, wire.target.layer
+        layers = range(first, last - 1, -1) if wire.is_back else range(first + 1, last)
+        count += len(layers)
+        if count > most:
+            raise TooMuchToDrawError
+        wire.bends = [_bend(wire, layer) for layer in layers]
+        if wire.is_back:
+            wire.bends[0].anchor = wire.source
+            wire.bends[-1].anchor = wire.target
+        if wire.text and wire.bends:
+            middle = wire.bends[len(wire.bends) // 2]
+            middle.width, height = wire.text
+            middle.height = height + 8
+            middle.ins[0].y = middle.outs[0].y = middle.height / 2 - 3
+            middle.has_text = True
+        _link(wire)
+
+
+def _bend(wire: Wire, layer: int) -> Vertex:
+    bend = Vertex(0.0, 2.0, [Slot("")], [Slot("")], is_fixed=True, wire=wire)
+    bend.layer = layer
+    return bend
+
+
+def _link(wire: Wire) -> None:
+    ends = [(bend.ins[0], bend, bend.outs[0]) for bend in wire.bends]
+    if wire.is_back:
+        ends.reverse()
+    else:
+        ends = [(wire.out, wire.source, wire.out), *ends, (wire.into, wire.target, wire.into)]
+    for (_, source, out), (into, target, _) in pairwise(ends):
+        link = Link(source, out, target, into)
+        source.after.append(link)
+        target.before.append(link)
+
+
+def _layers(vertices: list[Vertex], wires: list[Wire]) -> list[list[Vertex]]:
+    """Sort what there is into layers, in the order of a walk along the streams; empty layers are left out."""
+    found: dict[int, list[Vertex]] = {}
+    seen: set[int] = set()
+    back: dict[int, list[Wire]] = {}
+    for wire in wires:
+        if wire.is_back:
+            back.setdefault(id(wire.source), []).append(wire)
+    pending = sorted(vertices, key=lambda vertex: vertex.layer)
+    pending.reverse()
+    while pending:
+        vertex = pending.pop()
+        if id(vertex) in seen:
+            continue
+        seen.add(id(vertex))
+        found.setdefault(vertex.layer, []).append(vertex)
+        for wire in back.get(id(vertex), ()):
+            pending += [bend for bend in reversed(wire.bends) if id(bend) not in seen]
+        pending += [link.target for link in reversed(vertex.after) if id(link.target) not in seen]
+    layers = [found[layer] for layer in sorted(found)]
+    for number, layer in enumerate(layers):
+        for order, vertex in enumerate(layer):
+            vertex.layer, vertex.order = number, order
+    return layers
+
+
+def _set_columns(layout: Layout) -> None:
+    """Set the layers side by side: names of ports have their room, and steep streams have some more."""
+    x = 0.0
+    for number, layer in enumerate(layout.layers):
+        left = max(vertex.left() for vertex in layer)
+        right = max(vertex.right() for vertex in layer)
+        if number:
+            climbs = (
+                abs(link.target.y + link.into.y - link.source.y - link.out.y)
+                for vertex in layer
+                for link in vertex.before
+            )
+            x += min(GAP + STEEP * max(climbs, default=0.0), WIDEST_GAP)
+        for vertex in layer:
+            vertex.x = x + left
+        layout.borders.append((x, x + left + right))
+        x += left + right
+
+
+SWEEPS = (
+    24  # at most; each sorts every layer by where its neighbours in the layer before (then: behind) stand
+)
+PATIENCE = 6  # sweeps without fewer crossings
+SWITCHES = 8  # rounds of exchanging neighbours at most
+SWITCHED_VERTICES = 4_000  # in larger pictures exchanging takes too long
+SLOT_DISTANCE = 18.0
+
+
+def order_layers(layers: list[list[Vertex]]) -> None:
+    """Order each layer so that few streams cross."""
+    best, fewest, tried = [list(layer) for layer in layers], crossings(layers), 0
+    for sweep in range(SWEEPS):
+        if not fewest or tried == PATIENCE:
+            break
+        downwards = sweep % 2 == 0
+        for layer in layers[1:] if downwards else layers[-2::-1]:
+            _sort(layer, layers, downwards=downwards, flips=sweep % 4 > 1)
+        count = crossings(layers)
+        tried += 1
+        if count < fewest:
+            best, fewest, tried = [list(layer) for layer in layers], count, 0
+    for layer, ordered in zip(layers, best, strict=True):
+        layer[:] = ordered
+        _number(layer)
+    if fewest and sum(map(len, layers)) <= SWITCHED_VERTICES:
+        _switch(layers)
+
+
+def _sort(layer: list[Vertex], layers: list[list[Vertex]], *, downwards: bool, flips: bool) -> None:
+    """Sort a layer by the mean position of each vertex's neighbours; `flips`: equal ones change their order."""
+    beside = layers[layer[0].layer + (-1 if downwards else 1)]
+    scale = len(beside) / len(layer)
+    keys: dict[int, float] = {}
+    for vertex in layer:
+        links = vertex.before if downwards else vertex.after
+        if links:
+            positions = [
+                _position(link.source, link.out) if downwards else _position(link.target, link.into)
+                for link in links
+            ]
+            keys[id(vertex)] = sum(positions) / len(positions)
+        else:
+            keys[id(vertex)] = vertex.order * scale
+    for vertex in layer:
+        if vertex.anchor is not None and not (vertex.before if downwards else vertex.after):
+            keys[id(vertex)] = keys[id(vertex.anchor)] + 0.01
+    if flips:
+        layer.reverse()
+    layer.sort(key=lambda vertex: keys[id(vertex)])
+    _number(layer)
+
+
+def _number(layer: list[Vertex]) -> None:
+    for order, vertex in enumerate(layer):
+        vertex.order = order
+
+
+def _position(vertex: Vertex, slot: Slot) -> float:
+    """Return where a link ends: ports that stay where they are count, others can go where their streams do."""
+    return vertex.order + (slot.y / (vertex.height + 1) * 0.9 if vertex.is_fixed else 0.0)
+
+
+def crossings(layers: list[list[Vertex]]) -> int:
+    """Count the pairs of links that cross."""
+    count = 0
+    for layer in layers:
+        ends = sorted(
+            (_position(vertex, link.out), _position(link.target, link.into))
+            for vertex in layer
+            for link in vertex.after
+        )
+        passed: list[float] = []
+        for _, end in ends:
+            count += len(passed) - bisect_right(passed, end)
+            insort(passed, end)
+    return count
+
+
+def _switch(layers: list[list[Vertex]]) -> None:
+    """Exchange neighbours in a layer as long as that saves crossings."""
+    for _ in range(SWITCHES):
+        saved = 0
+        for layer in layers:
+            for upper in range(len(layer) - 1):
+                one, other = layer[upper], layer[upper + 1]
+                now = _crossed(one, other)
+                if now and (then := _crossed(other, one)) < now:
+                    layer[upper], layer[upper + 1] = other, one
+                    one.order, other.order = upper + 1, upper
+                    saved += now - then
+        if not saved:
+            return
+
+
+def _crossed(upper: Vertex, lower: Vertex) -> int:
+    """Count the crossings between the links of two vertices of one layer if the first stands above the second."""
+    return _inversions(
+        [_position(link.source, link.out) for link in upper.before],
+        [_position(link.source, link.out) for link in lower.before],
+    ) + _inversions(
+        [_position(link.target, link.into) for link in upper.after],
+        [_position(link.target, link.into) for link in lower.after],
+    )
+
+
+def _inversions(above: list[float], below: list[float]) -> int:
+    if not above or not below:
+        return 0
+    above.sort()
+    return sum(len(above) - bisect_right(above, position) for position in below)
+
+
+# -- ports
+
+
+def order_slots(layers: list[list[Vertex]]) -> None:
+    """Order the ports of each node by where their streams lead, and space them evenly."""
+    backwards = _backward_slots(layers)
+    for layer in layers:
+        for vertex in layer:
+            if not vertex.is_fixed:
+                _space(vertex.outs, _ends(vertex.after, backwards, leaving=True))
+    for layer in layers:
+        for vertex in layer:
+            if not vertex.is_fixed:
+                _space(vertex.ins, _ends(vertex.before, backwards, leaving=False))
+
+
+def _backward_slots(layers: list[list[Vertex]]) -> dict[int, list[float]]:
+    """Say for the slots of streams that run backwards on which side they turn around."""
+    found: dict[int, list[float]] = {}
+    for layer in layers:
+        for bend in layer:
+            if bend.anchor is not None and bend.wire is not None:
+                side = float(len(layer) if bend.order > bend.anchor.order else -1)
+                if bend is bend.wire.bends[0]:
+                    found.setdefault(id(bend.wire.out), []).append(side)
+                if bend is bend.wire.bends[-1]:
+                    found.setdefault(id(bend.wire.into), []).append(side)
+    return found
+
+
+def _ends(links: list[Link], backwards: dict[int, list[float]], *, leaving: bool) -> dict[int, list[float]]:
+    ends: dict[int, list[float]] = {}
+    for link in links:
+        vertex, slot, own = (
+            (link.target, link.into, link.out) if leaving else (link.source, link.out, link.into)
+        )
+        ends.setdefault(id(own), []).append(vertex.order + slot.y / (vertex.height + 1) * 0.9)
+    return {**backwards, **ends}
+
+
+def _space(slots: list[Slot], ends: dict[int, list[float]]) -> None:
+    def mean(slot: Slot) -> float:
+        positions = ends.get(id(slot), [0.0])
+        return sum(positions) / len(positions)
+
+    slots.sort(key=mean)
+    for number, slot in enumerate(slots):
+        slot.y = (number - (len(slots) - 1) / 2) * SLOT_DISTANCE
+
+
+NODE_DISTANCE = 26.0
+BEND_DISTANCE = 14.0  # between two streams that pass side by side
+KINK = 10.0  # a stream that climbs less looks as if it should not climb at all
+STRAIGHTENINGS = 2  # rounds
+STRAIGHT = 0.05
+
+
+def set_heights(layers: list[list[Vertex]]) -> None:
+    """Set `y`, the middle of each vertex; it grows downwards and starts anywhere."""
+    conflicts = _conflicts(layers)
+    found: list[dict[int, float]] = []
+    for rightwards in (True, False):
+        for downwards in (True, False):
+            ordered = layers if rightwards else layers[::-1]
+            if not downwards:
+                ordered = [layer[::-1] for layer in ordered]
+            found.append(
+                _Assignment(ordered, conflicts, rightwards=rightwards, downwards=downwards).heights()
+            )
+    _line_up(found)
+    for layer in layers:
+        for vertex in layer:
+            values = sorted(each[id(vertex)] for each in found)
+            vertex.y = (values[1] + values[2]) / 2
+    for _ in range(STRAIGHTENINGS):
+        _straighten(layers)
+
+
+def _conflicts(layers: list[list[Vertex]]) -> set[int]:
+    """Return the links that cross a stretch between two bends: the stretch is to be straight, so they are not."""
+    found: set[int] = set()
+    for layer in layers[1:]:
+        stretches = [
+            link for vertex in layer for link in vertex.before if vertex.is_bend and link.source.is_bend
+        ]
+        if not stretches:
+            continue
+        upper, at = -1, 0
+        for vertex in layer:
+            while at < len(stretches) and stretches[at].target.order < vertex.order:
+                upper = max(upper, stretches[at].source.order)
+                at += 1
+            lower = stretches[at].source.order if at < len(stretches) else len(layers[vertex.layer - 1])
+            for link in vertex.before:
+                is_stretch = vertex.is_bend and link.source.is_bend
+                if not is_stretch and not upper <= link.source.order <= lower:
+                    found.add(id(link))
+    return found
+
+
+class _Assignment:
+    """One of the four. It works downwards; upwards is the same with everything turned over."""
+
+    def __init__(
+        self, layers: list[list[Vertex]], conflicts: set[int], *, rightwards: bool, downwards: bool
+    ) -> None:
+        self._layers = layers
+        self._conflicts = conflicts
+        self._rightwards = rightwards
+        self._sign = 1.0 if downwards else -1.0
+        self._root: dict[int, int] = {}
+        self._shift: dict[int, float] = {}  # of a vertex, from the root of its block
+
+    def heights(self) -> dict[int, float]:
+        self._align()
+        blocks = self._compact()
+        return {key: self._sign * (blocks[root] + self._shift[key]) for key, root in self._root.items()}
+
+    def _align(self) -> None:
+        """Make blocks of vertices that are to be on one line: each with the middle one of its neighbours, if nothing is crossed."""
+        positions = {id(vertex): at for layer in self._layers for at, vertex in enumerate(layer)}
+        followed: set[int] = set()
+        for layer in self._layers:
+            last = -1
+            for vertex in layer:
+                key = id(vertex)
+                self._root[key], self._shift[key] = key, 0.0
+                for link in self._middle(vertex, positions):
+                    neighbour = link.source if self._rightwards else link.target
+                    at = positions[id(neighbour)]
+                    if at <= last or id(neighbour) in followed or id(link) in self._conflicts:
+                        continue
+                    lean = (link.out.y - link.into.y) * (1 if self._rightwards else -1) * self._sign
+                    self._root[key] = self._root[id(neighbour)]
+                    self._shift[key] = self._shift[id(neighbour)] + lean
+                    followed.add(id(neighbour))
+                    last = at
+                    break
+
+    def _middle(self, vertex: Vertex, positions: dict[int, int]) -> list[Link]:
+        links = vertex.before if self._rightwards else vertex.after
+
+        def place(link: Link) -> tuple[int, float]:
+            end, slot = (link.source, link.out) if self._rightwards else (link.target, link.into)
+            return positions[id(end)], slot.y * self._sign
+
+        ordered = sorted(links, key=place)
+        count = len(ordered)
+        return ordered[(count - 1) // 2 : count // 2 + 1]
+
+    def _compact(self) -> dict[int, float]:
+        """Put the blocks as close as their distances allow, then each as near to those below it as it can be."""
+        below: dict[int, dict[int, float]] = {root: {} for root in self._root.values()}
+        for layer in self._layers:
+            for upper, lower in pairwise(layer):
+                one, other = self._root[id(upper)], self._root[id(lower)]
+                distance = self._shift[id(upper)] + _distance(upper, lower) - self._shift[id(lower)]
+                below[one][other] = max(below[one].get(other, distance), distance)
+        order = _sorted_blocks(below)
+        heights = dict.fromkeys(order, 0.0)
+        above: dict[int, float] = {}
+        for block in order:
+            heights[block] = above.get(block, 0.0)
+            for other, distance in below[block].items():
+                above[other] = max(above.get(other, -1e18), heights[block] + distance)
+        for block in reversed(order):
+            if below[block]:
+                room = min(heights[other] - distance for other, distance in below[block].items())
+                heights[block] = max(heights[block], room)
+        return heights
+
+
+def _sorted_blocks(below: dict[int, dict[int, float]]) -> list[int]:
+    """Sort the blocks from top to bottom."""
+    missing = dict.fromkeys(below, 0)
+    for lowers in below.values():
+        for lower in lowers:
+            missing[lower] += 1
+    order = [block for block, count in missing.items() if not count]
+    for block in order:  # grows while it is gone through
+        for lower in below[block]:
+            missing[lower] -= 1
+            if not missing[lower]:
+                order.append(lower)
+    return order
+
+
+def _distance(upper: Vertex, lower: Vertex) -> float:
+    bends = upper.is_bend and lower.is_bend
+    return (upper.height + lower.height) / 2 + (BEND_DISTANCE if bends else NODE_DISTANCE)
+
+
+def _line_up(found: list[dict[int, float]]) -> None:
+    """Move the four assignments onto the narrowest of them: by the upper edge those made downwards, by the lower edge the others."""
+    spans = [(min(each.values()), max(each.values())) for each in found]
+    top, bottom = min(spans, key=lambda span: span[1] - span[0])
+    for number, (each, span) in enumerate(zip(found, spans, strict=True)):
+        by = top - span[0] if number % 2 == 0 else bottom - span[1]
+        for key in each:
+            each[key] += by
+
+
+def _straighten(layers: list[list[Vertex]]) -> None:
+    """Take small kinks out: move a node, or all bends of a stream, where that makes more streams straight than it bends."""
+    seen: set[int] = set()
+    for layer in layers:
+        for vertex in layer:
+            moved = vertex.wire.bends if vertex.wire is not None else [vertex]
+            if id(moved[0]) in seen:
+                continue
+            seen.add(id(moved[0]))
+            group = {id(each) for each in moved}
+            kinks = [
+                _climb(link) * (-1 if id(link.target) in group else 1)
+                for each in moved
+                for link in (*each.before, *each.after)
+                if not (id(link.source) in group and id(link.target) in group)
+            ]
+            straight = sum(abs(kink) < STRAIGHT for kink in kinks)
+            for by in (kink for kink in kinks if STRAIGHT <= abs(kink) < KINK):
+                if sum(abs(kink - by) < STRAIGHT for kink in kinks) > straight and _has_room(
+                    moved, by, layers
+                ):
+                    for each in moved:
+                        each.y += by
+                    break
+
+
+def _climb(link: Link) -> float:
+    return link.target.y + link.into.y - link.source.y - link.out.y
+
+
+def _has_room(moved: list[Vertex], by: float, layers: list[list[Vertex]]) -> bool:
+    for vertex in moved:
+        layer = layers[vertex.layer]
+        if by < 0 and vertex.order:
+            upper = layer[vertex.order - 1]
+            if vertex.y + by - upper.y < _distance(upper, vertex):
+                return False
+        if by > 0 and vertex.order + 1 < len(layer):
+            lower = layer[vertex.order + 1]
+            if lower.y - vertex.y - by < _distance(vertex, lower):
+                return False
+    return True

@@ -1,0 +1,87 @@
+"""A flow as Mermaid text, which GitHub, GitLab, notebooks and many editors draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from flowrt.flow.diagrams.graph import graph_of
+
+if TYPE_CHECKING:
+    from flowrt.flow.diagrams.graph import Edge, Graph, Node
+    from flowrt.flow.flow import Flow
+
+
+SHAPES = {
+    "operation": ('["', '"]'),
+    "scatter": ('[/"', '"\\]'),
+    "gather": ('[\\"', '"/]'),
+    "flow": ('[["', '"]]'),
+    "in": ('(("', '"))'),
+    "out": ('(("', '"))'),
+    "elsewhere": ('>"', '"]'),
+}
+EDGES_DRAWN = 500  # Mermaid's own default of maxEdges
+# Within quotes, letters, digits and these stand for themselves; all else is written as a code: what Mermaid would read as a
+# quote, HTML, an entity, an icon, a formula or a statement. Checked with mermaid 11.17.2 in a browser, security levels "strict" and
+# "loose": each of some hundred odd names, ports and comments (keywords, quotes, tags, entities, Markdown, directives, scripts beside
+# the Latin one) and those of 250 random flows, boxes included, are drawn as they are written, and nothing of them becomes an element.
+_PLAIN = frozenset(" .,/-_→●○…")
+
+
+def to_mermaid(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> str:
+    """Return the text of a Mermaid flowchart.
+
+    Args:
+        flow: what is drawn; nothing in it is run.
+        subflow: the name or path of a flow in it that is drawn instead.
+        boxes: draw the flows inside it as boxes with what is in them, not as single nodes.
+
+    Raises:
+        FlowBuildError: there is no such flow in it.
+    """
+    graph = graph_of(flow, subflow, boxes=boxes)
+    lines = ["flowchart LR"]
+    if len(graph.edges) > EDGES_DRAWN:
+        lines.append(f"%% {len(graph.edges)} streams: Mermaid must be initialised with maxEdges above that")
+    unknown: list[str] = []
+    lines += _nodes(graph, "  ", unknown)
+    lines += _edges(graph)
+    if unknown:
+        lines += ["  classDef unknown stroke-dasharray: 5 4", f"  class {','.join(unknown)} unknown"]
+    return "\n".join(lines) + "\n"
+
+
+def _nodes(graph: Graph, indent: str, unknown: list[str]) -> Iterator[str]:
+    for node in graph.nodes.values():
+        if node.inner is not None:
+            yield f'{indent}subgraph {node.id}["{_escaped(node.label)}"]'
+            yield f"{indent}  direction LR"
+            yield from _nodes(node.inner, indent + "  ", unknown)
+            yield f"{indent}end"
+        else:
+            yield f"{indent}{node.id}{_shape(node)}"
+        if not node.known:
+            unknown.append(node.id)
+
+
+def _shape(node: Node) -> str:
+    before, after = SHAPES[node.kind]
+    return f"{before}{_escaped(node.label)}{after}"
+
+
+def _edges(graph: Graph) -> Iterator[str]:
+    for edge in graph.edges:
+        yield f"  {edge.source.id} -->{_label(edge)} {edge.target.id}"
+    for node in graph.nodes.values():
+        if node.inner is not None:
+            yield from _edges(node.inner)
+
+
+def _label(edge: Edge) -> str:
+    texts = [_escaped(text) for text in (edge.ports, edge.comment) if text]
+    return f'|"{"<br/>".join(texts)}"|' if texts else ""
+
+
+def _escaped(text: str) -> str:
+    return "".join(each if each.isalnum() or each in _PLAIN else f"#{ord(each)};" for each in text)

@@ -1,0 +1,188 @@
+"""What keeps a flow from being built: streams to names and ports that are not there, and outputs nobody takes where that is forbidden."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from flowrt.errors import Fault, FlowBuildError, did_you_mean
+from flowrt.flow.definition import define_flow
+from flowrt.flow.sites import UNKNOWN_FLOW, FlowPlace
+from flowrt.operations.declarations import Declaration, mode_faults
+from flowrt.ports import Port, Stream, port_of
+
+if TYPE_CHECKING:
+    from flowrt.flow.definition import Definition, Path, SourceKey
+    from flowrt.flow.flow import Flow
+
+
+HINTS_LIMIT = (
+    100  # arbitrary: of more faults it is not said what was probably meant, which takes long in a large flow
+)
+WAYS_LIMIT = (
+    10_000  # arbitrary: of flows nested in more ways than that, those met already are not checked anew
+)
+UNREGISTERED = " Nothing is registered here: add_operations(container) or add_flow(flow) does that."
+
+
+def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
+    """Check every stream against what is registered; each flow once per way it is nested, recursive ones once."""
+    faults: dict[Fault, None] = {}
+    seen: set[tuple[int, ...]] = set()
+    known: set[int] = set()
+    whole = FlowPlace(root)
+    pending: list[tuple[FlowPlace, tuple[int, ...]]] = [(whole, (id(root),))]
+    while pending:
+        flow, chain = pending.pop()
+        if chain in seen or (len(seen) > WAYS_LIMIT and chain[-1] in known):
+            continue
+        seen.add(chain)
+        known.add(chain[-1])
+        for stream in flow.definition.streams():
+            hinting = len(faults) < HINTS_LIMIT
+            for port, entering in ((stream.source, False), (stream.target, True)):
+                fault, nested = _end_fault(flow, stream, port, whole, entering=entering, hinting=hinting)
+                if fault is not None:
+                    faults[fault] = None
+                if nested is not None and id(nested.definition) not in chain:
+                    pending.append((nested, (*chain, id(nested.definition))))
+        if strict:
+            faults.update(dict.fromkeys(_unconnected(flow)))
+    return list(faults)
+
+
+def _end_fault(
+    flow: FlowPlace, stream: Stream, port: Port, root: FlowPlace, *, entering: bool, hinting: bool
+) -> tuple[Fault | None, FlowPlace | None]:
+    """Check one end of a stream; return what is wrong with it, and the flow it leads into."""
+    try:
+        base = flow.descend(port, root) if port.path else flow
+        if not port.operation:
+            lost = entering and base is not flow and not _is_taken(base, ("", "", port.key[3]))
+            fault = _way_fault(stream, flow, base, port) if lost and base.parent is not None else None
+            return fault, base if base is not flow else None
+        found = base.lookup(port.key[1])
+        if isinstance(found, Declaration):
+            return _port_fault(stream, found, port, entering=entering), None
+        if found is None:
+            hint = did_you_mean(port.operation, _known_names(base)) or UNREGISTERED if hinting else ""
+            says = f'there is no operation or flow "{port.operation}".'
+            return Fault.of_stream("F101", stream, says, hint, at_target=entering), None
+        nested = base.child(port.operation, port.instance)
+    except FlowBuildError as error:  # nested too deep
+        place = (entering and stream.target_at) or stream.declared_at
+        return Fault(str(error), place, "F106", about=(stream,)), None
+    return _flow_port_fault(stream, nested, port, entering=entering), nested
+
+
+def _port_fault(stream: Stream, found: Declaration, port: Port, *, entering: bool) -> Fault | None:
+    ports = found.in_ports if entering else found.out_ports
+    if ports is None or port.key[3] in ports or port.key[3] in {name.casefold() for name in ports}:
+        return None
+    side = _no_port("in-port" if entering else "out-port", port.name)
+    says = f'operation "{found.name}" has {side}.'
+    code, hint = "F102" if entering else "F103", _ports_hint(port.name, ports, found)
+    return Fault.of_stream(code, stream, says, hint, at_target=entering)
+
+
+def _flow_port_fault(stream: Stream, nested: FlowPlace, port: Port, *, entering: bool) -> Fault | None:
+    definition = nested.definition
+    ports = definition.ways_in if entering else definition.ways_out
+    if port.key[3] in ports:
+        return None
+    side = "way in" if entering else "way out"
+    known = [f".{name}" if name else "the default one" for name in ports.values()]
+    nothing = f"No stream of it {'starts' if entering else 'ends'} at a port of the flow."
+    hint = did_you_mean(f".{port.name}", known) or nothing
+    says = f'flow "{definition.name}" has {_no_port(side, port.name)}.'
+    return Fault.of_stream("F104", stream, says, hint, at_target=entering)
+
+
+def _way_fault(stream: Stream, flow: FlowPlace, base: FlowPlace, port: Port) -> Fault:
+    """Say that a path ends at a way into a flow that there is not, or into no flow."""
+    if base.definition is not UNKNOWN_FLOW:
+        fault = _flow_port_fault(stream, base, port, entering=True)
+        assert fault is not None, "no stream starts there"
+        return fault
+    name = port.segments[-1][0]
+    says = f'there is no flow "{name}".'
+    return Fault.of_stream("F101", stream, says, did_you_mean(name, _known_names(flow)), at_target=True)
+
+
+def _no_port(side: str, name: str) -> str:
+    return f'no {side} ".{name}"' if name else f"no default {side}"
+
+
+def _ports_hint(name: str, ports: tuple[str, ...], declaration: Declaration) -> str:
+    if not ports:
+        return " It emits nothing: give it a continuation, or signal=True."
+    if ports == ("",):
+        return f' Its only port is the default one: write "{declaration.name}".'
+    return did_you_mean(f".{name}", [f".{port}" if port else declaration.name for port in ports])
+
+
+def _known_names(flow: FlowPlace) -> Iterator[str]:
+    level: FlowPlace | None = flow
+    while level is not None:
+        yield from (declaration.name for declaration in level.definition.operations.values())
+        yield from (definition.name for definition in level.definition.flows.values())
+        level = level.parent
+
+
+def _is_taken(flow: FlowPlace, source: SourceKey) -> bool:
+    """Say whether a stream of a flow, or one from around it that crosses its border, starts at a port."""
+    if source in flow.definition.outs:
+        return True
+    path: Path = ()
+    while flow.parent is not None:
+        path = ((flow.name.casefold(), flow.instance.casefold()), *path)
+        flow = flow.parent
+        if (path, source) in flow.definition.crossing:
+            return True
+    return False
+
+
+def _unconnected(flow: FlowPlace) -> Iterator[Fault]:
+    used: dict[tuple[str, str], Declaration] = {}
+    for operation, instance in flow.definition.fed:
+        found = flow.lookup(operation)
+        if isinstance(found, Declaration):
+            used[operation, instance] = found
+    for (operation, instance), declaration in used.items():
+        optional = getattr(declaration.operation, "optional_ports", ())
+        for port in outputs_of(declaration, flow.definition.fed.get((operation, instance), ())):
+            if port not in optional and not _is_taken(flow, (operation, instance, port.casefold())):
+                name = port_of(flow.path, declaration.name, instance, port).fullname
+                yield untaken("strict: ", name, declaration)
+
+
+def outputs_of(declaration: Declaration, fed: Collection[str]) -> Iterator[str]:
+    """Iterate over the out-ports on which an operation may emit, as far as that is known, if these in-ports are fed."""
+    from flowrt.standard.correlator import Correlator  # noqa: PLC0415 - for those who look for what is not connected
+
+    for port in declaration.out_ports or ():
+        if isinstance(declaration.operation, Correlator) and port.removesuffix("d") not in fed:
+            continue  # it opens envelopes, or closes them, or both
+        yield port
+
+
+def untaken(prefix: str, port: str, declaration: Declaration) -> Fault:
+    """Say that no stream takes what leaves at a port."""
+    text, place = f'no stream takes what leaves at "{port}"', declaration.declared_at
+    remedy = "Connect it"
+    remedy += (
+        ", or add it with add_action if its result is not wanted." if declaration.kind == "function" else "."
+    )
+    whole = f"{prefix}{text} (declared at {place}). {remedy}"
+    return Fault(whole, place, "F201", f"{text}.", remedy, (declaration,))
+
+
+def definition_of(flow: Flow, *, strict: bool) -> Definition:
+    """Make a flow's definition, whole; `FlowBuildError` with all faults at once."""
+    faults: list[Fault] = []
+    definition = define_flow(flow, faults)
+    faults += faults_of(definition, strict=strict)
+    faults += mode_faults(definition.all_operations())
+    if faults:
+        raise FlowBuildError(*faults)
+    return definition

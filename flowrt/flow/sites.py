@@ -1,0 +1,394 @@
+"""Definition → sites: nested flows expanded where they are used, where streams lead, which gather belongs to which scatter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flowrt.errors import FlowBuildError, describe
+from flowrt.flow.definition import Definition, source_key
+from flowrt.operations.declarations import Declaration
+from flowrt.ports import Port, Stream, port_of
+
+if TYPE_CHECKING:
+    from flowrt.flow.definition import SourceKey
+
+
+NESTING_LIMIT = 1_000  # flows inside flows; a recursion deeper than that is taken for one without an end
+UNKNOWN_FLOW = Definition("")  # a path that only names a context (B091)
+
+
+class Site:
+    """An operation at one spot of a flow. It never changes."""
+
+    __slots__ = ("declaration", "flow", "instance", "name", "operation")
+
+    def __init__(self, flow: FlowPlace, declaration: Declaration, instance: str, in_port: str = "") -> None:
+        self.flow = flow
+        self.declaration = declaration
+        self.instance = instance
+        self.name: str = port_of(flow.path, declaration.name, instance, in_port).fullname
+        self.operation: Any = declaration.operation
+
+    def port(self, name: str) -> Port:
+        """Return one of this place's ports."""
+        return port_of(self.flow.path, self.declaration.name, self.instance, name)
+
+    def source(self, name: str) -> SourceKey:
+        """Return the key of one of this place's out-ports within its flow."""
+        return self.declaration.name.casefold(), self.instance.casefold(), name.casefold()
+
+    def __repr__(self) -> str:
+        return f"<place {self.name}>"
+
+
+class FlowPlace:
+    """A flow at one spot of another; the root has no parent. Operations and nested flows are expanded on first entry.
+
+    Attributes:
+        make: makes what stands for an operation here. A `Site` is enough for looking at a flow: no factory and no `create()` is called.
+        bind: told of a component that was made for a place, with its default port.
+    """
+
+    __slots__ = (
+        "bind",
+        "children",
+        "components",
+        "definition",
+        "depth",
+        "instance",
+        "make",
+        "name",
+        "operations",
+        "parent",
+        "path",
+    )
+
+    def __init__(
+        self,
+        definition: Definition,
+        parent: FlowPlace | None = None,
+        name: str = "",
+        instance: str = "",
+        *,
+        make: Callable[[FlowPlace, Declaration, str, str], Site] = Site,
+    ) -> None:
+        self.definition = definition
+        self.make = make
+        self.parent = parent
+        self.name = name
+        self.instance = instance
+        self.depth: int = parent.depth + 1 if parent is not None else 0
+        own = f"{name}#{instance}" if instance else name
+        self.path: str = f"{parent.path}/{own}" if parent is not None and parent.path else own
+        self.children: dict[tuple[str, str], FlowPlace] = {}
+        self.operations: dict[tuple[str, str, str], Site] = {}
+        self.components: dict[tuple[str, str], Any] = {}
+        self.bind: Callable[[Any, Port], None] | None = parent.bind if parent is not None else None
+
+    def lookup(self, name: str) -> Declaration | Definition | None:
+        """Find an operation or a flow by its folded name: here, else in the flow around, up to the root."""
+        flow: FlowPlace | None = self
+        while flow is not None:
+            found: Declaration | Definition | None = flow.definition.operations.get(
+                name
+            ) or flow.definition.flows.get(name)
+            if found is not None:
+                return found
+            flow = flow.parent
+        return None
+
+    def child(self, name: str, instance: str) -> FlowPlace:
+        """Return the flow used here under a name, expanded on first entry; `FlowBuildError` past the nesting limit."""
+        key = (name.casefold(), instance.casefold())
+        known = self.children.get(key)
+        if known is None:
+            if self.depth >= NESTING_LIMIT:
+                raise FlowBuildError(
+                    f'flow "{name}" is nested {NESTING_LIMIT} deep, which looks like a recursion without an end. Let an operation in '
+                    "it decide when to leave, instead of always entering the flow again."
+                )
+            found = self.lookup(key[0])
+            definition = found if isinstance(found, Definition) else UNKNOWN_FLOW
+            known = self.children[key] = FlowPlace(
+                definition, self, definition.name or name, instance, make=self.make
+            )
+        return known
+
+    def descend(self, port: Port, root: FlowPlace) -> FlowPlace:
+        """Follow the path of a port as it is seen from this flow."""
+        if not port.path:
+            return self
+        flow = root if port.is_rooted else self
+        for name, instance in port.segments:
+            flow = flow.child(name, instance)
+        return flow
+
+    def repeats_itself(self) -> bool:
+        """Say whether it is nested in itself."""
+        above = self.parent
+        while above is not None and above.definition is not self.definition:
+            above = above.parent
+        return above is not None
+
+    def place(self, declaration: Declaration, instance: str, in_port: str = "") -> Any:
+        """Return what was made for an operation here; of a component that of one in-port, for each has its own mode."""
+        sketch = self.make is Site
+        if declaration.component is None or sketch:
+            in_port = ""
+        key = (declaration.name.casefold(), instance.casefold(), in_port.casefold())
+        known = self.operations.get(key)
+        if known is None:
+            part = declaration if sketch else declaration.at(in_port)
+            known = self.make(self, part, instance, in_port)
+            self.operations[key] = known
+        return known
+
+    def component(self, declaration: Declaration, instance: str) -> Any:
+        """Return the component of a place here, which its in-ports share; `FlowBuildError` if it cannot be made."""
+        key = (declaration.name.casefold(), instance.casefold())
+        if key not in self.components:
+            assert declaration.component is not None, "the caller has looked"
+            port = port_of(self.path, declaration.name, instance, "")
+            try:
+                self.components[key] = declaration.component.make()
+            except Exception as error:
+                raise _not_made(port.fullname, declaration, error) from error
+            if self.bind is not None and declaration.component.factory is not None:
+                self.bind(self.components[key], port)
+        return self.components[key]
+
+    def forget(self) -> None:
+        """Let go of the components that stand here and below."""
+        for flow in self.walk():
+            flow.components.clear()
+
+    def walk(self) -> Iterator[FlowPlace]:
+        """Iterate over this flow and all that are expanded below it."""
+        pending = [self]
+        while pending:
+            flow = pending.pop()
+            yield flow
+            pending += flow.children.values()
+
+
+def _not_made(name: str, declaration: Declaration, error: Exception) -> FlowBuildError:
+    return FlowBuildError(
+        f'operation "{name}" (declared at {declaration.declared_at}) could not be made for its place: its factory or create() '
+        f"raised {describe(error)}."
+    )
+
+
+def sites(root: FlowPlace) -> Iterator[tuple[FlowPlace, Declaration, str]]:
+    """Find where operations stand: flow, operation and instance; of a flow inside itself only in the outermost."""
+    pending = [root]
+    seen: set[FlowPlace] = set()
+    while pending:
+        flow = pending.pop()
+        if flow in seen:
+            continue
+        seen.add(flow)
+        found: dict[tuple[FlowPlace, Declaration, str], str] = {}
+        for stream in flow.definition.streams():
+            for port in (stream.source, stream.target):
+                base = flow.descend(port, root)
+                at = base.lookup(port.key[1]) if port.operation else None
+                nested = base.child(port.operation, port.instance) if isinstance(at, Definition) else base
+                if not nested.repeats_itself():
+                    pending.append(nested)
+                if isinstance(at, Declaration):
+                    found.setdefault((base, at, port.key[2]), port.instance)
+        for (base, declaration, _), instance in found.items():
+            yield base, declaration, instance
+
+
+class Target:
+    """Where a stream ends: at a place's in-port, or (no place) at a result port. `borders`: the flow ports crossed.
+
+    `dead`: at a flow's port from where nothing leads on.
+    """
+
+    __slots__ = ("borders", "dead", "place", "port")
+
+    def __init__(self, place: Any, port: Port, borders: tuple[Port, ...], *, dead: bool = False) -> None:
+        self.place = place
+        self.port = port
+        self.borders = borders
+        self.dead = dead
+
+
+class Border:
+    """A port of a flow, or the name a nested flow's port has outside, from where streams lead on."""
+
+    __slots__ = ("came_from", "crossed", "flow", "source")
+
+    def __init__(
+        self, flow: FlowPlace, source: SourceKey, crossed: tuple[Port, ...], came_from: Border | None
+    ) -> None:
+        self.flow = flow
+        self.source = source
+        self.crossed = crossed
+        self.came_from = came_from
+
+    @property
+    def port(self) -> Port:
+        operation, instance, name = self.source
+        return port_of(self.flow.path, operation, instance, name)
+
+    def closes_a_circle(self) -> bool:
+        """Say whether the way here came by here before."""
+        earlier = self.came_from
+        while earlier is not None:
+            if earlier.flow is self.flow and earlier.source == self.source:
+                return True
+            earlier = earlier.came_from
+        return False
+
+
+class Places:
+    """The places of one runtime, as far as they have been entered."""
+
+    def __init__(self, root: FlowPlace) -> None:
+        self.root = root
+
+    def targets(self, flow: FlowPlace, source: SourceKey) -> list[Target]:
+        """Follow all streams from a port to the operations and results they lead to, through the borders of flows."""
+        found: list[Target] = []
+        pending: list[Target | Border] = [Border(flow, source, (), None)]
+        while pending:
+            step = pending.pop()
+            if isinstance(step, Target):
+                found.append(step)
+            elif (
+                step.closes_a_circle()
+            ):  # of flow ports, with no operation in it: nothing ever arrives from there
+                found.append(Target(None, step.port, step.crossed, dead=True))
+            else:
+                ends = [
+                    self._follow(stream, base, step) for stream, base in self._streams(step.flow, step.source)
+                ]
+                pending += [end for end in reversed(ends) if end is not None]
+                if not ends and step.came_from is not None:
+                    found.append(Target(None, step.port, step.crossed, dead=True))
+        return found
+
+    def leads_on(self, flow: FlowPlace, source: SourceKey) -> bool:
+        """Say whether any stream starts at a port."""
+        return any(True for _ in self._streams(flow, source))
+
+    def _streams(self, flow: FlowPlace, key: SourceKey) -> Iterator[tuple[Stream, FlowPlace]]:
+        for stream in flow.definition.outs.get(key, ()):
+            yield stream, flow
+        path: tuple[tuple[str, str], ...] = ()
+        above: FlowPlace | None = flow
+        while above is not None and above.parent is not None:
+            path = ((above.name.casefold(), above.instance.casefold()), *path)
+            above = above.parent
+            for stream in above.definition.crossing.get((path, key), ()) if above.definition.crossing else ():
+                yield stream, above
+
+    def end_of(self, stream: Stream, flow: FlowPlace) -> tuple[FlowPlace, SourceKey, Site | None] | None:
+        """Say where a stream of a flow ends: at a place, or (None) at a way in or out of a flow, the root's results among them."""
+        target = stream.target
+        base = flow.descend(target, self.root)
+        _, operation, _, name = target.key
+        if not operation:
+            if base.parent is None or base is not flow:  # a nested flow's port named from outside: its way in
+                return base, ("", "", name), None
+            return base.parent, (base.name.casefold(), base.instance.casefold(), name), None
+        found = base.lookup(operation)
+        if isinstance(found, Declaration):
+            place = base.place(found, target.instance, target.name)
+            return base, place.source(name), place
+        if isinstance(found, Definition):
+            return base.child(target.operation, target.instance), ("", "", name), None
+        return None
+
+    def _follow(self, stream: Stream, flow: FlowPlace, came_from: Border) -> Target | Border | None:
+        end = self.end_of(stream, flow)
+        if end is None:
+            return None
+        at, key, place = end
+        borders, name = came_from.crossed, stream.target.name
+        if place is not None:
+            return Target(place, place.port(name), borders)
+        inside = at.children[key[:2]] if key[0] else at
+        crossed = port_of(inside.path, "", "", name)
+        if inside.parent is None:
+            return Target(None, crossed, borders)
+        return Border(at, key, (*borders, crossed), came_from)
+
+    def source(self, port: Port) -> tuple[FlowPlace, SourceKey]:
+        """Say which flow's port, or which operation's, a name from outside means."""
+        flow = self.root.descend(port, self.root)
+        return flow, source_key(port)
+
+
+STREAM_PORT = "stream"
+
+
+def matched_gathers(places: Places, scatter: Site) -> tuple[Any, ...]:
+    """Return the gathers that `scatter` leads to with no other list open between them, in the order they are met.
+
+    A scatter on the way opens a bracket, a gather closes one, and a gather met with none open is matched and ends that way. Each place is
+    visited once per depth, and no deeper than there are scatters on the way: a scatter in a loop opens brackets without end. A
+    recursive flow is entered once more than it is around the scatter.
+    """
+    around = _definitions(scatter.flow)
+    deepest = _scatters_on_the_way(places, scatter, around)
+    found: dict[Site, None] = {}
+    seen: set[tuple[Site, int]] = set()
+    pending: list[tuple[FlowPlace, SourceKey, int]] = [(scatter.flow, scatter.source(STREAM_PORT), 0)]
+    while pending:
+        flow, source, depth = pending.pop()
+        for target in places.targets(flow, source):
+            place = target.place
+            if place is None or _recursing(place.flow, around):
+                continue
+            bracket = place.declaration.bracket
+            if bracket < 0 and target.port.key[3] != STREAM_PORT:
+                continue
+            if bracket < 0 and depth == 0:
+                found[place] = None
+            elif (place, depth) not in seen and depth + bracket <= deepest:
+                seen.add((place, depth))
+                pending += [(place.flow, key, depth + bracket) for key in out_sources(place)]
+    return tuple(found)
+
+
+def _scatters_on_the_way(places: Places, scatter: Site, around: dict[int, int]) -> int:
+    """Count the scatters that can be reached at all."""
+    seen: dict[Site, None] = {}
+    pending: list[tuple[FlowPlace, SourceKey]] = [(scatter.flow, scatter.source(STREAM_PORT))]
+    while pending:
+        flow, source = pending.pop()
+        for target in places.targets(flow, source):
+            place = target.place
+            if place is not None and place not in seen and not _recursing(place.flow, around):
+                seen[place] = None
+                pending += [(place.flow, key) for key in out_sources(place)]
+    return sum(place.declaration.bracket > 0 for place in seen)
+
+
+def out_sources(place: Site) -> list[SourceKey]:
+    """Return the keys of a place's out-ports that streams start from."""
+    operation, instance, _ = place.source("")
+    keys: dict[SourceKey, None] = {}
+    flow: FlowPlace | None = place.flow
+    while flow is not None:
+        keys.update(flow.definition.sources_of.get((operation, instance), {}))
+        flow = flow.parent
+    return list(keys)
+
+
+def _definitions(flow: FlowPlace) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    here: FlowPlace | None = flow
+    while here is not None:
+        counts[id(here.definition)] = counts.get(id(here.definition), 0) + 1
+        here = here.parent
+    return counts
+
+
+def _recursing(flow: FlowPlace, around: dict[int, int]) -> bool:
+    return any(number > around.get(definition, 0) + 1 for definition, number in _definitions(flow).items())

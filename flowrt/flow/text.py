@@ -1,0 +1,625 @@
+"""Flow text ↔ streams, with the place of each in the text.
+
+    // A comment: at the start of a line, or after blank space.
+    .in, split              // a stream: source, target
+    split, lines.in
+
+    lines                   // a headline: what follows is the flow "lines"
+        .in, trim
+        trim, .out
+
+A text becomes sections, a headline and its lines each; `Flow` makes flows of them, and sections of flows to write them.
+Reading imports and runs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowrt.errors import Fault, FlowBuildError, did_you_mean
+from flowrt.ports import RESERVED, UNNAMED, Port, Stream, is_control, one_line, quoted
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+BYTES_LIMIT = 1 << 20  # of a text, as UTF-8: a hundred times what anybody writes by hand
+LINES_LIMIT = 10_000  # likewise
+INDENT = "    "
+ALIGNED = 60  # characters: behind a longer line its comment follows after two blanks, and no other line is drawn out for it
+
+# Compiled when they are first used: importing flowrt is to cost little.
+_COMMENT = r"(?:(?<=\s)|^)//"
+_MARK = r"(?:(?<=\s)|^)(?:#\s*)?(?i:flowrt:\s*ignore)\b(?:\s*\[([^\]]*)\])?"
+_THIRD = r"[^\s,][^,]*"
+_CODE = r"[\w-]+"
+_ARROWS = ("->", "=>", "→")
+_HOW_TO_IGNORE = 'Write "// flowrt: ignore[CODE]" behind a stream, with the codes that check() reports.'
+
+
+class Reader(Protocol):
+    """What text can be read from: an open text file, for one."""
+
+    def read(self, size: int, /) -> str: ...
+
+
+Text = str | Iterable[str] | Reader
+
+
+class Section:
+    """A headline and what stands below it, up to the next; what stands above the first has none.
+
+    Attributes:
+        headline: the name of a flow; "/" or "" for the flow that the text is read into.
+        declared_at: file:line:column of the headline.
+        comment: behind the headline.
+        above: the comments on the lines right above it.
+        lines: streams; comments that have a line of their own; None for a blank line.
+    """
+
+    def __init__(
+        self,
+        headline: str = "",
+        declared_at: str = "",
+        comment: str = "",
+        above: Iterable[str] = (),
+        lines: Iterable[Stream | str | None] = (),
+    ) -> None:
+        self.headline = headline
+        self.declared_at = declared_at
+        self.comment = comment
+        self.above = list(above)
+        self.lines = list(lines)
+
+    @property
+    def name(self) -> str:
+        return "" if self.headline == "/" else self.headline
+
+
+# -- reading
+
+
+def read_text(text: Text, source: str = UNNAMED) -> list[Section]:
+    """Read a flow text; `FlowBuildError` with all its faults, or at once if it is larger than the limits."""
+    reading = _Reading(source)
+    for number, line in enumerate(_lines_of(text, source), 1):
+        reading.take(number, line)
+    if reading.faults:
+        raise FlowBuildError(*reading.faults)
+    for section in reading.sections:
+        section.lines = tidied(section.lines)
+    return reading.sections
+
+
+def _lines_of(text: Text, source: str) -> list[str]:
+    whole = _whole_of(text, source)
+    _check_size(whole, source)
+    lines = whole.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if len(lines) - (not lines[-1]) > LINES_LIMIT:
+        raise _too_large(source, f"more than {LINES_LIMIT:,} lines")
+    return lines
+
+
+def _check_size(text: str, source: str) -> None:
+    if len(text) > BYTES_LIMIT or len(text.encode("utf-8", "surrogatepass")) > BYTES_LIMIT:
+        raise _too_large(source, f"more than {BYTES_LIMIT:,} bytes (1 MiB)")
+
+
+def _too_large(source: str, size: str) -> FlowBuildError:
+    return FlowBuildError(
+        Fault(
+            f"{source}: the flow text has {size}, which is the limit. Write several texts: add_streams_from() adds them up.",
+            source,
+        )
+    )
+
+
+def _whole_of(text: Text, source: str) -> str:
+    """Put a text together, and stop as soon as it is too large."""
+    if isinstance(text, str):
+        return text
+    pieces: Iterator[object]
+    end = ""
+    if hasattr(text, "read"):
+        pieces = iter(lambda: text.read(BYTES_LIMIT), "")
+    elif isinstance(text, Iterable) and not isinstance(text, bytes | bytearray):
+        pieces, end = iter(text), "\n"
+    else:
+        raise FlowBuildError(
+            Fault(
+                f"{source}: a flow text is a str, lines or an open text file, not of type {type(text).__qualname__}. "
+                "Flow.from_file() takes the path of a file.",
+                source,
+            )
+        )
+    whole: list[str] = []
+    size = 0
+    try:
+        for piece in pieces:
+            if not isinstance(piece, str):
+                raise FlowBuildError(
+                    Fault(
+                        f"{source}: flow text is made of str, and this holds {type(piece).__qualname__}. Open the file as text, with "
+                        'encoding="utf-8".',
+                        source,
+                    )
+                )
+            whole.append(piece.removesuffix("\n").removesuffix("\r") + end if end else piece)
+            size += len(whole[-1])
+            if size > BYTES_LIMIT or len(whole) > BYTES_LIMIT:
+                raise _too_large(source, f"more than {BYTES_LIMIT:,} bytes (1 MiB)")
+    except UnicodeDecodeError as error:
+        raise FlowBuildError(
+            Fault(f'{source}: the text is not {error.encoding}. Open the file with encoding="utf-8".', source)
+        ) from error
+    return "".join(whole)
+
+
+class _Reading:
+    """Sections and faults, as far as a text has been read."""
+
+    def __init__(self, source: str) -> None:
+        self.sections = [Section()]
+        self.faults: list[Fault] = []
+        self._source = source
+
+    def take(self, number: int, line: str) -> None:
+        """Read the next line."""
+        place = _Place(self._source, number, self.faults)
+        found = re.search(_COMMENT, line)
+        code = line[: found.start()] if found else line
+        comment = one_line(line[found.end() :]) if found else ""
+        if "\ufeff" in line:
+            place.fault(
+                line.index("\ufeff"),
+                "a byte order mark (U+FEFF) stands inside the text, where nobody sees it. Leave it out; it may only stand at the start.",
+            )
+        if found:
+            place.refuse_control_characters(line, found.end())
+        if "," in code:
+            stream = place.stream(code, comment, found.end() if found else 0)
+            if stream is not None:
+                self.sections[-1].lines.append(stream)
+            return
+        if found and (mark := re.match(_MARK, comment)):
+            where = "behind a headline" if code.strip() else "on a line of its own"
+            place.fault(
+                line.find(mark[0], found.end()), f'"flowrt: ignore" {where} ignores nothing. {_HOW_TO_IGNORE}'
+            )
+        if code.strip():
+            self._open(place, code, comment)
+        else:
+            self.sections[-1].lines.append(comment if found else None)
+
+    def _open(self, place: _Place, code: str, comment: str) -> None:
+        name = place.headline(code)
+        above: list[str] = []
+        lines = self.sections[-1].lines
+        while lines and isinstance(lines[-1], str):
+            above.append(lines[-1])
+            lines.pop()
+        section = Section(name or "/", place.at(_start(code)), comment, above[::-1])
+        self.sections.append(section)
+
+
+class _Place:
+    """One line of a text: what stands in it, and what is wrong with it."""
+
+    def __init__(self, source: str, line: int, faults: list[Fault]) -> None:
+        self.source = source
+        self.line = line
+        self.faults = faults
+
+    def at(self, index: int) -> str:
+        """Return file:line:column of a character of the line."""
+        return f"{self.source}:{self.line}:{index + 1}"
+
+    def fault(self, index: int, text: str) -> None:
+        place = self.at(max(index, 0))
+        self.faults.append(Fault(f"{place}: {text}", place))
+
+    def refuse_control_characters(self, line: str, start: int) -> None:
+        if line.isprintable():
+            return
+        for index, character in enumerate(line[start:], start):
+            if is_control(character) and character != "\t":
+                self.fault(
+                    index,
+                    f"the comment has the control character U+{ord(character):04X} in it. Leave it out: comments are shown as they are.",
+                )
+                return
+
+    def headline(self, code: str) -> str | None:
+        """Read the name of a flow; None, and a fault, if no stream could reach it."""
+        name = code.replace("*", "").replace("\\", "/").strip()
+        if name == "/":
+            return name
+        if name and RESERVED.isdisjoint(name) and name.isprintable() and not any(a in name for a in _ARROWS):
+            return name
+        given = quoted(code.strip())
+        text = f"no stream could reach a flow named {given}: a line without a comma is a headline, which names a flow."
+        last = name.rpartition("/")[2].strip()
+        if name.startswith("#"):
+            remedy = 'If it is a comment, start it with "//".'
+        elif any(arrow in name for arrow in _ARROWS):
+            remedy = 'If it is a stream, write a comma: "source, target".'
+        elif name.endswith(".flow"):
+            remedy = "If it is a file, Flow.from_file() reads it."
+        elif "/" in name and last and RESERVED.isdisjoint(last):
+            remedy = f'Write {quoted(last)}: a flow is known by its bare name in the whole text; "/" alone leads back to the root.'
+        else:
+            remedy = 'Leave . / \\ # * and control characters out of its name; or write a stream: "source, target".'
+        self.fault(_start(code), f"{text} {remedy}")
+        return None
+
+    def stream(self, code: str, comment: str, comment_at: int) -> Stream | None:
+        """Read a stream; None, and its faults, if it is none."""
+        count = len(self.faults)
+        source, target, *more = code.split(",", 2)
+        source_at, target_at = _start(source), len(source) + 1 + _start(target)
+        ports = self._ports(code, (source_at, source), (target_at, target))
+        if more and (found := re.search(_THIRD, more[0])):
+            self.fault(
+                len(code) - len(more[0]) + found.start(),
+                f'{quoted(found[0].strip())} is a third name on one line. A stream is "source, target": write one to a line; a comment starts '
+                'with "//" after blank space.',
+            )
+        said, codes = self._marked(comment, comment_at)
+        if len(self.faults) > count:
+            return None
+        return Stream(ports[0], ports[1], self.at(source_at), said, codes, self.at(target_at))
+
+    def _ports(self, code: str, *columns: tuple[int, str]) -> list[Port]:
+        if not any(column.strip() for _, column in columns):
+            self.fault(code.index(","), 'a comma without names. A stream is "source, target".')
+            return []
+        ports: list[Port] = []
+        for (index, column), side in zip(columns, ("in front of", "behind"), strict=True):
+            if not column.strip():
+                self.fault(code.index(","), f'no name stands {side} the comma. A stream is "source, target".')
+                continue
+            try:
+                ports.append(Port.parse(column.strip()))
+            except FlowBuildError as error:
+                glued = (
+                    ' A comment starts with "//" after blank space.'
+                    if "//" in column and "://" not in column
+                    else ""
+                )
+                self.fault(index, f"{error}{glued}")
+        return ports
+
+    def _marked(self, comment: str, index: int) -> tuple[str, tuple[str, ...]]:
+        """Take the codes of "flowrt: ignore[...]" out of a comment."""
+        found = re.search(_MARK, comment)
+        if found is None:
+            return comment, ()
+        before, behind = comment[: found.start()].strip(), comment[found.end() :].strip()
+        codes = [code.strip() for code in (found[1] or "").strip().removesuffix(",").split(",")]
+        if not all(re.fullmatch(_CODE, code) for code in codes):
+            self.fault(index, f'"flowrt: ignore" without codes in brackets. {_HOW_TO_IGNORE}')
+        elif (before and behind) or re.search(_MARK, behind):
+            self.fault(
+                index,
+                '"flowrt: ignore[...]" stands in the middle of a comment. Write it once, at its start or at its end.',
+            )
+        return before or behind, tuple(codes)
+
+
+def _start(text: str) -> int:
+    """Return the index of the first character that is not blank."""
+    return len(text) - len(text.lstrip())
+
+
+def tidied(lines: list[Stream | str | None]) -> list[Stream | str | None]:
+    """Leave one blank line of several, and none at the start and the end."""
+    tidy: list[Stream | str | None] = []
+    for line in lines:
+        if line is not None or (tidy and tidy[-1] is not None):
+            tidy.append(line)
+    if tidy and tidy[-1] is None:
+        tidy.pop()
+    return tidy
+
+
+# -- writing
+
+
+def format_text(text: Text, source: str = UNNAMED) -> str:
+    """Return a flow text in the normal layout; it means the same, and every comment stays.
+
+    One blank behind the comma, streams below a headline indented, comments of consecutive streams aligned, one blank line before a
+    headline and no more than one elsewhere; asterisks, backslashes and blanks in names as they are read.
+
+    Raises:
+        FlowBuildError: the text is faulty, or would be larger than the limits.
+    """
+    return write_text(read_text(text, source), source)
+
+
+def write_text(sections: Iterable[Section], source: str = UNNAMED) -> str:
+    """Write sections in the normal layout; `FlowBuildError` if they come to more than the limits of a text."""
+    blocks = [block for section in sections if (block := list(_written(section)))]
+    if sum(map(len, blocks)) + len(blocks) - 1 > LINES_LIMIT:
+        raise _too_large(source, f"more than {LINES_LIMIT:,} lines when it is written")
+    text = "\n\n".join("\n".join(block) for block in blocks)
+    text += "\n" if text else ""
+    _check_size(text, source)
+    return text
+
+
+def _written(section: Section) -> Iterator[str]:
+    yield from (_comment(text) for text in section.above)
+    if section.headline:
+        yield section.headline + (f"  {_comment(section.comment)}" if section.comment else "")
+    indent = INDENT if section.headline else ""
+    for kind, lines in groupby(section.lines, type):
+        if kind is Stream:
+            yield from _streams([line for line in lines if isinstance(line, Stream)], indent)
+        else:
+            yield from (indent + _comment(line) if isinstance(line, str) else "" for line in lines)
+
+
+def _streams(streams: list[Stream], indent: str) -> Iterator[str]:
+    """Write consecutive streams, their comments aligned."""
+    lines = [f"{indent}{stream.source.fullname}, {stream.target.fullname}" for stream in streams]
+    comments = [comment_of(stream) for stream in streams]
+    width = max(
+        (
+            len(line)
+            for line, comment in zip(lines, comments, strict=True)
+            if comment and len(line) <= ALIGNED
+        ),
+        default=0,
+    )
+    for line, comment in zip(lines, comments, strict=True):
+        yield f"{line:<{width}}  {_comment(comment)}" if comment else line
+
+
+def comment_of(stream: Stream) -> str:
+    """Return the comment of a stream as it is written, with the codes it ignores."""
+    if not stream.ignore:
+        return stream.comment
+    mark = f"flowrt: ignore[{', '.join(stream.ignore)}]"
+    return f"{stream.comment}  # {mark}" if stream.comment else mark
+
+
+def reads_back(line: Section | Stream) -> bool:
+    """Say whether a headline or a stream that was made in Python is the same one when it has been written and read."""
+    (text,) = _written(line) if isinstance(line, Section) else _streams([line], "")
+    reading = _Reading(UNNAMED)
+    reading.take(1, text)
+    if reading.faults:
+        return False
+    if isinstance(line, Section):
+        section = reading.sections[-1]
+        return (section.headline, section.comment) == (line.headline, line.comment)
+    again = reading.sections[0].lines
+    return len(again) == 1 and isinstance(again[0], Stream) and as_written(again[0]) == as_written(line)
+
+
+def as_written(stream: Stream) -> tuple[object, ...]:
+    """Return what flow text tells of a stream."""
+    return stream.source.fullname, stream.target.fullname, stream.comment, stream.ignore
+
+
+def _comment(text: str) -> str:
+    return f"// {text}" if text and not text.startswith("/") else f"//{text}"
+
+
+class Drawn(Protocol):
+    """What of a flow is written down."""
+
+    name: str
+    comment: str
+    declared_at: str
+
+    @property
+    def streams(self) -> tuple[Stream, ...]: ...
+
+    @property
+    def operations(self) -> tuple[Any, ...]: ...
+
+    @property
+    def flows(self) -> tuple[Any, ...]: ...
+
+    @property
+    def remarks(self) -> tuple[tuple[int, str | None], ...]: ...
+
+    @property
+    def comments_above(self) -> list[str]: ...
+
+
+def sections_of(root: Drawn) -> list[Section]:
+    """Return what a flow and all flows in it are written as; `FlowBuildError` if text would mean something else."""
+    flows: dict[str, Drawn] = {}
+    faults: list[Fault] = []
+    twins: list[tuple[Drawn, Drawn]] = []
+    pending = [root]
+    holders: dict[int, list[Drawn]] = {}
+    everything: dict[int, Drawn] = {id(root): root}
+    for holder in pending:
+        for flow in holder.flows:
+            holders.setdefault(id(flow), []).append(holder)
+            if id(flow) in everything and flow is not root:
+                continue
+            if flow.name.casefold() == root.name.casefold():
+                which = "itself" if flow is root else "another flow of its own name"
+                faults.append(
+                    _unwritable(flow, f"holds {which}. Add it to a root flow without a name, and write that")
+                )
+                continue
+            known = flows.setdefault(flow.name.casefold(), flow)
+            if known is not flow:
+                twins.append((known, flow))
+            everything[id(flow)] = flow
+            pending.append(flow)
+    faults += _different(twins, everything)
+    faults += _hidden(root, flows, everything, holders)
+    for flow in everything.values():
+        faults += [
+            Fault(
+                f'stream "{stream}" at {stream.declared_at} cannot be written as flow text: it would not be read as what it is. Leave commas out of '
+                'its names, and "flowrt: ignore" out of its comment.',
+                stream.declared_at,
+            )
+            for stream in flow.streams
+            if not reads_back(stream)
+        ]
+    faults += [
+        _unwritable(
+            flow,
+            'would not be read as a headline. Leave arrows out of its name, and "flowrt: ignore" out of its comment',
+        )
+        for flow in flows.values()
+        if not reads_back(Section(flow.name, comment=one_line(flow.comment)))
+    ]
+    if faults:
+        raise FlowBuildError(*dict.fromkeys(faults))
+    said = [one_line(root.comment), None] if root.comment else []  # it has no headline to stand behind
+    return [Section(lines=tidied([*said, *_lines(root)])), *(_section(flow) for flow in flows.values())]
+
+
+def _unwritable(flow: Drawn, why: str) -> Fault:
+    place = flow.declared_at
+    return Fault(
+        f'flow "{flow.name}", made at {place}, cannot be written as flow text: it {why}.',
+        place,
+    )
+
+
+def _section(flow: Drawn) -> Section:
+    return Section(flow.name, flow.declared_at, one_line(flow.comment), flow.comments_above, _lines(flow))
+
+
+def _lines(flow: Drawn) -> list[Stream | str | None]:
+    """Return the streams of a flow, with its comments and blank lines between them."""
+    lines: list[Stream | str | None] = []
+    written = 0
+    for index, remark in flow.remarks:
+        lines += flow.streams[written:index]
+        lines.append(remark)
+        written = index
+    return tidied([*lines, *flow.streams[written:]])
+
+
+def _different(twins: list[tuple[Drawn, Drawn]], everything: dict[int, Drawn]) -> Iterator[Fault]:
+    """Find two flows of one name that are not made alike, or become different by streams on their path."""
+    by_path = {
+        stream.source.segments[-1][0].casefold()
+        for flow in everything.values()
+        for stream in (flow.streams if twins else ())
+        if stream.source.segments and stream.source.key[0] == stream.target.key[0]
+    }
+    for one, other in twins:
+        alike = list(map(as_written, one.streams)) == list(map(as_written, other.streams))
+        if not alike or one.name.casefold() in by_path:
+            yield _unwritable(
+                other,
+                f"is not the one made at {one.declared_at}, and in a text a name is one flow. Give one of them another name",
+            )
+
+
+def _hidden(
+    root: Drawn, flows: dict[str, Drawn], everything: dict[int, Drawn], holders: dict[int, list[Drawn]]
+) -> Iterator[Fault]:
+    """Find names that mean nothing where they are used, but would mean a flow that stands deeper: a text has all flows in its root."""
+    inner = {
+        nested.name.casefold() for flow in everything.values() if flow is not root for nested in flow.flows
+    }
+    inner &= flows.keys()
+    for name in sorted(inner & {operation.name.casefold() for operation in root.operations}):
+        yield _unwritable(
+            flows[name],
+            "has the name of an operation of the root flow, which would win. Give it another name",
+        )
+    deep = inner - {flow.name.casefold() for flow in root.flows}
+    if not deep:
+        return
+    for name in sorted(deep):
+        for stream in flows[name].streams:
+            if stream.source.is_rooted:
+                yield _unwritable(
+                    flows[name],
+                    f'is not used in the root flow itself, and would be by stream "{stream}" at {stream.declared_at}. Add it to the root flow',
+                )
+    own = {key: deep & {flow.name.casefold() for flow in each.flows} for key, each in everything.items()}
+    seen = {key: own[key] if each is root else deep for key, each in everything.items()}
+    changed = True
+    while changed:  # what all holders of a flow see, it sees as well
+        changed = False
+        for key in list(everything)[
+            1:
+        ]:  # holders come first, but for circles and short cuts: a pass or two do
+            sight = own[key] | set(deep).intersection(*(seen[id(holder)] for holder in holders[key]))
+            changed |= sight != seen[key]
+            seen[key] = sight
+    for key, flow in everything.items():
+        for stream in flow.streams:
+            for port in (stream.source, stream.target):
+                sight = seen[id(root)] if port.is_rooted else seen[key]
+                for name in [*(name.casefold() for name, _ in port.segments), port.key[1]]:
+                    if name in deep - sight:
+                        where = f'stream "{stream}" at {stream.declared_at}'
+                        yield _unwritable(
+                            flows[name],
+                            f"is not seen by {where}, which has its name, and would be. Give it another name",
+                        )
+                    if name in flows:
+                        sight = sight | seen[id(flows[name])]
+
+
+NEIGHBOURS_READ = 1_000  # files of a folder that are looked at for a name that was probably meant; arbitrary
+
+
+def read_flow_file(path: str | PathLike[str]) -> str:
+    """Read a file of UTF-8; a little more than the limit of a text at most.
+
+    Raises:
+        FlowBuildError: it does not exist, cannot be read, or is not UTF-8.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(name := os.fspath(path), str):
+        raise FlowBuildError(f"the path of a flow file is a str or a Path, got {type(path).__qualname__}.")
+    try:
+        with open(name, "rb") as file:  # noqa: PTH123 - importing pathlib costs more than this
+            content = file.read(BYTES_LIMIT + 4)  # with a byte order mark, and one more to be too large
+    except FileNotFoundError as error:
+        folder, base = os.path.split(name)
+        raise FlowBuildError(
+            Fault(f'there is no flow file "{name}".{_neighbours(folder, base)}', name)
+        ) from error
+    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise FlowBuildError(Fault(f"the flow file {name!r} cannot be read: {why}.", name)) from error
+    return decoded(content, name)
+
+
+def decoded(content: bytes, name: str) -> str:
+    """Return what was read of a flow text, up to a little more than its limit; `FlowBuildError` if it is not UTF-8."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if len(content) > BYTES_LIMIT:  # it may just be cut; what is read is too large anyway
+            return content.decode("utf-8", "replace")
+        before = content[: error.start].decode("utf-8")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        place = f"{name}:{line}:{column}"
+        raise FlowBuildError(
+            Fault(
+                f"{place}: the byte 0x{content[error.start]:02X} is not UTF-8. Save the file as UTF-8.", place
+            )
+        ) from error
+
+
+def _neighbours(folder: str, base: str) -> str:
+    try:
+        with os.scandir(folder or ".") as entries:
+            names = [entry.name for entry, _ in zip(entries, range(NEIGHBOURS_READ), strict=False)]
+    except OSError:
+        return f' There is no folder "{folder}" either.'
+    suffix = os.path.splitext(base)[1]  # noqa: PTH122 - as above
+    return did_you_mean(base, [name for name in names if name.endswith(suffix or ".flow")])

@@ -1,0 +1,245 @@
+"""Which call a thread is in, read off its frames: `current()`, and where operations stand."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from flowrt.engine.acts import Batches
+from flowrt.engine.contract import PullTask, Task
+from flowrt.engine.fusion import FIRST_CALL, FUSED, Fusion
+from flowrt.errors import FlowError, is_ours
+from flowrt.executors.inline import InlineExecutor
+from flowrt.messages import first_position
+from flowrt.operations.bodies import ActionBody, FunctionBody, GeneratorBody, OperationBody, Pull
+from flowrt.operations.components import ComponentBody
+
+if TYPE_CHECKING:
+    from flowrt.engine.chunks import Chunk
+    from flowrt.messages import Context, RunBooks
+
+
+PERFORMS = {
+    "flowrt.operations.bodies",
+    "flowrt.engine.acts",
+    "flowrt.testing.simulation",
+}  # the modules that call operations
+HANDS_OUT = {
+    "flowrt.runtime.results",
+    "flowrt.engine.traffic",
+    "flowrt.engine.failures",
+    "flowrt.executors.tasks",
+    "flowrt.engine.sources",
+}  # handlers, taps, keys
+
+
+def thread_names() -> dict[int, str]:
+    """Return the names of all threads, by ident."""
+    return {thread.ident: thread.name for thread in threading.enumerate() if thread.ident is not None}
+
+
+def place_in_code(ident: int) -> str:
+    """Say where in an operation's code (or a handler's) a thread is: file, line, function. Empty if it is in none."""
+    frame = _users_frame(ident)
+    if frame is None:
+        return ""
+    code = frame.f_code
+    name = code.co_filename.replace("\\", "/").rpartition("/")[2]
+    return f"{name}:{frame.f_lineno} in {code.co_name}"
+
+
+def stack_of(ident: int) -> str:
+    """Write down the stack of a thread, from the operation's own code on."""
+    import traceback  # noqa: PLC0415 - only for stalls, and importing flowrt is to cost little
+
+    outermost = _users_frame(ident)
+    frame = sys._current_frames().get(ident)
+    if frame is None:
+        return ""
+    frames: list[tuple[FrameType, int]] = []
+    while frame is not None:
+        frames.append((frame, frame.f_lineno))
+        if frame is outermost:
+            break
+        frame = frame.f_back
+    return "".join(traceback.StackSummary.extract(iter(reversed(frames))).format())
+
+
+def line_of(ident: int) -> tuple[str, int]:
+    """Return file and line of an operation's code (or a handler's) where a thread is; of this file if it is in none."""
+    frame = _users_frame(ident)
+    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else (__file__, 1)
+
+
+def fused_call(ident: int) -> int | None:
+    """Say the how-manieth of its calls a fused function is in; None if the thread is in none."""
+    frame = sys._current_frames().get(ident)
+    while frame is not None:
+        if frame.f_code.co_filename == FUSED:
+            return frame.f_lineno - FIRST_CALL if frame.f_lineno >= FIRST_CALL else None
+        frame = frame.f_back
+    return None
+
+
+def is_in_operation(ident: int) -> bool:
+    """Say whether a thread is in the code of an operation, and not in that of a handler or a tap."""
+    return _standing(ident)[1]
+
+
+def _users_frame(ident: int) -> FrameType | None:
+    return _standing(ident)[0]
+
+
+def _standing(ident: int) -> tuple[FrameType | None, bool]:
+    """Return the frame of the operation or handler that was called last, and whether it is an operation's."""
+    frame = sys._current_frames().get(ident)
+    inner: FrameType | None = None
+    handler: FrameType | None = None
+    while frame is not None:
+        if inner is not None and not is_ours(inner):
+            if _performs(frame):
+                return (inner, True) if handler is None else (handler, False)
+            if handler is None and is_ours(frame) and _hands_out(frame):
+                handler = inner
+        inner, frame = frame, frame.f_back
+    return handler, False
+
+
+def _performs(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__") in PERFORMS or frame.f_code.co_filename == FUSED
+
+
+def _hands_out(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__") in HANDS_OUT
+
+
+@frozen
+class Current:
+    """The call that an operation is in.
+
+    Attributes:
+        run: the number of the run its message belongs to.
+        operation: the full name of its place.
+        position: where its message stands in its list, or among the inputs of its run; None for what has no place there.
+        correlation_id: of its message.
+        remaining: seconds until the deadline of the run, never less than 0; None if it has none.
+        cancelled: whether the run has ended meanwhile, so that what comes of this call will be dropped.
+    """
+
+    run: int
+    operation: str
+    position: int | None
+    correlation_id: object
+    _books: RunBooks = field(repr=False)
+    _handle: Any = field(repr=False)
+
+    @property
+    def remaining(self) -> float | None:
+        return self._handle.remaining if self._handle is not None else None
+
+    @property
+    def cancelled(self) -> bool:
+        return self._books.ended
+
+
+def current() -> Current:
+    """Say what call this is made in: in a function, an action, a generator or an operation of your own, in every mode.
+
+    On the thread of the call; what it starts by itself cannot ask.
+
+    Raises:
+        FlowError: this is no call of an operation.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        found = _call_at(frame)
+        if found is not None:
+            return found
+        frame = frame.f_back
+    raise FlowError(
+        "flowrt.current() is asked outside of a call of an operation. Ask on the thread and during the call of a function, action, generator "
+        "or operation of a flow; handlers and taps get what they need with their message."
+    )
+
+
+def _call_at(frame: FrameType) -> Current | None:
+    look = _LOOKS.get(frame.f_code)
+    if look is not None:
+        return look(frame)
+    return _fused(frame) if frame.f_code.co_filename == FUSED else None
+
+
+def _told(place: Any, context: Context, position: Any) -> Current:
+    books = context.scope.run
+    return Current(
+        books.number, place.name, first_position(position), context.correlation_id, books, books.handle
+    )
+
+
+def _in_chunk(place: Any, chunk: Chunk, index: int) -> Current:
+    return _told(place, chunk.context_at(index), chunk.positions[index])
+
+
+def _group(frame: FrameType) -> Current | None:
+    group = frame.f_locals["group"]
+    index = len(group.results)  # one for each call that is over
+    if isinstance(group, Task):
+        return _in_chunk(group.place, group.chunk, index)
+    around = _frame_of(frame, InlineExecutor._call.__code__)
+    return _in_chunk(around["place"], around["chunk"], index) if around is not None else None
+
+
+def _pull(frame: FrameType) -> Current | None:
+    pull = frame.f_locals["self"]
+    if not isinstance(pull, PullTask):
+        return None
+    source = pull.source
+    return _told(source.place, source.input, source.position)
+
+
+def _batch(frame: FrameType) -> Current:
+    batch = frame.f_locals["batch"]
+    return _told(batch.place, batch.context, batch.positions[0])
+
+
+def _scope(frame: FrameType) -> Current:
+    place, scope = frame.f_locals["place"], frame.f_locals["scope"]
+    run = scope.run
+    correlation_id = scope.origin.correlation_id if scope.origin is not None else None
+    return Current(run.number, place.name, None, correlation_id, run, run.handle)
+
+
+def _fused(frame: FrameType) -> Current | None:
+    stage = frame.f_lineno - FIRST_CALL  # a call a line
+    call = _frame_of(frame, Fusion._call.__code__)
+    if call is None or stage < 0:
+        return None
+    chain, index = call["chain"], call["first"] + len(call["results"])
+    taken = _frame_of(frame, Fusion.take.__code__, Fusion.pull.__code__) or {}
+    if "source" in taken:
+        return _told(chain.places[stage], taken["source"].context, index)
+    return _in_chunk(chain.places[stage], taken["chunk"], index)
+
+
+def _frame_of(frame: FrameType | None, *codes: CodeType) -> dict[str, Any] | None:
+    """Return the variables of the next frame below that runs one of these functions."""
+    while frame is not None and frame.f_code not in codes:
+        frame = frame.f_back
+    return frame.f_locals if frame is not None else None
+
+
+_LOOKS: dict[CodeType, Callable[[FrameType], Current | None]] = {
+    FunctionBody._each.__code__: _group,
+    ActionBody.perform.__code__: _group,
+    GeneratorBody.perform.__code__: _group,
+    OperationBody.perform.__code__: _group,
+    ComponentBody.perform.__code__: _group,
+    Pull.perform.__code__: _pull,
+    Batches._handle_batch.__code__: _batch,
+    Batches._call_for.__code__: _scope,
+}

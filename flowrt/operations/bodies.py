@@ -1,0 +1,445 @@
+"""What performs the calls of an operation: functions, actions, generators, operations with state; which one a signature asks for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowrt.errors import FlowBuildError
+from flowrt.operations.contract import Emitter
+
+if TYPE_CHECKING:
+    from flowrt.clock import Clock
+    from flowrt.messages import Message
+
+
+SLICE = 64  # calls between two looks at the clock: some 4 ns a call, and a cheap function that turns slow is noticed in time
+END_OF_CALL = 0  # in a group's log: what follows from this call comes late
+
+
+class Failure:
+    """Stands in a group's results for a call that raised."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        trace = error.__traceback__
+        self.error = error
+        if (
+            trace is not None and trace.tb_next is not None
+        ):  # without our own frame; an error's own method might raise
+            BaseException.with_traceback(error, trace.tb_next)
+
+
+class Group:
+    """Consecutive inputs performed in one go by one thread.
+
+    Invariants: `results[i]` belongs to `data[i]`; both are only appended to by the thread that performs. `log` is appended to
+    by any thread; the order of its entries is the order of the events. `failed` is set before a `Failure` is among the results, for the
+    engine may look at them while the group is performed.
+    `finished` is set before the outcome is posted. An emission appends first and looks at `finished` then, so it is either
+    collected with the outcome or asks for another collection: none is lost, and no lock is needed.
+    """
+
+    __slots__ = (
+        "clock",
+        "collect",
+        "data",
+        "failed",
+        "fed",
+        "finished",
+        "log",
+        "messages",
+        "operation",
+        "port",
+        "results",
+        "state",
+        "stop",
+        "until",
+        "work",
+    )
+
+    def __init__(self, data: list[Any], collect: Callable[[Group], None] | None = None) -> None:
+        self.data = data
+        self.results: list[Any] = []
+        self.log: list[tuple[int, Any, Any]] = []
+        self.failed = False
+        self.finished = False
+        self.stop = False
+        self.work: list[Any] | None = None
+        self.collect = collect
+        self.messages: Sequence[Message] = ()  # these five: only for an operation or component with state
+        self.operation: Any = None
+        self.state: Any = None
+        self.fed: frozenset[str] = frozenset()
+        self.port = ""
+        self.clock: Clock | None = None  # where the engine itself performs: it stops at `until`
+        self.until = 0.0
+
+    def work_on(self, items: list[Any]) -> Iterable[Any]:
+        """Return the items to go through. Asked to stop, that list is emptied, which ends a loop over it: a flag looked at per item, at no cost."""
+        work = self.work = items[:]
+        if self.stop:  # before there was a list to empty
+            work.clear()
+        return work
+
+    def ask_to_stop(self) -> None:
+        """Any thread: have it end after the call that is being made."""
+        self.stop = True
+        if self.work is not None:
+            self.work.clear()
+
+    def over(self) -> bool:
+        """Say whether to stop after the call that has just returned."""
+        return self.stop or (self.clock is not None and self.clock.now() > self.until)
+
+    def goes_on_behind(self, index: int, raised: BaseException | None) -> bool:
+        """Note how a call that has no result of its own ended; say whether to make the next."""
+        self.log.append((index, END_OF_CALL, None))
+        if raised is None:
+            self.results.append(None)
+        else:
+            self.failed = True
+            self.results.append(Failure(raised))
+            if isinstance(raised, (SystemExit, KeyboardInterrupt)):
+                return False
+        return not self.over()
+
+
+class Body(Protocol):
+    """What performs an operation's calls."""
+
+    def perform(self, group: Group) -> None:
+        """Perform the group's inputs one after another until all are done or `group.stop` is set; never raises."""
+        ...
+
+
+class FunctionBody:
+    """One result per input."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def perform(self, group: Group) -> None:
+        data, clock = group.data, group.clock
+        if clock is None:
+            results = group.results  # of a call that was given up the group's are others by now
+            self._each(group, group.work_on(data))
+            if not results:  # it was asked to stop at once; it goes on by one at least
+                self._each(group, data[:1])
+            return
+        for start in range(0, len(data), SLICE):
+            if not self._each(group, data[start : start + SLICE]) or clock.now() > group.until:
+                return
+
+    def _each(self, group: Group, items: Iterable[Any]) -> bool:
+        """Call the function with each item; say whether it may go on."""
+        function = self.function
+        results = (
+            group.results
+        )  # its method is looked up each time: for that the interpreter has an instruction of its own
+        for item in items:
+            try:
+                results.append(function(item))
+            except BaseException as error:
+                group.failed = True
+                results.append(Failure(error))
+                if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                    return False
+        return True
+
+
+class Continuation:
+    """What an action calls to emit; any number of times, on any thread, until the action returns and, as a run of its own, after."""
+
+    __slots__ = ("_group", "_index", "_port")
+
+    def __init__(self, group: Group, index: int, port: str) -> None:
+        self._group = group
+        self._index = index
+        self._port = port
+
+    def __call__(self, data: Any = None) -> None:
+        group = self._group
+        group.log.append((self._index, self._port, data))
+        collect = group.collect
+        if collect is not None:
+            collect(group)
+
+
+class ActionBody:
+    """Emits through its continuations, on `ports`."""
+
+    __slots__ = ("function", "ports")
+
+    def __init__(self, function: Callable[..., Any], ports: tuple[str, ...]) -> None:
+        self.function = function
+        self.ports = ports
+
+    def perform(self, group: Group) -> None:
+        function, ports, log = self.function, self.ports, group.log
+        append = group.results.append
+        for index, item in enumerate(group.data):
+            try:
+                function(item, *[Continuation(group, index, port) for port in ports])
+            except BaseException as error:
+                log.append((index, END_OF_CALL, None))
+                group.failed = True
+                append(Failure(error))
+                if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                    break
+            else:
+                log.append((index, END_OF_CALL, None))
+                append(None)
+            if group.over():
+                break
+
+
+class GeneratorBody:
+    """Opens an iterator per input; the engine decides when it is pulled."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[[Any], Iterable[Any]]) -> None:
+        self.function = function
+
+    def perform(self, group: Group) -> None:
+        for item in group.data:
+            try:
+                group.results.append(iterator_of(self.function(item)))
+            except BaseException as error:
+                group.failed = True
+                group.results.append(Failure(error))
+            if group.over():
+                break
+
+
+def iterator_of(found: Any) -> Iterator[Any]:
+    """Open what a generator operation returned; `FlowBuildError` in its call if that cannot be."""
+    if not isinstance(found, Iterable) and not hasattr(found, "__getitem__"):
+        raise FlowBuildError(
+            f"a generator operation returned {type(found).__name__}, which cannot be iterated. Yield the items or return an iterable; a "
+            "function whose result is one message is added with add_func."
+        )
+    return iter(found)
+
+
+class Pull(Group):
+    """Up to `quota` items of an iterator: `results` holds them, `exhausted` or `failure` says why there will be no more."""
+
+    __slots__ = ("exhausted", "failure", "iterator", "quota")
+
+    def __init__(self, iterator: Iterator[Any], quota: int) -> None:
+        super().__init__([])
+        self.iterator = iterator
+        self.quota = quota
+        self.exhausted = False
+        self.failure: Failure | None = None
+
+    def perform(self) -> None:
+        append = self.results.append
+        pull = self.iterator.__next__
+        for _ in range(self.quota):
+            try:
+                append(pull())
+            except StopIteration:
+                self.exhausted = True
+                break
+            except BaseException as error:
+                self.failure = Failure(error)
+                break
+            if self.over():
+                break
+
+
+def close_iterator(iterator: Any) -> BaseException | None:
+    """Close a generator or whatever else can be closed; return what that raised."""
+    try:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
+    except BaseException as error:
+        return error
+    return None
+
+
+class OperationBody:
+    """Hands messages to an operation with state, one by one."""
+
+    __slots__ = ()
+
+    def perform(self, group: Group) -> None:
+        handle, log = group.operation.handle, group.log
+        for index, message in enumerate(group.messages):
+            emit = Emitter(log, index, group.fed, group.operation.out_ports)
+            raised: BaseException | None = None
+            try:
+                handle(group.state, message, emit)
+            except BaseException as error:
+                raised = error
+            emit.end()
+            if not group.goes_on_behind(index, raised):
+                break
+
+
+class Shape:
+    """How a callable wants to be called.
+
+    Attributes:
+        required: its positional parameters without a default.
+        stuck: its keyword-only ones without a default, which nobody would pass.
+        takes_data: whether it takes any data.
+        generates: whether it is a generator function.
+        suspends: whether it is an `async def`.
+    """
+
+    __slots__ = ("generates", "required", "stuck", "suspends", "takes_data")
+
+    def __init__(
+        self,
+        required: tuple[str, ...],
+        stuck: tuple[str, ...] = (),
+        *,
+        takes_data: bool,
+        generates: bool = False,
+        suspends: bool = False,
+    ) -> None:
+        self.required = required
+        self.stuck = stuck
+        self.takes_data = takes_data
+        self.generates = generates
+        self.suspends = suspends
+
+
+def shape_of(kind: str, name: str, function: Any) -> Shape:
+    """Look at a signature once; `FlowBuildError` for what cannot be an operation."""
+    if not callable(function):
+        raise FlowBuildError(
+            f'{kind} "{name}" needs something that can be called, got {type(function).__name__}. '
+            "Pass the function itself, without calling it."
+        )
+    # A signature costs ten times what the code says of a function that nothing was hung on (`__wrapped__`, `__signature__`).
+    plain = type(function) is FunctionType and not function.__dict__
+    shape = _shape_of_code(function) if plain else _shape_of_signature(function)
+    if shape.suspends:
+        raise FlowBuildError(
+            f'{kind} "{name}" is an async def, and this version of flowrt runs no event loop for operations. Make it a plain '
+            "function (it may call asyncio.run) and give it a thread with make_async() or make_parallel(n)."
+        )
+    if shape.stuck:
+        raise FlowBuildError(
+            f'{kind} "{name}" has keyword-only parameters without a default ({", ".join(shape.stuck)}), which nobody would pass. '
+            "Give them defaults, or bind them with functools.partial."
+        )
+    return shape
+
+
+def _shape_of_code(function: FunctionType) -> Shape:
+    code = function.__code__
+    flags, positional = code.co_flags, code.co_argcount
+    required = code.co_varnames[: max(positional - len(function.__defaults__ or ()), 0)]
+    stuck: tuple[str, ...] = ()
+    if code.co_kwonlyargcount:
+        given = function.__kwdefaults__ or {}
+        keywords = code.co_varnames[positional : positional + code.co_kwonlyargcount]
+        stuck = tuple(keyword for keyword in keywords if keyword not in given)
+    return Shape(
+        required,
+        stuck,
+        takes_data=bool(required or code.co_posonlyargcount or flags & inspect.CO_VARARGS),
+        generates=bool(flags & inspect.CO_GENERATOR),
+        suspends=bool(flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)),
+    )
+
+
+def _shape_of_signature(function: Any) -> Shape:
+    suspends = any(
+        inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate)
+        for candidate in (function, type(function).__call__)
+    )
+    generates = inspect.isgeneratorfunction(function)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):  # int, str and other built-ins have none
+        return Shape(("data",), takes_data=True, generates=generates, suspends=suspends)
+    needed = [p for p in parameters if p.default is p.empty]
+    required = tuple(p.name for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+    # Parameters with defaults are left alone; but the only one of a built-in such as float(x=0, /) is its data.
+    optional = any(p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL) for p in parameters)
+    return Shape(
+        required,
+        tuple(p.name for p in needed if p.kind is p.KEYWORD_ONLY),
+        takes_data=bool(required) or optional,
+        generates=generates,
+        suspends=suspends,
+    )
+
+
+def _given_data(function: Any, shape: Shape) -> Callable[..., Any]:
+    if shape.takes_data:
+        return function  # type: ignore[no-any-return]
+
+    def without_data(_data: Any) -> Any:
+        return function()
+
+    return without_data
+
+
+def function_body(name: str, function: Any) -> FunctionBody:
+    """Turn `f(data)` or `f()` into a body; `FlowBuildError` if it needs more."""
+    shape = shape_of("function", name, function)
+    if shape.generates:
+        raise FlowBuildError(
+            f'function "{name}" is a generator function. Add it with add_generator("{name}", ...), which emits each item it yields.'
+        )
+    hint = f" If {shape.required[-1]} is what it emits through, use add_action." if shape.required else ""
+    _at_most_one(f'function "{name}"', shape, hint)
+    return FunctionBody(_given_data(function, shape))
+
+
+def generator_body(name: str, function: Any) -> GeneratorBody:
+    """Turn a generator function (or any that returns an iterable) into a body."""
+    shape = shape_of("generator", name, function)
+    _at_most_one(f'generator "{name}"', shape, "")
+    return GeneratorBody(_given_data(function, shape))
+
+
+def action_body(
+    name: str, function: Any, *, signal: bool
+) -> tuple[FunctionBody | ActionBody, tuple[str, ...]]:
+    """Turn an action into a body and its out-ports: one per continuation; its own for one, or for a signal; else none."""
+    shape = shape_of("action", name, function)
+    continuations = shape.required[1:]
+    if signal and continuations:
+        raise FlowBuildError(
+            f'action "{name}" has continuations ({", ".join(continuations)}) and signal=True. A signal is for actions that emit nothing '
+            "themselves: drop signal=True, or call a continuation when done."
+        )
+    if shape.generates:
+        raise FlowBuildError(
+            f'action "{name}" is a generator function. Add it with add_generator("{name}", ...).'
+        )
+    if not continuations:
+        body = FunctionBody(_signalling(_given_data(function, shape)))
+        return body, ("",) if signal else ()
+    ports = ("",) if len(continuations) == 1 else continuations
+    return ActionBody(function, ports), ports
+
+
+def _signalling(function: Callable[..., Any]) -> Callable[..., None]:
+    def call(data: Any) -> None:
+        function(data)
+
+    return call
+
+
+def _at_most_one(what: str, shape: Shape, hint: str) -> None:
+    if len(shape.required) > 1:
+        raise FlowBuildError(
+            f"{what} needs {len(shape.required)} arguments ({', '.join(shape.required)}), but an operation gets one: its data. "
+            f"Pass a tuple and unpack it inside, or bind the others with functools.partial.{hint}"
+        )

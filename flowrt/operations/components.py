@@ -1,0 +1,327 @@
+"""Components: objects whose marked methods are in-ports, and whose out-ports are attributes that are called to emit.
+
+What is emitted during the call of a method belongs to its message, also on other threads that run in its context
+(`contextvars.copy_context`), and as a run of its own after the call; everything else goes the way the component was bound to.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, overload
+
+from flowrt.errors import Fault, FlowBuildError
+from flowrt.messages import Correlated
+from flowrt.operations.bodies import shape_of
+from flowrt.operations.contract import checked_port
+from flowrt.operations.marks import IN_PORT, marker_of
+
+if TYPE_CHECKING:
+    from flowrt.operations.bodies import Group
+    from flowrt.operations.modes import Mode
+
+
+Emit = Callable[[str, Any, object], None]
+"""Emits on a port, given data and correlation id, without a message in hand."""
+
+
+class _Call:
+    """The call of a component's method that is being made."""
+
+    __slots__ = ("component", "group", "index")
+
+    def __init__(self, component: object, group: Group, index: int) -> None:
+        self.component = component
+        self.group = group
+        self.index = index
+
+
+_in_hand: ContextVar[_Call | None] = ContextVar("flowrt_call_of_a_component", default=None)
+
+
+class OutPort:
+    """An out-port of a component, as its class declares it. On an instance it is a function that emits."""
+
+    def __init__(self, name: str | None) -> None:
+        self.name = "" if name is None else checked_port(name)
+        self.attribute = ""
+        self._named = name is not None
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        if self.attribute:
+            return  # one more name for it: it stays the port of its first
+        self.attribute = attribute
+        if not self._named:
+            self.name = checked_port(attribute)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> OutPort: ...
+
+    @overload
+    def __get__(
+        self, instance: object, owner: type | None = None
+    ) -> Callable[..., None]: ...  # so a test may put a function there
+
+    def __get__(self, instance: object | None, owner: type | None = None) -> OutPort | Callable[..., None]:
+        return self if instance is None else Outlet(instance, self)
+
+
+def out_port(name: str | None = None) -> OutPort:
+    """Declare an out-port of a component.
+
+    In its class, `changed = out_port()`; in its methods, `self.changed(data)` emits, on any thread.
+
+    During the call of an `@in_port` method, on its thread or on one that was handed its context (`contextvars.copy_context`), what is emitted
+    belongs to the message in hand; after the call it starts a run of its own, with the path, correlation id and priority of that message.
+    Called otherwise it starts a run of its own at each place of the component.
+
+    To test a component without a flow, put a function in its place: `alarm.rung = calls.append`.
+
+    Args:
+        name: of the port; by default the attribute's, and "" is the component's default port.
+    """
+    return OutPort(name)
+
+
+class Outlet:
+    """An out-port of one component."""
+
+    __slots__ = ("_component", "_port")
+
+    def __init__(self, component: object, port: OutPort) -> None:
+        self._component = component
+        self._port = port
+
+    def __repr__(self) -> str:
+        return f"<out-port {type(self._component).__qualname__}.{self._port.attribute}>"
+
+    def __call__(self, data: Any = None, *, correlation_id: object = None) -> None:
+        """Emit. An id counts only where the message in hand has none.
+
+        Raises:
+            FlowBuildError: there is no message in hand, and the component is no part of a flow that was started.
+            FlowStoppedError: the runtime is closed; without a message in hand, or closing.
+            FlowOverloadError: without a message in hand, as for `process`.
+        """
+        call = _in_hand.get()
+        if call is None or call.component is not self._component:
+            _way_of(self._component, self._port)(self._port.name, data, correlation_id)
+            return
+        group = call.group
+        group.log.append(
+            (
+                call.index,
+                self._port.name,
+                data if correlation_id is None else Correlated(data, correlation_id),
+            )
+        )
+        if group.collect is not None:
+            group.collect(group)
+
+
+class ComponentBody:
+    """Calls methods of a component, which emit through its out-ports. `methods`: attribute and whether it takes data, by folded in-port."""
+
+    __slots__ = ("methods",)
+
+    def __init__(self, methods: Mapping[str, tuple[str, bool]]) -> None:
+        self.methods = methods
+
+    def perform(self, group: Group) -> None:
+        component = group.state
+        attribute, takes_data = self.methods[group.port.casefold()]
+        for index, item in enumerate(group.data):
+            token = _in_hand.set(_Call(component, group, index))
+            raised: BaseException | None = None
+            try:
+                if takes_data:
+                    getattr(component, attribute)(item)
+                else:
+                    getattr(component, attribute)()
+            except BaseException as error:
+                raised = error
+            _in_hand.reset(token)
+            if not group.goes_on_behind(index, raised):
+                break
+
+
+class Component:
+    """A component as it was declared.
+
+    Attributes:
+        instance: the object; None where `factory` makes one per place.
+        factory: makes one.
+        in_ports: their names.
+        out_ports: likewise.
+        modes: of the methods that say one, by folded in-port.
+        body: calls the methods.
+    """
+
+    __slots__ = ("body", "factory", "in_ports", "instance", "modes", "out_ports")
+
+    def __init__(
+        self,
+        instance: Any,
+        factory: Callable[[], Any] | None,
+        in_ports: tuple[str, ...],
+        out_ports: tuple[str, ...],
+        modes: Mapping[str, Mode],
+        body: ComponentBody,
+    ) -> None:
+        self.instance = instance
+        self.factory = factory
+        self.in_ports = in_ports
+        self.out_ports = out_ports
+        self.modes = modes
+        self.body = body
+
+    def make(self) -> Any:
+        """Return the object of a place."""
+        return self.instance if self.factory is None else self.factory()
+
+
+def component_of(name: str, given: Any) -> Component:
+    """Find the ports of an object, of a class, or of a class with arguments (`functools.partial`); `FlowBuildError` with all faults."""
+    kind = given.func if isinstance(given, partial) else given
+    made = isinstance(kind, type)
+    if isinstance(given, partial | FunctionType | MethodType | ModuleType) and not made:
+        raise FlowBuildError(
+            f'component "{name}" is a {type(given).__name__}; give an object, or a class, of which an instance is made per place '
+            "(functools.partial gives it arguments)."
+        )
+    owner = kind if isinstance(kind, type) else type(given)
+    faults: list[Fault | str] = []
+    in_ports: dict[str, str] = {}
+    methods: dict[str, tuple[str, bool]] = {}
+    modes: dict[str, Mode] = {}
+    for attribute, port, mode in _in_ports_of(owner):
+        if port.casefold() in methods:
+            other = methods[port.casefold()][0]
+            faults.append(
+                f'component "{name}": {other} and {attribute} are both in-port ".{port}". Give one of them another name.'
+            )
+            continue
+        try:
+            in_ports[attribute] = checked_port(port)
+            methods[port.casefold()] = attribute, _takes_data(owner, attribute)
+        except FlowBuildError as error:
+            faults += [f'component "{name}", in-port ".{port}": {fault}' for fault in error.faults]
+        if mode is not None:
+            modes[port.casefold()] = mode
+    out_ports: dict[str, tuple[str, str]] = {}
+    for attribute, out in _out_ports_of(owner):
+        other, _ = out_ports.setdefault(out.name.casefold(), (attribute, out.name))
+        if other != attribute:
+            faults.append(
+                f'component "{name}": {other} and {attribute} are both out-port ".{out.name}". Give each an out_port() and a name of its own.'
+            )
+    if not (in_ports or out_ports or faults):
+        faults.append(
+            f'component "{name}": class {owner.__qualname__} has no ports. Mark methods with @in_port, and declare out-ports: changed = out_port().'
+        )
+    if faults:
+        raise FlowBuildError(*faults)
+    return Component(
+        None if made else given,
+        given if made else None,
+        tuple(in_ports.values()),
+        tuple(port for _, port in out_ports.values()),
+        modes,
+        ComponentBody(methods),
+    )
+
+
+def is_component(owner: type) -> bool:
+    """Say whether a class has ports."""
+    return bool(_in_ports_of(owner) or _out_ports_of(owner))
+
+
+def _members(owner: type) -> dict[str, Any]:
+    return {name: value for base in reversed(owner.__mro__) for name, value in vars(base).items()}
+
+
+def _in_ports_of(owner: type) -> list[tuple[str, str, Mode | None]]:
+    """Return (attribute, port, mode) of the marked methods; one that overrides a marked one is marked like it."""
+    markers: dict[str, Any] = {}
+    for base in reversed(owner.__mro__):
+        for attribute, value in vars(base).items():
+            if (marker := marker_of(value, IN_PORT)) is not None:
+                markers[attribute] = marker
+    members = _members(owner)
+    return [
+        (attribute, attribute if marker.name is None else marker.name, marker.mode)
+        for attribute, marker in markers.items()
+        if callable(members[attribute]) or isinstance(members[attribute], staticmethod | classmethod)
+    ]
+
+
+def _out_ports_of(owner: type) -> list[tuple[str, OutPort]]:
+    return [(name, value) for name, value in _members(owner).items() if isinstance(value, OutPort)]
+
+
+def _takes_data(owner: type, attribute: str) -> bool:
+    """Look at the signature of an in-port's method; `FlowBuildError` for what cannot be one."""
+    plain = _members(owner)[attribute]
+    bound = (
+        getattr(owner, attribute)
+        if isinstance(plain, staticmethod | classmethod)
+        else MethodType(plain, owner)
+    )
+    shape = shape_of("method", attribute, bound)
+    if shape.generates:
+        raise FlowBuildError(
+            f'method "{attribute}" is a generator function. A method of a component emits by calling an out-port: self.changed(item).'
+        )
+    if len(shape.required) > 1:
+        raise FlowBuildError(
+            f'method "{attribute}" needs {len(shape.required)} arguments ({", ".join(shape.required)}), but an in-port gets one: its data. Pass a '
+            "tuple and unpack it inside."
+        )
+    return shape.takes_data
+
+
+# -- without a message in hand
+
+# By id, for components need be neither hashable nor weakly referable.
+_ways: dict[int, tuple[Callable[[], object], Emit]] = {}
+
+
+def bind(component: Any, emit: Emit) -> None:
+    """Have what a component emits without a message in hand go this way, for as long as it lives."""
+    key = id(component)
+
+    def forget(gone: Callable[[], object]) -> None:
+        if (known := _ways.get(key)) is not None and known[0] is gone:
+            del _ways[key]
+
+    known: Callable[[], object]
+    try:
+        known = weakref.ref(component, forget)
+    except TypeError:  # it has __slots__: it stays until it is unbound
+        known = lambda: component  # noqa: E731
+    _ways[key] = known, emit
+
+
+def unbind(component: Any, emit: Emit, instead: Emit) -> None:
+    """Have what a component emits from now on go another way, if it still went this one."""
+    known = _ways.get(id(component))
+    if known is not None and known[1] is emit:
+        if isinstance(known[0], weakref.ref):
+            _ways[id(component)] = known[0], instead
+        else:
+            del _ways[id(component)]
+
+
+def _way_of(component: object, port: OutPort) -> Emit:
+    known = _ways.get(id(component))
+    if known is None or known[0]() is not component:
+        kind = type(component).__qualname__
+        raise FlowBuildError(
+            f"{kind}.{port.attribute} was called, and this {kind} is no part of a flow that was started: nobody would take what it emits. "
+            "Add it with add_component, and call runtime.start() before it emits of itself; in a test without a flow, put a function in its place: "
+            f"component.{port.attribute} = calls.append."
+        )
+    return known[1]

@@ -1,0 +1,174 @@
+"""`@operation` and `@in_port`: what the author of a function or method says about it where it is written."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import FunctionType, MethodType
+from typing import Any, TypeVar, overload
+
+from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.operations.contract import checked_port
+from flowrt.operations.modes import DEFAULT_WORKERS, SYNC, Mode, checked_dispatcher, parallel_mode
+from flowrt.ports import check_name
+
+MODES = {"sync": SYNC, "async": Mode("async"), "parallel": Mode("parallel", DEFAULT_WORKERS)}
+DISPATCHES = (
+    "dispatch",
+    "call_soon_threadsafe",
+    "winfo_toplevel",
+)  # dispatchers, and what there are dispatchers for
+OPERATION = "__flowrt_operation__"
+IN_PORT = "__flowrt_in_port__"
+
+Marked = TypeVar("Marked")
+
+
+class Marker:
+    """What is known of a marked function. `name` and `mode` None: not said."""
+
+    __slots__ = ("mode", "name", "signal")
+
+    def __init__(self, name: str | None = None, mode: Mode | None = None, *, signal: bool = False) -> None:
+        self.name = name
+        self.mode = mode
+        self.signal = signal
+
+
+@overload
+def operation(f: Marked, /) -> Marked: ...
+
+
+@overload
+def operation(
+    *, name: str | None = None, mode: Mode | str | Any | None = None, signal: bool = False
+) -> Callable[[Marked], Marked]: ...
+
+
+def operation(
+    f: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    mode: Mode | str | Any | None = None,
+    signal: bool = False,
+) -> Any:
+    """Mark a function or method as an operation, for `add_module`, `add_instance_operations` and `add_static_operations`.
+
+    `@operation`, or `@operation(name="count", mode=parallel(4))`. Calling what is marked stays what it was. `add_func`, `add_action` and
+    `add_generator` heed the mode too; a `make_` method behind them has the last word.
+
+    Args:
+        f: what is marked, also a static or class method.
+        name: of the operation; by default the function's own.
+        mode: "sync", "async", "parallel", what `parallel(...)` returns, or something with `dispatch(callable)`.
+        signal: an action without continuations emits None when done.
+    """
+    marker = Marker(_checked_name("operation", name), mode_of("operation", mode), signal=bool(signal))
+    if f is not None:
+        return _mark(f, OPERATION, marker, "operation")
+    return lambda found: _mark(found, OPERATION, marker, "operation")
+
+
+@overload
+def in_port(f: Marked, /) -> Marked: ...
+
+
+@overload
+def in_port(
+    *, name: str | None = None, mode: Mode | str | Any | None = None
+) -> Callable[[Marked], Marked]: ...
+
+
+def in_port(f: Any = None, /, *, name: str | None = None, mode: Mode | str | Any | None = None) -> Any:
+    """Mark a method as an in-port of a component: it is called with each message that arrives there, or with nothing if it takes nothing.
+
+    What it returns is ignored; it emits by calling an `out_port()`. Calling it yourself stays what it was.
+
+    Args:
+        f: the method.
+        name: of the port; by default the method's own, and "" is the component's default port.
+        mode: as for `operation`; it counts before the mode of the whole component.
+    """
+    if name is not None:
+        try:
+            name = checked_port(name)
+        except FlowBuildError as error:
+            raise FlowBuildError(str(error).replace("an out-port", "an in-port")) from None
+    marker = Marker(name, mode_of("in_port", mode))
+    if f is not None:
+        return _mark(f, IN_PORT, marker, "in_port")
+    return lambda found: _mark(found, IN_PORT, marker, "in_port")
+
+
+def parallel(
+    workers: int = DEFAULT_WORKERS,
+    pool: str | None = None,
+    *,
+    ordered: bool = False,
+    by_key: str | Callable[[Any], Any] | None = None,
+) -> Mode:
+    """Return the mode that `make_parallel` gives with the same arguments, for `@operation(mode=parallel(4))`."""
+    return parallel_mode("parallel", workers, pool, ordered=ordered, by_key=by_key)
+
+
+def mode_of(where: str, mode: Any) -> Mode | None:
+    """Return a mode given in whatever form; `FlowBuildError` if it is none."""
+    if mode is None or isinstance(mode, Mode):
+        return mode
+    if isinstance(mode, str) and mode in MODES:
+        return MODES[mode]
+    if not isinstance(mode, str) and any(hasattr(mode, name) for name in DISPATCHES):
+        return Mode(dispatcher=checked_dispatcher(f"{where}: mode", mode))
+    hint = did_you_mean(mode, MODES) if isinstance(mode, str) else ""
+    raise FlowBuildError(
+        f'{where}: mode is {mode!r}; give "sync", "async", "parallel", or parallel(workers).{hint}'
+        if isinstance(mode, str)
+        else f'{where}: mode is of type {type(mode).__name__}; give "sync", "async", "parallel", or parallel(workers).'
+    )
+
+
+def marker_of(function: Any, kind: str = OPERATION) -> Marker | None:
+    """Return the marker of a function, method, static or class method; None if it has none."""
+    if type(function) is FunctionType:  # as most are
+        found = getattr(function, kind, None)
+    else:
+        if isinstance(function, MethodType | staticmethod | classmethod):
+            function = function.__func__
+        # A module may hold objects that make up attributes, or raise.
+        found = inspect.getattr_static(function, kind, None)
+    return found if isinstance(found, Marker) else None
+
+
+def _checked_name(where: str, name: Any) -> str | None:
+    if name is None:
+        return None
+    if callable(name) or not isinstance(name, str):
+        raise FlowBuildError(f"{where}: name is of type {type(name).__name__}, and a name is a text.")
+    check_name(name)
+    return name.strip()
+
+
+def _mark(function: Any, kind: str, marker: Marker, verb: str) -> Any:
+    if isinstance(function, type) or not (
+        callable(function) or isinstance(function, staticmethod | classmethod)
+    ):
+        raise FlowBuildError(
+            f'@{verb} marks functions and methods, not {_what(function)}. Give other arguments by name: @{verb}(name="..."); of a class mark '
+            "the methods."
+        )
+    try:
+        setattr(getattr(function, "__func__", function), kind, marker)
+    except (AttributeError, TypeError):
+        raise FlowBuildError(
+            f"@{verb} cannot mark {_what(function)}, which takes no attributes. Mark a function that calls it."
+        ) from None
+    return function
+
+
+def _what(found: Any) -> str:
+    return (
+        f"the class {found.__name__}"
+        if isinstance(found, type)
+        else f"something of type {type(found).__name__}"
+    )

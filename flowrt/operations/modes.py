@@ -1,0 +1,83 @@
+"""Where an operation runs: its mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from flowrt.errors import FlowBuildError
+
+ModeKind = Literal["sync", "async", "parallel"]
+DEFAULT_WORKERS = 4  # the ancestor's fixed number (B180), here only a default
+WORKERS_LIMIT = 10_000  # arbitrary: nobody means more threads than that
+
+
+@frozen
+class Mode:
+    """Where an operation runs. `pool` None: threads of its own. `dispatcher`: what hands its calls to a thread that is not flowrt's."""
+
+    kind: ModeKind = "sync"
+    workers: int = 1
+    pool: str | None = None
+    ordered: bool = False
+    by_key: str | Callable[[Any], Any] | None = None
+    dispatcher: Any = field(default=None, eq=id)
+
+    def __str__(self) -> str:
+        if self.dispatcher is not None:
+            return "dispatched"
+        return f"parallel({self.workers})" if self.kind == "parallel" else self.kind
+
+
+SYNC = Mode()
+# What the "parallel" schedule makes of sync operations without state. No user's pool begins with a blank: names are stripped.
+SHARED = Mode("parallel", DEFAULT_WORKERS, " shared", ordered=True)
+
+
+def parallel_mode(
+    owner: str,
+    workers: Any,
+    pool: Any,
+    *,
+    ordered: bool,
+    by_key: Any,
+) -> Mode:
+    """Return a parallel mode; `FlowBuildError`, with `owner` in front, for numbers and wishes that cannot be."""
+    if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= WORKERS_LIMIT:
+        raise FlowBuildError(
+            f"{owner}(workers={workers!r}) cannot run anything; give a number of threads from 1 to {WORKERS_LIMIT}."
+        )
+    where = owner.removesuffix(": make_parallel")
+    if ordered and by_key is not None:
+        raise FlowBuildError(
+            f"{where}: ordered=True restores the order of all messages, by_key only of those with one key. Choose one."
+        )
+    if by_key is not None and by_key != "port" and not callable(by_key):
+        raise FlowBuildError(f'{where}: by_key is {by_key!r}; give "port", or a function of the data.')
+    return Mode("parallel", workers, pool_name(pool), ordered, by_key)
+
+
+def pool_name(pool: Any) -> str | None:
+    """Return the name of a pool without blanks around it; None: threads of its own."""
+    if pool is None:
+        return None
+    if not isinstance(pool, str) or not pool.strip():
+        raise FlowBuildError(f"a pool is named by a text, got {pool!r}.")
+    return pool.strip()
+
+
+def checked_dispatcher(where: str, dispatcher: Any) -> Any:
+    """Return what is to call an operation; `FlowBuildError` if it cannot."""
+    if not callable(getattr(dispatcher, "dispatch", None)):
+        hint = (
+            " Wrap the loop: AsyncioDispatcher(loop)." if hasattr(dispatcher, "call_soon_threadsafe") else ""
+        )
+        hint = " Wrap the window: TkDispatcher(root)." if hasattr(dispatcher, "winfo_toplevel") else hint
+        raise FlowBuildError(
+            f"{where} takes an object with dispatch(callable), got {type(dispatcher).__name__}.{hint}"
+        )
+    if isinstance(dispatcher, type):
+        raise FlowBuildError(f"{where} got the class {dispatcher.__name__} itself; pass an instance.")
+    return dispatcher

@@ -1,0 +1,129 @@
+"""What is to become of a call that fails, takes too long, or comes too soon: decisions over the clock, in plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import frozen
+
+from flowrt.errors import CallTimedOutError, FlowBuildError, OperationTimeoutError, check_count
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+OnError = Literal["fail", "skip", "route"]
+ERROR_PORT = "error"
+LONGEST_BACKOFF = 60.0  # seconds; arbitrary, and can be changed
+
+Backoff = float | Callable[[int], float]
+
+
+@frozen
+class Retry:
+    """Call again after a failure.
+
+    Attributes:
+        attempts: calls at most, the first included.
+        backoff: seconds: the wait before the n-th retry is drawn evenly from 0 to backoff * 2 ** (n - 1) ("full jitter": retries of many
+            messages do not come in step; Brooker, AWS Architecture Blog, 2015). Or a function of n that returns the seconds.
+        longest: the wait at most, in seconds.
+        on: exceptions to retry on; calls given up for their time count as `OperationTimeoutError` (or `TimeoutError`, but not as `OSError`).
+    """
+
+    attempts: int
+    backoff: Backoff
+    longest: float
+    on: tuple[type[BaseException], ...]
+
+    def applies(self, attempt: int, error: BaseException) -> bool:
+        """Say whether to call again after the call number `attempt` has raised an error."""
+        return (
+            attempt < self.attempts
+            and (isinstance(error, self.on) or (isinstance(error, CallTimedOutError) and self._on_timeouts()))
+            and not isinstance(error, SystemExit | KeyboardInterrupt)
+        )
+
+    def _on_timeouts(self) -> bool:
+        return any(kind is TimeoutError or issubclass(OperationTimeoutError, kind) for kind in self.on)
+
+    def wait(self, attempt: int, rng: Random) -> float:
+        """Return how many seconds to wait after the call number `attempt`."""
+        if callable(self.backoff):
+            return max(0.0, min(float(self.backoff(attempt)), self.longest))
+        most = min(self.backoff * 2.0 ** min(attempt - 1, 64), self.longest)
+        return rng.uniform(0.0, most)
+
+
+@frozen
+class Rate:
+    """At most so many calls per second, up to `burst` of them at once: a token bucket."""
+
+    per_second: float
+    burst: int
+
+
+@frozen
+class Policies:
+    """What holds for the calls of one operation."""
+
+    retry: Retry | None = None
+    timeout: float | None = None
+    on_error: OnError = "fail"
+    rate: Rate | None = None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether its messages are handed over one by one, so that each call can be decided about."""
+        return self.retry is not None or self.timeout is not None or self.rate is not None
+
+
+NO_POLICIES = Policies()
+
+
+def retry_of(where: str, attempts: Any, backoff: Any, longest: Any, on: Any) -> Retry:
+    """Make a retry policy; `FlowBuildError` if it is none."""
+    check_count(where, "attempts", attempts, "calls")
+    if not callable(backoff):
+        _check_seconds(where, "backoff", backoff, least=0.0)
+    _check_seconds(where, "longest", longest, least=0.0)
+    kinds = on if isinstance(on, tuple) else (on,)
+    if not kinds or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise FlowBuildError(f"{where}: on is {on!r}; give an exception type, or a tuple of them.")
+    return Retry(attempts, backoff if callable(backoff) else float(backoff), float(longest), kinds)
+
+
+def rate_of(where: str, per_second: Any, burst: Any) -> Rate:
+    """Make a rate; `FlowBuildError` if it is none."""
+    if not _is_number(per_second) or not per_second > 0:
+        raise FlowBuildError(
+            f"{where}: per_second is {per_second!r}; give a number of calls above 0, such as 0.5 for one in two seconds."
+        )
+    check_count(where, "burst", burst, "calls")
+    return Rate(float(per_second), burst)
+
+
+def timeout_of(where: str, seconds: Any) -> float:
+    """Check a time limit."""
+    _check_seconds(where, "seconds", seconds, least=None)
+    return float(seconds)
+
+
+def on_error_of(where: str, decision: Any) -> OnError:
+    """Check what is to become of failed messages."""
+    if decision not in ("fail", "skip", "route"):
+        raise FlowBuildError(f'{where}: {decision!r} is none of "fail", "skip", "route".')
+    found: OnError = decision
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_seconds(where: str, what: str, value: Any, *, least: float | None) -> None:
+    if not _is_number(value) or (value <= 0 if least is None else value < least):
+        bound = "above 0" if least is None else f"of {least:g} or more"
+        raise FlowBuildError(f"{where}: {what} is {value!r}; give a number of seconds {bound}.")

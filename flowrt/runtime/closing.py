@@ -1,0 +1,248 @@
+"""Closing: sources stop, what is live drains; what does not come to an end is given up, by name."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from flowrt.errors import FlowStalledError, FlowStoppedError, counted
+
+if TYPE_CHECKING:
+    from flowrt.runtime.loop import Driver
+    from flowrt.runtime.results import Results
+
+
+DRAIN = 5.0  # seconds without any call returning; after the design, arbitrary
+DEADLINE = 60.0  # seconds in all; likewise
+GRACE = 1.0  # seconds that the engine and idle workers get to notice that they are given up; arbitrary
+EXIT_DRAIN = 5.0  # seconds at the interpreter's exit (RELIABILITY.md, M18)
+
+
+@frozen
+class CloseReport:
+    """What `close()` had to leave undone.
+
+    Attributes:
+        discarded: messages that were accepted and not worked off.
+        abandoned: threads that did not come back, with what they are doing; they hold their message until they do. Also operations whose
+            dispatcher had been given calls and did not come to them.
+        pending: closing has only begun, since an operation, a handler or a tap asked for it from inside.
+        given_up: threads still inside a call whose `timeout` had passed; whoever was to know has been told of each.
+    """
+
+    discarded: int = 0
+    abandoned: tuple[str, ...] = ()
+    pending: bool = False
+    given_up: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything was worked off and every thread came back, but for calls given up before."""
+        return not (self.discarded or self.abandoned or self.pending)
+
+    def __str__(self) -> str:
+        if self.pending:
+            return "closing; what is live drains first"
+        if self.clean and not self.given_up:
+            return "closed; nothing was left"
+        parts = []
+        if self.discarded:
+            parts.append(f"{counted(self.discarded, 'message')} discarded")
+        if self.abandoned:
+            parts.append(f"abandoned, since they did not return: {', '.join(self.abandoned)}")
+        if self.given_up:
+            parts.append(f"still inside a call that was given up for its time: {', '.join(self.given_up)}")
+        return "closed; " + "; ".join(parts)
+
+
+class Closer:
+    """Brings one runtime to its end, once, for whoever asks first.
+
+    Guarded by: `_lock`, among those who close from outside.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._lock = driver.seams.lock()
+        self.report: CloseReport | None = None
+        self._discarded = 0
+        self._closing_thread: int | None = None
+
+    def begin(self) -> None:
+        """Any thread: have the engine stop its sources, and end when what is live has drained."""
+        self._driver.closing = True
+        self._driver.post(self._begin)
+
+    def _begin(self) -> None:
+        driver = self._driver
+        if not driver.stopped:
+            driver.engine.sources.stop()
+            driver.engine.wakes.stop()
+            driver.engine.end_inputs(
+                lambda run: FlowStoppedError(
+                    f"run {run.number} was cut short: the runtime was closed while its inputs were coming."
+                )
+            )
+            driver.engine.delay, driver.engine.not_before = 0.0, None
+            driver.draining = True
+
+    def close(self, drain: float, deadline: float) -> CloseReport:
+        """Close from outside; return what had to be left."""
+        if (
+            self._closing_thread == threading.get_ident()
+        ):  # a signal handler, on the thread it interrupts while closing
+            return CloseReport(pending=True)
+        with self._lock:
+            if self.report is None:
+                self._closing_thread = threading.get_ident()
+                try:
+                    self.report = self._close(drain, deadline)
+                except KeyboardInterrupt:
+                    self.report = self._give_up("it was interrupted while closing")
+                    raise
+                finally:
+                    self._closing_thread = None
+            return self.report
+
+    def _close(self, drain: float, deadline: float) -> CloseReport:
+        driver, clock = self._driver, self._driver.seams.clock
+        self.begin()
+        driver.finish_unstarted()
+        end = clock.now() + deadline
+        try:
+            while not driver.stopped:
+                before, now = driver.progress, clock.now()
+                driver.wait_until(lambda: driver.stopped, max(min(drain, end - now), 0.0), helps=True)
+                if not driver.stopped and (clock.now() >= end or driver.progress == before):
+                    return self._give_up(
+                        f"no call had returned for {drain} s"
+                        if clock.now() < end
+                        else f"{deadline} s had passed"
+                    )
+        except FlowStalledError:
+            return self._give_up("nothing could go on")
+        return self._report(max(end - clock.now(), GRACE))
+
+    def _give_up(self, why: str) -> CloseReport:
+        driver = self._driver
+        text = f'runtime "{driver.name}" was closed before this was worked off: {why}.'
+        driver.post(self._abandon, text)
+        driver.wait_until(lambda: driver.stopped, GRACE)
+        if (
+            not driver.stopped
+        ):  # an operation on the engine's thread does not return: whoever waits is told from here
+            self._discarded += driver.give_up(FlowStoppedError(text))
+        return self._report(GRACE)
+
+    def _abandon(self, text: str) -> None:
+        if not self._driver.stopped:
+            self._discarded += self._driver.engine.abandon_all(
+                "the runtime was closed", FlowStoppedError(text)
+            )
+            self._driver.finish()
+
+    def _report(self, patience: float) -> CloseReport:
+        for executor in self._driver.executors.all():  # again: an interrupt may have hit whoever did it first
+            executor.stop()
+        abandoned = self._driver.join(patience)
+        if abandoned:  # what they bring when they come back is put away by themselves
+            self._driver.inbox.leave_to(self._driver.take_late)
+        self._driver.take_late()
+        engine = self._driver.engine
+        return CloseReport(
+            self._discarded + engine.sources.stopped + self._driver.unentered,
+            abandoned,
+            given_up=tuple(name for executor in self._driver.executors.all() for name in executor.given_up()),
+        )
+
+
+def unseen_errors(driver: Driver, results: Results) -> list[BaseException]:
+    """Take every error that nobody has seen: failures of runs, what subscribers raised, what stopped the runtime."""
+    failures = driver.engine.failures
+    stray = failures.stray
+    unseen = [*results.unseen_failures(), *stray]
+    if more := failures.strays - len(stray):
+        stray[-1].add_note(f"and {counted(more, 'more error')} of subscribers")
+    failures.strays = 0
+    stray.clear()
+    if driver.fatal is not None and not driver.fatal_seen:
+        driver.fatal_seen = True
+        unseen.append(driver.fatal)
+    return unseen
+
+
+def raise_unseen(name: str, errors: list[BaseException], body: BaseException | None) -> None:
+    """Raise what nobody saw: itself, or several as a group; where the `with` body has raised, note it there."""
+    if not errors:
+        return
+    if body is not None:
+        for error in errors:
+            body.add_note(
+                f'runtime "{name}" also had an error nobody saw: {type(error).__qualname__}: {error}'
+            )
+        return
+    if len(errors) == 1:
+        raise errors[0]
+    raise BaseExceptionGroup(f'runtime "{name}" had {len(errors)} errors nobody saw', errors)
+
+
+_open: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def drain_at_exit(runtime: Any) -> None:
+    """See to it that a runtime still open when the interpreter exits is drained, and known for dead in a forked child."""
+    _watch_the_process()
+    _open.add(runtime)
+
+
+@functools.cache
+def _watch_the_process() -> None:
+    """Once, and not before the first runtime starts: importing flowrt starts nothing."""
+    atexit.register(_drain_all)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_die_in_child)
+
+
+def _die_in_child() -> None:
+    for runtime in list(_open):
+        die_with_fork(runtime, os.getppid())
+    _open.clear()
+
+
+def die_with_fork(runtime: Any, parent: int) -> None:
+    """In a forked child: the threads of a runtime are not here."""
+    driver = runtime._driver
+    driver.forked_from = parent
+    driver.closing = driver.stopped = True
+    closed_in_time(runtime)
+
+
+def closed_in_time(runtime: Any) -> None:
+    """Forget a runtime that was closed."""
+    _open.discard(runtime)
+
+
+def _drain_all() -> None:
+    close: Callable[..., CloseReport]
+    for runtime in list(_open):
+        try:
+            close = runtime.close
+            report = close(drain=EXIT_DRAIN, deadline=EXIT_DRAIN)
+        except BaseException as error:
+            report = error  # type: ignore[assignment]
+            import traceback  # noqa: PLC0415 - only here, and importing flowrt is to cost little
+
+            traceback.print_exception(error)  # nobody is left to raise it to
+        warnings.warn(
+            f'flow runtime "{runtime.name}" was still open when the interpreter exited ({report}). Use "with", or call close().',
+            ResourceWarning,
+            stacklevel=1,
+        )

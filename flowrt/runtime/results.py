@@ -1,0 +1,351 @@
+"""The way out: results and failures until somebody reads them, or the handlers that take them as they leave."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flowrt.engine.chunks import Chunk, message_of, messages_of
+from flowrt.errors import FlowBuildError, FlowStalledError, FlowTimeoutError, counted
+from flowrt.messages import Message
+from flowrt.runtime.waiting import waiting_inside
+
+if TYPE_CHECKING:
+    from flowrt.engine.engine import RunHandle
+    from flowrt.runtime.loop import Driver
+
+
+class Arrived:
+    """Results that left together, from `start` on; `failure` instead, for a run that failed."""
+
+    __slots__ = ("chunk", "failure", "run", "start")
+
+    def __init__(self, run: RunHandle, chunk: Chunk | None, failure: BaseException | None = None) -> None:
+        self.run = run
+        self.chunk = chunk
+        self.failure = failure
+        self.start = 0
+
+    def next_message(self) -> Message:
+        """Hand the next result out; with the last the chunk is let go."""
+        if self.chunk is None:
+            raise AssertionError("unreachable: only asked while something is left")
+        chunk, index = self.chunk, self.start
+        self.start = index + 1  # first: a signal handler may read here too
+        if self.start == len(chunk.data):
+            self.chunk = None
+        return message_of(chunk, index)
+
+    @property
+    def left(self) -> int:
+        """How many of its messages (or its failure) nobody has read."""
+        if self.chunk is None:
+            return 0 if self.failure is None else 1
+        return len(self.chunk.data) - self.start
+
+
+class Results:
+    """Results and unhandled failures, in order of arrival; each goes to one reader.
+
+    Guarded by: `lock`, which its holder may take again: a signal handler may read on the thread it interrupts.
+    """
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+        self._arrived: deque[Arrived] = deque()
+        self._handed_out = 0
+        self._added = 0
+
+    @property
+    def unread(self) -> int:
+        return self._added - self._handed_out
+
+    def add(self, arrived: Arrived, mine: deque[Arrived] | None = None) -> None:
+        """Engine's thread: take in an entry, for readers of all runs and for those of its own (`mine`); counted before anybody can read it."""
+        with self.lock:
+            self._added += arrived.left
+            self._arrived.append(arrived)
+            if mine is not None:
+                mine.append(arrived)
+
+    def take(self) -> Arrived | Message | None:
+        """Take the next result of any run, or a failure."""
+        with self.lock:
+            while self._arrived:
+                first = self._arrived[0]
+                if not first.left:
+                    self._arrived.popleft()
+                    continue
+                self._handed_out += 1
+                if first.failure is not None:
+                    self._arrived.popleft()
+                    return first
+                message = first.next_message()
+                if not first.left:
+                    self._arrived.popleft()
+                return message
+        return None
+
+    def take_of(self, mine: deque[Arrived] | None) -> Message | None:
+        """Take the next result of one run."""
+        with self.lock:
+            while mine:
+                first = mine[0]
+                if first.chunk is not None and first.left:
+                    message = first.next_message()
+                    self._handed_out += 1
+                    if not first.left:
+                        mine.popleft()
+                    self._forget_read()
+                    return message
+                mine.popleft()
+        return None
+
+    def take_values(self, mine: deque[Arrived] | None) -> list[Any]:
+        """Take the data of all results of one run."""
+        values: list[Any] = []
+        with self.lock:
+            while mine:
+                first = mine.popleft()
+                if first.chunk is not None and first.left:
+                    self._handed_out += first.left
+                    values += first.chunk.data[first.start :] if first.start else first.chunk.data
+                    first.chunk = None
+            self._forget_read()
+        return values
+
+    def take_messages(self) -> list[tuple[RunHandle, Message]]:
+        """Take every result there is, with its run."""
+        messages = []
+        with self.lock:
+            for entry in self._arrived:
+                if entry.chunk is not None:
+                    self._handed_out += entry.left
+                    messages += [
+                        (entry.run, message_of(entry.chunk, i))
+                        for i in range(entry.start, len(entry.chunk.data))
+                    ]
+                    entry.chunk = None
+            self._forget_read()
+        return messages
+
+    def take_failure(self, entry: Arrived | None) -> None:
+        """Take a run's failure off the queue: somebody is having it raised."""
+        with self.lock:
+            if entry is not None and entry.failure is not None:
+                entry.failure = None
+                self._handed_out += 1
+                self._forget_read()
+
+    def unseen_failures(self) -> list[BaseException]:
+        """Take every failure nobody has seen."""
+        with self.lock:
+            entries = [entry for entry in self._arrived if entry.failure is not None]
+        failures = [entry.failure for entry in entries]
+        for entry in entries:
+            self.take_failure(entry)
+        return [failure for failure in failures if failure is not None]
+
+    def _forget_read(self) -> None:
+        # What was read through a run leaves empty entries behind; they go when they are at the front, or when they are most.
+        arrived = self._arrived
+        while arrived and not arrived[0].left:
+            arrived.popleft()
+        if len(arrived) > 64 and len(arrived) > 2 * (self._added - self._handed_out):
+            self._arrived = deque(entry for entry in arrived if entry.left)
+
+
+class Subscribers:
+    """The handlers of `on_result`.
+
+    Called on: `subscribe` any thread; the rest the engine's.
+    """
+
+    def __init__(self, driver: Driver, results: Results) -> None:
+        self._driver = driver
+        self._results = results
+        self._handlers: tuple[
+            Callable[[Message], None], ...
+        ] = ()  # a new one at each change: it may be gone through meanwhile
+
+    @property
+    def any(self) -> bool:
+        """Whether there are handlers of `on_result`."""
+        return bool(self._handlers)
+
+    def subscribe(self, add: Callable[[], None], remove: Callable[[], None]) -> Callable[[], None]:
+        """Have the engine add something; return a function that has it removed."""
+        self._on_engine(add)
+        return lambda: self._on_engine(remove)
+
+    def subscribe_to_results(self, handler: Callable[[Message], None]) -> Callable[[], None]:
+        """Have results handed to `handler`, those that wait already first."""
+        check_handler("on_result", handler)
+        return self.subscribe(lambda: self._add(handler), lambda: self._remove(handler))
+
+    def _on_engine(self, call: Callable[[], None]) -> None:
+        driver = self._driver
+        if driver.is_engine() or driver.stopped:
+            call()
+            return
+        made: list[bool] = []
+
+        def make_call() -> None:
+            call()
+            made.append(True)
+
+        driver.post(make_call)
+        if not (driver.threaded or driver.inside()):  # nobody else would be the engine
+            driver.wait_until(lambda: bool(made), None)
+
+    def _add(self, handler: Callable[[Message], None]) -> None:
+        waiting = [] if self._handlers else self._results.take_messages()
+        for run, message in waiting:
+            run.tell_passed_on(1)
+            try:
+                handler(message)
+            except BaseException as error:
+                self._driver.engine.failures.contain("on_result", error)
+        self._handlers = (*self._handlers, handler)
+
+    def _remove(self, handler: Callable[[Message], None]) -> None:
+        left = list(self._handlers)
+        discard(left, handler)
+        self._handlers = tuple(left)
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Take results: for the handlers, or to be kept for whoever reads them."""
+        rest = self._hand_out(chunk) if self._handlers else 0
+        contexts, data, positions = chunk.context, chunk.data, chunk.positions
+        if not isinstance(contexts, list):
+            if rest:  # a handler may have removed the last one
+                chunk = Chunk(chunk.handler, data[rest:], contexts, positions[rest:], chunk.trail)
+            if chunk.data:
+                contexts.scope.run.handle.tell_arrived(chunk)
+            return
+        for index in range(rest, len(data)):
+            context = contexts[index]
+            part = Chunk(chunk.handler, [data[index]], context, positions[index : index + 1], chunk.trail)
+            context.scope.run.handle.tell_arrived(part)
+
+    def _hand_out(self, chunk: Chunk) -> int:
+        """Hand results to the handlers, each to all before the next; return how many were handed to somebody."""
+        handed = 0
+        for message in messages_of(chunk):
+            handlers = self._handlers
+            if not handlers:
+                break
+            for handler in handlers:
+                try:
+                    handler(message)
+                except BaseException as error:
+                    self._driver.engine.failures.contain("on_result", error)
+            handed += 1
+        contexts = chunk.context
+        if isinstance(contexts, list):
+            for context in contexts[:handed]:
+                context.scope.run.handle.tell_passed_on(1)
+        else:
+            contexts.scope.run.handle.tell_passed_on(handed)
+        return handed
+
+
+def check_handler(hook: str, handler: object) -> None:
+    """Refuse what cannot be called."""
+    if not callable(handler):
+        raise FlowBuildError(f"{hook} takes a function of one argument, got {type(handler).__name__}.")
+
+
+def discard(handlers: list[Any], handler: Any) -> None:
+    """Remove a handler, if it is there."""
+    if handler in handlers:
+        handlers.remove(handler)
+
+
+class Reading:
+    """The waits of the runtime itself; those of one run are the run's.
+
+    Called on: any thread but the engine's and the workers', which would wait for themselves.
+    """
+
+    def __init__(self, driver: Driver, results: Results) -> None:
+        self._driver = driver
+        self._results = results
+
+    def next_result(self, timeout: float | None, *, until_idle: bool) -> Message | None:
+        """Take the next result, or raise the next failure; None past the timeout, or (`until_idle`) when there will be none."""
+        driver = self._driver
+        taken: list[Arrived | Message] = []
+        idle: list[bool] = []
+
+        def ready() -> bool:
+            was_idle = bool(idle)  # before the look
+            if not taken:
+                found = self._results.take()
+                if found is not None:
+                    taken.append(found)
+            return bool(taken) or was_idle
+
+        if not ready():
+            self._refuse_waiting("for a result", timeout)
+            forget = self._tell_when_idle(idle) if until_idle else None
+            try:
+                driver.wait_until(ready, timeout, helps=True)
+            finally:
+                if forget is not None:
+                    forget()
+        if taken:
+            return _given(taken[0])
+        driver.raise_fatal()
+        if until_idle and (idle or driver.stopped):
+            return None
+        if driver.stopped:
+            raise driver.stopped_error()
+        if until_idle:
+            raise FlowTimeoutError(
+                f'runtime "{driver.name}": no result came within {timeout} s, and there is still work under way.'
+            )
+        return None
+
+    def wait_idle(self, timeout: float | None) -> None:
+        """Wait until every run is done."""
+        driver = self._driver
+        idle: list[bool] = []
+        self._refuse_waiting("until the runtime is idle", timeout)
+        if driver.stopped:
+            return
+        forget = self._tell_when_idle(idle)
+        try:
+            driver.wait_until(lambda: bool(idle), timeout, helps=True)
+        finally:
+            forget()
+        if not idle and not driver.stopped:
+            live = counted(driver.engine.books.live, "message")
+            raise FlowTimeoutError(f'runtime "{driver.name}" was not idle within {timeout} s: {live} live.')
+        driver.raise_fatal()
+
+    def _tell_when_idle(self, idle: list[bool]) -> Callable[[], None]:
+        """Have the engine say when nothing is left to do; return what ends that."""
+
+        def tell() -> None:
+            idle.append(True)
+            self._driver.changed.wake()
+
+        self._driver.post(self._driver.when_idle, tell)
+        return lambda: None if idle else self._driver.post(self._driver.no_more, tell)
+
+    def _refuse_waiting(self, what: str, timeout: float | None) -> None:
+        driver = self._driver
+        if driver.inside():
+            raise FlowStalledError(waiting_inside(what))
+        if driver.dispatching.dispatchers and timeout != 0 and not driver.stopped:
+            driver.dispatching.refuse_wait(driver.name, what)
+
+
+def _given(found: Arrived | Message) -> Message:
+    if not isinstance(found, Arrived):
+        return found
+    if found.failure is None:
+        raise AssertionError("unreachable: an entry without messages is a failure")
+    raise found.failure

@@ -1,0 +1,302 @@
+"""`Run`: everything caused by one input, for whoever sent it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flowrt.engine.chunks import Chunk
+from flowrt.errors import (
+    FlowBuildError,
+    FlowError,
+    FlowStalledError,
+    FlowTimeoutError,
+    RunCancelledError,
+    counted,
+)
+from flowrt.messages import Message, RunBooks
+from flowrt.observe.figures import Ledger, ledger_of, whereabouts_of
+from flowrt.runtime.results import Arrived
+from flowrt.runtime.waiting import Wakers, waiting_inside
+
+if TYPE_CHECKING:
+    from flowrt.clock import Timer
+    from flowrt.runtime.loop import Driver
+    from flowrt.runtime.results import Results
+
+
+CANCELLED = "the run was cancelled"
+FAILURES_KEPT = 1_000  # per run; arbitrary. The ledger counts them all
+LEDGER_PATIENCE = 1.0  # seconds to wait for the engine between two of its calls, for a picture that is exact
+
+
+class Run:
+    """Everything caused by one `process` or `process_many`.
+
+    Its waits may be called on any thread but the engine's and the workers' (there they raise `FlowStalledError` at once), any
+    number of times; each result goes to one reader, and what is read here is taken from the runtime's queue too.
+    """
+
+    # Most runs of one message need none of these: what is not written costs nothing.
+    _mine: deque[Arrived] | None = None
+    _failure_entry: Arrived | None = None
+    _failures: tuple[BaseException, ...] = ()
+    _failed = 0
+    _reason: BaseException | None = None
+    _finished = False
+    _first: Message | None = None
+    _delivered = 0
+    _taken_elsewhere = 0
+    _waiting: Wakers | None = None
+    _waiting_for_end: Wakers | None = None  # apart: to be woken at each result costs more than the result
+    books: RunBooks | None = None
+    deadline: float | None = None  # a moment on the engine's clock
+    _timer: Timer | None = None  # while it has not passed
+
+    def __init__(self, driver: Driver, results: Results) -> None:
+        self._driver = driver
+        self._results = results
+        self.number: int = driver.next_number()
+
+    def __repr__(self) -> str:
+        return f"<{self._title}>"
+
+    @property
+    def _title(self) -> str:
+        state = "under way"
+        if self._finished:
+            state = "failed" if self._failed else "cut short" if self._reason is not None else "done"
+        return f"run {self.number} of {self._driver.name} ({state})"
+
+    # -- what the engine tells
+
+    def tell_failed(self, error: BaseException) -> None:
+        """Engine's thread: take an error that nobody else took."""
+        self._failed += 1
+        if len(self._failures) < FAILURES_KEPT:
+            self._failures = (*self._failures, error)
+        if self._failure_entry is None:
+            self._failure_entry = Arrived(self, None, error)
+            self._results.add(self._failure_entry)
+
+    def tell_arrived(self, chunk: Chunk) -> None:
+        """Engine's thread: take results."""
+        self._delivered += len(chunk.data)
+        if self._mine is None:
+            self._mine = deque()
+        self._results.add(Arrived(self, chunk), self._mine)
+        self._wake(self._waiting)
+
+    def tell_passed_on(self, messages: int) -> None:
+        """Engine's thread: results went to `on_result` instead."""
+        self._taken_elsewhere += messages
+
+    def tell_finished(self, reason: BaseException | None) -> None:
+        """Engine's thread: the run has ended."""
+        if self._timer is not None:
+            self._driver.engine.timers.cancel(self._timer)
+        self._reason = reason
+        self._finished = True
+        self._wake(self._waiting_for_end)
+        self._wake(self._waiting)
+
+    def _wake(self, waiting: Wakers | None) -> None:
+        if waiting is not None:
+            waiting.wake()
+        changed = self._driver.changed
+        if changed.enlisted:
+            changed.wake()
+
+    # -- what users ask
+
+    @property
+    def done(self) -> bool:
+        """Whether everything it caused has ended."""
+        return self._finished
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The first error that nobody in the flow took; None if there was none (so far)."""
+        return self._failures[0] if self._failures else None
+
+    @property
+    def failures(self) -> list[BaseException]:
+        """All errors that nobody in the flow took; at most the first thousand."""
+        return list(self._failures)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of every message, place by place; of a run under way as of now, with where its messages are."""
+        driver, books = self._driver, self.books
+        if books is None or not (self._finished or driver.inside() or driver.stopped):
+            pictures: list[Ledger] = []
+
+            def take_picture() -> None:
+                pictures.append(self._picture())
+                driver.changed.wake()
+
+            driver.post(take_picture)
+            if driver.wait_until(lambda: bool(pictures), LEDGER_PATIENCE) and pictures:
+                return pictures[0]
+        return self._picture()
+
+    def _picture(self) -> Ledger:
+        if self.books is None:
+            return Ledger(self._title, (), 0, 0)
+        driver = self._driver
+        found = whereabouts_of(driver.engine, self.books) if driver.is_engine() and not self._finished else ()
+        return ledger_of(self.books, self._title, found)
+
+    def cancel(self) -> None:
+        """End it now: what is queued is discarded, its open iterators are closed, what workers still bring is dropped.
+
+        Returns at once; waiters get `RunCancelledError`. Any thread, any number of times.
+        """
+        self._driver.post(self._cancel)
+
+    def _cancel(self) -> None:
+        self._end_early(
+            CANCELLED, RunCancelledError(f"run {self.number} of {self._driver.name} was cancelled.")
+        )
+
+    def _end_early(self, why: str, error: RunCancelledError) -> None:
+        if self.books is None:
+            self._driver.take_out(self, why, error)
+        elif not self._finished:
+            self._driver.engine.abandon(self.books, why, error)
+
+    def end_within(self, seconds: float) -> None:
+        """Have it cancelled so many seconds after now, unless it is done by then; `watch_deadline` does it."""
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds <= 0:
+            raise FlowBuildError(f"process takes a deadline in seconds, more than 0, got {seconds!r}.")
+        self.deadline = self._driver.seams.clock.now() + seconds
+
+    def watch_deadline(self, seconds: float) -> None:
+        """Engine's thread, once its input has been sent."""
+        if not self._finished and self.deadline is not None:
+            error = RunCancelledError(
+                f"run {self.number} of {self._driver.name} was cancelled: its deadline of {seconds} s had passed."
+            )
+            end = partial(self._end_early, "its deadline had passed", error)
+            self._timer = self._driver.engine.timers.at(self.deadline, end)
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until its deadline, never less than 0; None if it has none."""
+        if self.deadline is None:
+            return None
+        return max(self.deadline - self._driver.seams.clock.now(), 0.0)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it is done.
+
+        Args:
+            timeout: seconds; None: as long as it takes.
+
+        Raises:
+            OperationError: it failed (or another error of the flow: the first of `failures`).
+            RunCancelledError: it was cancelled.
+            FlowStoppedError: the runtime was closed before it was done.
+            FlowTimeoutError: `timeout` has passed; the run goes on.
+        """
+        self._wait_for(lambda: self._finished, timeout, "to be done", for_end=True)
+        self._raise_failure()
+
+    def result(self, timeout: float | None = None) -> Message:
+        """Wait for its first result, and take it; the same one however often it is called.
+
+        Raises as `wait` does if it failed without a result, and `FlowError` if it is done without one.
+        """
+        if self._first is None:
+            self._first = self._next(timeout)
+        if self._first is None:
+            self._raise_failure()
+            raise FlowError(self._no_result())
+        return self._first
+
+    def _next(self, timeout: float | None) -> Message | None:
+        """Wait for a result and take it; None if it is done, and none is left."""
+        taken: list[Message] = []
+
+        def ready() -> bool:
+            finished = self._finished  # before the look: what arrives later arrived before the end
+            message = self._results.take_of(self._mine) if not taken else None
+            if message is not None:
+                taken.append(message)
+            return bool(taken) or finished
+
+        self._wait_for(ready, timeout, "for a result")
+        return taken[0] if taken else None
+
+    def results(self, timeout: float | None = None) -> Iterator[Message]:
+        """Iterate over its results until it is done, taking them; then raise as `wait` does. `timeout`: seconds for each."""
+        while (message := self._next(timeout)) is not None:
+            yield message
+        self._raise_failure()
+
+    def values(self, timeout: float | None = None) -> list[Any]:
+        """Wait until it is done and take the data of all its results, in order of arrival; raises as `wait` does."""
+        self.wait(timeout)
+        return self._results.take_values(self._mine)
+
+    def _wait_for(
+        self, ready: Callable[[], bool], timeout: float | None, what: str, *, for_end: bool = False
+    ) -> None:
+        if ready():
+            return
+        driver = self._driver
+        if driver.inside():
+            raise FlowStalledError(waiting_inside(f"for run {self.number}"))
+        if driver.dispatching.dispatchers and timeout != 0:
+            driver.dispatching.refuse_wait(driver.name, f"for run {self.number}")
+        if driver.wait_until(ready, timeout, self._wakers(for_end=for_end), helps=True) or self._finished:
+            return
+        if driver.fatal is not None:
+            driver.fatal_seen = True
+            raise driver.fatal
+        if driver.stopped:
+            raise driver.stopped_error()
+        raise FlowTimeoutError(
+            f"run {self.number} of {driver.name}: waited {timeout} s {what}. It goes on; wait longer, or look "
+            "at runtime.explain() for what it waits for, at run.ledger for where its messages are."
+        )
+
+    def _wakers(self, *, for_end: bool) -> Wakers:
+        with self._results.lock:
+            if self._waiting is None:
+                self._waiting_for_end, self._waiting = Wakers(self._driver.seams), Wakers(self._driver.seams)
+            found = self._waiting_for_end if for_end else self._waiting
+        assert found is not None  # they are made together
+        return found
+
+    def _raise_failure(self) -> None:
+        fatal = self._driver.fatal or self._reason  # the run may be over before the runtime is
+        if isinstance(fatal, SystemExit | KeyboardInterrupt) and self._reason is not None:
+            self._driver.fatal_seen = True
+            raise fatal
+        if self._failures:
+            self._results.take_failure(self._failure_entry)
+            error = self._failures[0]
+            others = self._failed - 1
+            note = f"{others} more of the run's messages failed: see run.failures"
+            if others and note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
+            raise error
+        if self._reason is not None:
+            if self._reason is self._driver.fatal:
+                self._driver.fatal_seen = True
+            raise self._reason
+
+    def _no_result(self) -> str:
+        if self._taken_elsewhere:
+            what = f"{self._taken_elsewhere} went to the handlers of on_result"
+        elif self._delivered:
+            what = f"{counted(self._delivered, 'result')} left it, and all were read"
+        else:
+            what = "nothing left it by a result port"
+            what += self._driver.engine.routes.hint_for_inputs(
+                self.books.accepted if self.books is not None else ()
+            )
+        return f"run {self.number} is done and has no result to give: {what.removesuffix('.')}.\n{self._picture()}"

@@ -1,0 +1,440 @@
+"""`FlowRuntime`: one flow being executed. Gives the engine its inbox, its clock and its executors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Any, Self
+
+from flowrt.engine.engine import Engine
+from flowrt.engine.schedules import PARALLEL, Schedule, schedule_of
+from flowrt.errors import FlowBuildError, FlowStoppedError, FlowTimeoutError, check_count
+from flowrt.executors.seams import Seams
+from flowrt.executors.threads import thread_pools
+from flowrt.flow.definition import Definition
+from flowrt.flow.flow import Flow
+from flowrt.messages import Message
+from flowrt.observe.figures import MeterRow, row_of
+from flowrt.ports import UNNAMED, Port
+from flowrt.runtime.activation import Activations, Emissions
+from flowrt.runtime.building import Building, release_operations
+from flowrt.runtime.closing import (
+    DEADLINE,
+    DRAIN,
+    Closer,
+    CloseReport,
+    closed_in_time,
+    drain_at_exit,
+    raise_unseen,
+    unseen_errors,
+)
+from flowrt.runtime.host import RuntimeHost
+from flowrt.runtime.input import Intake, checked_priority
+from flowrt.runtime.loop import Driver
+from flowrt.runtime.results import Reading, Results, Subscribers, check_handler, discard
+from flowrt.runtime.run import Run
+from flowrt.runtime.watching import Doctor
+
+if TYPE_CHECKING:
+    from types import ModuleType, TracebackType
+
+    from flowrt.flow.checks import Finding
+    from flowrt.flow.container import FlowOperationContainer
+    from flowrt.flow.text import Text
+    from flowrt.observe.explain import Explanation
+    from flowrt.runtime.watching import Watchdog
+
+
+_numbers = count(1)
+
+
+class FlowRuntime:
+    """Executes one flow on one engine. A context manager: leaving it drains and closes.
+
+    Args:
+        flow: what to run; more can be added with the `add_` methods, also while it runs.
+        name: in errors and in the names of threads.
+        schedule: "breadth_first"; "depth_first" (each input is worked off to its end before the next); "round_robin" (the out-ports that have
+            work in turn, one message each); "parallel" (breadth-first, and sync operations that keep no state share four threads, their
+            results in order); or "sync" (depth-first on the thread that calls `process`, which returns when the run is done). Or what makes one
+            of your own: see `flowrt.engine.schedules.Schedule`.
+        parallelism: False runs every operation on the engine's thread, for debugging.
+        strict: an output that no stream takes is an error.
+        capacity: `process` waits while so many messages are live.
+        max_live: past so many live messages a run fails.
+        max_results: past so many unread results `process` raises `FlowOverloadError`.
+        overflow: what `process` does from outside where there is no room: "wait"; "fail" (`FlowOverloadError`); "drop_newest" (the new input ends
+            as discarded); "drop_oldest" (the one that has waited longest to enter does).
+        stall_after: seconds after which a call that has not returned is warned of (`FlowStallWarning`), with where it stands; None: never.
+        seams: clock, threads, queues, locks, for tests.
+
+    Guarantees: see README, "What it promises".
+    """
+
+    def __init__(
+        self,
+        flow: Flow | None = None,
+        *,
+        name: str | None = None,
+        schedule: str | Callable[[], Schedule] = "breadth_first",
+        parallelism: bool = True,
+        strict: bool = False,
+        capacity: int = 10_000,
+        max_live: int = 10_000_000,
+        max_results: int = 1_000_000,
+        overflow: str = "wait",
+        stall_after: float | None = None,
+        seams: Seams | None = None,
+    ) -> None:
+        for limit, value in (("capacity", capacity), ("max_live", max_live), ("max_results", max_results)):
+            check_count("FlowRuntime", limit, value)
+        seams = seams or Seams()
+        decided = schedule_of(schedule)
+        self.name = name or f"flow-{next(_numbers)}"
+        self._sync = schedule == "sync"
+        self._driver = Driver(self.name, seams, own_thread=not self._sync and seams.simulation is None)
+        self._results = Results(seams.rlock())
+        self._subscribers = Subscribers(self._driver, self._results)
+        host = RuntimeHost(self._driver, self._results, self._subscribers)
+        self._engine = self._driver.engine = Engine(
+            Definition(""),
+            seams.schedule() if seams.schedule is not None else decided,
+            seams.clock,
+            host,
+            capacity=capacity,
+            max_live=max_live,
+            strict=strict,
+        )
+        make = seams.executors or thread_pools
+        self._executors = self._driver.executors = make(
+            self.name, seams, self._engine, self._driver.post, self._driver.crash, parallelism=parallelism
+        )
+        self._driver.on_stop = self._stopped
+        self._reading = Reading(self._driver, self._results)
+        self._closer = Closer(self._driver)
+        self._intake = Intake(
+            self._driver,
+            self._results,
+            capacity=capacity,
+            max_live=max_live,
+            max_results=max_results,
+            overflow=overflow,
+        )
+        emissions = Emissions(self._driver, self._intake, self._results, attended=not self._sync)
+        self._activations = host.activations = Activations(emissions)
+        self._doctor = Doctor(self._driver, self._intake, self._results, max_results)
+        self._watchdog: Watchdog | None = None
+        if stall_after is not None:
+            from flowrt.runtime.watching import Watchdog  # noqa: PLC0415 - few runtimes have one
+
+            self._watchdog = Watchdog(self._driver, self._doctor, stall_after)
+        sharing = schedule == PARALLEL and parallelism
+        self._building = Building(flow, self._driver, self._activations, strict=strict, sharing=sharing)
+        self._started = False
+
+    @classmethod
+    def from_package(cls, package: str | ModuleType, **options: Any) -> Self:
+        """Make a runtime for a package: the flow in its resource `root.flow`, with what its modules mark as operations.
+
+        It imports the package and the modules directly in it, but those whose names begin with an underscore. `options`: as for `FlowRuntime`.
+        `FlowBuildError` if it cannot be imported, has no `root.flow` or no marked operations, or one of these is faulty.
+        """
+        from flowrt.flow.packages import flow_of_package  # noqa: PLC0415 - the one way in that imports
+
+        return cls(flow_of_package(package), **options)
+
+    def __repr__(self) -> str:
+        return f'<flow runtime "{self.name}">'
+
+    # -- building
+
+    def add_stream(
+        self,
+        source: str | Port,
+        target: str | Port,
+        *,
+        comment: str = "",
+        ignore: str | Iterable[str] = (),
+    ) -> Self:
+        """Connect two ports; see `Flow.add_stream`."""
+        return self._change(lambda flow: flow.add_stream(source, target, comment=comment, ignore=ignore))
+
+    def add_streams_from(self, text: Text, source: str = UNNAMED) -> Self:
+        """Add the streams and flows of a flow text; see `Flow.add_streams_from`."""
+        return self._change(lambda flow: flow.add_streams_from(text, source))
+
+    def add_operations(self, operations: FlowOperationContainer) -> Self:
+        """Add the operations of a container; see `Flow.add_operations`."""
+        return self._change(lambda flow: flow.add_operations(operations))
+
+    def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
+        """Add one operation with state; see `FlowOperationContainer.add_operation`."""
+        return self._change(lambda flow: flow.add_operation(operation, factory))
+
+    def add_flow(self, flow: Flow) -> Self:
+        """Add a flow to be used by its name; see `Flow.add_flow`."""
+        return self._change(lambda root: root.add_flow(flow))
+
+    def _change(self, change: Callable[[Flow], Any]) -> Self:
+        self._building.change(change)
+        return self
+
+    def _build(self) -> None:
+        """Swap a changed flow in, whole or not at all. The engine starts with the first input, or when it is waited for."""
+        if self._driver.closing or self._driver.stopped:
+            self._driver.raise_fatal()
+            raise self._driver.stopped_error()
+        if self._building.changed:
+            self._building.compile()
+        if not self._started:
+            self._started = True
+            drain_at_exit(self)
+            if self._watchdog is not None and (thread := self._watchdog.start()) is not None:
+                self._driver.helpers.append(thread)
+
+    def start(self) -> Self:
+        """Start now, without waiting for the first input: active operations are activated when it returns (called from inside, later).
+
+        Raises:
+            FlowBuildError: the flow is faulty.
+            FlowStoppedError: the runtime is closed or closing.
+        """
+        self._build()
+        self._activations.begin()
+        return self
+
+    # -- input
+
+    def process(
+        self,
+        port: str | Port | Message,
+        data: Any = None,
+        *,
+        correlation_id: object = None,
+        priority: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Run:
+        """Send one message into the flow; it starts a run.
+
+        From outside it waits while `capacity` messages are live; on the engine's thread, on a worker, in a handler or tap it never
+        waits. Under the "sync" schedule it returns when the run is done, unless called from inside.
+
+        Args:
+            port: where a stream starts: `.in`, or an operation's out-port; or a whole `Message`.
+            data: what it carries.
+            correlation_id: kept by everything it leads to.
+            priority: a higher one goes first, and so does everything it leads to.
+            timeout: seconds to wait for room.
+            deadline: seconds from now after which the run is cancelled, if it is not done: whoever waits gets `RunCancelledError`.
+
+        Raises:
+            FlowBuildError: the flow, or a change to it, is faulty.
+            FlowTimeoutError: no room within `timeout`; nothing was sent.
+            FlowOverloadError: nobody reads the results; or, from inside, `max_live` inputs are live or waiting. Nothing was sent.
+            FlowStoppedError: the runtime is closed or closing; nothing was sent.
+        """
+        if isinstance(port, Message):
+            message = port
+            if data is not None or correlation_id is not None or priority:
+                raise FlowBuildError(
+                    "process(message) takes data, correlation_id and priority from the message: leave them out."
+                )
+            port, data = message.port, message.data
+            correlation_id, priority = message.correlation_id, message.priority
+        where = Port.parse(port)
+        if type(priority) is not int:  # which nearly all are
+            checked_priority(priority)
+        self._build()
+        if self._sync and self._driver.dispatching.dispatchers and not self._driver.inside():
+            self._driver.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
+        run = Run(self._driver, self._results)
+        if deadline is not None:
+            run.end_within(deadline)
+            timeout = deadline if timeout is None else min(timeout, deadline)
+        self._intake.send(run, where, data, correlation_id, priority, timeout)
+        if deadline is not None:
+            self._driver.post(run.watch_deadline, deadline)
+        if self._sync:
+            self._work_off(run)
+        return run
+
+    def process_many(
+        self,
+        port: str | Port,
+        iterable: Iterable[Any],
+        *,
+        correlation_id: object = None,
+        priority: int = 0,
+        timeout: float | None = None,
+    ) -> Run:
+        """Send the items of an iterable into the flow, as one run; return when the last is accepted.
+
+        The iterable is pulled on the calling thread, as there is room. What it raises is raised here; the items accepted before are
+        worked off. Arguments and errors otherwise as for `process`; `timeout`: seconds for each wait for room.
+        """
+        where = Port.parse(port)
+        checked_priority(priority)
+        self._build()
+        if self._sync and self._driver.dispatching.dispatchers and not self._driver.inside():
+            self._driver.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
+        run = Run(self._driver, self._results)
+        self._intake.send_many(run, where, iterable, correlation_id, priority, timeout)
+        if self._sync:
+            self._work_off(run)
+        return run
+
+    def event_processor(self, port: str | Port) -> Callable[..., None]:
+        """Return a callable that sends its argument (or None) to a port: for timers, dialogs and other sources of events."""
+        where = Port.parse(port)
+
+        def send(data: Any = None) -> None:
+            self.process(where, data)
+
+        return send
+
+    def _work_off(self, run: Run) -> None:
+        if not self._driver.inside():
+            self._driver.wait_until(lambda: run.done, None, helps=True)
+            if isinstance(self._driver.fatal, SystemExit | KeyboardInterrupt):
+                self._driver.raise_fatal()
+
+    # -- results
+
+    def wait_for_result(self, timeout: float | None = None) -> Message:
+        """Wait for the next result of any run, and take it; the next unhandled failure is raised instead.
+
+        Raises:
+            FlowTimeoutError: none came within `timeout` seconds.
+            FlowStoppedError: the runtime is closed, and there is none left.
+        """
+        self._start_if_open()
+        found = self._reading.next_result(timeout, until_idle=False)
+        if found is None:
+            raise FlowTimeoutError(f'runtime "{self.name}": no result came within {timeout} s.')
+        return found
+
+    def results(self, timeout: float | None = None) -> Iterator[Message]:
+        """Iterate over the results of all runs, taking them, until nothing is left to do; failures are raised.
+
+        Args:
+            timeout: seconds for each result; `FlowTimeoutError` past it.
+        """
+        self._start_if_open()
+        while (found := self._reading.next_result(timeout, until_idle=True)) is not None:
+            yield found
+
+    def wait_idle(self, timeout: float | None = None) -> None:
+        """Wait until every run is done. `FlowTimeoutError` past `timeout` seconds; failures stay where they are."""
+        self._start_if_open()
+        self._reading.wait_idle(timeout)
+
+    def _start_if_open(self) -> None:
+        if not (self._driver.closing or self._driver.stopped or self._driver.inside()):
+            self._build()
+            self._driver.start()
+
+    # -- subscribers
+
+    def on_result(self, handler: Callable[[Message], None]) -> Callable[[], None]:
+        """Have every result handed to `handler` instead of being kept; those that wait already come first.
+
+        Runs on: the engine's thread. What it raises is reported to `on_exception`, else by `close()`; the flow goes on.
+        Returns: a function that removes it.
+        """
+        return self._subscribers.subscribe_to_results(handler)
+
+    def on_message(self, handler: Callable[[Message], None]) -> Callable[[], None]:
+        """Have every message shown to `handler` as it is about to enter an in-port, or to leave as a result.
+
+        Runs on: the engine's thread, before the message is worked on. What it raises is contained, as for `on_result`.
+        Returns: a function that removes it.
+        """
+        check_handler("on_message", handler)
+        taps = self._engine.taps
+        return self._subscribers.subscribe(lambda: taps.add(handler), lambda: taps.remove(handler))
+
+    def on_exception(self, handler: Callable[[Any], None]) -> Callable[[], None]:
+        """Have errors that no causality took handed to `handler`; the run they belong to then does not fail.
+
+        Runs on: the engine's thread. What it raises itself is raised by `close()`.
+        Returns: a function that removes it.
+        """
+        check_handler("on_exception", handler)
+        handlers = self._engine.failures.subscribers
+        return self._subscribers.subscribe(
+            lambda: handlers.append(handler), lambda: discard(handlers, handler)
+        )
+
+    def throttle(self, seconds: float) -> None:
+        """Slow motion: wait so long before each message; 0 ends it."""
+        if not isinstance(seconds, int | float) or seconds < 0:
+            raise FlowBuildError(f"throttle takes seconds, 0 or more, got {seconds!r}.")
+        self._driver.post(self._set_delay, float(seconds))
+
+    def _set_delay(self, seconds: float) -> None:
+        self._engine.delay = seconds
+        self._engine.not_before = None
+
+    def _stopped(self) -> None:
+        closed_in_time(self)
+        self._intake.stop()
+        release_operations(self._driver)
+        self._activations.release()
+
+    # -- looking at it
+
+    def check(self, *, ignore: Iterable[str] = ()) -> list[Finding]:
+        """Return what is wrong with the flow, or looks like it, by place; see `flowrt.flow.checks.check`."""
+        return self._building.check(ignore)
+
+    def meters(self) -> list[MeterRow]:
+        """Say how busy each operation was so far, in the order in which they were first needed."""
+        return [row_of(place) for place in self._engine.routes.all_places()]
+
+    def explain(self) -> Explanation:
+        """Say what every operation is doing, who waits for whom, and what limits the flow; `str()` of it is the text.
+
+        Any thread, also from inside. The engine takes the picture between two of its calls; if it does not come to that within a second,
+        the picture says whose call it is in and since when, and what could be read meanwhile.
+        """
+        return self._doctor.explain()
+
+    # -- the end
+
+    def close(self, drain: float = DRAIN, deadline: float = DEADLINE) -> CloseReport:
+        """Stop the sources, let what is live drain, end all threads; any thread, any number of times.
+
+        From inside an operation or a handler it marks and returns at once.
+
+        Args:
+            drain: seconds without any call returning, after which the rest is given up: its messages are discarded, threads that do
+                not return are abandoned and named.
+            deadline: seconds after which the rest is given up in any case.
+
+        Raises:
+            OperationError: a failure that nobody saw; several as an `ExceptionGroup`.
+        """
+        report = self._close(drain, deadline)
+        raise_unseen(self.name, unseen_errors(self._driver, self._results), None)
+        return report
+
+    def _close(self, drain: float, deadline: float) -> CloseReport:
+        if self._driver.inside():
+            self._closer.begin()
+            return CloseReport(pending=True)
+        report = self._closer.close(drain, deadline)
+        closed_in_time(self)
+        return report
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, body: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        report = self._close(DRAIN, DEADLINE)
+        unseen = unseen_errors(self._driver, self._results)
+        if not report.clean:
+            unseen.append(FlowStoppedError(f'runtime "{self.name}": {report}.', report))
+        raise_unseen(self.name, unseen, body)

@@ -1,0 +1,138 @@
+"""Waiting: who waits for what, on which thread that cannot be, and who makes calls meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowrt.errors import FlowOverloadError, FlowStalledError
+
+if TYPE_CHECKING:
+    from flowrt.executors.seams import Seams
+    from flowrt.operations.declarations import Declaration
+
+
+SIGNAL_SLICE = 0.25  # seconds; arbitrary. A signal that arrives just before a thread blocks is handled when it next wakes (measured: 5 of 80 lost)
+LONGEST_WAIT = 86_400.0  # seconds; arbitrary. The system cannot wait for what is beyond its calendar; who waits in a loop may be woken early
+
+
+class Wakers:
+    """Who waits for something to change.
+
+    Whoever changes it changes it first and wakes then; whoever waits enlists first and looks then. So no wake-up is lost, and nothing is
+    made unless somebody waits.
+
+    Guarded by: the atomicity of dict operations.
+    """
+
+    def __init__(self, seams: Seams) -> None:
+        self._event = seams.event
+        self.enlisted: dict[threading.Event, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.enlisted)
+
+    def enlist(self, event: threading.Event | None = None) -> threading.Event:
+        event = event or self._event()
+        self.enlisted[event] = None
+        return event
+
+    def leave(self, event: threading.Event) -> None:
+        self.enlisted.pop(event, None)
+
+    def wake(self) -> None:
+        if self.enlisted:
+            # All that are here now. Those who come back meanwhile look again after the change: waking them too might never end.
+            for event in list(self.enlisted):
+                self.enlisted.pop(event, None)
+                event.set()
+
+
+def slice_of(remaining: float | None) -> float | None:
+    """Return for how long to wait at once: on the main thread, where signals are handled, not for long."""
+    if threading.current_thread() is not threading.main_thread():
+        return None if remaining is None else min(remaining, LONGEST_WAIT)
+    return SIGNAL_SLICE if remaining is None else min(remaining, SIGNAL_SLICE)
+
+
+class _Dispatched(Protocol):
+    """What of an executor's is of interest here."""
+
+    handed: Callable[[], None]
+
+    def run_here(self) -> bool: ...
+
+
+class Dispatching:
+    """The dispatchers of one runtime, for those who wait.
+
+    Guarded by: nothing; the tuples are replaced. Called on: any thread.
+
+    Attributes:
+        handed: who waits, and is to be woken when a dispatcher was given calls.
+        dispatchers: those of the flow, also of what it was before a change, each with one of its operations.
+    """
+
+    def __init__(self, seams: Seams) -> None:
+        self.handed = Wakers(seams)
+        self._executors: tuple[_Dispatched, ...] = ()
+        self.dispatchers: tuple[tuple[Any, str], ...] = ()
+
+    def know(self, declarations: Iterable[Declaration]) -> bool:
+        """Take in which dispatchers a flow uses, besides those that were known; say whether there are more now.
+
+        Then who waits is to be woken: a wait looks out for calls only where there are dispatchers.
+        """
+        found = {id(dispatcher): (dispatcher, name) for dispatcher, name in self.dispatchers}
+        for declaration in declarations:
+            dispatcher = declaration.mode.dispatcher
+            if dispatcher is not None:
+                found.setdefault(id(dispatcher), (dispatcher, declaration.name))
+        more = len(found) > len(self.dispatchers)
+        if more:
+            self.dispatchers = tuple(found.values())
+        return more
+
+    def add(self, executor: Any) -> None:
+        """Take in an executor; engine's thread."""
+        if executor not in self._executors:
+            executor.handed = self.handed.wake
+            self._executors = (*self._executors, executor)
+
+    def make_calls(self) -> bool:
+        """Make the calls that wait for this thread; say whether there were any."""
+        made = False
+        for executor in self._executors:
+            made = executor.run_here() or made
+        return made
+
+    def refuse_wait(self, runtime: str, what: str) -> None:
+        """`FlowStalledError` if this is the thread of an event loop that the flow uses."""
+        for dispatcher, operation, remedy in self._blocked_here():
+            raise FlowStalledError(
+                f'runtime "{runtime}": somebody waited {what} on the thread of dispatcher {dispatcher}, and until that is free nothing it '
+                f'does can go on, operation "{operation}" included. {remedy}'
+            )
+
+    def refuse_process(self, runtime: str, why: str) -> None:
+        """`FlowOverloadError` if `process` would have to wait on such a thread."""
+        for dispatcher, operation, remedy in self._blocked_here():
+            raise FlowOverloadError(
+                f'runtime "{runtime}": {why}, and process() cannot wait on the thread of dispatcher {dispatcher}, which operation "{operation}" '
+                f"needs. Nothing was sent. {remedy}"
+            )
+
+    def _blocked_here(self) -> Iterable[tuple[str, str, str]]:
+        for dispatcher, operation in self.dispatchers:
+            must_not_wait = getattr(dispatcher, "must_not_wait", None)
+            if must_not_wait is not None and (remedy := must_not_wait()):
+                yield type(dispatcher).__name__, operation, remedy
+
+
+def waiting_inside(what: str) -> str:
+    """Say that a wait would wait for itself."""
+    return (
+        f"an operation, a handler or a tap waited {what}: it would wait for itself, since nothing moves until it returns. Emit a message "
+        "instead of waiting, or wait outside the flow."
+    )

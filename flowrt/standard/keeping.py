@@ -1,0 +1,316 @@
+"""What the operators share: what they keep by list or run, with bounds, and checks of what they are given."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from itertools import islice
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from flowrt.errors import FlowBuildError, FlowOverloadError
+from flowrt.messages import Part
+from flowrt.operations.contract import Emitter, checked_port
+
+if TYPE_CHECKING:
+    from flowrt.messages import Message, RunBooks, Scope
+
+
+By = Literal["all", "run"]
+JoinedBy = Literal["correlation", "run"]
+MAX_OPEN = 100_000  # lists and runs; arbitrary, some 50 MB
+MAX_IDS = 10_000  # correlation ids; arbitrary, as the gather's
+MAX_WAITING = 100_000  # messages; arbitrary, as the gather's
+
+Kept = TypeVar("Kept")
+
+
+class Pools(Generic[Kept]):
+    """What an operation keeps at one place: apart for each scattered list; of what is in no list for all runs together, or for each run apart."""
+
+    __slots__ = ("_by_run", "_kept", "_limit", "_make", "_owner")
+
+    def __init__(self, owner: str, by: By, limit: int, make: Callable[[], Kept]) -> None:
+        self._owner = owner
+        self._by_run = by == "run"
+        self._limit = limit
+        self._make = make
+        self._kept: dict[Scope | None, Kept] = {}
+
+    def _key(self, scope: Scope) -> Scope | None:
+        return scope if self._by_run or scope.parent is not None else None
+
+    def __iter__(self) -> Iterator[Kept]:
+        return iter(self._kept.values())
+
+    def find(self, scope: Scope) -> Kept | None:
+        """Return what is kept for the messages of a scope, if anything is."""
+        return self._kept.get(self._key(scope))
+
+    def of(self, message: Message, emit: Emitter) -> Kept:
+        """Return what is kept for a message and its like; made, if it is the first, and owed to its list or run.
+
+        Raises:
+            FlowOverloadError: there would be too many at once.
+        """
+        key = self._key(home_of(message))
+        kept = self._kept.get(key)
+        if kept is None:
+            if len(self._kept) >= self._limit:
+                raise FlowOverloadError(
+                    f"{self._owner} already keeps something for max_open={self._limit} lists or runs. Let some of them end first, or raise "
+                    "max_open."
+                )
+            kept = self._kept[key] = self._make()
+            if key is not None:
+                emit.owe()
+        return kept
+
+    def take(self, scope: Scope) -> Kept | None:
+        """Forget what is kept for the messages of a scope, and return it."""
+        return self._kept.pop(self._key(scope), None)
+
+    def take_own(self, scope: Scope) -> Kept | None:
+        """The same, unless it is kept for other runs too."""
+        return None if self._key(scope) is None else self._kept.pop(scope, None)
+
+    def forget(self, run: RunBooks) -> None:
+        """Forget what is kept for a run, and for lists in it, alone."""
+        for key in [key for key in self._kept if key is not None and key.run is run]:
+            del self._kept[key]
+
+
+class Bucket:
+    """What is kept under one correlation id, or for one position; `among` the others, under `key`."""
+
+    __slots__ = ("among", "key")
+
+    among: dict[object, Any]
+    key: object
+
+
+AnyBucket = TypeVar("AnyBucket", bound=Bucket)
+
+
+class Buckets(Generic[AnyBucket]):
+    """What an operation keeps at one place by correlation id, for all runs together; or by position in each list or run."""
+
+    __slots__ = ("_ids", "_limit", "_lists", "_make", "_number", "_owner", "_remedy")
+
+    def __init__(self, owner: str, limit: int, make: Callable[[], AnyBucket], remedy: str) -> None:
+        self._owner = owner
+        self._limit = limit
+        self._make = make
+        self._remedy = remedy
+        self._number = 0
+        self._ids: dict[object, AnyBucket] = {}
+        self._lists: dict[Scope, dict[object, AnyBucket]] = {}
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __iter__(self) -> Iterator[AnyBucket]:
+        for buckets in [self._ids, *self._lists.values()]:
+            yield from list(buckets.values())
+
+    def of_id(self, correlation_id: object) -> AnyBucket:
+        """Return what is kept under a correlation id; made, if it is the first.
+
+        Raises:
+            FlowBuildError: the id cannot be hashed.
+            FlowOverloadError: there would be too many at once.
+        """
+        bucket = self.with_id(correlation_id)
+        return self._made(self._ids, correlation_id, "correlation ids") if bucket is None else bucket
+
+    def with_id(self, correlation_id: object) -> AnyBucket | None:
+        """Return what is kept under a correlation id, if anything is; `FlowBuildError` if the id cannot be hashed."""
+        try:
+            return self._ids.get(correlation_id)
+        except TypeError:
+            raise FlowBuildError(
+                f"{self._owner} goes by the correlation id, and this one cannot be hashed ({type(correlation_id).__name__}). Use a str, an int "
+                "or a tuple."
+            ) from None
+
+    def of_position(self, message: Message, position: object, emit: Emitter) -> AnyBucket:
+        """Return what is kept for a position in the list or run of a message; made, if it is the first, and owed to that.
+
+        Raises:
+            FlowOverloadError: there would be too many at once.
+        """
+        bucket = self.at_position(message, position)
+        if bucket is None:
+            home = home_of(message)
+            mine = self._lists.get(home, {})
+            bucket = self._made(mine, position, "positions in lists and runs")
+            if home not in self._lists:
+                self._lists[home] = mine
+                emit.owe()
+        return bucket
+
+    def at_position(self, message: Message, position: object) -> AnyBucket | None:
+        """Return what is kept for a position in the list or run of a message, if anything is."""
+        return self._lists.get(home_of(message), {}).get(position)
+
+    def _made(self, among: dict[object, AnyBucket], key: object, what: str) -> AnyBucket:
+        if self._number >= self._limit:
+            raise FlowOverloadError(
+                f"{self._owner} already keeps something for max_open={self._limit} {what}. {self._remedy}, or raise max_open."
+            )
+        self._number += 1
+        bucket = among[key] = self._make()
+        bucket.among, bucket.key = among, key
+        return bucket
+
+    def drop(self, bucket: AnyBucket) -> bool:
+        """Forget one; say whether it was there."""
+        if bucket.among.get(bucket.key) is not bucket:
+            return False
+        del bucket.among[bucket.key]
+        self._number -= 1
+        return True
+
+    def take(self, scope: Scope) -> list[AnyBucket]:
+        """Forget what is kept for the positions of a list or run, and return it."""
+        among = self._lists.pop(scope, {})
+        found = list(among.values())
+        among.clear()
+        self._number -= len(found)
+        return found
+
+    def take_all(self, run: RunBooks) -> list[AnyBucket]:
+        """Forget what is kept for the positions of a run and of lists in it, and return it."""
+        scopes = [scope for scope in self._lists if scope.run is run]
+        return [bucket for scope in scopes for bucket in self.take(scope)]
+
+
+class Pool:
+    """Messages held until something is made of them, in order of arrival."""
+
+    __slots__ = ("_held", "homes")
+
+    def __init__(self) -> None:
+        self._held: deque[tuple[Part, Scope]] = deque()
+        self.homes: dict[Scope, None] = {}  # the lists or runs that they belong to
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def parts(self) -> list[Part]:
+        return [part for part, _ in self._held]
+
+    def add(self, message: Message, emit: Emitter) -> bool:
+        """Hold a message; say whether it is the first of its list or run."""
+        part, home = Part(message.data), home_of(message)
+        emit.hold([part])
+        self._held.append((part, home))
+        if home in self.homes:
+            return False
+        self.homes[home] = None
+        emit.owe()
+        return True
+
+    def take(self, number: int) -> list[Part]:
+        """Take the oldest out, so many."""
+        taken = [part for part, _ in islice(self._held, number)]
+        if number >= len(self._held):
+            self._held.clear()
+            self.homes.clear()
+            return taken
+        for _ in taken:
+            self._held.popleft()
+        left = {home for _, home in self._held}
+        self.homes = {home: None for home in self.homes if home in left}
+        return taken
+
+    def stay(self, run: RunBooks) -> list[bool]:
+        """Say of each message, oldest first, whether it stays when a run is forgotten."""
+        return [home.run is not run for _, home in self._held]
+
+    def forget(self, run: RunBooks) -> None:
+        """Forget what belongs to a run: it is over."""
+        if any(home.run is run for home in self.homes):
+            self._held = deque(entry for entry in self._held if entry[1].run is not run)
+            self.homes = {home: None for home in self.homes if home.run is not run}
+
+
+def without(parts: deque[Part], run: RunBooks) -> deque[Part]:
+    """Return parts held without those of a run."""
+    if all(part.scope is None or part.scope.run is not run for part in parts):
+        return parts
+    return deque(part for part in parts if part.scope is None or part.scope.run is not run)
+
+
+def home_of(message: Message) -> Scope:
+    """Return the list or run that a message belongs to."""
+    if message.scope is None:
+        raise AssertionError("unreachable: the engine hands messages over with their scope")
+    return message.scope
+
+
+def data_of(parts: Sequence[Part]) -> list[Any]:
+    """Return what parts carry."""
+    return [part.data for part in parts]
+
+
+# -- checks of what operators are made with
+
+
+def check_by(owner: str, by: Any) -> By:
+    """Return how messages are pooled; `FlowBuildError` if that cannot be."""
+    if by not in ("all", "run"):
+        raise FlowBuildError(f'{owner}: by is {by!r}. Choose "all" or "run".')
+    found: By = by
+    return found
+
+
+def check_joined_by(owner: str, by: Any) -> JoinedBy:
+    """Return how messages are joined; `FlowBuildError` if that cannot be."""
+    if by not in ("correlation", "run"):
+        raise FlowBuildError(f'{owner}: by is {by!r}. Choose "correlation" or "run".')
+    found: JoinedBy = by
+    return found
+
+
+def check_seconds(owner: str, name: str, seconds: Any) -> float:
+    """Return a time; `FlowBuildError` if it is no number above 0."""
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not seconds > 0
+        or not isfinite(seconds)
+    ):
+        raise FlowBuildError(
+            f"{owner}: {name} is {seconds!r}; it is a time in seconds, so give a number above 0."
+        )
+    return seconds
+
+
+def check_function(owner: str, name: str, function: Any) -> Callable[..., Any]:
+    """Return a function that an operator is to call itself; `FlowBuildError` if it cannot."""
+    if not callable(function):
+        raise FlowBuildError(f"{owner}: {name} is of type {type(function).__name__}; give a function.")
+    if iscoroutinefunction(function) or isasyncgenfunction(function) or isgeneratorfunction(function):
+        raise FlowBuildError(
+            f"{owner}: {name} is an async or generator function, and what it returns is taken as it is. Give a plain function; work that waits "
+            "belongs into an operation of its own in front."
+        )
+    found: Callable[..., Any] = function
+    return found
+
+
+def check_in_ports(owner: str, ports: Any) -> tuple[str, ...]:
+    """Return the names of in-ports; `FlowBuildError` if they are not two or more different ones."""
+    if isinstance(ports, str) or not isinstance(ports, Sequence):
+        raise FlowBuildError(
+            f'{owner}: ports is of type {type(ports).__name__}. Give their names, such as ["left", "right"].'
+        )
+    names = tuple(checked_port(port) for port in ports)
+    if len(names) < 2 or len({name.casefold() for name in names}) < len(names):
+        raise FlowBuildError(
+            f'{owner}: ports is {list(names)!r}. Give two or more different names, such as ["left", "right"]; upper and lower case are the same.'
+        )
+    return names

@@ -1,0 +1,794 @@
+"""`check_executor`: an executor at small flows, rule by rule."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, OperationError
+from flowrt.flow.container import FlowOperationContainer
+from flowrt.messages import Message
+from flowrt.runtime.run import Run
+from flowrt.runtime.runtime import FlowRuntime
+from flowrt.testing.rules.calls import Calls
+from flowrt.testing.rules.rules import RuleViolation, check_factory, checked_numbers
+from flowrt.testing.rules.trials import GLANCE, HELPER, PATIENCE, Scenario, Trials, in_time
+
+if TYPE_CHECKING:
+    from flowrt.executors.seams import Seams
+    from flowrt.testing.rules.trials import Trial
+
+
+MESSAGES = 40  # arbitrary: several groups for each of a few workers
+KEYS = 3
+WORKERS = 3
+ROUNDS = 200  # deep enough for a stack to show, and to overflow if it takes five frames a round
+FRAMES = 30  # by how much the stack may differ between two calls: a continuation, an emitter, a generator
+
+REPORT_ALL = "Perform every message that was submitted, and report every group that was performed."
+WAKE_ALL = "Wake a worker for each piece of work, as long as there are workers."
+
+MODES: dict[str, Callable[[FlowOperationContainer], FlowOperationContainer]] = {
+    "async": lambda container: container.make_async(),
+    "parallel": lambda container: container.make_parallel(WORKERS),
+    "ordered": lambda container: container.make_parallel(WORKERS, ordered=True),
+    "keyed": lambda container: container.make_parallel(WORKERS, by_key=key_of),
+}
+
+
+def key_of(number: int) -> int:
+    """Return the key of a number in keyed flows."""
+    return number % KEYS
+
+
+def rest(data: Any) -> Any:
+    """Take long enough to be handed over alone."""
+    time.sleep(0.001)
+    return data
+
+
+def same(data: Any) -> Any:
+    """Return what is given."""
+    return data
+
+
+def calls_in(mode: str) -> Calls:
+    """Watch the calls of an operation in a mode."""
+    if mode == "keyed":
+        return Calls(key=key_of)
+    return Calls(1 if mode == "async" else WORKERS)
+
+
+def few_calls(calls: Calls) -> str:
+    """Say that there were not as many calls at once as there might have been."""
+    return f"a parallel({calls.at_once}) operation, with more than that waiting, made {calls.most} calls at a time."
+
+
+def stays_free(trials: Trials) -> None:
+    """R15: while all workers are busy, the engine does what needs none."""
+    if not trials.can_block:
+        return
+    for mode in ("async", "parallel"):
+        calls = calls_in(mode)
+        with trials.new() as trial:
+            gate = trial.gate()
+            operations = FlowOperationContainer().add_func("slow", calls.of(gate))
+            MODES[mode](operations).add_func("quick", same)
+            runtime = trial.run_flow(operations, ".in -> slow -> .out", ".quick -> quick -> .out")
+            runs = [runtime.process(".in", number) for number in range(2 * WORKERS)]
+            trial.came(calls.entered, "R5", "a message was never performed.", REPORT_ALL, calls)
+            trial.came(calls.full, "R1", few_calls(calls), WAKE_ALL, calls)
+            trial.done(
+                runtime.process(".quick"),
+                "R15",
+                f"while every worker of a {mode} operation was busy, a sync operation got no turn.",
+                "submit() puts the work into a backlog and returns; workers take it from there.",
+                calls,
+            )
+            gate.open()
+            for run in runs:
+                _done(trial, run, calls)
+
+
+def one_at_a_time(trials: Trials) -> None:
+    """R3: calls of an async operation do not overlap."""
+    _do_not_overlap(trials, "async", list(range(3)))
+
+
+def one_of_a_key_at_a_time(trials: Trials) -> None:
+    """R3: calls of one key do not overlap."""
+    _do_not_overlap(trials, "keyed", [0, KEYS, 2 * KEYS, 1])
+
+
+def _do_not_overlap(trials: Trials, mode: str, numbers: list[int]) -> None:
+    calls = calls_in(mode)
+
+    def wait_for_another(number: int) -> int:
+        if trials.can_block:
+            calls.crowded.wait(GLANCE)
+        return number
+
+    with trials.new() as trial:
+        operations = MODES[mode](FlowOperationContainer().add_func("work", calls.of(wait_for_another)))
+        runtime = trial.run_flow(operations, ".in -> work -> .out")
+        run = runtime.process_many(".in", numbers)
+        _done(trial, run, calls)
+        if mode == "async":
+            _check_trace(trial, "work", 1)
+
+
+def calls_as_many_as_asked(trials: Trials) -> None:
+    """R1: parallel(n) makes n calls at a time, and `capacity` messages are the most that are let in."""
+    calls = calls_in("parallel")
+
+    def gather_round(number: int) -> int:
+        if trials.can_block and calls.full.wait(trials.patience):
+            calls.crowded.wait(GLANCE)
+        return number
+
+    with trials.new() as trial:
+        operations = MODES["parallel"](FlowOperationContainer().add_func("work", calls.of(gather_round)))
+        runtime = trial.run_flow(operations, ".in -> work -> .out")
+        run = runtime.process_many(".in", range(2 * WORKERS + 1))
+        if trials.can_block:
+            trial.came(calls.full, "R1", few_calls(calls), WAKE_ALL, calls)
+        _done(trial, run, calls)
+        _check_trace(trial, "work", WORKERS)
+    if trials.can_block:
+        _lets_in_no_more_than_capacity(trials)
+
+
+def _lets_in_no_more_than_capacity(trials: Trials) -> None:
+    with trials.new() as trial:
+        gate = trial.gate()
+        operations = FlowOperationContainer().add_func("slow", gate).make_async()
+        runtime = trial.run_flow(operations, ".in -> slow -> .out", capacity=2)
+        runs = [runtime.process(".in", number) for number in range(2)]
+        try:
+            runtime.process(".in", 2, timeout=GLANCE)
+        except FlowTimeoutError:
+            pass
+        else:
+            raise RuleViolation(
+                "R1", "capacity=2 let a third message in.", "Report a message when it is done, not before."
+            )
+        gate.open()
+        for run in runs:
+            _done(trial, run)
+
+
+def _check_trace(trial: Trial, operation: str, at_once: int) -> None:
+    """In a simulation calls overlap when one starts before another has finished."""
+    busy = most = 0
+    for step in getattr(trial.simulation, "trace", ()):
+        what, _, which = step.partition(" ")
+        if which.rpartition("#")[0] == operation:
+            busy += {"start": 1, "finish": -1, "fail": -1}.get(what, 0)
+            most = max(most, busy)
+    if most > at_once:
+        raise RuleViolation(
+            "R3" if at_once == 1 else "R1",
+            f"{most} calls of an operation that may have {at_once} at a time were under way at once.",
+            "Start a call only when fewer than that are under way.",
+        )
+
+
+def performs_all_once_and_in_order(trials: Trials) -> None:
+    """R2, R5, R10: every message once, in the order the mode promises, the same to every receiver."""
+    for mode, make in MODES.items():
+        calls = calls_in(mode)
+        with trials.new() as trial:
+            operations = make(FlowOperationContainer().add_func("work", calls.of(same)))
+            runtime = trial.run_flow(operations, ".in -> work -> .out", "work -> .copy")
+            run = runtime.process_many(".in", range(MESSAGES))
+            _done(trial, run, calls)
+            ports: dict[str, list[int]] = {"out": [], "copy": []}
+            for message in run.results():
+                ports[message.port.name].append(message.data)
+            out = ports["out"]
+            _same_items(out, list(range(MESSAGES)), f"a {mode} operation")
+            _balanced(run)
+            if out != ports["copy"]:
+                raise RuleViolation(
+                    "R10",
+                    f"two receivers of a {mode} operation got its results in different orders.",
+                    "Report a group once, and do not change what was reported.",
+                )
+            if not _in_order(out, mode):
+                raise RuleViolation(
+                    "R10",
+                    f"the results of a {mode} operation left in another order than its inputs came.",
+                    "Take work in the order in which it was submitted, and report it in the order in which it was taken.",
+                )
+
+
+def _in_order(numbers: list[int], mode: str) -> bool:
+    if mode == "parallel":
+        return True
+    if mode == "keyed":
+        by_key = [[number for number in numbers if key_of(number) == key] for key in range(KEYS)]
+        return all(of_key == sorted(of_key) for of_key in by_key)
+    return numbers == sorted(numbers)
+
+
+def performs_actions_and_generators(trials: Trials) -> None:
+    """R2, R5: what actions emit and generators yield arrives, once."""
+
+    def twice(number: int, emit: Callable[[int], None]) -> None:
+        emit(number)
+        emit(number)
+
+    def several(number: int) -> Iterator[int]:
+        for _ in range(5):
+            yield number
+
+    for mode in ("async", "parallel"):
+        with trials.new() as trial:
+            operations = FlowOperationContainer()
+            MODES[mode](operations.add_action("twice", twice))
+            MODES[mode](operations.add_generator("several", several))
+            runtime = trial.run_flow(operations, ".in -> twice -> several -> .out")
+            run = runtime.process_many(".in", range(10))
+            _done(trial, run)
+            _same_items(
+                run.values(), [number for number in range(10) for _ in range(10)], f"{mode} operations"
+            )
+            _balanced(run)
+
+
+def fails_what_raises(trials: Trials) -> None:
+    """R4: one failure for each call that raises, and everything else goes on."""
+    inputs = range(MESSAGES)
+    bad = [number for number in inputs if number % 5 == 3]
+
+    def refuse_some(number: int, emit: Callable[[int], None]) -> None:
+        emit(number)
+        if number in bad:
+            raise LookupError
+
+    def refuse(number: int) -> int:
+        if number in bad:
+            raise LookupError
+        return number
+
+    for mode in ("async", "parallel", "ordered"):
+        for operation in ("function", "action"):
+            calls = calls_in(mode)
+            with trials.new() as trial:
+                operations = FlowOperationContainer()
+                if operation == "function":
+                    operations.add_func("work", calls.of(refuse))
+                else:
+                    operations.add_action("work", refuse_some)
+                MODES[mode](operations)
+                runtime = trial.run_flow(operations, ".in -> work -> .out")
+                run = runtime.process_many(".in", inputs)
+                trial.done(
+                    run, "R4", "a call that raised was never reported.", "Report it like any other.", calls
+                )
+                _all_failed(run, bad, mode)
+                results = sorted(message.data for message in _results_of(run) if message.data is not None)
+                expected = list(inputs) if operation == "action" else [n for n in inputs if n not in bad]
+                if results != expected:
+                    raise RuleViolation(
+                        "R4",
+                        f"beside {len(bad)} calls that raised, {len(results)} messages left a {mode} {operation} and not {len(expected)}.",
+                        "Leave the results and the log of a group alone.",
+                    )
+                _balanced(run)
+
+
+def _all_failed(run: Run, bad: list[int], mode: str) -> None:
+    failed = Counter[Any]()
+    for error in run.failures:
+        told = isinstance(error, OperationError) and isinstance(error.__cause__, LookupError)
+        if not told or error.message is None:  # type: ignore[attr-defined]
+            raise RuleViolation(
+                "R4",
+                f"a call raised LookupError, and the run got {type(error).__qualname__} from {type(error.__cause__).__qualname__}.",
+                "Leave what was raised in its place among the results, as a Failure.",
+            )
+        failed[error.message.data] += 1  # type: ignore[attr-defined]
+    if failed != Counter(bad):
+        raise RuleViolation(
+            "R4",
+            f"{len(bad)} calls of a {mode} operation raised, and {failed.total()} failures of {len(failed)} messages were told.",
+            "Leave what was raised in its place among the results, as a Failure.",
+        )
+
+
+def stops_at_system_exit(trials: Trials) -> None:
+    """R4: SystemExit stops the runtime and is raised to who waits."""
+    for mode in ("async", "parallel"):
+        with trials.new() as trial:
+
+            def leave(_number: int) -> None:
+                raise SystemExit(3)
+
+            operations = MODES[mode](FlowOperationContainer().add_func("leave", leave))
+            runtime = trial.run_flow(operations, ".in -> leave -> .out")
+            run = runtime.process(".in", 1)
+            remedy = "Catch BaseException around each call, and leave it among the results as a Failure."
+            try:
+                run.wait(trial.patience)
+            except SystemExit:
+                trial.check()
+                continue
+            except FlowError as error:
+                came = f"{type(error).__qualname__} was"
+            else:
+                came = "nothing was"
+            trial.check()
+            raise RuleViolation(
+                "R4", f"a {mode} call raised SystemExit, and {came} raised to who waited.", remedy
+            )
+
+
+def keeps_the_stack_flat(trials: Trials) -> None:
+    """R14: neither many messages, nor a long way, nor process() inside a call makes the stack deep."""
+    calls = Calls(WORKERS)
+    with trials.new() as trial:
+        work = FlowOperationContainer().add_func("work", calls.of(rest)).make_parallel(WORKERS, by_key=same)
+        run = trial.run_flow(work, ".in -> work -> .out").process_many(".in", range(ROUNDS))
+        _flat(trial, run, calls, "messages of different keys")
+
+    rounds = Calls()
+
+    def count_down(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
+        with rounds.call(number):
+            (again if number else done)(number - 1)
+
+    with trials.new() as trial:
+        loop = FlowOperationContainer().add_action("loop", count_down).make_async()
+        run = trial.run_flow(loop, ".in -> loop", "loop.again -> loop", "loop.done -> .out").process(
+            ".in", ROUNDS
+        )
+        _flat(trial, run, rounds, "rounds of a feedback loop")
+
+    nested = Calls()
+    over = threading.Event()
+    with trials.new() as trial:
+
+        def start_another(number: int) -> int:
+            with nested.call(number):
+                if number:
+                    runtime.process(".in", number - 1)
+                else:
+                    over.set()
+            return number
+
+        start = FlowOperationContainer().add_func("start", start_another).make_async()
+        runtime = trial.run_flow(start, ".in -> start -> .out")
+        run = runtime.process(".in", ROUNDS)
+        _flat(trial, run, nested, "inputs, each sent from inside the call before")
+        runtime.wait_idle(trial.patience)
+        _flat(trial, run, nested, "inputs, each sent from inside the call before")
+        if not over.is_set():
+            raise RuleViolation("R5", "an input sent from inside a call was never performed.", REPORT_ALL)
+
+
+def _flat(trial: Trial, run: Run, calls: Calls, what: str) -> None:
+    _done(trial, run, calls)
+    deepest = max(calls.depths) - min(calls.depths)
+    if deepest > FRAMES:
+        raise RuleViolation(
+            "R14",
+            f"within {calls.number} {what} the stack grew by {deepest} frames.",
+            "A worker loops: it returns from one piece of work before it takes the next.",
+        )
+
+
+def makes_room_for_what_failed(trials: Trials) -> None:
+    """R23: messages that fail make room for those that follow."""
+
+    def refuse(_number: int) -> None:
+        raise LookupError
+
+    with trials.new() as trial:
+        operations = FlowOperationContainer().add_func("refuse", refuse).make_async()
+        runtime = trial.run_flow(operations, ".in -> refuse -> .out", capacity=2)
+        remedy = "Report calls that raised like others."
+        try:
+            run = runtime.process_many(".in", range(20), timeout=trial.patience)
+        except FlowTimeoutError as error:
+            trial.check()
+            raise RuleViolation(
+                "R23", "behind messages that failed, input waited for room without end.", remedy
+            ) from error
+        trial.done(run, "R23", "a run whose messages all failed did not end.", remedy)
+
+
+# -- what was seen
+
+
+def _done(trial: Trial, run: Run, *calls: Calls) -> None:
+    seen = "a run did not end: a message was not performed, or what became of it not reported."
+    trial.done(run, "R5", seen, REPORT_ALL, *calls)
+
+
+def _results_of(run: Run) -> list[Any]:
+    results = []
+    try:
+        for message in run.results():
+            results.append(message)  # noqa: PERF402 - what comes before the failure is kept
+    except OperationError:
+        pass
+    return results
+
+
+def _same_items(found: list[int], expected: list[int], what: str) -> None:
+    more, less = Counter(found) - Counter(expected), Counter(expected) - Counter(found)
+    if more:
+        raise RuleViolation(
+            "R2",
+            f"{more.total()} results of {what} came more often than they should.",
+            "Report a group once.",
+        )
+    if less:
+        raise RuleViolation(
+            "R5", f"{less.total()} of {len(expected)} results of {what} never came.", REPORT_ALL
+        )
+
+
+def _balanced(run: Run) -> None:
+    ledger = run.ledger
+    if not ledger.balanced or ledger.live or ledger.held:
+        raise RuleViolation("R5", f"the ledger of a run that is done does not balance:\n{ledger}", REPORT_ALL)
+
+
+STOP = (
+    "When stop() was called, or waiting.ended is set, start nothing any more; join() waits for the workers."
+)
+NO_NUMBERS: tuple[Any, ...] = (0, -1, True, 1.5, "4", None)
+
+
+def subscribers_may_act(trials: Trials) -> None:
+    """R11: subscribers may call process() and close()."""
+    with trials.new() as trial:
+        runtime = trial.run_flow(_work(), ".in -> work -> .out")
+        seen: list[Any] = []
+
+        def go_on(message: Message) -> None:
+            seen.append(message.data)
+            if message.data:
+                runtime.process(".in", message.data - 1)
+            else:
+                runtime.close()
+
+        runtime.on_result(go_on)
+        runtime.process(".in", 3)
+        try:
+            runtime.wait_idle(trial.patience)
+        except FlowStoppedError:
+            pass  # closed before anybody waited
+        except FlowTimeoutError as error:
+            trial.check()
+            raise RuleViolation(
+                "R11", "behind a subscriber that sent input, all stood still.", STOP
+            ) from error
+        report = trial.close("R11", drain=trial.patience)
+        if not report.clean or seen != [3, 2, 1, 0]:
+            raise RuleViolation(
+                "R11",
+                f"of 4 results, 3 of which a subscriber had asked for, {len(seen)} came: {report}.",
+                STOP,
+            )
+
+
+def subscribers_may_raise(trials: Trials) -> None:
+    """R13: a subscriber that raises is contained."""
+    with trials.new() as trial:
+        runtime = trial.run_flow(_work(), ".in -> work -> .out")
+        told: list[BaseException] = []
+
+        def refuse(_message: Message) -> None:
+            raise LookupError
+
+        runtime.on_exception(told.append)
+        runtime.on_result(refuse)
+        run = runtime.process_many(".in", range(5))
+        trial.done(run, "R13", "behind a subscriber that raised, the flow stood still.", "Contain it.")
+        if len(told) != 5 or run.failures:
+            raise RuleViolation(
+                "R13",
+                f"a subscriber raised 5 times, and on_exception was told {len(told)} times.",
+                "Tell it.",
+            )
+
+
+def holds_on_to_what_is_in_flight(trials: Trials) -> None:
+    """R12: what is in flight when the runtime is closed comes out; what is cancelled leaves the others alone."""
+    for mode in ("async", "parallel"):
+        calls = calls_in(mode)
+        with trials.new() as trial:
+
+            def close(number: int, trial: Trial = trial) -> int:
+                trial.runtime.close()  # from inside it marks and returns; this very call is in flight then
+                return number
+
+            operations = MODES[mode](FlowOperationContainer().add_func("work", calls.of(close)))
+            runtime = trial.run_flow(operations, ".in -> work -> .out")
+            run = runtime.process(".in", 1)
+            report = trial.close("R12", drain=trial.patience)
+            if not report.clean or not run.done or run.ledger.delivered != 1:
+                raise RuleViolation(
+                    "R12",
+                    f"a {mode} call was in flight when the runtime was closed, and its result did not come out: {report}.",
+                    "Post every outcome, also after stop(), before join() returns.",
+                )
+            trial.nothing_more(report)
+        _leaves_the_others_alone(trials, mode)
+
+
+def _leaves_the_others_alone(trials: Trials, mode: str) -> None:
+    calls = calls_in(mode)
+    with trials.new() as trial:
+        gate = trial.gate()
+
+        def work(number: int) -> int:
+            if trials.can_block and number < WORKERS:
+                gate(number)
+            return number
+
+        operations = MODES[mode](FlowOperationContainer().add_func("work", calls.of(work)))
+        operations.add_func("quick", same)
+        runtime = trial.run_flow(operations, ".in -> work -> .out", ".quick -> quick -> .out")
+        runs = [runtime.process(".in", number) for number in range(3 * WORKERS)]
+        # What came first was submitted first: some of it waits for workers when runs are cancelled.
+        trial.done(runtime.process(".quick"), "R15", "a sync operation got no turn.", "Do not wait.", calls)
+        for run in runs[::2]:
+            run.cancel()
+        trial.done(runtime.process(".quick"), "R15", "a sync operation got no turn.", "Do not wait.", calls)
+        gate.open()
+        for run in runs:
+            trial.done(
+                run, "R12", "beside runs that were cancelled, another did not end.", "Report all.", calls
+            )
+        lost = [run for run in runs[1::2] if run.values() != [runs.index(run)]]
+        if lost:
+            raise RuleViolation(
+                "R12",
+                f"cancelling some runs cost {len(lost)} others their result.",
+                "Look at each run's own.",
+            )
+        if not all(run.ledger.balanced for run in runs):
+            raise RuleViolation("R12", "the ledger of a cancelled run does not balance.", "Report all.")
+
+
+def starts_nothing_after_the_end(trials: Trials) -> None:
+    """R6, R7: once runs are given up no call starts, and once close() has returned nothing happens at all."""
+    calls = Calls(WORKERS)
+    given_up = threading.Event()
+    late: list[int] = []
+
+    def work(number: int, _gate: Callable[[Any], Any]) -> int:
+        if given_up.is_set():
+            late.append(number)
+        elif trials.can_block:
+            _gate(number)
+        return number
+
+    with trials.new() as trial:
+        gate = trial.gate()
+        watched = calls.of(lambda number: work(number, gate))
+        operations = MODES["parallel"](FlowOperationContainer().add_func("work", watched))
+        runtime = trial.run_flow(operations, ".in -> work -> .out")
+        runs = [runtime.process(".in", number) for number in range(3 * WORKERS)]
+        if trials.can_block:
+            trial.came(calls.full, "R1", few_calls(calls), WAKE_ALL, calls)
+
+        def let_go() -> None:
+            try:
+                runs[-1].wait(trial.patience)
+            except FlowError:
+                given_up.set()
+            gate.open()
+
+        helper = threading.Thread(target=let_go, name=HELPER, daemon=True)
+        if trials.can_block:
+            helper.start()
+        report = trial.close("R7", drain=0.0, deadline=0.0)
+        given_up.set()
+        if trials.can_block:
+            helper.join(trial.patience)
+        trial.nothing_more(report)
+        if late:
+            raise RuleViolation("R7", f"{len(late)} calls started after their runs had been given up.", STOP)
+        calls.check()
+
+
+def closes_once_for_all(trials: Trials) -> None:
+    """R16, R17: closing again, also at once from many threads, changes nothing; what comes then is refused."""
+    calls = Calls()
+    with trials.new() as trial:
+        runtime = trial.run_flow(_work(calls), ".in -> work -> .out")
+        runs = [runtime.process(".in", number) for number in range(5)]
+        reports: list[Any] = []
+        closers = 1 if trial.simulated else 3
+        in_time(
+            trial.patience,
+            RuleViolation("R16", f"of {closers} threads that closed at once, one did not come back.", STOP),
+            *[lambda: reports.append(runtime.close())] * closers,
+        )
+        reports.append(trial.close())
+        if any(report is not reports[0] for report in reports):
+            raise RuleViolation("R16", "closing twice gave two different reports.", STOP)
+        trial.nothing_more(reports[0])
+        if not all(run.done for run in runs):
+            raise RuleViolation("R5", "close() came back before a run was done.", STOP)
+        made = calls.number
+        try:
+            runtime.process(".in", 9, timeout=trial.patience)
+        except FlowStoppedError:
+            pass
+        else:
+            raise RuleViolation("R17", "process() after close() was not refused.", "Raise FlowStoppedError.")
+        if calls.number != made:
+            raise RuleViolation("R17", "what was sent after close() was performed.", STOP)
+
+
+def refuses_numbers(trials: Trials) -> None:
+    """R18: numbers that cannot be meant are refused, by name."""
+    for number in NO_NUMBERS:
+        attempts: list[tuple[str, Callable[[], Any]]] = [
+            ("workers", lambda number=number: _work().make_parallel(number)),  # type: ignore[misc]
+            ("capacity", lambda number=number: FlowRuntime(capacity=number, seams=trials.seams())),  # type: ignore[misc]
+        ]
+        for name, attempt in attempts:
+            try:
+                attempt()
+            except FlowBuildError as error:
+                if name in str(error):
+                    continue
+                seen = f"{name}={number!r} was refused with a text that does not name it: {error}"
+            else:
+                seen = f"{name}={number!r} was taken."
+            raise RuleViolation("R18", seen, f"Refuse it with a FlowBuildError that names {name}.")
+
+
+class _Datum:
+    """Something that shows whether anybody holds it."""
+
+    __slots__ = ("__weakref__",)
+
+
+def forgets(trials: Trials) -> None:
+    """R19: after close() nothing holds a message, while the runtime itself is still there."""
+    with trials.new() as trial:
+        held = _watch_data(trial)
+        trial.forget()
+        gc.collect()
+        left = sum(datum() is not None for datum in held)
+        if left:
+            raise RuleViolation(
+                "R19",
+                f"after close() {left} of {len(held)} messages were still held by something.",
+                "Let go of a task when it was reported, and of what waits when stop() is called.",
+            )
+
+
+def _watch_data(trial: Trial) -> list[weakref.ref[_Datum]]:
+    held: list[weakref.ref[_Datum]] = []
+
+    def make(_number: int) -> _Datum:
+        datum = _Datum()
+        held.append(weakref.ref(datum))
+        return datum
+
+    def refuse(_datum: _Datum) -> None:
+        raise LookupError
+
+    operations = FlowOperationContainer().add_func("make", make).make_async()
+    for name in ("work", "refuse"):
+        operations.add_func(name, same if name == "work" else refuse).make_parallel(WORKERS)
+    runtime = trial.run_flow(operations, ".in -> make -> work -> .out", ".bad -> make#2 -> refuse -> .out")
+    for port in (".in", ".bad"):
+        run = runtime.process_many(port, range(5))
+        trial.done(run, "R5", "a run did not end.", "Report everything.")
+        try:
+            run.values()
+        except FlowError:
+            pass
+    trial.close()
+    return held
+
+
+def names_what_stays(trials: Trials) -> None:
+    """R7: a call that does not come back is named by close()."""
+    if not trials.can_block:
+        return
+    calls = Calls()
+    with trials.new() as trial:
+        gate = trial.gate()
+        operations = FlowOperationContainer().add_func("stuck", calls.of(gate)).make_async()
+        runtime = trial.run_flow(operations, ".in -> stuck -> .out")
+        runtime.process(".in", 1)
+        trial.came(calls.entered, "R5", "a message was never performed.", "Perform it.", calls)
+        report = trial.close("R16", drain=0.0, deadline=0.0)
+        if not any("stuck" in name for name in report.abandoned):
+            raise RuleViolation(
+                "R7",
+                f"a call had not returned when the runtime was closed, and the report named {list(report.abandoned)}.",
+                "join(seconds) returns the names of the threads that did not end, with what they are doing.",
+            )
+
+
+def _work(calls: Calls | None = None) -> FlowOperationContainer:
+    return FlowOperationContainer().add_func("work", (calls or Calls()).of(same)).make_async()
+
+
+def look(trials: Trials) -> None:
+    """See whether a call may wait for another."""
+    calls: list[object] = []
+    with trials.new() as trial:
+        work = FlowOperationContainer().add_func("work", calls.append).make_async()
+        run = trial.run_flow(work, ".in -> work -> .out").process(".in")
+        try:
+            trial.done(run, "R5", "the one message of a run was not performed, or not reported.", REPORT_ALL)
+        except RuleViolation:
+            if len(calls) > 1:
+                seen = "the one message of a run was performed more than once."
+                raise RuleViolation(
+                    "R2", seen, "Take what is performed out of the backlog in one step."
+                ) from None
+            raise
+        trials.can_block = not (trial.inline or trial.simulated)
+
+
+# In this order: what makes later ones meaningless comes first, what takes longest last.
+SCENARIOS = (
+    Scenario(look, ("R5",), "R5"),
+    Scenario(stays_free, ("R15",), "R15"),
+    Scenario(one_at_a_time, ("R3",), "R5"),
+    Scenario(one_of_a_key_at_a_time, ("R3",), "R5"),
+    Scenario(calls_as_many_as_asked, ("R1",), "R5"),
+    Scenario(performs_all_once_and_in_order, ("R2", "R5", "R10"), "R5"),
+    Scenario(performs_actions_and_generators, ("R2", "R5"), "R5"),
+    Scenario(fails_what_raises, ("R4",), "R4"),
+    Scenario(stops_at_system_exit, ("R4",), "R4"),
+    Scenario(keeps_the_stack_flat, ("R14",), "R14"),
+    Scenario(makes_room_for_what_failed, ("R23",), "R23"),
+    Scenario(subscribers_may_act, ("R11",), "R11"),
+    Scenario(subscribers_may_raise, ("R13",), "R13"),
+    Scenario(holds_on_to_what_is_in_flight, ("R12",), "R12"),
+    Scenario(starts_nothing_after_the_end, ("R6", "R7"), "R7"),
+    Scenario(closes_once_for_all, ("R16", "R17"), "R16"),
+    Scenario(refuses_numbers, ("R18",), "R18"),
+    Scenario(forgets, ("R19",), "R19"),
+    Scenario(names_what_stays, ("R7",), "R16"),
+)
+
+
+def check_executor(
+    factory: Callable[[], Seams], *, patience: float = PATIENCE, leave_out: Collection[str] = ()
+) -> None:
+    """Check the executors that `factory` gives a runtime against the rules, at small flows; return if none is broken.
+
+    What is checked: every message is performed and reported once (R2, R5), calls overlap as their mode says (R1, R3) and keep its order
+    (R10), what raises fails its message (R4), failures make room (R23), the stack stays flat (R14), submit() does not wait (R15),
+    subscribers may act and raise (R11, R13), closing ends everything and names what stays (R6, R7, R12, R16, R17), bad numbers are refused
+    (R18), nothing is held afterwards (R19). What needs a call to wait for another is left out where calls are made on the engine's
+    thread: inline, and in a simulation.
+
+    Args:
+        factory: makes fresh `Seams`: `Seams` itself for threads, `lambda: simulated(7)`, `lambda: Seams(executors=my_executors)`.
+        patience: seconds to wait for what must happen; how soon an executor that hangs is found.
+        leave_out: numbers of rules that it may break.
+
+    Raises:
+        RuleViolation: the first rule that is broken.
+        FlowBuildError: the arguments cannot be meant.
+
+    Runs on: threads of its own, all of which end, unless what is checked keeps them. Threads that anybody starts meanwhile are taken for
+    those of the executors.
+    """
+    check_factory("check_executor", factory, "Seams")
+    left_out = checked_numbers(leave_out)
+    trials = Trials(factory, patience)
+    for scenario in SCENARIOS:
+        scenario.attempt_on(trials, left_out)

@@ -1,0 +1,409 @@
+"""`check_operation`: one operation in real runtimes, rule by rule."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from flowrt.errors import FlowBuildError, FlowError
+from flowrt.executors.seams import Seams
+from flowrt.flow.container import FlowOperationContainer
+from flowrt.messages import Message
+from flowrt.runtime.run import Run
+from flowrt.runtime.runtime import FlowRuntime
+from flowrt.testing.rules.rules import RuleViolation, check_factory, checked_numbers
+from flowrt.testing.rules.subjects import STATE, Subject, Watch, alike, copied, entry, watchable
+from flowrt.testing.rules.trials import PATIENCE, Scenario, Trials
+from flowrt.testing.simulation import simulated
+
+if TYPE_CHECKING:
+    from flowrt.testing.rules.trials import Trial
+
+
+SEEDS = range(5)  # arbitrary: orders of events that each mode is tried in
+WORKERS = 3
+GATE = "rule kit gate"
+QUICK = "rule kit quick"
+
+END = "Return from every call, end every generator, and merge or release what was held when drained() is called."
+PER_PLACE = "Keep it in what create() returns, which each place gets of its own."
+REPEATABLE = "If that is chance or time, and meant so, say repeatable=False."
+
+
+@frozen
+class Outcome:
+    """What came of one input: results as (out-port, data), and how many failures."""
+
+    results: tuple[tuple[str, Any], ...]
+    failures: int
+
+    def is_like(self, other: Outcome) -> bool:
+        return self.failures == other.failures and alike(self.results, other.results)
+
+
+class OperationTrials(Trials):
+    """Trials of one operation, on threads unless a trial asks for other seams."""
+
+    def __init__(self, subject: Subject, patience: float, *, repeatable: bool) -> None:
+        super().__init__(Seams, patience)
+        self.subject = subject
+        self.repeatable = repeatable
+
+
+def fulfils_the_contract(trials: OperationTrials) -> None:
+    """R8, R9: it can be added to a flow, and is made anew each time."""
+    subject = trials.subject
+    remedy = "See the Operation contract."
+    try:
+        declared = list(subject.container())
+        runtime = FlowRuntime()
+        container = subject.container()
+        for source, target in subject.flow(container):
+            runtime.add_stream(source, target)
+        with runtime.add_operations(container):
+            runtime.process(entry("nowhere")).wait(trials.patience)
+    except FlowBuildError as error:
+        raise RuleViolation("R8", str(error), remedy) from error
+    if len(declared) != 1:
+        raise RuleViolation("R8", f"the container holds {len(declared)} operations.", "Check one at a time.")
+    operation = declared[0].operation
+    if operation is not None and operation is subject.declaration(subject.container()).operation:
+        raise RuleViolation(
+            "R9", "the factory gave the same operation twice.", "Make a new one in every call of it."
+        )
+
+
+def works_off_what_it_gets(trials: OperationTrials) -> None:
+    """R2, R4, R5, R7, R10, R12: every input comes to an end, and stays what it was."""
+    with trials.new() as trial:
+        watch = Watch(trial.note)
+        messages = trials.subject.messages()
+        before = [copied(message.data) for message in messages]
+        _observe(trials, trial, trials.subject.container(watch), messages)
+        for number, (message, data) in enumerate(zip(messages, before, strict=True)):
+            if not alike(message.data, data):
+                raise RuleViolation(
+                    "R10",
+                    f"input number {number} was changed by the operation.",
+                    "Messages are shared by all who get them: make a copy, and change that.",
+                )
+        trial.nothing_more(trial.close())
+
+
+def keeps_state_per_place(trials: OperationTrials) -> None:
+    """R9: two new ones, and two places of one, bring forth the same; one object works in one runtime."""
+    subject = trials.subject
+    first, second = _outcomes(trials), _outcomes(trials)
+    if not trials.repeatable:
+        return
+    if not all(a.is_like(b) for a, b in zip(first, second, strict=True)):
+        raise RuleViolation(
+            "R9",
+            "two operations, both new, brought forth different things from the same inputs.",
+            f"What is kept outside of them is shared by all. {PER_PLACE} {REPEATABLE}",
+        )
+    container = subject.container()
+    with trials.new() as trial:
+        for place, outcomes in zip(("1", "2"), _observe_places(trials, trial, container), strict=True):
+            if not all(a.is_like(b) for a, b in zip(first, outcomes, strict=True)):
+                raise RuleViolation(
+                    "R9",
+                    f"beside another place of the same operation, place #{place} brought forth something else than alone.",
+                    f"What is kept in the operation itself is shared by its places. {PER_PLACE}",
+                )
+    _works_in_one_runtime(trials)
+
+
+def _works_in_one_runtime(trials: OperationTrials) -> None:
+    container = trials.subject.container()
+    declaration = trials.subject.declaration(container)
+    operation = declaration.operation
+    if (
+        operation is None
+        or declaration.factory is not None
+        or type(operation).__module__.startswith("flowrt.")
+    ):
+        return
+    with FlowRuntime() as one, FlowRuntime() as other:
+        one.add_operations(container).process(".in").wait(trials.patience)
+        try:
+            other.add_operations(container).process(".in").wait(trials.patience)
+        except FlowBuildError:
+            return
+    raise RuleViolation("R9", "two running runtimes took one object.", "Refuse it with a FlowBuildError.")
+
+
+def brings_forth_the_same_everywhere(trials: OperationTrials) -> None:
+    """R24: in every mode, in several orders of events, it brings forth what it does alone on the engine's thread."""
+    if not trials.repeatable:
+        return
+    expected = _outcomes(trials)
+    for mode, make in _modes_of(trials.subject).items():
+        for seed in (None, *SEEDS):
+            container = trials.subject.container()
+            make(container[trials.subject.declaration(container).name])
+            with trials.new(Seams() if seed is None else simulated(seed)) as trial:
+                messages = trials.subject.messages()
+                found = _observe(trials, trial, container, messages, at_once=not trials.subject.is_own)
+            if not _same_in_all(expected, found):
+                where = "on threads" if seed is None else f"in the simulation with seed {seed}"
+                raise RuleViolation(
+                    "R24",
+                    f"as {mode}, {where}, the operation brought forth something else than on the engine's thread.",
+                    f"Let no call depend on what another has done. {REPEATABLE}",
+                )
+
+
+def _modes_of(subject: Subject) -> Mapping[str, Callable[[FlowOperationContainer], Any]]:
+    operation = subject.declaration(subject.container()).operation
+    if hasattr(operation, "handle_many") or hasattr(operation, "timer"):
+        return {}  # the engine's thread is where it works
+    modes: dict[str, Callable[[FlowOperationContainer], Any]] = {
+        "async": lambda container: container.make_async()
+    }
+    if operation is None:
+        modes["parallel"] = lambda container: container.make_parallel(WORKERS)
+        modes["ordered"] = lambda container: container.make_parallel(WORKERS, ordered=True)
+    return modes
+
+
+def _same_in_all(expected: list[Outcome], found: list[Outcome]) -> bool:
+    if sum(each.failures for each in expected) != sum(each.failures for each in found):
+        return False
+    left = [result for outcome in found for result in outcome.results]
+    for outcome in expected:
+        for result in outcome.results:
+            index = next((i for i, other in enumerate(left) if alike(result, other)), None)
+            if index is None:
+                return False
+            del left[index]
+    return not left
+
+
+def forgets_what_was_cancelled(trials: OperationTrials) -> None:
+    """R12: of a cancelled run it keeps nothing, while the runtime goes on."""
+    if not trials.subject.is_own:
+        return
+    with trials.new() as trial:
+        watch = Watch(trial.note)
+        container = trials.subject.container(watch)
+        gate = trial.gate()
+        streams = trials.subject.flow(container)
+        container.add_func(GATE, gate).make_async().add_func(QUICK, str)
+        runtime = trial.run_flow(container, f".quick -> {QUICK}", f".last -> {GATE}")
+        for source, target in streams:
+            runtime.add_stream(source, target)
+        for source in dict.fromkeys(source for source, _ in streams if not source.operation):
+            runtime.add_stream(source, GATE)
+        runtime.on_result(lambda _message: None)
+        runtime.on_exception(lambda _error: None)
+        held = _cancel_some(trials, trial, watch)
+        gate.open()
+        for port in (".last", ".quick"):  # behind all that the gate held up, and what follows from that
+            trial.done(runtime.process(port), "R12", "the runtime stood still.", END)
+        trial.forget()
+        gc.collect()
+        left = [what for what in watch.still_there() if what != STATE]
+        if left and held:  # what it remembers of messages that were over is its own business, until R19
+            raise RuleViolation(
+                "R12",
+                f"of runs that were cancelled the operation still had {', '.join(left)}.",
+                "cancelled(state, run) drops every part whose `part.scope.run` is that run, and what belongs to it.",
+            )
+        last = trials.subject.messages()[-1]
+        run = _send(trial, last)
+        trial.done(run, "R12", "after runs were cancelled, another one did not end.", END)
+
+
+def _cancel_some(trials: OperationTrials, trial: Trial, watch: Watch) -> int:
+    """Cancel runs under way; return how many messages were held in them."""
+    runtime = trial.runtime
+    messages = trials.subject.messages()
+    runs = []
+    for message in messages[:-1] or messages:  # the last may be what completes what is held
+        _hand(watch, message)
+        runs.append(_send(trial, message))
+    trial.done(runtime.process(".quick"), "R5", "a call did not return.", END)
+    held = sum(run.ledger.held for run in runs)
+    for run in runs:
+        run.cancel()
+        trial.done(run, "R12", "a run that was cancelled did not end.", END)
+    return held
+
+
+def _hand(watch: Watch, message: Message) -> None:
+    """Give a message data that can be watched, where there are such."""
+    data = watchable(message.data)
+    if data is not message.data:
+        watch.hand("an input", data)
+        message.data = data
+
+
+def forgets_what_is_over(trials: OperationTrials) -> None:
+    """R19: once the runtime is closed, it holds no message, no input and no state."""
+    with trials.new() as trial:
+        watch = Watch(trial.note)
+        container = trials.subject.container(watch)
+        messages = trials.subject.messages()
+        for message in messages:
+            _hand(watch, message)
+        del message
+        _observe(trials, trial, container, messages)
+        messages.clear()
+        trial.close()
+        trial.forget()
+        gc.collect()
+        left = watch.still_there()
+        if left:
+            raise RuleViolation(
+                "R19",
+                f"after close() there was still {', '.join(left)}.",
+                f'Keep nothing of a message in the operation or around it. {PER_PLACE} A cache that is meant so: leave_out=["R19"].',
+            )
+
+
+# -- what comes of inputs
+
+
+def _outcomes(trials: OperationTrials) -> list[Outcome]:
+    with trials.new() as trial:
+        return _observe(trials, trial, trials.subject.container(), trials.subject.messages())
+
+
+def _observe(
+    trials: OperationTrials,
+    trial: Trial,
+    container: FlowOperationContainer,
+    messages: list[Message],
+    *,
+    at_once: bool = False,
+) -> list[Outcome]:
+    """Send each message in, as a run of its own, one after the other or all at once; see what comes of it."""
+    _build(trials, trial, container)
+    runs = []
+    for message in messages:
+        runs.append(_send(trial, message))
+        if not at_once:
+            _done(trial, runs[-1])
+    return [_outcome(trial, run, message) for run, message in zip(runs, messages, strict=True)]
+
+
+def _observe_places(
+    trials: OperationTrials, trial: Trial, container: FlowOperationContainer
+) -> tuple[list[Outcome], list[Outcome]]:
+    _build(trials, trial, container, ("1", "2"))
+    found: tuple[list[Outcome], list[Outcome]] = ([], [])
+    for first, second in zip(trials.subject.messages(), trials.subject.messages(), strict=True):
+        for place, message, outcomes in (("1", first, found[0]), ("2", second, found[1])):
+            run = _send(trial, message, place)
+            _done(trial, run)
+            outcomes.append(_outcome(trial, run, message))
+    return found
+
+
+def _build(
+    trials: OperationTrials, trial: Trial, container: FlowOperationContainer, places: tuple[str, ...] = ("",)
+) -> None:
+    streams = trials.subject.flow(container, places)
+    runtime = trial.run_flow(container)
+    runtime._engine.routes.capture = True
+    for source, target in streams:
+        runtime.add_stream(source, target)
+
+
+def _send(trial: Trial, message: Message, place: str = "") -> Run:
+    return trial.runtime.process(
+        entry(message.port.name, place),
+        message.data,
+        correlation_id=message.correlation_id,
+        priority=message.priority,
+    )
+
+
+def _done(trial: Trial, run: Run) -> None:
+    trial.done(run, "R5", f"within {trial.patience} s an input did not come to an end.", END)
+    fatal = run._driver.fatal
+    if isinstance(fatal, SystemExit | KeyboardInterrupt):
+        raise RuleViolation(
+            "R4",
+            f"the operation raised {type(fatal).__qualname__}, which stops the whole runtime.",
+            "Raise an Exception: it fails the message in hand.",
+        )
+
+
+def _outcome(trial: Trial, run: Run, message: Message) -> Outcome:
+    _done(trial, run)
+    ledger = run.ledger
+    if not ledger.balanced or ledger.live or ledger.held:
+        raise RuleViolation("R5", f"the ledger of a run that is done does not balance:\n{ledger}", END)
+    results = []
+    try:
+        for result in run.results():
+            results.append((result.port.name, result.data))
+            if result.correlation_id != message.correlation_id:
+                raise RuleViolation(
+                    "R2", "a result left with another correlation id than its input came with.", "Leave it."
+                )
+    except FlowError:
+        pass  # the failures are counted
+    return Outcome(tuple(results), len(run.failures))
+
+
+SCENARIOS = (
+    Scenario(fulfils_the_contract, ("R8",), "R8"),
+    Scenario(works_off_what_it_gets, ("R2", "R4", "R5", "R7", "R10"), "R5"),
+    Scenario(keeps_state_per_place, ("R9",), "R5"),
+    Scenario(forgets_what_was_cancelled, ("R12",), "R12"),
+    Scenario(brings_forth_the_same_everywhere, ("R24",), "R5"),
+    Scenario(forgets_what_is_over, ("R19",), "R19"),
+)
+
+
+def check_operation(
+    factory: Callable[[], Any],
+    inputs: Iterable[Any],
+    *,
+    port: str = "",
+    behind: tuple[Callable[[], Any], dict[str, str]] | None = None,
+    repeatable: bool = True,
+    patience: float = PATIENCE,
+    leave_out: Collection[str] = (),
+) -> None:
+    """Check an operation against the rules, in real runtimes, on threads and in simulations; return if none is broken.
+
+    Rules that an operation can break: it emits after its call (R2); fails a message twice, or stops the runtime (R4); comes to no end,
+    or leaves the ledger unbalanced (R5); leaves a thread behind (R7); lacks something of the contract (R8); shares its state between places
+    (R9); changes its inputs (R10); keeps what was cancelled, or raises in a thread of its own (R12); holds on to messages after close()
+    (R19); brings forth something else on another executor (R24). The other rules are for executors and the runtime.
+
+    Args:
+        factory: makes the operation anew: anything that fulfils the `Operation` contract, a function, an action, a generator
+            function, or a container that holds just one.
+        inputs: data for the in-port `port`, or `Message`s, whose port says which in-port they are for. Each starts a run of its own.
+            They are copied before each use, where they can be. Choose such as make it raise, too.
+        port: the in-port.
+        behind: where the operation only makes sense behind another: a function that makes that one, and which of its out-ports lead to
+            which in-ports, as in `(lambda: Scatter("scatter"), {"stream": "stream", "count": "count"})`. The inputs are for that one.
+        repeatable: whether the same inputs bring forth the same. False leaves out what compares.
+        patience: seconds to wait for what must happen.
+        leave_out: numbers of rules that it may break.
+
+    Raises:
+        RuleViolation: the first rule that is broken.
+        FlowBuildError: the arguments cannot be meant.
+
+    Runs on: threads of its own, all of which end, unless the operation keeps them.
+    """
+    check_factory("check_operation", factory, "the operation")
+    left_out = checked_numbers(leave_out)
+    subject = Subject(factory, list(inputs), port, behind)
+    if not len(subject):
+        raise FlowBuildError(
+            "check_operation got no inputs: nothing would be seen. Give a few, also such as make it raise."
+        )
+    trials = OperationTrials(subject, patience, repeatable=repeatable)
+    for scenario in SCENARIOS:
+        scenario.attempt_on(trials, left_out)

@@ -1,0 +1,270 @@
+"""An operation under check: made anew, fed with copies of the inputs, watched at what it does beside what the engine sees."""
+
+from __future__ import annotations
+
+import copy
+import math
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flowrt.errors import FlowBuildError, FlowError, describe
+from flowrt.flow.container import FlowOperationContainer
+from flowrt.messages import Message, Part
+from flowrt.operations.contract import Emitter
+from flowrt.operations.declarations import Declaration
+from flowrt.ports import Port
+from flowrt.testing.drive import container_of
+
+Note = Callable[[str, str, str], BaseException]
+
+STATE = "a state"  # of a place
+LATE = "the operation used its emitter after the call it was handed to had returned."
+KEPT_EMITTER = "Emit during the call; what is to come later is held, and merged or emitted in a later call or in drained()."
+FAILED_TWICE = "Raise, or call emit.fail(error): each fails the message in hand."
+
+
+class Watch:
+    """What one operation had in hand, and may not keep; and which rules it broke on the way.
+
+    Args:
+        note: takes a violation: its rule, what was seen, what to do.
+    """
+
+    def __init__(self, note: Note) -> None:
+        self.note = note
+        self._handed: list[tuple[str, weakref.ref[Any]]] = []
+
+    def hand(self, what: str, thing: Any) -> None:
+        """Remember something that is to be let go, if it can be watched."""
+        try:
+            self._handed.append((what, weakref.ref(thing)))
+        except TypeError:
+            pass  # an int, a tuple: nothing tells when it goes
+
+    def still_there(self) -> list[str]:
+        """Say what has not been let go."""
+        return sorted(what for what, thing in self._handed if thing() is not None)
+
+
+class _TooLate:
+    """Stands for the log of a call that has returned."""
+
+    def __init__(self, note: Note) -> None:
+        self._note = note
+
+    def append(self, _entry: object) -> None:
+        violation = self._note("R2", LATE, KEPT_EMITTER)
+        raise FlowError(LATE) from violation
+
+
+class WatchedEmitter(Emitter):
+    """Writes to the log of another emitter, and notes what is not in it."""
+
+    __slots__ = ("_watch", "failed")
+
+    def __init__(self, emit: Emitter, watch: Watch) -> None:
+        super().__init__(emit._log, emit._index, emit._fed, emit._ports)  # type: ignore[arg-type]
+        self._watch = watch
+        self.failed = 0
+
+    def end(self) -> None:
+        self._log = _TooLate(self._watch.note)  # type: ignore[assignment]
+
+    def hold(self, parts: Sequence[Part]) -> None:
+        """Keep the messages in hand, as before."""
+        for part in parts:
+            self._watch.hand("a part", part)
+        super().hold(parts)
+
+    def fail(self, error: FlowError, first: int = 0, messages: int = 1) -> None:
+        """Fail messages in hand, as before."""
+        self.failed += 1
+        super().fail(error, first, messages)
+
+
+class WatchedOperation:
+    """Stands for an own operation. What it has besides the contract is asked of that."""
+
+    def __init__(self, operation: Any, watch: Watch) -> None:
+        self._operation = operation
+        self._watch = watch
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "handle_many":  # it is optional, and decides where the operation may run
+            return self._watched(self._operation.handle_many)
+        return getattr(self._operation, name)
+
+    def create(self) -> Any:
+        state = self._operation.create()
+        self._watch.hand(STATE, state)
+        return state
+
+    def handle(self, state: Any, message: Message, emit: Emitter) -> None:
+        self._watch.hand("a message", message)
+        watched = WatchedEmitter(emit, self._watch)
+        raised = False
+        try:
+            self._operation.handle(state, message, watched)
+        except BaseException:
+            raised = True
+            raise
+        finally:
+            watched.end()
+            if watched.failed + raised > 1:
+                seen = f"the operation failed one message {watched.failed + raised} times."
+                self._watch.note("R4", seen, FAILED_TWICE)
+
+    def drained(self, state: Any, scope: Any, emit: Emitter) -> None:
+        self._watched(self._operation.drained)(state, scope, emit)
+
+    def _watched(self, method: Callable[..., None]) -> Callable[..., None]:
+        def call(state: Any, what: Any, emit: Emitter) -> None:
+            watched = WatchedEmitter(emit, self._watch)
+            try:
+                method(state, what, watched)
+            finally:
+                watched.end()
+
+        return call
+
+
+class Subject:
+    """The operation under check, the inputs it gets, and what stands in front of it.
+
+    Args:
+        factory: makes the operation, or the container that holds it.
+        inputs: data for `port`, or messages.
+        port: the in-port.
+        behind: makes an operation to put in front, and says which of its out-ports lead to which in-ports.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Any],
+        inputs: Sequence[Any],
+        port: str,
+        behind: tuple[Callable[[], Any], dict[str, str]] | None,
+    ) -> None:
+        self.factory = factory
+        self._inputs = inputs
+        self._port = port
+        self._behind = behind
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is an operation with state, and not a plain callable."""
+        return next(iter(self.container())).operation is not None
+
+    def container(self, watch: Watch | None = None) -> FlowOperationContainer:
+        """Make the operation anew, and put it into a container; watched, if it is an own one."""
+        try:
+            made = self.factory()
+        except Exception as error:
+            raise FlowBuildError(
+                f"the factory raised {describe(error)}. It is called without arguments and makes the operation; is it the operation itself? "
+                "Put `lambda:` in front of it."
+            ) from error
+        if watch is not None and hasattr(made, "handle"):
+            made = WatchedOperation(made, watch)
+        return container_of(made)
+
+    def declaration(self, container: FlowOperationContainer) -> Declaration:
+        """Return the operation under check as it was declared."""
+        return next(iter(container))
+
+    def flow(
+        self, container: FlowOperationContainer, places: Sequence[str] = ("",)
+    ) -> list[tuple[Port, Port]]:
+        """Say which streams lead to its places; what stands in front is added to the container."""
+        name = self.declaration(container).name
+        ports = dict.fromkeys(message.port.name for message in self.messages())
+        front = ""
+        if self._behind is not None:
+            declared = self.declaration(container_of(self._behind[0]()))
+            front = declared.name
+            container._add(declared)
+        streams = []
+        for place in places:
+            for port in ports:
+                target = Port(operation=front or name, instance=place, name=port)
+                streams.append((entry(port, place), target))
+            for out, port in (self._behind[1] if self._behind is not None else {}).items():
+                source = Port(operation=front, instance=place, name=out)
+                streams.append((source, Port(operation=name, instance=place, name=port)))
+        return streams
+
+    def messages(self) -> list[Message]:
+        """Return the inputs, as copies where they can be copied; those without a correlation id get one."""
+        made = []
+        for given in self._inputs:
+            message = given if isinstance(given, Message) else Message(Port(name=self._port), given)
+            correlation_id = "rule kit" if message.correlation_id is None else message.correlation_id
+            port = Port(name=message.port.name)
+            made.append(Message(port, copied(message.data), correlation_id, message.priority))
+        return made
+
+
+def entry(port: str, place: str = "") -> Port:
+    """Return the port of the environment from where a stream leads to an in-port."""
+    return Port(name=f"in {port} {place}".strip())
+
+
+def copied(data: Any) -> Any:
+    """Copy data, deeply; what cannot be copied is itself."""
+    try:
+        return copy.deepcopy(data)
+    except Exception:
+        return data
+
+
+class _List(list[Any]):
+    """A list that can be watched."""
+
+
+class _Dict(dict[Any, Any]):
+    """A dict that can be watched."""
+
+
+class _Set(set[Any]):
+    """A set that can be watched."""
+
+
+class _Text(str):
+    """A text that can be watched."""
+
+    __slots__ = ("__weakref__",)
+
+
+_WATCHABLE: dict[type, Callable[[Any], Any]] = {list: _List, dict: _Dict, set: _Set, str: _Text}
+
+
+def watchable(data: Any) -> Any:
+    """Return the data as something whose end can be seen, where there is such a thing."""
+    make = _WATCHABLE.get(type(data))
+    return data if make is None else make(data)
+
+
+def alike(first: Any, second: Any) -> bool:
+    """Say whether two data are the same, as far as that can be told: objects that only know identity are compared by what they hold."""
+    if first is second or type(first) is not type(second):
+        return first is second
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(alike, first, second))
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(alike(first[key], second[key]) for key in first)
+    try:
+        if first == second:
+            return True
+    except Exception:
+        return repr(first) == repr(second)
+    if isinstance(first, float):
+        return math.isnan(first) and math.isnan(second)
+    if isinstance(first, BaseException):
+        return alike(first.args, second.args)
+    if getattr(type(first), "__eq__", None) is object.__eq__:  # it only knows itself
+        return alike(getattr(first, "__dict__", None), getattr(second, "__dict__", None))
+    return False

@@ -1,0 +1,397 @@
+"""A trial: one runtime at a little flow, under watch. What the rule kit sees by.
+
+factory ──► Seams ──► Trial ──► FlowRuntime ──► executors under check
+                        ▲                           │ posts, reports, crashes, threads
+                        └───────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import evolve, frozen
+
+from flowrt.engine.contract import Executor, Executors, PullTask, Reports, Task
+from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError
+from flowrt.executors.threads import thread_pools
+from flowrt.flow.container import FlowOperationContainer
+from flowrt.runtime.closing import CloseReport
+from flowrt.runtime.runtime import FlowRuntime
+from flowrt.testing.rules.calls import Gate
+from flowrt.testing.rules.rules import RuleViolation
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from flowrt.engine.chunks import Chunk
+    from flowrt.engine.places import OperationPlace
+    from flowrt.executors.seams import Seams
+    from flowrt.operations.bodies import Group
+    from flowrt.operations.declarations import Declaration
+    from flowrt.runtime.run import Run
+    from flowrt.testing.rules.calls import Calls
+
+
+GLANCE = 0.02  # seconds to look for what must not happen: time enough for an idle thread to do it
+PATIENCE = 5.0  # seconds for what must happen
+CLOSING = 2.0  # seconds, in addition: what close() itself gives threads that are late
+HELPER = "rule kit"  # the name of the kit's own threads
+
+ESCAPED = "Catch BaseException around everything a thread does; a worker brings it back as an outcome."
+
+
+class _Reports:
+    """Hears what an executor reports, and passes it on."""
+
+    def __init__(self, reports: Reports, trial: Trial) -> None:
+        self._reports = reports
+        self._trial = trial
+
+    def collect(self, group: Group) -> None:
+        self._reports.collect(group)
+
+    def report(self, task: Task, *, final: bool = True) -> None:
+        if final:
+            self._trial.hear(task)
+        self._reports.report(task, final=final)
+
+    def report_pull(self, pull: PullTask, *, final: bool = True) -> None:
+        if final:
+            self._trial.hear(pull)
+        self._reports.report_pull(pull, final=final)
+
+    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any], seconds: float) -> None:
+        self._reports.pass_on(place, chunk, results, seconds)
+
+    def give_back(self, chunk: Chunk) -> None:
+        self._reports.give_back(chunk)
+
+
+class _Executors:
+    """Passes executors on, and notes whether what is made async runs inline."""
+
+    def __init__(self, executors: Executors, trial: Trial) -> None:
+        self._executors = executors
+        self._trial = trial
+
+    def executor_for(self, declaration: Declaration) -> Executor:
+        found = self._executors.executor_for(declaration)
+        if declaration.mode.kind != "sync":
+            self._trial.inline = bool(getattr(found, "inline", False))
+        return found
+
+    def all(self) -> Sequence[Executor]:
+        return self._executors.all()
+
+
+class Trial:
+    """One runtime under watch: what is posted and reported, what escapes from threads, which of them stay.
+
+    A context manager; leaving it closes the runtime, whatever state that is in.
+
+    Called on: the thread of the kit; `hear` on the engine's, what it gives the executors on any.
+    """
+
+    def __init__(self, seams: Seams, patience: float = PATIENCE) -> None:
+        self.patience = patience
+        self.inline = False
+        self.simulated = seams.simulation is not None
+        self.simulation: Any = seams.simulation
+        self.closed = False  # set by `close`: nothing may come any more
+        self._make = seams.executors or thread_pools
+        self._seams = evolve(seams, executors=self._executors)
+        self._runtime: FlowRuntime | None = None
+        self._gates: list[Gate] = []
+        self._heard: dict[int, Task | PullTask] = {}
+        self._noted: list[RuleViolation] = []
+        self._before = set(threading.enumerate())
+        self._hook = threading.excepthook
+
+    # -- what is watched
+
+    def _executors(
+        self,
+        name: str,
+        seams: Seams,
+        reports: Reports,
+        post: Callable[..., None],
+        crash: Callable[[BaseException], None],
+        *,
+        parallelism: bool,
+    ) -> Executors:
+        def heard_post(call: Callable[..., Any], *arguments: Any) -> None:
+            if self.closed:
+                self.note("R6", "an outcome was posted after close().", "Post it before join() returns.")
+            post(call, *arguments)
+
+        def heard_crash(error: BaseException) -> None:
+            self._note_escape(error)
+            crash(error)
+
+        spy = _Reports(reports, self)
+        made = self._make(name, seams, spy, heard_post, heard_crash, parallelism=parallelism)
+        return _Executors(made, self)
+
+    def hear(self, task: Task | PullTask) -> None:
+        """Take note of an outcome."""
+        if id(task) in self._heard:
+            self.note("R2", "one outcome was reported twice.", "Report every task once.")
+        if self._runtime is not None and not self._runtime._driver.is_engine():
+            self.note(
+                "R3",
+                "an outcome was reported on another thread than the engine's.",
+                "From workers use post(reports.report, task).",
+            )
+        if isinstance(task, Task) and len(task.results) > len(task.data):
+            self.note("R2", "a task came back with more results than inputs.", "Report one for each.")
+        self._heard[id(task)] = task
+
+    def note(self, rule: str, seen: str, remedy: str) -> RuleViolation:
+        """Keep a violation until somebody looks; any thread."""
+        violation = RuleViolation(rule, seen, remedy)
+        self._noted.append(violation)
+        return violation
+
+    def _note_escape(self, error: BaseException) -> None:
+        if isinstance(error.__cause__, RuleViolation):
+            return  # known, and by a better name
+        seen = f"{type(error).__qualname__} was raised in a thread that began meanwhile."
+        self.note("R12", seen, ESCAPED).__cause__ = error
+
+    def _escaped(self, escape: threading.ExceptHookArgs) -> None:
+        if escape.thread in self._before:
+            self._hook(escape)
+        else:
+            self._note_escape(escape.exc_value or escape.exc_type())
+
+    def check(self, *calls: Calls) -> None:
+        """Raise what was noted: what escaped first, for much may follow from that."""
+        noted = sorted(self._noted, key=lambda violation: violation.rule != "R12")
+        if noted:
+            raise noted[0]
+        for each in calls:
+            each.check()
+
+    def forget(self) -> None:
+        """Hold no outcome any more."""
+        self._heard.clear()
+        self._noted.clear()
+
+    # -- the runtime
+
+    def gate(self) -> Gate:
+        """Make a gate that is open at the latest when the trial is over."""
+        gate = Gate(self.patience)
+        self._gates.append(gate)
+        return gate
+
+    @property
+    def runtime(self) -> FlowRuntime:
+        """The runtime of this trial."""
+        if self._runtime is None:
+            raise AssertionError("unreachable: there is no trial without a runtime")
+        return self._runtime
+
+    def run_flow(self, operations: FlowOperationContainer, *chains: str, **options: Any) -> FlowRuntime:
+        """Make the runtime, for a flow given as `port -> operation -> port` chains."""
+        runtime = self._runtime = FlowRuntime(seams=self._seams, **options)
+        for chain in chains:
+            ports = [port.strip() for port in chain.split("->")]
+            for source, target in pairwise(ports):
+                runtime.add_stream(source, target)
+        return runtime.add_operations(operations)
+
+    def done(self, run: Run, rule: str, seen: str, remedy: str, *calls: Calls) -> None:
+        """Wait until a run is done, failed or not; `rule` is broken if that does not come."""
+        try:
+            run.wait(self.patience)
+        except FlowTimeoutError as error:
+            self.check(*calls)
+            raise RuleViolation(rule, seen, remedy) from error
+        except (FlowError, SystemExit, KeyboardInterrupt):
+            pass  # of interest to whoever made it fail; looked at in `run.failures`
+        self.check(*calls)
+        fatal = run._driver.fatal
+        if isinstance(fatal, FlowError):
+            raise RuleViolation(
+                "R5", f"the engine was stopped by {type(fatal).__qualname__}.", remedy
+            ) from fatal
+        for failure in run.failures:
+            if isinstance(failure, FlowStalledError):
+                raise RuleViolation(rule, seen, remedy) from failure
+
+    def came(self, event: threading.Event, rule: str, seen: str, remedy: str, *calls: Calls) -> None:
+        """Wait for an event; `rule` is broken if it does not come."""
+        if not event.wait(self.patience):
+            self.check(*calls)
+            raise RuleViolation(rule, seen, remedy)
+
+    def close(self, rule: str = "R16", *, grace: float | None = None, **limits: float) -> CloseReport:
+        """Close the runtime; `rule` is broken if that takes longer than there is patience. Failures are left aside."""
+        runtime = self.runtime
+        reports: list[CloseReport] = []
+
+        def close() -> None:
+            try:
+                reports.append(runtime.close(**limits))
+            except BaseException:  # failures nobody saw: they are told once
+                reports.append(runtime.close())
+
+        late = RuleViolation(
+            rule, "close() did not come back.", "stop() and join(seconds) must not wait for work."
+        )
+        in_time(self.patience + (CLOSING if grace is None else grace), late, close)
+        self.check()
+        return reports[0]
+
+    def nothing_more(self, report: CloseReport) -> None:
+        """After close(): see the threads off, and what they still do."""
+        self.closed = not report.abandoned  # such a thread may still report, to nobody
+        for thread in self._left(report):
+            thread.join(self.patience)
+        left = sorted({thread.name for thread in self._left(report) if thread.is_alive()})
+        if left:
+            raise RuleViolation(
+                "R7",
+                f"after close() there was still {', '.join(map(repr, left))}, not named in its report.",
+                "join(seconds) waits for every thread, and returns the names of those that did not end.",
+            )
+        self.check()
+
+    def _left(self, report: CloseReport) -> list[threading.Thread]:
+        return [
+            thread
+            for thread in threading.enumerate()
+            if thread not in self._before
+            and thread.name != HELPER
+            and not any(f'"{thread.name}"' in named for named in report.abandoned)
+        ]
+
+    def __enter__(self) -> Self:
+        threading.excepthook = self._escaped
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                self.give_up()
+            elif self._runtime is not None:
+                self._open_gates()
+                self.close(grace=0.0, drain=self.patience)
+        finally:
+            self._end()
+            threading.excepthook = self._hook
+        if isinstance(error, FlowError):  # it may well follow from something else
+            self.check()
+
+    def give_up(self) -> None:
+        """End the runtime as far as it lets itself be ended."""
+        self._open_gates()
+        if self._runtime is not None:
+            with suppress(BaseException):  # it broke a rule already
+                self.close(drain=0.0, deadline=0.0)
+        self._end()
+
+    def _open_gates(self) -> None:
+        for gate in self._gates:
+            gate.open()
+
+    def _end(self) -> None:
+        if self._runtime is not None:  # a simulation may be going round and round
+            self._runtime._driver.stopped = True
+            self._runtime._driver.wake_all()
+
+
+class Trials:
+    """Makes one trial after the other of what a factory makes, and knows what can be tried with it.
+
+    Args:
+        factory: makes the seams of a runtime.
+        patience: seconds for each wait for what must happen.
+    """
+
+    def __init__(self, factory: Callable[[], Seams], patience: float) -> None:
+        self.seams = factory
+        self.patience = patience
+        self.can_block = True  # a call may wait for something: it runs on another thread than the engine
+        self.began = time.monotonic()  # the last trial
+        self._last: Trial | None = None
+
+    def new(self, seams: Seams | None = None) -> Trial:
+        self.began = time.monotonic()
+        self._last = Trial(seams or self.seams(), self.patience)
+        return self._last
+
+    def give_up(self) -> None:
+        """End the trial that did not come to an end."""
+        if self._last is not None:
+            self._last.give_up()
+
+
+@frozen
+class Scenario:
+    """What is tried, and the rules it is there for; `hung`: the one that is broken if it never comes back."""
+
+    attempt: Callable[[Any], None]
+    rules: tuple[str, ...]
+    hung: str
+
+    def attempt_on(self, trials: Trials, leave_out: Collection[str]) -> None:
+        """Try it; raise the rule that is broken, unless that one is left out."""
+        what = f'"{self.attempt.__name__.replace("_", " ")}"'
+        hung = RuleViolation(self.hung, f"{what} did not come back.", "Nothing but join() may wait for work.")
+        try:
+            in_time(
+                3 * trials.patience + CLOSING,
+                hung,
+                partial(self.attempt, trials),
+                since=lambda: trials.began,
+            )
+        except RuleViolation as violation:
+            if violation is hung:
+                trials.give_up()
+            if violation.rule not in leave_out:
+                raise
+        except FlowError as error:
+            if self.hung not in leave_out:
+                ended = f"{what} was ended by {type(error).__qualname__}."
+                raise RuleViolation(self.hung, ended, f"It says: {error}") from error
+
+
+def in_time(
+    seconds: float,
+    otherwise: RuleViolation,
+    *works: Callable[[], Any],
+    since: Callable[[], float] = float,
+) -> None:
+    """Do something, each on a thread of its own; raise what it raises, or `otherwise` when it does not come back.
+
+    `seconds` count from the start, or from `since()` where that is later.
+    """
+    raised: list[BaseException] = []
+
+    def do(work: Callable[[], Any]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=do, args=(work,), name=HELPER, daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    started = time.monotonic()
+    for thread in threads:
+        while thread.is_alive() and (left := max(started, since()) + seconds - time.monotonic()) > 0:
+            thread.join(left)
+    if raised:
+        raise raised[0]
+    if any(thread.is_alive() for thread in threads):
+        raise otherwise
