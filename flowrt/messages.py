@@ -106,6 +106,10 @@ class Trunk:
         self.root = Trail(trunk=self)
         self.size = 0
 
+    def trail_of(self, scope: Scope) -> Trail:
+        """Return the way that the list of a scope came; of a run there is none."""
+        return scope.trail if scope.trail is not None else self.root
+
     def grow(self, trail: Trail, route: Way) -> Trail:
         if self.size >= TRAILS_KEPT:
             self.root = Trail(trunk=self)  # trails in use live on until their messages have ended

@@ -91,7 +91,7 @@ BUGS = [
     pytest.param(Traffic, "emit", 1, id="an input"),
     pytest.param(Traffic, "emit", 2, id="an output"),
     pytest.param(Traffic, "leave", 1, id="a result"),
-    pytest.param(Books, "settle", 1, id="settling"),
+    pytest.param(Books, "due", 1, id="settling"),
     pytest.param(Books, "_finish", 1, id="the end of a run"),
     pytest.param(Outcomes, "take", 1, id="an outcome"),
 ]
@@ -848,7 +848,7 @@ def test_a_run_whose_sender_could_not_say_that_its_input_has_ended_ends_by_itsel
     )
     runtime.process(".in", 1).wait()
     run = Run(runtime._driver, runtime._results)
-    runtime._driver.post(runtime._engine.start, run)
+    runtime._driver.post(runtime._engine.runs.start, run)
     while runtime._driver.one_step():
         pass
     assert not run.done

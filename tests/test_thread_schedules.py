@@ -27,7 +27,7 @@ from flowrt.messages import Context, Trunk
 from flowrt.operations import bodies
 from flowrt.operations.bodies import ActionBody, Failure, FunctionBody, Group
 from flowrt.ports import Port
-from flowrt.runtime import inbox
+from flowrt.runtime import inbox, waiting
 from flowrt.runtime import run as runs
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.results import Arrived, Results
@@ -41,7 +41,7 @@ from tests.schedules import explore, interrupt_everywhere, run_once
 pytestmark = pytest.mark.no_cover
 
 MODULES = (bodies, contract, engine, handover, inbox, lanes, runs, tasks, threads)
-WATCHED = [__file__, *(module.__file__ for module in MODULES)]
+WATCHED = [__file__, waiting.__file__, *(module.__file__ for module in MODULES)]
 
 HANDLER = Handler(Port.parse("operation"), None)
 ROOT = Trunk().root
@@ -420,7 +420,7 @@ def read_by_several(scheduler: Scheduler) -> None:
 
 # With the modules that are interrupted everywhere.
 SMALL: dict[Program, list[ModuleType]] = {
-    waited_for: [inbox],
+    waited_for: [inbox, waiting],
     posted_by_two: [inbox],
     taken_while_a_run_ends: [handover, lanes, messages],
     looked_at_while_it_fails: [bodies],

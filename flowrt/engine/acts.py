@@ -29,13 +29,12 @@ from flowrt.messages import (
 from flowrt.operations.contract import Act, Emitter
 
 if TYPE_CHECKING:
-    from flowrt.clock import Clock, Timer, Timers
+    from flowrt.clock import Clock
     from flowrt.engine.chunks import Chunk
-    from flowrt.engine.failures import Failures
-    from flowrt.engine.ledger import Books
     from flowrt.engine.places import Handler, OperationPlace
+    from flowrt.engine.runs import Runs
     from flowrt.engine.traffic import Contexts, Traffic
-    from flowrt.messages import RunBooks
+    from flowrt.engine.wakes import Wakes
 
 
 def nothing_to_pop(name: str) -> FlowBuildError:
@@ -87,18 +86,12 @@ class Batches:
     Called on: the engine's thread.
     """
 
-    def __init__(
-        self,
-        traffic: Traffic,
-        failures: Failures,
-        clock: Clock,
-        overload: Callable[[RunBooks, FlowOverloadError], None],
-    ) -> None:
-        self.asked: Callable[[OperationPlace, Any, float | None, Context | None], None]
+    def __init__(self, traffic: Traffic, runs: Runs, wakes: Wakes, clock: Clock) -> None:
         self._traffic = traffic
-        self._failures = failures
+        self._failures = traffic.failures
+        self._runs = runs
+        self._wakes = wakes
         self._clock = clock
-        self._overload = overload
         self.began = 0.0  # when the last chunk was taken
 
     def act_on(
@@ -111,7 +104,7 @@ class Batches:
             self._give_up(place, *argument)
         elif action is Act.WAKE:
             seconds, about = argument
-            self.asked(place, about if about is not None else context.scope.home, seconds, context)
+            self._ask(place, about if about is not None else context.scope.home, seconds, context)
         elif action is Act.SURPLUS:
             self._fail_kept(place, trail, *argument)
         elif action is Act.RELEASE:
@@ -198,7 +191,7 @@ class Batches:
         try:
             place.operation.handle_many(place.state, batch, emit)
         except FlowOverloadError as error:
-            self._overload(context.scope.run, error)
+            self._runs.overload(context.scope.run, error)
             return
         except BaseException as error:
             self._batch_entries(batch, log)
@@ -271,10 +264,8 @@ class Batches:
 
     # -- what is owed to scopes
 
-    def close(self, scope: Scope) -> None:
-        """Tell of what was left to the gathers of a scope, now that they have all answered."""
-        if scope.left_to_gathers:
-            self._failures.tell_unreached(scope)
+    def _ask(self, place: OperationPlace, about: Any, seconds: float | None, context: Context | None) -> None:
+        self._wakes.ask(place, about, seconds, lambda: self.wake(place, about, context))
 
     def drain(self, place: OperationPlace, scope: Scope, owed: Context | None) -> None:
         """Tell an operation that nothing more will come of a scope; `owed`: the context of what it owes the scope something for."""
@@ -301,7 +292,7 @@ class Batches:
             self._release(place, *argument)
         elif action is Act.WAKE:
             seconds, other = argument
-            self.asked(place, about if other is None else other, seconds, None)
+            self._ask(place, about if other is None else other, seconds, None)
         else:
             raise FlowError(
                 f'operation "{place.name}" was woken about an object of its own and asked for more than giving parts up and waking: there is no '
@@ -315,7 +306,7 @@ class Batches:
         context = scope.origin
         if context is None:  # a run: what is emitted for it has the context of what it is emitted for
             context = known if known is not None and known.scope.home is scope else held_context(scope, place)
-        trail = self._traffic.trail_of(scope)
+        trail = self._traffic.trunk.trail_of(scope)
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
             call(place.state, scope, emit)
@@ -358,7 +349,7 @@ class Batches:
         context = origin
         if causality is not origin.causality:
             context = Context(origin.scope, origin.correlation_id, origin.priority, causality)
-        trail = self._traffic.trail_of(scope)
+        trail = self._traffic.trunk.trail_of(scope)
         self._traffic.emit(self._traffic.routes.out(place, ""), [data], context, [scope.position], trail)
 
     def _fail_kept(
@@ -404,79 +395,3 @@ def may_keep(handler: Handler) -> bool:
     """Say whether messages go to an operation that can tell whether it only keeps them."""
     place = handler.place
     return place is not None and place.batches and hasattr(place.operation, "keeps")
-
-
-class Wakes:
-    """Wakes operations when the time they asked for has come. A scope stays open until then: something may still come of it.
-
-    Attributes:
-        loose: how many are to come that no scope waits for.
-        woken: called with an active place that had asked about nothing (None).
-
-    Called on: the engine's thread.
-    """
-
-    def __init__(self, books: Books, batches: Batches, timers: Timers) -> None:
-        self.loose = 0
-        self._books = books
-        self._batches = batches
-        self._timers = timers
-        self._pending: dict[tuple[OperationPlace, Any], Timer] = {}
-        self._over = False
-        self.woken: Callable[[OperationPlace], None]
-
-    def ask(
-        self, place: OperationPlace, about: Any, seconds: float | None, context: Context | None = None
-    ) -> None:
-        """Have `timer` called after so many seconds instead of whenever it was asked for before, in this context; None: not at all."""
-        if isinstance(about, Scope) and about.run.ended:
-            return
-        key = (place, about)
-        pending = self._pending.pop(key, None)
-        if pending is not None:
-            self._timers.cancel(pending)
-        if seconds is None or self._over:
-            if pending is not None:
-                self._let_go(about)
-            return
-        if pending is None:
-            self._hold(about)
-        self._pending[key] = self._timers.after(seconds, lambda: self._wake(place, about, context))
-
-    def _wake(self, place: OperationPlace, about: Any, context: Context | None) -> None:
-        del self._pending[place, about]
-        if about is None:
-            self.woken(place)
-        else:
-            self._batches.wake(place, about, context)
-        self._let_go(about)
-
-    def _hold(self, about: Any) -> None:
-        if isinstance(about, Scope):
-            self._books.hold_open(about)
-        else:
-            self.loose += 1
-
-    def _let_go(self, about: Any) -> None:
-        if not isinstance(about, Scope):
-            self.loose -= 1
-        elif not about.run.ended:
-            self._books.let_go(about)
-
-    def stop(self) -> None:
-        """Let nobody wait for the time any more: what is owed is emitted when its scope drains."""
-        self._over = True
-        for place, about in list(self._pending):
-            self.ask(place, about, None)
-
-    def drop(self, run: RunBooks) -> None:
-        """Forget what was asked for in a run: it is over."""
-        for key in [key for key in self._pending if _run_of(key[1]) is run]:
-            self._timers.cancel(self._pending.pop(key))
-            if not isinstance(key[1], Scope):
-                self.loose -= 1
-
-
-def _run_of(about: Any) -> RunBooks | None:
-    scope = about.scope if isinstance(about, Part) else about
-    return scope.run if isinstance(scope, Scope) else None

@@ -16,24 +16,24 @@ a source. This module knows no thread, no queue and no clock but the one it is g
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flowrt.clock import Timers
-from flowrt.engine.acts import Batches, Wakes
+from flowrt.engine.acts import Batches
 from flowrt.engine.attempts import Guard
 from flowrt.engine.contract import Task
-from flowrt.engine.failures import Failures, stalled_error
 from flowrt.engine.fusion import Fusion
 from flowrt.engine.fusion import Host as FusionHost
 from flowrt.engine.ledger import Books
 from flowrt.engine.meters import QUANTUM, Meter, Pace
 from flowrt.engine.outcomes import Outcomes
-from flowrt.engine.routes import Routes, asks_for_positions
+from flowrt.engine.routes import Routes
+from flowrt.engine.runs import Input, RunHandle, Runs
 from flowrt.engine.sources import Sources
-from flowrt.engine.traffic import Taps, Traffic
+from flowrt.engine.traffic import Traffic
+from flowrt.engine.wakes import Wakes
 from flowrt.errors import FlowError, FlowOverloadError, release_frames
-from flowrt.messages import Context
+from flowrt.messages import Context, RunBooks
 
 if TYPE_CHECKING:
     from random import Random
@@ -44,108 +44,8 @@ if TYPE_CHECKING:
     from flowrt.engine.places import OperationPlace
     from flowrt.engine.schedules import Schedule
     from flowrt.flow.definition import Definition
-    from flowrt.messages import RunBooks
     from flowrt.operations.bodies import Group
     from flowrt.ports import Port
-
-
-class RunEnds:
-    """What the engine does when runs end.
-
-    Called on: the engine's thread.
-    """
-
-    books: Books
-    routes: Routes
-    traffic: Traffic
-    failures: Failures
-    sources: Sources
-    wakes: Wakes
-
-    def _done(self, run: RunBooks) -> None:
-        self._tell_finished(run, run.unfinished)
-
-    def _fail_run(self, run: RunBooks, error: BaseException) -> None:
-        if run.handle is None:
-            self.failures.stray.append(error)
-        else:
-            run.handle.tell_failed(error)
-
-    def _overload(self, run: RunBooks, error: FlowError) -> None:
-        if not run.ended:
-            run.handle.tell_failed(error)
-            self.abandon(run, "the run was overloaded", None)
-
-    def abandon(self, run: RunBooks, why: str, reason: FlowError | None) -> int:
-        """End a run before its time; return how many messages had to be discarded."""
-        return 0 if run.ended else self._abandon({run}, why, reason)
-
-    def abandon_all(self, why: str, reason: FlowError | None) -> int:
-        """End every run before its time."""
-        return self._abandon(set(self.books.runs), why, reason)
-
-    def _abandon(self, runs: set[RunBooks], why: str, reason: FlowError | None) -> int:
-        failed: BaseException | None = None
-        try:
-            found = self.traffic.whereabouts(runs)
-        except BaseException as error:  # they end all the same, without places
-            found, failed = {run: [] for run in runs}, error
-        discarded = 0
-        operations = [place for place in self.routes.all_places() if place.operation is not None]
-        guards = [place.guard for place in self.routes.all_places() if place.guard is not None]
-        for run in sorted(runs, key=lambda each: each.number):
-            found[run] += self.sources.drop(run)
-            self.wakes.drop(run)
-            for place in operations:
-                try:
-                    place.operation.cancelled(place.state, run)
-                except BaseException as error:
-                    self.failures.contain(f'the end of a run in operation "{place.name}"', error)
-            discarded += self.books.abandon(run, found[run], why)
-            for guard in guards:
-                guard.drop(run)
-            self._tell_finished(run, reason)
-        if failed is not None:
-            raise failed
-        return discarded
-
-    def _tell_finished(self, run: RunBooks, reason: BaseException | None) -> None:
-        handle, run.handle = run.handle, None  # so that a run that is over and its handle keep nothing alive
-        if handle is not None:  # else it was told when the engine was given up
-            handle.tell_finished(reason)
-
-    def fail_stalled(self, explanation: object) -> None:
-        """End what can never move, with an error that says where it is: a bug, or an operation that breaks its contract."""
-        for run in list(self.books.runs):
-            run.handle.tell_failed(stalled_error(run, explanation))
-            self.abandon(run, "the run had stalled", None)
-
-
-class RunHandle(Protocol):
-    """What the engine tells whoever started a run."""
-
-    def tell_failed(self, error: BaseException) -> None:
-        """Take an error that nobody else took; the run goes on."""
-        ...
-
-    number: int
-    books: RunBooks | None
-
-    def tell_arrived(self, chunk: Chunk) -> None:
-        """Take results."""
-        ...
-
-    def tell_passed_on(self, messages: int) -> None:
-        """Results went to a handler instead."""
-        ...
-
-    def tell_finished(self, reason: BaseException | None) -> None:
-        """The run has ended; `reason`: why before its time."""
-        ...
-
-
-Input = tuple[RunHandle, "Port", Any, object, int]
-"""The one input of a run: where it enters, its data, correlation id and priority."""
 
 
 class Host(FusionHost, Protocol):
@@ -176,7 +76,7 @@ class Host(FusionHost, Protocol):
         ...
 
 
-class Engine(RunEnds):
+class Engine:
     """Moves every message of one runtime.
 
     Called on: the engine's thread, whichever that is at the moment; `collect` by any.
@@ -202,37 +102,19 @@ class Engine(RunEnds):
         self.books = Books(capacity)
         self.routes = Routes(definition, self._equip)
         self.traffic = Traffic(self.routes, self.books, schedule, host.deliver, strict=strict)
-        self.failures = Failures(self.traffic, self._fail_run)
-        self.traffic.lost = self.failures.fail_lost
-        self.traffic.refused = self.failures.refuse
-        self.sources = Sources(self.traffic, self.failures, lambda: self._ordered)
-        self.batches = Batches(self.traffic, self.failures, clock, self._overload)
-        self.outcomes = Outcomes(
-            self.traffic,
-            self.failures,
-            self.sources,
-            self.batches,
-            self._emit_late,
-            lambda: self._ordered,
-            self._overload,
-        )
+        self.failures, self.taps = self.traffic.failures, self.traffic.taps
         self.timers = Timers(clock)
-        self.wakes = Wakes(self.books, self.batches, self.timers)
-        self.batches.asked = self.wakes.ask
-        self.books.drain, self.books.leaving, self.books.done = (
-            self.batches.drain,
-            self.batches.close,
-            self._done,
-        )
+        self.wakes = Wakes(self.books, self.timers)
+        self.sources = Sources(self.traffic)
+        self.runs = Runs(self.traffic, self.sources, self.wakes, host.new_handle)
+        self.batches = Batches(self.traffic, self.runs, self.wakes, clock)
+        self.outcomes = Outcomes(self.traffic, self.sources, self.runs, self.batches)
         self.under_way = 0
-        self.feeding: set[RunBooks] = set()  # runs whose inputs are still coming
         self.turns = 0
         self.returned = 0  # calls and pulls that are over, wherever they were made
         self.delay = 0.0
         self.not_before: float | None = None  # when the throttle lets the next message go
-        self.taps = Taps(self.traffic, self.failures)
         self.over = False  # reports only close what is to be closed
-        self._ordered = asks_for_positions(definition)
         self.fusion = Fusion(self.traffic, self.failures, self.batches, clock, host)
         self.in_work: OperationPlace | None = None
 
@@ -262,17 +144,9 @@ class Engine(RunEnds):
     def change(self, definition: Definition) -> None:
         """Go over to a changed flow."""
         self.routes.swap(definition)
-        self._ordered = self._ordered or asks_for_positions(definition)
         self.routes.enter_active(self._host.activate)
 
     # -- inputs
-
-    def start(self, handle: RunHandle) -> RunBooks:
-        """Open a run; it stays open until `end_input`."""
-        run = handle.books = self.books.open_run(handle)
-        self.books.hold_open(run)
-        self.feeding.add(run)
-        return run
 
     def feed(
         self, run: RunBooks, port: Port, data: list[Any], first: int, correlation_id: object, priority: int
@@ -288,19 +162,6 @@ class Engine(RunEnds):
             route, data, context, range(first, first + len(data)), self.traffic.trunk.root, outside=True
         )
         self._check_live(run, port.fullname)
-
-    def end_input(self, run: RunBooks) -> None:
-        """Let a run end when its inputs are worked off."""
-        if run in self.feeding:
-            self.feeding.discard(run)
-            if not run.ended:
-                self.books.let_go(run)
-
-    def end_inputs(self, reason: Callable[[RunBooks], FlowError]) -> None:
-        """Take no more inputs of any run; those that were still coming are cut short."""
-        for run in list(self.feeding):
-            run.unfinished = run.unfinished or reason(run)
-            self.end_input(run)
 
     def take_inputs(self, inputs: list[Input]) -> None:
         """Open a run for each of these; neighbours that enter at one port with one priority are moved together."""
@@ -325,14 +186,6 @@ class Engine(RunEnds):
         if self.books.live > self._max_live:
             for context in contexts[::-1]:
                 self._check_live(context.scope.run, port.fullname)
-
-    def _emit_late(self, place: OperationPlace, context: Context, port: str, data: Any) -> None:
-        route = self.routes.out(place, port)
-        run = self.start(self._host.new_handle())
-        self.books.accept(run, route.port.fullname, 1)
-        late = Context(run, context.correlation_id, context.priority)
-        self.traffic.emit(route, [data], late, [0], self.traffic.trunk.root, outside=True)
-        self.end_input(run)
 
     # -- the turn
 
@@ -365,7 +218,7 @@ class Engine(RunEnds):
         worked = True
         if chunk is None:
             quiet = not self.under_way and not self.sources.pulls_under_way
-            straight = None if self.taps or self.delay else self.fusion.pull
+            straight = None if self.taps.handlers or self.delay else self.fusion.pull
             worked = bool(self.sources.count) and self.sources.advance(straight, nothing_under_way=quiet)
         elif self.sources.uneven and (source := self.sources.before(chunk.priority)) is not None:
             self.schedule.put_back(chunk)
@@ -379,7 +232,7 @@ class Engine(RunEnds):
         return worked
 
     def _step(self, chunk: Chunk) -> None:
-        watched = self.taps or self.delay
+        watched = self.taps.handlers or self.delay
         run, place = chunk.context_at(0).scope.run, chunk.handler.place
         if not watched and self.fusion.take(chunk):
             self._check_live(run, chunk.handler.port.fullname)
@@ -395,7 +248,7 @@ class Engine(RunEnds):
             raise AssertionError(
                 "unreachable: results are delivered at once, and places in use have executors"
             )
-        if self.taps:
+        if self.taps.handlers:
             self.taps.show(chunk)
             if self.books.cut_short and not chunk.leave_out_ended():
                 return
@@ -421,8 +274,19 @@ class Engine(RunEnds):
         self.in_work = None
 
     def settle(self) -> None:
-        """Close what can be closed."""
-        self.books.settle()
+        """Close what can be closed, and tell whoever is to know."""
+        books = self.books
+        if not books.quiet:
+            return
+        for due in books.due():
+            if type(due) is RunBooks:
+                self.runs.done(due)
+                continue
+            place, scope, context = due  # type: ignore[misc]
+            if place is None:
+                self.failures.tell_unreached(scope)
+            else:
+                self.batches.drain(place, scope, context)
 
     def let_go(self) -> None:
         """Let go of what failures keep alive: their frames are over only when the turn that made them is."""
@@ -444,7 +308,7 @@ class Engine(RunEnds):
 
     def _check_live(self, run: RunBooks, where: str) -> None:
         if self.books.live > self._max_live and not run.ended:
-            self._overload(
+            self.runs.overload(
                 run,
                 FlowOverloadError(
                     f'"{where}" brought the runtime to more than max_live={self._max_live} live messages. Emit from a generator or a '
@@ -455,7 +319,7 @@ class Engine(RunEnds):
     def stalled(self) -> bool:
         """Say whether messages are live and nothing can ever move again: nothing ready, nothing under way."""
         due = len(self.timers) > self.wakes.loose
-        on_its_way = self.under_way or self.sources.pulls_under_way or self.feeding or due
+        on_its_way = self.under_way or self.sources.pulls_under_way or self.runs.feeding or due
         return bool(self.books.runs) and not on_its_way
 
     # -- what executors report

@@ -16,14 +16,15 @@ from flowrt.errors import (
     counted,
     describe,
 )
-from flowrt.messages import DISCARDED, EXCEPTION_PRIORITY, Context, Message, Trail, first_position
+from flowrt.messages import DISCARDED, EXCEPTION_PRIORITY, FAILED, Context, Message, Trail, first_position
 from flowrt.operations.policies import ERROR_PORT
 
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
+    from flowrt.engine.ledger import Books
     from flowrt.engine.places import OperationPlace
-    from flowrt.engine.traffic import Traffic
-    from flowrt.messages import RunBooks, Scope
+    from flowrt.engine.routes import Routes
+    from flowrt.messages import RunBooks, Scope, Trunk
 
 
 STRAYS_KEPT = 100  # arbitrary: a subscriber that raises does so for every message
@@ -36,9 +37,11 @@ class Failures:
     Called on: the engine's thread.
     """
 
-    def __init__(self, traffic: Traffic, fail_run: Callable[[RunBooks, BaseException], None]) -> None:
-        self._traffic = traffic
-        self._fail_run = fail_run
+    def __init__(self, routes: Routes, books: Books, trunk: Trunk, emit: Callable[..., None]) -> None:
+        self._routes = routes
+        self._books = books
+        self._trunk = trunk
+        self._emit = emit
         self.subscribers: list[Subscriber] = []
         self.stray: list[
             BaseException
@@ -81,11 +84,11 @@ class Failures:
         if isinstance(
             raised, SystemExit | KeyboardInterrupt
         ):  # nobody in the flow is asked: the runtime stops
-            self._traffic.fail_one(context, place.name, position, error)
+            self._end_one(context, place.name, position, error)
             self.fatal = self.fatal or raised
             context.scope.run.unfinished = raised
         elif not self._settled_by_policy(place, context, position, trail, error, raised):
-            self._traffic.fail_one(context, place.name, position, error)
+            self._end_one(context, place.name, position, error)
             self.tell(error, context, position, owed)
         return error
 
@@ -102,12 +105,12 @@ class Failures:
         decision = place.declaration.policies.on_error
         if decision == "skip":
             reason = f"skipped, {describe(raised)}"
-            self._traffic.books.end(context.scope, DISCARDED, 1, place.name, reason, [position])
+            self._books.end(context.scope, DISCARDED, 1, place.name, reason, [position])
             return True
         if decision == "route":
-            route = self._traffic.routes.out(place, ERROR_PORT)
+            route = self._routes.out(place, ERROR_PORT)
             if route.connected:
-                self._traffic.emit(route, [error], context, [position], trail)
+                self._emit(route, [error], context, [position], trail)
                 return True
         return False
 
@@ -135,7 +138,7 @@ class Failures:
         origin = scope.origin
         if origin is None:
             raise AssertionError("unreachable: only a scattered list is owed")
-        trail = self._traffic.trail_of(scope)
+        trail = self._trunk.trail_of(scope)
         if scope.stream is not None:
             trail = trail.step(scope.stream)
         error.add_note(way_text(trail, origin.scope, scope.position, place.name))
@@ -147,14 +150,14 @@ class Failures:
         for index in range(len(chunk.data)):
             context = chunk.context_at(index)
             if not context.scope.run.ended:
-                self._traffic.fail_one(context, chunk.handler.port.fullname, chunk.positions[index], error)
+                self._end_one(context, chunk.handler.port.fullname, chunk.positions[index], error)
                 self.tell(error, context, chunk.positions[index])
 
     def tell(self, error: FlowError, context: Context, position: Any, owed: Scope | None = None) -> None:
         """Bring an error to the one place that is to get it."""
         causality = context.causality
         while causality is not None:
-            route = self._traffic.routes.out(causality.place, "exception")
+            route = self._routes.out(causality.place, "exception")
             if route.connected:
                 self._emit_error(
                     error,
@@ -172,6 +175,16 @@ class Failures:
         else:
             self._fail_run(context.scope.run, error)
 
+    def _fail_run(self, run: RunBooks, error: BaseException) -> None:
+        if run.handle is None:
+            self.stray.append(error)
+        else:
+            run.handle.tell_failed(error)
+
+    def _end_one(self, context: Context, where: str, position: Any, error: BaseException) -> None:
+        reason = describe(error.__cause__ or error)
+        self._books.end(context.scope, FAILED, 1, where, reason, [position], error)
+
     def tell_unreached(self, scope: Scope) -> None:
         """Fail the run with what was left to the gathers of a scope, and none of them missed."""
         for error, context in scope.left_to_gathers:
@@ -181,14 +194,13 @@ class Failures:
         scope.left_to_gathers = ()
 
     def _emit_error(self, error: FlowError, place: OperationPlace, pushed: Context, position: Any) -> None:
-        traffic = self._traffic
         scope = pushed.scope
         while scope.closed and scope.parent is not None:
             scope = scope.parent
-        route = traffic.routes.out(place, "exception")
+        route = self._routes.out(place, "exception")
         context = Context(scope, pushed.correlation_id, EXCEPTION_PRIORITY, pushed.causality)
-        traffic.books.born(scope, 1, route.port.fullname)
-        traffic.emit(route, [error], context, [position], traffic.trunk.root)
+        self._books.born(scope, 1, route.port.fullname)
+        self._emit(route, [error], context, [position], self._trunk.root)
 
     def notify(self, error: BaseException) -> None:
         """Tell the subscribers of `on_exception`; what they raise themselves goes to `close()`."""

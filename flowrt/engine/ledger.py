@@ -6,7 +6,7 @@ is told, innermost scope first; then the run is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrt.messages import (
@@ -23,25 +23,24 @@ from flowrt.messages import (
 )
 
 if TYPE_CHECKING:
+    from flowrt.engine.places import OperationPlace
     from flowrt.messages import Context, Positions, Spot
+
+
+Due = tuple[Any, Scope, Any]
+"""A place that is to be told of a scope, and in which context; no place: what was left to the gathers of the scope is to be told."""
 
 
 class Books:
     """The ledger of a runtime: the one place where births and ends are written down.
 
     Attributes:
-        drain: tells an operation that nothing more will come of a scope.
-        leaving: called when a scope is about to be closed, all its gathers having answered.
-        done: called when a run is.
+        quiet: scopes that may have come to rest since `due` was last gone through.
         cut_short: whether a run has ever ended before its messages had.
         moment: when inputs were taken in last; `began`: when the first were.
 
     Called on: the engine's thread. Other threads may read `live` and the window's figures.
     """
-
-    drain: Callable[[Any, Scope, Context | None], None]
-    leaving: Callable[[Scope], None]
-    done: Callable[[RunBooks], None]
 
     def __init__(self, capacity: int) -> None:
         self.live = 0
@@ -50,7 +49,7 @@ class Books:
         self.cut_short = False
         self.moment = 0.0
         self.began: float | None = None
-        self._quiet: list[Scope] = []
+        self.quiet: list[Scope] = []
         self._single: dict[str, dict[str, int]] = {}  # what a run of one input has accepted, by port
 
     # -- runs and scopes
@@ -156,7 +155,7 @@ class Books:
     def deliver(self, contexts: list[Context], where: str) -> None:
         """End messages of many runs as delivered, one of each context."""
         key = (DELIVERED, where, "")
-        quiet = self._quiet
+        quiet = self.quiet
         for context in contexts:
             scope = context.scope
             run = scope.run
@@ -175,7 +174,7 @@ class Books:
 
     # -- held and gathered
 
-    def hold(self, scope: Scope, place: Spot, parts: Sequence[Part]) -> None:
+    def hold(self, scope: Scope, place: OperationPlace, parts: Sequence[Part]) -> None:
         """Turn live messages into held ones."""
         home = scope.home
         home.held += len(parts)
@@ -215,23 +214,23 @@ class Books:
             self._look_at(home)
         return homes
 
-    def gather(self, scope: Scope, home: Scope, place: Spot, messages: int) -> None:
+    def gather(self, scope: Scope, home: Scope, place: OperationPlace, messages: int) -> None:
         """Turn live messages of a scope into gathered ones of its gather's scope."""
         if home.gathered is None:
             home.gathered = {}
         home.gathered[place] = home.gathered.get(place, 0) + messages
         self.move(scope, -messages)
 
-    def answer(self, home: Scope, place: Spot) -> int:
+    def answer(self, home: Scope, place: OperationPlace) -> int:
         """Close a scope for one of its gathers; return how many messages it had gathered."""
         home.answered = (*home.answered, place)
         return home.gathered.pop(place, 0) if home.gathered else 0
 
     # -- completion
 
-    def settle(self) -> None:
-        """Close every scope that can be closed."""
-        quiet = self._quiet
+    def due(self) -> Iterator[RunBooks | Due]:
+        """Close every scope that can be closed; on the way, what is to be done before going on: a run that is done, or who is to be told."""
+        quiet = self.quiet
         while quiet:
             scope = quiet.pop()
             scope.queued = False
@@ -240,29 +239,30 @@ class Books:
                 continue
             if scope.owing and not scope.open_children:
                 place, context = scope.next_owing()
-                self.drain(place, scope, context)
+                yield place, scope, context
                 self._look_at(scope)
             elif not scope.held and not scope.open_children:
                 if scope is run and not (run.gathers or run.gathered or run.left_to_gathers):
                     run.closed = True
                     self._finish(run)
-                    self.done(run)
+                    yield run
                 else:
-                    self._close(scope)
+                    yield from self._close(scope)
             elif scope.active:
                 self._deactivate(scope)
             elif scope is run:
-                self._drain_held(run)
+                yield from self._drain_held(run)
 
-    def _close(self, scope: Scope) -> None:
+    def _close(self, scope: Scope) -> Iterator[RunBooks | Due]:
         for place in scope.gathers:  # one that has answered is told too, so that it can forget
-            self.drain(place, scope, None)
+            yield place, scope, None
         if scope.run.ended:  # an operator's error may have ended the whole run
             return
         if scope.live or scope.tokens or scope.held or scope.open_children:
             self._look_at(scope)
             return
-        self.leaving(scope)
+        if scope.left_to_gathers:
+            yield None, scope, None
         scope.closed = True
         for place, messages in (scope.gathered or {}).items():
             if messages:
@@ -271,7 +271,7 @@ class Books:
         parent = scope.parent
         if parent is None:
             self._finish(scope.run)
-            self.done(scope.run)
+            yield scope.run
             return
         scope.run.open_scopes.discard(scope)
         if scope.home is scope and not scope.gathers:
@@ -289,13 +289,13 @@ class Books:
         where = scope.stream.port.fullname if scope.stream is not None else ""
         home.lose(lost_list(scope, where))
 
-    def _drain_held(self, run: RunBooks) -> None:
+    def _drain_held(self, run: RunBooks) -> Iterator[RunBooks | Due]:
         """Tell who holds something of the innermost scope; what is still held then ends as absorbed."""
         if not run.holding:
             return
         scope = max(run.holding, key=lambda held: held.depth)
         for place in list(scope.parts or ()):
-            self.drain(place, scope, None)
+            yield place, scope, None
             rest = scope.parts.get(place) if scope.parts else None
             if rest:
                 self.write(run, ABSORBED, len(rest), place.name, "held until the run was done")
@@ -326,7 +326,7 @@ class Books:
     def _look_at(self, scope: Scope) -> None:
         if not scope.queued:
             scope.queued = True
-            self._quiet.append(scope)
+            self.quiet.append(scope)
 
     def _finish(self, run: RunBooks) -> None:
         run.ended = True

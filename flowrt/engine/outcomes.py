@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.acts import nothing_to_pop
@@ -11,7 +10,6 @@ from flowrt.engine.failures import is_ours_by_kind
 from flowrt.errors import FlowOverloadError
 from flowrt.messages import (
     ABSORBED,
-    Context,
     Correlated,
     Positions,
     Scope,
@@ -27,11 +25,10 @@ from flowrt.operations.contract import Act
 if TYPE_CHECKING:
     from flowrt.engine.acts import Batches
     from flowrt.engine.contract import Task
-    from flowrt.engine.failures import Failures
     from flowrt.engine.places import OperationPlace
+    from flowrt.engine.runs import Runs
     from flowrt.engine.sources import Sources
     from flowrt.engine.traffic import Contexts, Traffic
-    from flowrt.messages import RunBooks
 
 
 Entry = tuple[int, Any, Any]
@@ -43,23 +40,12 @@ class Outcomes:
     Called on: the engine's thread.
     """
 
-    def __init__(
-        self,
-        traffic: Traffic,
-        failures: Failures,
-        sources: Sources,
-        batches: Batches,
-        late: Callable[[OperationPlace, Context, str, Any], None],
-        ordered: Callable[[], bool],
-        overload: Callable[[RunBooks, FlowOverloadError], None],
-    ) -> None:
+    def __init__(self, traffic: Traffic, sources: Sources, runs: Runs, batches: Batches) -> None:
         self._traffic = traffic
-        self._failures = failures
+        self._failures = traffic.failures
         self._sources = sources
-        self._late = late
+        self._runs = runs
         self._batches = batches
-        self._ordered = ordered
-        self._overload = overload
 
     # -- tasks
 
@@ -150,7 +136,9 @@ class Outcomes:
         by = worker_text(task)
         error = task.results[index].error
         if isinstance(error, FlowOverloadError) and is_ours_by_kind(task.place):
-            self._overload(context.scope.run, error)  # past its bound a run fails whole: DESIGN.md, promise 4
+            self._runs.overload(
+                context.scope.run, error
+            )  # past its bound a run fails whole: DESIGN.md, promise 4
             return
         self._failures.fail(
             task.place,
@@ -190,7 +178,7 @@ class Outcomes:
                     context = task.chunk.context_at(index)
                     if type(argument) is Correlated:
                         context, argument = correlated(context, argument), argument.data
-                    self._late(task.place, context, action, argument)
+                    self._runs.emit_late(task.place, context, action, argument)
                 elif not task.chunk.context_at(index).scope.run.ended:
                     sending.append(entry)
             else:
@@ -231,7 +219,7 @@ class Outcomes:
 
     def _positions_of(self, task: Task, port: str, indexes: list[int], numbers: list[int]) -> Positions:
         positions = task.chunk.positions
-        if self._ordered():
+        if self._traffic.routes.ordered:
             return [
                 _numbered(task, positions[index], index, number, port)
                 for index, number in zip(indexes, numbers, strict=True)
@@ -292,7 +280,7 @@ class Outcomes:
             parts, data, port, origins = argument
             if index in task.kept:
                 position = chunk.positions[index]
-                if self._ordered():
+                if self._traffic.routes.ordered:
                     number = task.emitted.get(index, 0)
                     task.emitted[index] = number + 1
                     position = _numbered(task, position, index, number, port)

@@ -26,6 +26,7 @@ class Routes:
     def __init__(self, definition: Definition, equip: Callable[[OperationPlace], None]) -> None:
         self.places = Places(FlowPlace(definition, make=OperationPlace))
         self._equip = equip
+        self.ordered = asks_for_positions(definition)
         self.capture = False  # what no stream takes leaves as a result, under its own port: for running an operation alone
         self._results: dict[Port, Handler] = {}
         self._dead_ends: dict[Port, Handler] = {}
@@ -46,6 +47,7 @@ class Routes:
         """Go over to a changed flow; places that stay keep their state."""
         root = self.places.root
         root.definition = definition
+        self.ordered = self.ordered or asks_for_positions(definition)
         self._entries.clear()
         for flow in root.walk():
             for child in flow.children.values():

@@ -25,7 +25,6 @@ from flowrt.operations.bodies import Failure, close_iterator
 from flowrt.operations.contract import Emit
 
 if TYPE_CHECKING:
-    from flowrt.engine.failures import Failures
     from flowrt.engine.places import OperationPlace
     from flowrt.engine.traffic import Traffic
     from flowrt.messages import RunBooks
@@ -102,10 +101,9 @@ class Sources:
     Called on: the engine's thread.
     """
 
-    def __init__(self, traffic: Traffic, failures: Failures, ordered: Callable[[], bool]) -> None:
+    def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
-        self._failures = failures
-        self._ordered = ordered
+        self._failures = traffic.failures
         self._open: dict[int, dict[Window, OrderedDict[Source, None]]] = {}
         self.count = 0
         self._priorities: dict[int, int] = {}  # of open sources
@@ -315,7 +313,7 @@ class Sources:
     def _positions(self, source: Source, port: str, indexes: Sequence[int]) -> Positions:
         """Stand items where their input stands; in order of emission where somebody asks for it."""
         position = source.position
-        if not self._ordered():
+        if not self._traffic.routes.ordered:
             return [position] * len(indexes)
         if source.of_ports is None:
             source.of_ports = {}

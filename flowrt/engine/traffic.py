@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.chunks import Chunk, message_of
+from flowrt.engine.failures import Failures
 from flowrt.engine.places import Handler
-from flowrt.errors import FlowBuildError, describe
+from flowrt.errors import FlowBuildError
 from flowrt.messages import (
     ABSORBED,
     CHUNK_SIZE,
     DELIVERED,
-    FAILED,
     UNCONNECTED,
     Context,
     Message,
@@ -23,13 +23,11 @@ from flowrt.messages import (
 from flowrt.ports import Port
 
 if TYPE_CHECKING:
-    from flowrt.engine.failures import Failures
     from flowrt.engine.ledger import Books
     from flowrt.engine.places import Route
     from flowrt.engine.routes import Routes
     from flowrt.engine.schedules import Schedule
-    from flowrt.errors import FlowError
-    from flowrt.messages import RunBooks, Scope
+    from flowrt.messages import RunBooks
 
 
 Contexts = Context | list[Context]
@@ -55,12 +53,11 @@ class Traffic:
         self.schedule = schedule
         self.trunk = Trunk()
         self._deliver = deliver
-        self.tap: Callable[[Chunk], None] | None = None
         self.strict = strict
         # Between turns, workers' outcomes arrive: a depth-first schedule must not put them before what they came after.
         self.in_turn = False
-        self.lost: Callable[[FlowError, Chunk], None]
-        self.refused: Callable[[FlowError, Chunk], None]
+        self.failures = Failures(routes, books, self.trunk, self.emit)
+        self.taps = Taps(self.failures)
 
     def emit(
         self,
@@ -91,13 +88,9 @@ class Traffic:
                     chunk.positions = positions[:]
             self._send(chunk, outside=outside)
 
-    def trail_of(self, scope: Scope) -> Trail:
-        """Return the way that the list of a scope came; of a run there is none."""
-        return scope.trail if scope.trail is not None else self.trunk.root
-
     def _end_unrouted(self, route: Route, chunk: Chunk) -> None:
         if route.fault is not None:
-            self.lost(route.fault, chunk)
+            self.failures.fail_lost(route.fault, chunk)
             return
         if route.optional:
             self.absorb(chunk.data, chunk.context, route.port.fullname, chunk.positions)
@@ -107,7 +100,7 @@ class Traffic:
     def _end_unconnected(self, port: Port, chunk: Chunk) -> None:
         self.end(UNCONNECTED, chunk.data, chunk.context, port.fullname, chunk.positions)
         if self.strict:
-            self.refused(unconnected_error(port), chunk)
+            self.failures.refuse(unconnected_error(port), chunk)
 
     def _send(self, chunk: Chunk, *, outside: bool) -> None:
         handler = chunk.handler
@@ -135,8 +128,8 @@ class Traffic:
 
     def leave(self, chunk: Chunk) -> None:
         """Deliver results."""
-        if self.tap is not None:
-            self.tap(chunk)
+        if self.taps.handlers:
+            self.taps.show(chunk)
         if self.books.cut_short and not chunk.leave_out_ended():  # the tap may have cancelled a run
             return
         self._deliver(chunk)
@@ -199,11 +192,6 @@ class Traffic:
         """End messages for which their operation emitted nothing."""
         self.end(ABSORBED, data, contexts, where, positions)
 
-    def fail_one(self, context: Context, where: str, position: Any, error: BaseException) -> None:
-        """End one message that failed."""
-        reason = describe(error.__cause__ or error)
-        self.books.end(context.scope, FAILED, 1, where, reason, [position], error)
-
 
 def unconnected_error(port: Port) -> FlowBuildError:
     """Say that under `strict` nothing may leave where no stream takes it."""
@@ -221,23 +209,16 @@ class Taps:
     Called on: the engine's thread.
     """
 
-    def __init__(self, traffic: Traffic, failures: Failures) -> None:
-        self._traffic = traffic
+    def __init__(self, failures: Failures) -> None:
         self._failures = failures
-        self._taps: list[Tap] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._taps)
+        self.handlers: list[Tap] = []
 
     def add(self, tap: Tap) -> None:
-        self._taps.append(tap)
-        self._traffic.tap = self.show
+        self.handlers.append(tap)
 
     def remove(self, tap: Tap) -> None:
-        if tap in self._taps:
-            self._taps.remove(tap)
-        if not self._taps:
-            self._traffic.tap = None
+        if tap in self.handlers:
+            self.handlers.remove(tap)
 
     def show(self, chunk: Chunk) -> None:
         """Show messages, at the borders of flows they have crossed and at the port they are about to enter."""
@@ -247,7 +228,7 @@ class Taps:
             for port in (*borders, chunk.handler.port):
                 message = message_of(chunk, index)
                 message.port = port
-                for tap in list(self._taps):
+                for tap in list(self.handlers):
                     try:
                         tap(message)
                     except BaseException as error:

@@ -350,7 +350,7 @@ def explanation_of(engine: Engine, now: float, around: Around) -> Explanation:
             live=books.outside.live,
             capacity=books.outside.limit,
             callers=around.callers,
-            open=len(engine.feeding),
+            open=len(engine.runs.feeding),
             waiting=around.outside,
             dropped=around.dropped,
             filled_by=filling(books.outside, where, lists),

@@ -58,9 +58,10 @@ class Emissions:
 class ActiveEmitter:
     """What an active operation emits with; valid until the runtime is closed. Called on: any thread, at any time."""
 
-    def __init__(self, place: OperationPlace, emissions: Emissions) -> None:
+    def __init__(self, place: OperationPlace, emissions: Emissions, woken: Callable[[], None]) -> None:
         self._place = place
         self._emissions = emissions
+        self._woken = woken
         known = place.declaration.out_ports
         self._known = None if known is None else {port.casefold(): port for port in known}
 
@@ -94,9 +95,9 @@ class ActiveEmitter:
             raise FlowBuildError(f"emit.wake takes seconds, 0 or more, or None; got {seconds!r}.")
         driver = self._emissions.driver
         if driver.is_engine():
-            driver.engine.wakes.ask(self._place, None, seconds)
+            driver.engine.wakes.ask(self._place, None, seconds, self._woken)
         else:
-            driver.post(driver.engine.wakes.ask, self._place, None, seconds)
+            driver.post(driver.engine.wakes.ask, self._place, None, seconds, self._woken)
 
     def now(self) -> float:
         """Return the seconds of the runtime's clock."""
@@ -138,7 +139,6 @@ class Activations:
         self._bound: dict[
             int, tuple[Any, Doors]
         ] = {}  # by id, with the component itself, which so keeps its id
-        self._driver.engine.wakes.woken = self._wake
         self._driver.engine.routes.places.root.bind = self._bind_made
 
     def begin(self) -> None:
@@ -197,7 +197,7 @@ class Activations:
     def activate(self, place: OperationPlace) -> None:
         """Activate a place that was entered. An error fails a run of its own, so that whoever waits for results is told."""
         if not (self._driver.closing or self._driver.stopped):
-            emitter = self._emitters[place] = ActiveEmitter(place, self._emissions)
+            emitter = self._emitters[place] = ActiveEmitter(place, self._emissions, lambda: self._wake(place))
             self._call(place, lambda: place.operation.activate(emitter))
 
     def _wake(self, place: OperationPlace) -> None:
@@ -224,9 +224,9 @@ class Activations:
         if engine.failures.subscribers:
             engine.failures.notify(error)
             return
-        run = engine.start(engine._host.new_handle())
+        run = engine.runs.start(engine._host.new_handle())
         run.handle.tell_failed(error)
-        engine.end_input(run)
+        engine.runs.end_input(run)
 
 
 def refusing(name: str) -> Emit:

@@ -86,7 +86,7 @@ class Closer:
         if not driver.stopped:
             driver.engine.sources.stop()
             driver.engine.wakes.stop()
-            driver.engine.end_inputs(
+            driver.engine.runs.end_inputs(
                 lambda run: FlowStoppedError(
                     f"run {run.number} was cut short: the runtime was closed while its inputs were coming."
                 )
@@ -144,7 +144,7 @@ class Closer:
 
     def _abandon(self, text: str) -> None:
         if not self._driver.stopped:
-            self._discarded += self._driver.engine.abandon_all(
+            self._discarded += self._driver.engine.runs.abandon_all(
                 "the runtime was closed", FlowStoppedError(text)
             )
             self._driver.finish()

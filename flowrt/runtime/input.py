@@ -13,7 +13,7 @@ from flowrt.messages import CHUNK_SIZE, DISCARDED, RunBooks
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
-    from flowrt.engine.engine import Input, RunHandle
+    from flowrt.engine.runs import Input, RunHandle
     from flowrt.ports import Port
     from flowrt.runtime.loop import Driver
     from flowrt.runtime.results import Results
@@ -189,7 +189,7 @@ class WaitingRoom:
 
     def _end(self, run: Run) -> None:
         if run.books is not None:
-            self._driver.engine.end_input(run.books)
+            self._driver.engine.runs.end_input(run.books)
 
     def _take_out(self, run: RunHandle, why: str, error: FlowError) -> None:
         """End a run that waits here."""
@@ -458,7 +458,7 @@ class Intake:
             self._refuse(run)
         else:
             self._driver.engine.books.look_at_clock(self._driver.seams.clock.now())
-            self._driver.engine.start(run)
+            self._driver.engine.runs.start(run)
 
     def _feed(
         self, run: Run, port: Port, correlation_id: object, priority: int, batch: list[Any], first: int
@@ -472,7 +472,7 @@ class Intake:
 
     def _end(self, run: Run) -> None:
         if run.books is not None:
-            self._driver.engine.end_input(run.books)
+            self._driver.engine.runs.end_input(run.books)
 
 
 def batches_of(items: Iterator[Any], size: int, clock: Clock) -> Iterator[list[Any]]:

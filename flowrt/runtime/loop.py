@@ -25,7 +25,8 @@ from flowrt.runtime.waiting import SIGNAL_SLICE, Dispatching, Wakers, slice_of
 
 if TYPE_CHECKING:
     from flowrt.engine.contract import Executors
-    from flowrt.engine.engine import Engine, RunHandle
+    from flowrt.engine.engine import Engine
+    from flowrt.engine.runs import RunHandle
 
 
 class Ending:
@@ -79,7 +80,7 @@ class Ending:
         if isinstance(error, FlowInternalError):
             reason = error
         try:
-            self.engine.abandon_all(f"the runtime was stopped by {type(error).__qualname__}", reason)
+            self.engine.runs.abandon_all(f"the runtime was stopped by {type(error).__qualname__}", reason)
         except BaseException:
             self.give_up(reason)
         finally:
@@ -138,7 +139,7 @@ class Ending:
     def _write_off(self) -> None:
         """Engine's thread, as its last act: end what it had when it was given up."""
         if self.engine.books.runs:
-            self._do_each(partial(self.engine.abandon_all, "the runtime was given up", None))
+            self._do_each(partial(self.engine.runs.abandon_all, "the runtime was given up", None))
 
     def stopped_error(self) -> FlowStoppedError:
         """Make the error of whoever came too late."""
@@ -346,13 +347,13 @@ class Driver(Ending):
         if self.left_open:
             left = self.left_open.popleft()
             if left.books is not None:
-                engine.end_input(left.books)
+                engine.runs.end_input(left.books)
                 engine.settle()  # or the run that has just ended would be taken for one that cannot
             return True
         if engine.books.runs:
             if not (self.inbox.empty() and engine.stalled()):
                 return False
-            engine.fail_stalled(self.explain())
+            engine.runs.fail_stalled(self.explain())
             return True
         told = bool(self._idle_waiters)  # that is something to have done: no time needs to pass for it
         self._tell_idle()

@@ -12,7 +12,7 @@ from flowrt.messages import Message
 from flowrt.runtime.waiting import waiting_inside
 
 if TYPE_CHECKING:
-    from flowrt.engine.engine import RunHandle
+    from flowrt.engine.runs import RunHandle
     from flowrt.runtime.loop import Driver
 
 

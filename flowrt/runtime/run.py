@@ -165,7 +165,7 @@ class Run:
         if self.books is None:
             self._driver.take_out(self, why, error)
         elif not self._finished:
-            self._driver.engine.abandon(self.books, why, error)
+            self._driver.engine.runs.abandon(self.books, why, error)
 
     def end_within(self, seconds: float) -> None:
         """Have it cancelled so many seconds after now, unless it is done by then; `watch_deadline` does it."""

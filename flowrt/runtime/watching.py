@@ -183,7 +183,9 @@ class Watchdog:
             in_hand = tried(lambda: call_in_hand(engine, ident), None)
             yield Seen(ENGINE, progress, in_hand[1] if in_hand is not None else now)
         elif driver.inbox.waiting and engine.books.live:
-            on_its_way = tasks or engine.under_way or engine.timers or engine.not_before or engine.feeding
+            on_its_way = (
+                tasks or engine.under_way or engine.timers or engine.not_before or engine.runs.feeding
+            )
             if not on_its_way:
                 yield Seen(FLOW, progress, now)
 
