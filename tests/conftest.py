@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from tests.flows import FEW, Bench
-from tests.leftovers import nothing_left_behind
+from tests.kit.flows import FEW, Bench
+from tests.kit.leftovers import nothing_left_behind
 
 # No deadline: it would measure the machine. The same examples every time, so that a red run is red again;
 # `--hypothesis-profile=nightly` looks for new ones.

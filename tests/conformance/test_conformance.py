@@ -1,0 +1,778 @@
+"""One suite for all modes and schedules: what a flow does must not depend on where its operations run.
+
+It goes on in test_conformance_flows.py, _order.py and _runs.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flowrt import (
+    Emit,
+    FlowOperationContainer,
+    FlowRuntime,
+    FlowStoppedError,
+    Message,
+    Operation,
+    OperationError,
+    Port,
+)
+from flowrt.testing import simulated
+from tests.kit import strategies
+from tests.kit.flows import (
+    SCHEDULES,
+    SECONDS,
+    Bench,
+    assert_ledger,
+    counters,
+    double,
+    every_mode,
+    few_modes,
+    flow_of,
+    increment,
+    input_of,
+    on_thread,
+    one_thread,
+    refuse,
+    results_of,
+    same,
+    wire,
+)
+
+# --- Streams: chains, fan-out, fan-in
+
+
+@every_mode
+def test_a_chain_applies_its_functions_in_turn(bench: Bench) -> None:
+    """B173: each message exactly once. B183: nobody starts it. B041."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(funcs={"increment": increment, "double": double, "text": str})
+        )
+        wire(runtime, ".in -> increment -> double -> text -> .out")
+
+        values = runtime.process_many(".in", range(50)).values(timeout=SECONDS)
+
+    assert bench.arranged(values) == bench.arranged(str((number + 1) * 2) for number in range(50))
+
+
+@every_mode
+def test_a_stream_may_lead_from_an_input_straight_to_a_result(bench: Bench) -> None:
+    """B194. B050."""
+    with bench.make_runtime() as runtime:
+        wire(runtime, ".in -> .out")
+
+        message = runtime.process(".in", "data").result(timeout=SECONDS)
+
+    assert (message.port, message.data) == (Port.parse(".out"), "data")
+
+
+@every_mode
+def test_every_target_of_a_port_gets_the_same_object(bench: Bench) -> None:
+    """B040, B049."""
+    seen = []
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs=dict.fromkeys(("a", "b", "c"), seen.append)))
+        wire(runtime, ".in -> a", ".in -> b", ".in -> c")
+        data = object()
+
+        runtime.process(".in", data).wait(timeout=SECONDS)
+
+    assert len(seen) == 3
+    assert all(each is data for each in seen)
+
+
+@every_mode
+def test_an_object_is_handed_on_as_it_is_from_operation_to_operation(bench: Bench) -> None:
+    """B049."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(
+                funcs={"a": same, "b": same},
+                actions={"c": lambda data, emit: emit(data)},
+                generators={"d": lambda data: [data]},
+            )
+        )
+        wire(runtime, ".in -> a -> b -> c -> d -> .out", "a -> .out")
+        data = [1]
+
+        values = runtime.process(".in", data).values(timeout=SECONDS)
+
+    assert [value is data for value in values] == [True, True]
+
+
+@one_thread
+@pytest.mark.parametrize("source", [".in", "first"])
+def test_the_targets_of_a_port_are_served_in_the_order_of_their_streams(bench: Bench, source: str) -> None:
+    """B044."""
+    calls: list[str] = []
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(
+                funcs={"first": same} | {name: functools.partial(calls_to, calls, name) for name in "abc"}
+            )
+        )
+        wire(runtime, ".in -> first", f"{source} -> b", f"{source} -> c", f"{source} -> a")
+
+        runtime.process(".in").wait(timeout=SECONDS)
+
+    assert calls == ["b", "c", "a"]
+
+
+def calls_to(calls: list[str], name: str, data: Any) -> Any:
+    calls.append(name)
+    return data
+
+
+@every_mode
+@pytest.mark.parametrize("kind", ["funcs", "actions", "generators"])
+def test_what_an_operation_emits_takes_every_way_that_input_at_its_port_takes(
+    bench: Bench, kind: str
+) -> None:
+    """B040, B041."""
+    first: dict[str, Any] = {
+        "funcs": {"first": same},
+        "actions": {"first": lambda data, emit: emit(data)},
+        "generators": {"first": lambda data: [data]},
+    }
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(**{kind: first[kind]}))
+        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double}))
+        wire(runtime, ".in -> first -> a -> .out", "first -> b -> .out", "first -> .out", "first -> a")
+
+        emitted = runtime.process_many(".in", [5, 50]).values(timeout=SECONDS)
+        sent = runtime.process_many("first", [5, 50]).values(timeout=SECONDS)
+
+    assert sorted(emitted) == sorted(sent) == [5, 6, 6, 10, 50, 51, 51, 100]
+
+
+@every_mode
+def test_a_stream_added_twice_delivers_twice(bench: Bench) -> None:
+    """B045."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": increment}))
+        wire(runtime, ".in -> a -> .out", ".in -> a")
+
+        values = runtime.process(".in", 1).values(timeout=SECONDS)
+
+    assert values == [2, 2]
+
+
+@every_mode
+def test_several_streams_into_one_port_are_merged(bench: Bench) -> None:
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double, "text": str}))
+        wire(runtime, ".in -> a -> text -> .out", ".in -> b -> text")
+
+        values = runtime.process_many(".in", [10, 20]).values(timeout=SECONDS)
+
+    assert sorted(values) == ["11", "20", "21", "40"]
+
+
+@every_mode
+def test_names_match_regardless_of_case_blanks_and_the_kind_of_slash(bench: Bench) -> None:
+    """B043."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"Add One": increment}))
+        runtime.add_stream(" .IN ", "add one")
+        runtime.add_stream("ADD ONE*", ".out")
+
+        assert runtime.process(".in", 1).values(timeout=SECONDS) == [2]
+
+
+@every_mode
+def test_input_may_enter_at_the_port_of_any_operation_and_leaves_as_its_output(bench: Bench) -> None:
+    """B042."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double}))
+        wire(runtime, ".in -> a -> b -> .out")
+
+        assert runtime.process("a", 10).values(timeout=SECONDS) == [20]
+
+
+@every_mode
+def test_input_on_a_port_without_streams_is_legal_and_counted(bench: Bench) -> None:
+    """B047."""
+    with bench.make_runtime() as runtime:
+        wire(runtime, ".in -> .out")
+
+        run = runtime.process(".elsewhere", 1)
+        run.wait(timeout=SECONDS)
+
+    assert_ledger(run, accepted=1, unconnected=1)
+
+
+@every_mode
+def test_the_in_port_of_a_function_is_free(bench: Bench) -> None:
+    """B062."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": increment}))
+        wire(runtime, ".one -> a.left", ".two -> a.right", "a -> .out")
+
+        assert runtime.process(".one", 1).values(timeout=SECONDS) == [2]
+        assert runtime.process(".two", 2).values(timeout=SECONDS) == [3]
+
+
+@every_mode
+def test_streams_and_operations_may_be_added_while_the_runtime_runs(bench: Bench) -> None:
+    """B054."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": increment}))
+        wire(runtime, ".in -> a -> .out")
+        before = runtime.process(".in", 1).values(timeout=SECONDS)
+
+        runtime.add_operations(bench.operations(funcs={"b": double}))
+        wire(runtime, "a -> b -> .doubled")
+        after = runtime.process(".in", 1).values(timeout=SECONDS)
+
+    assert before == [2]
+    assert sorted(after) == [2, 4]
+
+
+# --- Functions and actions
+
+
+@few_modes
+@pytest.mark.parametrize("data", [None, [], [1, [2]], (), {}, ""], ids=repr)
+def test_none_and_lists_are_data_like_any_other(bench: Bench, data: Any) -> None:
+    received = []
+
+    def keep(value: Any) -> Any:
+        received.append(value)
+        return value
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"keep": keep, "pass": same}))
+        wire(runtime, ".in -> keep -> pass -> .out")
+
+        values = runtime.process(".in", data).values(timeout=SECONDS)
+
+    assert values == [data]
+    assert received == [data]
+
+
+@every_mode
+def test_a_function_without_parameters_is_called_without_the_data(bench: Bench) -> None:
+    """B064."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": lambda: "done"}))
+        wire(runtime, ".in -> a -> .out")
+
+        assert runtime.process(".in", 1).values(timeout=SECONDS) == ["done"]
+
+
+def with_default(data: int, step: int = 5) -> int:
+    return data + step
+
+
+def with_keyword(data: int, *, step: int = 6) -> int:
+    return data + step
+
+
+class Adder:
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def add(self, data: int) -> int:
+        return data + self.step
+
+    def __call__(self, data: int) -> int:
+        return data + self.step
+
+
+@few_modes
+@pytest.mark.parametrize(
+    ("function", "data", "expected"),
+    [
+        pytest.param(int, "12", 12, id="int"),
+        pytest.param(str, 12, "12", id="str"),
+        pytest.param(list, "ab", ["a", "b"], id="list"),
+        pytest.param(len, "abc", 3, id="len"),
+        pytest.param(str.upper, "abc", "ABC", id="method of a builtin type"),
+        pytest.param(operator.itemgetter(1), "abc", "b", id="itemgetter"),
+        pytest.param(with_default, 1, 6, id="default"),
+        pytest.param(with_keyword, 1, 7, id="keyword-only"),
+        pytest.param(functools.partial(with_default, step=9), 1, 10, id="partial"),
+        pytest.param(Adder(3).add, 1, 4, id="bound method"),
+        pytest.param(Adder(4), 1, 5, id="callable object"),
+    ],
+)
+def test_any_callable_that_takes_the_data_is_a_function(
+    bench: Bench, function: Callable[..., Any], data: Any, expected: Any
+) -> None:
+    """B064."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": function}))
+        wire(runtime, ".in -> a -> .out")
+
+        assert runtime.process(".in", data).values(timeout=SECONDS) == [expected]
+
+
+@every_mode
+def test_an_action_without_continuations_emits_nothing(bench: Bench) -> None:
+    """B063."""
+    seen = []
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"keep": seen.append}))
+        wire(runtime, ".in -> keep")
+
+        values = runtime.process_many(".in", range(5)).values(timeout=SECONDS)
+
+    assert values == []
+    assert sorted(seen) == [0, 1, 2, 3, 4]
+
+
+@every_mode
+def test_an_action_with_a_signal_emits_none_when_it_is_done(bench: Bench) -> None:
+    """B063: the signal has no data, whatever the action returns."""
+    seen = []
+
+    def keep(data: int) -> int:
+        seen.append(data)
+        return data
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.apply_mode(FlowOperationContainer().add_action("keep", keep, signal=True))
+        )
+        wire(runtime, ".in -> keep -> .out")
+
+        values = runtime.process_many(".in", range(5)).values(timeout=SECONDS)
+
+    assert values == [None] * 5
+    assert sorted(seen) == [0, 1, 2, 3, 4]
+
+
+@every_mode
+@pytest.mark.parametrize("times", [0, 1, 2, 5])
+def test_an_action_emits_as_often_as_it_calls_its_continuation(bench: Bench, times: int) -> None:
+    """B060."""
+
+    def repeat(data: int, on_data: Callable[[Any], None]) -> str:
+        for index in range(times):
+            on_data((data, index))
+        return "ignored"
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"repeat": repeat}))
+        wire(runtime, ".in -> repeat -> .out")
+
+        values = runtime.process_many(".in", range(4)).values(timeout=SECONDS)
+
+    assert bench.arranged(values) == [(data, index) for data in range(4) for index in range(times)]
+
+
+@every_mode
+def test_two_continuations_emit_on_ports_named_after_the_parameters(bench: Bench) -> None:
+    """B061."""
+
+    def check(
+        number: int, on_even: Callable[[int], None], on_odd: Callable[[int], None], *, modulus: int = 2
+    ) -> None:
+        (on_odd if number % modulus else on_even)(number)
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"check": check}))
+        wire(runtime, ".in -> check", "check.on_even -> .even", "check.ON_ODD -> .odd")
+
+        run = runtime.process_many(".in", range(6))
+        messages = list(run.results())
+
+    by_port = {
+        name: sorted(message.data for message in messages if message.port.name == name)
+        for name in ("even", "odd")
+    }
+    assert by_port == {"even": [0, 2, 4], "odd": [1, 3, 5]}
+
+
+@every_mode
+def test_an_action_with_three_continuations_has_three_ports(bench: Bench) -> None:
+    """B064."""
+
+    def spread(
+        data: int, small: Callable[[Any], None], middle: Callable[[Any], None], large: Callable[[Any], None]
+    ) -> None:
+        small(data)
+        middle(data * 10)
+        large(data * 100)
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"spread": spread}))
+        wire(runtime, ".in -> spread", "spread.small -> .a", "spread.middle -> .b", "spread.large -> .c")
+
+        messages = list(runtime.process(".in", 1).results())
+
+    assert sorted((message.port.name, message.data) for message in messages) == [
+        ("a", 1),
+        ("b", 10),
+        ("c", 100),
+    ]
+
+
+@every_mode
+def test_parameters_with_defaults_are_no_continuations(bench: Bench) -> None:
+    def act(data: int, on_data: Callable[[Any], None], step: int = 3, *, factor: int = 2) -> None:
+        on_data((data + step) * factor)
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"act": act}))
+        wire(runtime, ".in -> act -> .out")
+
+        assert runtime.process(".in", 1).values(timeout=SECONDS) == [8]
+
+
+@every_mode
+def test_continuations_may_be_called_from_threads_the_operation_starts(bench: Bench) -> None:
+    """B065."""
+
+    def fan(data: int, on_data: Callable[[Any], None], on_more: Callable[[Any], None]) -> None:
+        both = threading.Barrier(2, timeout=SECONDS)
+
+        def emit(continuation: Callable[[Any], None]) -> None:
+            both.wait()
+            for index in range(10):
+                continuation((data, index))
+
+        threads = [threading.Thread(target=emit, args=(continuation,)) for continuation in (on_data, on_more)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SECONDS)
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"fan": fan}))
+        wire(runtime, ".in -> fan", "fan.on_data -> .data", "fan.on_more -> .more")
+
+        run = runtime.process_many(".in", range(5))
+        messages = list(run.results())
+
+    expected = [(data, index) for data in range(5) for index in range(10)]
+    for name in ("data", "more"):
+        assert sorted(message.data for message in messages if message.port.name == name) == expected
+    assert_ledger(run, accepted=5, born=95, delivered=100)
+
+
+# --- Late continuations
+
+
+class Keeper:
+    """An action that keeps its continuation, for the test to call after the action returned."""
+
+    def __init__(self) -> None:
+        self.continuations: list[Callable[[Any], None]] = []
+
+    def __call__(self, data: Any, on_data: Callable[[Any], None]) -> None:
+        self.continuations.append(on_data)
+
+
+def at_once(function: Callable[..., Any], *arguments: Any) -> None:
+    function(*arguments)
+
+
+callers = pytest.mark.parametrize("call", [at_once, on_thread], ids=["this thread", "another thread"])
+
+
+@every_mode
+@callers
+def test_a_late_continuation_starts_a_run_of_its_own_with_the_context_of_its_input(
+    bench: Bench, call: Callable[..., None]
+) -> None:
+    """B065, B102."""
+    keeper = Keeper()
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"keep": keeper}, funcs={"double": double}))
+        wire(runtime, ".in -> keep -> double -> .out")
+        run = runtime.process(".in", "first", correlation_id="an id", priority=7)
+        run.wait(timeout=SECONDS)
+
+        call(keeper.continuations[0], 21)
+        message = runtime.wait_for_result(timeout=SECONDS)
+
+        assert (message.data, message.correlation_id, message.priority) == (42, "an id", 7)
+        assert run.values(timeout=SECONDS) == []
+        assert_ledger(run, accepted=1, absorbed=1)
+
+
+@every_mode
+@callers
+def test_a_late_continuation_goes_on_in_the_flow_of_its_input(
+    bench: Bench, call: Callable[..., None]
+) -> None:
+    """B065, B102."""
+    keeper = Keeper()
+    inner = flow_of("inner", ".in -> keep -> double -> .out")
+    with bench.make_runtime() as runtime:
+        runtime.add_flow(inner).add_operations(
+            bench.operations(actions={"keep": keeper}, funcs={"double": double})
+        )
+        wire(
+            runtime,
+            ".one -> inner#1.in",
+            "inner#1.out -> .first",
+            ".two -> inner#2.in",
+            "inner#2.out -> .second",
+        )
+        runtime.process(".two", None, correlation_id="two").wait(timeout=SECONDS)
+        runtime.process(".one", None, correlation_id="one").wait(timeout=SECONDS)
+
+        call(keeper.continuations[0], 1)
+        first = runtime.wait_for_result(timeout=SECONDS)
+        call(keeper.continuations[1], 2)
+        second = runtime.wait_for_result(timeout=SECONDS)
+
+    assert (first.port.name, first.data, first.correlation_id) == ("second", 2, "two")
+    assert (second.port.name, second.data, second.correlation_id) == ("first", 4, "one")
+
+
+@every_mode
+def test_a_failure_after_a_late_continuation_does_not_touch_the_first_run(bench: Bench) -> None:
+    keeper = Keeper()
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"keep": keeper}, funcs={"refuse": refuse}))
+        wire(runtime, ".in -> keep -> refuse -> .out")
+        run = runtime.process(".in", "first")
+        run.wait(timeout=SECONDS)
+
+        keeper.continuations[0]("late")
+
+        with pytest.raises(OperationError):
+            runtime.wait_for_result(timeout=SECONDS)
+        assert run.failure is None
+
+
+@every_mode
+def test_a_continuation_called_after_the_runtime_closed_is_told_so(bench: Bench) -> None:
+    keeper = Keeper()
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"keep": keeper}))
+        wire(runtime, ".in -> keep -> .out")
+        runtime.process(".in").wait(timeout=SECONDS)
+
+    with pytest.raises(FlowStoppedError):
+        keeper.continuations[0]("late")
+
+
+# --- Generators
+
+
+@every_mode
+@pytest.mark.parametrize("length", [0, 1, 3, 100])
+def test_every_item_a_generator_yields_is_a_message_of_its_own(bench: Bench, length: int) -> None:
+    def count(data: int) -> Iterator[tuple[int, int]]:
+        for index in range(length):
+            yield data, index
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(generators={"count": count}))
+        wire(runtime, ".in -> count -> .out")
+
+        run = runtime.process_many(".in", range(3))
+        values = run.values(timeout=SECONDS)
+
+    # Outputs of different inputs may interleave, those of one input keep their order.
+    for data in range(3):
+        assert [index for owner, index in values if owner == data] == list(range(length))
+    assert len(values) == 3 * length
+
+
+@every_mode
+def test_a_generator_may_yield_none_and_lists(bench: Bench) -> None:
+    def produce(data: Any) -> Iterator[Any]:
+        yield None
+        yield []
+        yield [data]
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(generators={"produce": produce}))
+        wire(runtime, ".in -> produce -> .out")
+
+        assert runtime.process(".in", 1).values(timeout=SECONDS) == [None, [], [1]]
+
+
+@every_mode
+def test_a_generator_emits_on_other_ports_with_emit(bench: Bench) -> None:
+    def sort(numbers: list[int]) -> Iterator[Any]:
+        for number in numbers:
+            yield Emit("odd", number) if number % 2 else Emit("EVEN", number)
+        yield "done"
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(generators={"sort": sort}))
+        wire(runtime, ".in -> sort -> .out", "sort.odd -> .odd", "sort.even -> .even")
+
+        messages = list(runtime.process(".in", [1, 2, 3, 4]).results())
+
+    by_port = {
+        name: [each.data for each in messages if each.port.name == name] for name in ("out", "odd", "even")
+    }
+    assert by_port == {"out": ["done"], "odd": [1, 3], "even": [2, 4]}
+
+
+@every_mode
+def test_what_a_generator_yielded_before_it_raised_has_happened(bench: Bench) -> None:
+    def three(data: Any) -> Iterator[int]:
+        yield from range(3)
+        raise ValueError("no fourth")
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(generators={"three": three}))
+        wire(runtime, ".in -> three -> .out")
+
+        run = runtime.process(".in", "start")
+        with pytest.raises(OperationError) as caught:
+            run.wait(timeout=SECONDS)
+        values = [message.data for message in results_of(run)]
+
+    assert values == [0, 1, 2]
+    assert caught.value.operation == "three"
+    assert input_of(caught.value) == "start"
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert_ledger(run, accepted=1, born=3, delivered=3, failed=1)
+
+
+@every_mode
+def test_a_generator_feeds_a_chain_behind_it(bench: Bench) -> None:
+    def count(limit: int) -> Iterator[int]:
+        yield from range(limit)
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(generators={"count": count}, funcs={"double": double}))
+        wire(runtime, ".in -> count -> double -> .out")
+
+        values = runtime.process(".in", 3000).values(timeout=SECONDS)
+
+    assert bench.arranged(values) == bench.arranged(range(0, 6000, 2))
+
+
+# --- Operations of one's own
+
+
+class Summing:
+    """Emits the sum so far, per place."""
+
+    in_ports: tuple[str, ...] | None = ("number", "reset")
+    out_ports: tuple[str, ...] | None = ("", "done")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def create(self) -> list[int]:
+        return [0]
+
+    def handle(self, state: list[int], message: Message, emit: Callable[..., None]) -> None:
+        if message.port.name == "reset":
+            state[0] = 0
+            emit("reset", "done")
+        else:
+            state[0] += message.data
+            emit(state[0])
+
+    def drained(self, state: list[int], scope: Any, emit: Callable[..., None]) -> None:
+        pass
+
+    def cancelled(self, state: list[int], run: Any) -> None:
+        pass
+
+
+class Inheriting(Operation):
+    """The same, by the exported contract."""
+
+    in_ports = Summing.in_ports
+    out_ports = Summing.out_ports
+    create = Summing.create
+    handle = Summing.handle
+    drained = Summing.drained
+    cancelled = Summing.cancelled
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+@every_mode
+@pytest.mark.parametrize("make", [Summing, Inheriting], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("by", ["instance", "factory"])
+def test_an_operation_of_ones_own_keeps_its_state_per_place(bench: Bench, make: type[Any], by: str) -> None:
+    """B067, B072."""
+    with bench.make_runtime() as runtime:
+        if by == "instance":
+            runtime.add_operation(make("sum"))
+        else:
+            runtime.add_operation("sum", lambda: make("sum"))
+        for number in (1, 2):
+            wire(
+                runtime,
+                f".in{number} -> sum#{number}.number",
+                f"sum#{number} -> .out",
+                f".reset{number} -> sum#{number}.reset",
+            )
+        wire(runtime, "sum#1.done -> .done")
+
+        first = [runtime.process(".in1", number).result(timeout=SECONDS).data for number in (1, 2, 3)]
+        second = runtime.process(".in2", 10).result(timeout=SECONDS).data
+        reset = runtime.process(".reset1").result(timeout=SECONDS)
+        again = runtime.process(".in1", 7).result(timeout=SECONDS).data
+
+    assert (first, second, again) == ([1, 3, 6], 10, 7)
+    assert (reset.port.name, reset.data) == ("done", "reset")
+
+
+# --- Any flow at all
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@given(graph=strategies.graphs(), inputs=strategies.inputs, tapped=st.booleans(), seed=strategies.seeds)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+def test_any_flow_does_under_simulation_what_its_operations_say(
+    schedule: str, graph: strategies.Graph, inputs: list[int], tapped: bool, seed: int
+) -> None:
+    run_and_compare(graph, inputs, FlowRuntime(schedule=schedule, seams=simulated(seed)), tapped=tapped)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@given(graph=strategies.graphs(), inputs=strategies.inputs, tapped=st.booleans())
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+def test_any_flow_does_on_real_threads_what_its_operations_say(
+    schedule: str, graph: strategies.Graph, inputs: list[int], tapped: bool
+) -> None:
+    run_and_compare(graph, inputs, FlowRuntime(schedule=schedule), tapped=tapped)
+
+
+def run_and_compare(
+    graph: strategies.Graph, inputs: list[int], runtime: FlowRuntime, *, tapped: bool
+) -> None:
+    expected = strategies.outcome(graph, inputs)
+    calls: strategies.Calls = []
+    entered: Counter[str] = Counter()
+
+    def tap(message: Message) -> None:
+        # Ports of nested flows are left out: their borders are no steps.
+        if message.port.operation or not message.port.path:
+            entered[message.port.operation] += 1
+
+    with runtime:
+        graph.build(runtime, calls)
+        if tapped:  # under a tap messages move singly, else in chunks
+            runtime.on_message(tap)
+
+        run = runtime.process_many(".in", inputs)
+        results = results_of(run)
+
+    assert Counter(message.data for message in results) == expected.results
+    assert Counter(calls) == expected.calls
+    assert Counter(input_of(error) for error in run.failures) == expected.failures
+    assert not tapped or entered == expected.entered
+    assert counters(run) == expected.ledger
+    assert run.ledger.balanced

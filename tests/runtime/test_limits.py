@@ -1,0 +1,719 @@
+"""Large numbers: deep chains, long loops, wide fans, endless sources. Stack and memory stay constant; bounds are named errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowrt import (
+    Flow,
+    FlowBuildError,
+    FlowOperationContainer,
+    FlowOverloadError,
+    FlowRuntime,
+    FlowTimeoutError,
+    Gather,
+    OperationError,
+    Run,
+    Scatter,
+)
+from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
+from tests.kit.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire
+
+pytestmark = pytest.mark.no_cover
+
+LONG = 50.0  # seconds; the limit of a wait for something large
+ROOT = Path(__file__).parents[2]
+
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
+
+
+def in_a_process(script: str, *arguments: str) -> Any:
+    """Run the script in an interpreter of its own, and return the JSON it prints last."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, *arguments],
+        cwd=ROOT,
+        timeout=LONG,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# --- length
+
+
+@pytest.mark.slow
+@every_schedule
+def test_ten_thousand_operations_in_a_chain(schedule: str) -> None:
+    """B156 (BUG): there, the stack overflows."""
+    length = 10_000
+    names = [f"o{number}" for number in range(length)]
+    operations = FlowOperationContainer()
+    for name in names:
+        operations.add_func(name, increment)
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, " -> ".join([".in", *names, ".out"]))
+        runtime.add_operations(operations)
+        run = runtime.process_many(".in", range(3))
+
+        assert run.values(LONG) == [length, length + 1, length + 2]
+        assert (run.ledger.accepted, run.ledger.born, run.ledger.delivered) == (3, 0, 3)
+
+
+@pytest.mark.slow
+def test_a_thousand_operations_in_a_chain_on_one_thread_of_a_pool() -> None:
+    length = 1_000
+    names = [f"o{number}" for number in range(length)]
+    operations = FlowOperationContainer()
+    for name in names:
+        operations.add_func(name, increment).make_async("shared")
+    with FlowRuntime() as runtime:
+        wire(runtime, " -> ".join([".in", *names, ".out"]))
+        runtime.add_operations(operations)
+
+        assert runtime.process(".in", 0).result(LONG).data == length
+
+
+@every_schedule
+def test_twenty_thousand_rounds_of_a_feedback_loop(schedule: str) -> None:
+    """B155, B156 (BUG): there, the stack overflows."""
+    rounds = 20_000
+
+    def step(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
+        (again if number < rounds else done)(number + 1)
+
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".in -> step", "step.again -> step", "step.done -> .out")
+        runtime.add_operations(FlowOperationContainer().add_action("step", step))
+        run = runtime.process(".in", 0)
+
+        assert run.result(LONG).data == rounds + 1
+        assert str(run.ledger).count("\n") < 20  # one line a place, not one a round
+
+
+@pytest.mark.slow
+def test_twenty_thousand_rounds_through_a_thread() -> None:
+    rounds = 20_000
+
+    def step(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
+        (again if number < rounds else done)(number + 1)
+
+    with FlowRuntime() as runtime:
+        wire(runtime, ".in -> step", "step.again -> step", "step.done -> .out")
+        runtime.add_operations(FlowOperationContainer().add_action("step", step).make_async())
+
+        assert runtime.process(".in", 0).result(LONG).data == rounds + 1
+
+
+@pytest.mark.slow
+def test_twenty_thousand_rounds_of_re_entrant_input() -> None:
+    rounds = 20_000
+    seen: list[int] = []
+
+    def step(number: int) -> None:
+        seen.append(number)
+        if number < rounds:
+            runtime.process(".in", number + 1)
+
+    with FlowRuntime(schedule="sync") as runtime:
+        wire(runtime, ".in -> step")
+        runtime.add_operations(FlowOperationContainer().add_action("step", step))
+        runtime.process(".in", 0)
+        runtime.wait_idle(LONG)
+
+    assert seen == list(range(rounds + 1))
+
+
+# --- width
+
+
+@pytest.mark.slow
+def test_a_fan_out_of_ten_thousand_streams() -> None:
+    width = 10_000
+    names = [f"o{number}" for number in range(width)]
+    operations = FlowOperationContainer()
+    for name in names:
+        operations.add_func(name, same)
+    with FlowRuntime() as runtime:
+        wire(runtime, *(f".in -> {name} -> .out" for name in names))
+        runtime.add_operations(operations)
+        run = runtime.process(".in", 7)
+
+        assert run.values(LONG) == [7] * width
+        assert (run.ledger.accepted, run.ledger.born, run.ledger.delivered) == (1, width - 1, width)
+
+
+def test_ten_thousand_streams_into_one_port() -> None:
+    width = 10_000
+    with FlowRuntime() as runtime:
+        wire(runtime, *(f".in{number} -> count" for number in range(width)), "count -> .out")
+        runtime.add_operations(FlowOperationContainer().add_func("count", same))
+        for number in range(0, width, 1000):
+            runtime.process(f".in{number}", number)
+        runtime.wait_idle(LONG)
+
+        assert sorted(message.data for message in runtime.results(LONG)) == list(range(0, width, 1000))
+
+
+@pytest.mark.slow
+def test_twenty_thousand_runs_leave_nothing_in_the_books() -> None:
+    with FlowRuntime(max_results=10) as runtime:
+        wire(runtime, ".in -> work -> .out")
+        runtime.add_operations(FlowOperationContainer().add_func("work", same))
+        seen = []
+        runtime.on_result(lambda message: seen.append(message.data))
+        for number in range(20_000):
+            runtime.process(".in", number)
+        runtime.wait_idle(LONG)
+
+        assert seen == list(range(20_000))
+        assert not runtime._engine.books.runs
+
+
+# --- sources
+
+FIVE_MILLION = """
+import json, resource, sys
+from flowrt import FlowOperationContainer, FlowRuntime
+
+seen = [0]
+
+def items(number):
+    yield from range(number)
+
+def count(item):
+    seen[0] += 1
+
+def memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+operations = FlowOperationContainer().add_generator("items", items).add_action("count", count)
+if sys.argv[2] == "async":
+    operations["count"].make_async()
+with FlowRuntime() as runtime:
+    runtime.add_stream(".in", "items").add_stream("items", "count").add_operations(operations)
+    runtime.process(".in", 10_000).wait(50)
+    before = memory()
+    run = runtime.process(".in", int(sys.argv[1]))
+    run.wait(50)
+    grown = memory() - before
+    ledger = run.ledger
+print(json.dumps([seen[0], ledger.accepted, ledger.born, ledger.absorbed, ledger.balanced, grown]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "mode"), [(5_000_000, "sync"), (200_000, "async")])
+def test_a_generator_of_five_million_items_needs_constant_memory(number: int, mode: str) -> None:
+    pytest.importorskip("resource")
+    seen, accepted, born, absorbed, balanced, grown = in_a_process(FIVE_MILLION, str(number), mode)
+
+    assert seen == number + 10_000
+    assert (accepted, born, absorbed, balanced) == (1, number - 1, number, True)
+    assert grown < 10  # megabytes; the items alone would be some 150
+
+
+TEN_MILLION = """
+import json, resource, sys
+from flowrt import FlowOperationContainer, FlowRuntime, Scatter
+
+seen = [0]
+
+def consume(item):
+    for _ in range(3):  # slower than the lists
+        item += 1
+    seen[0] += 1
+
+def memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+number = int(sys.argv[1])
+operations = FlowOperationContainer().add_operation(Scatter("outer")).add_operation(Scatter("inner"))
+operations.add_action("consume", consume).make_async()
+with FlowRuntime() as runtime:
+    runtime.add_stream(".in", "outer").add_stream("outer.stream", "inner").add_stream("inner.stream", "consume")
+    runtime.add_operations(operations)
+    runtime.process(".in", [range(5_000)]).wait(100)
+    before = memory()
+    run = runtime.process(".in", (range(number) for _ in range(number)))
+    run.wait(100)
+    grown = memory() - before
+print(json.dumps([seen[0], run.ledger.absorbed, run.ledger.balanced, grown]))
+"""
+
+
+@pytest.mark.slow
+def test_nested_lists_of_ten_million_items_over_a_slow_consumer_need_constant_memory() -> None:
+    pytest.importorskip("resource")
+    seen, absorbed, balanced, grown = in_a_process(TEN_MILLION, "3163")
+
+    assert seen == 3163 * 3163 + 5_000
+    assert (absorbed, balanced) == (3163 * 3163, True)
+    assert grown < 10  # megabytes
+
+
+def test_an_endless_generator_ends_with_its_run() -> None:
+    closed = threading.Event()
+    begun = threading.Event()
+
+    def items(number: int) -> Iterator[int]:
+        try:
+            while True:
+                number += 1
+                yield number
+                begun.set()
+        finally:
+            closed.set()
+
+    with FlowRuntime() as runtime:
+        wire(runtime, ".in -> items -> drop")
+        operations = FlowOperationContainer().add_generator("items", items)
+        runtime.add_operations(operations.add_action("drop", lambda _: None))
+        run = runtime.process(".in", 0)
+        arrived(begun)
+        run.cancel()
+        arrived(closed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["sync", "parallel"])
+def test_nested_scatters_stay_within_their_windows(mode: str) -> None:
+    outer, inner, window = 300, 300, 16
+    lock = threading.Lock()
+    now = [0, 0]  # how many items of each level have left their iterable and not arrived
+    most = [0, 0]
+
+    def leaves(level: int, items: Iterator[Any]) -> Iterator[Any]:
+        for item in items:
+            with lock:
+                now[level] += 1
+                most[level] = max(most[level], now[level])
+            yield item
+
+    def outer_list(number: int) -> Iterator[int]:
+        return leaves(0, iter(range(number)))
+
+    def inner_list(number: int) -> Iterator[tuple[int, int]]:
+        return leaves(1, ((number, each) for each in range(inner)))
+
+    def work(item: tuple[int, int]) -> int:
+        with lock:
+            now[1] -= 1
+        return sum(item)
+
+    def total(items: list[int]) -> int:
+        with lock:
+            now[0] -= 1
+        return sum(items)
+
+    operations = FlowOperationContainer().add_func("outer", outer_list).add_func("inner", inner_list)
+    operations.add_func("work", work).add_func("total", total).add_func("sum", sum)
+    if mode == "parallel":
+        operations["work"].make_parallel(2)
+    for name in ("1", "2"):
+        operations.add_operation(Scatter(f"scatter {name}", window=window))
+        operations.add_operation(Gather(f"gather {name}"))
+    with FlowRuntime() as runtime:
+        wire(
+            runtime,
+            ".in -> outer -> scatter 1",
+            "scatter 1.stream -> inner -> scatter 2",
+            "scatter 2.stream -> work -> gather 2.stream",
+            "scatter 2.count -> gather 2.count",
+            "gather 2 -> total -> gather 1.stream",
+            "scatter 1.count -> gather 1.count",
+            "gather 1 -> sum -> .out",
+        )
+        runtime.add_operations(operations)
+        run = runtime.process(".in", outer)
+
+        assert run.result(LONG).data == sum(a + b for a in range(outer) for b in range(inner))
+        assert run.ledger.balanced
+    # Each open iterator may have one item out when the window of its place is full.
+    assert most[0] <= window + 1
+    assert most[1] <= window + most[0] + 1
+
+
+# --- depth
+
+
+def a_recursive_flow(step: Callable[..., None]) -> Flow:
+    inner = flow_of(
+        "deeper",
+        ".in -> step",
+        "step.done -> .out",
+        operations=FlowOperationContainer().add_action("step", step),
+    )
+    inner.add_stream("step.again", "deeper.in").add_stream("deeper.out", ".out")
+    outer = Flow().add_stream(".in", "deeper.in").add_stream("deeper.out", ".out")
+    return outer.add_flow(inner)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", ["breadth_first", "sync"])
+def test_a_flow_may_enter_itself_nine_hundred_times(schedule: str) -> None:
+    def step(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
+        (again if number < 900 else done)(number + 1)
+
+    with FlowRuntime(a_recursive_flow(step), schedule=schedule) as runtime:
+        assert runtime.process(".in", 0).result(LONG).data == 901
+
+
+@pytest.mark.slow
+def test_a_recursion_without_an_end_is_a_named_error() -> None:
+    def step(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
+        again(number + 1)
+
+    with FlowRuntime(a_recursive_flow(step)) as runtime:
+        run = runtime.process(".in", 0)
+        with pytest.raises(FlowBuildError) as caught:
+            run.wait(LONG)
+        assert run.ledger.failed == 1
+        assert run.ledger.balanced
+
+    assert str(caught.value) == (
+        'flow "deeper" is nested 1000 deep, which looks like a recursion without an end. Let an operation in it decide when to leave, '
+        "instead of always entering the flow again."
+    )
+
+
+# --- bounds
+
+
+def explode(number: int, on_number: Callable[[int], None]) -> None:
+    for each in range(number):
+        on_number(each)
+
+
+@every_schedule
+def test_the_run_that_goes_past_max_live_fails_and_no_other(schedule: str) -> None:
+    with FlowRuntime(schedule=schedule, max_live=100) as runtime:
+        wire(runtime, ".in -> explode -> work -> .out")
+        runtime.add_operations(FlowOperationContainer().add_action("explode", explode).add_func("work", same))
+        run = runtime.process(".in", 101)
+        with pytest.raises(FlowOverloadError) as caught:
+            run.wait(SECONDS)
+        assert run.ledger.balanced
+        assert run.ledger.live == 0
+        assert run.ledger.discarded > 0
+        assert sorted(runtime.process(".in", 100).values(SECONDS)) == list(range(100))
+
+    assert '"explode"' in str(caught.value)
+    assert "max_live=100" in str(caught.value)
+
+
+def test_reading_results_makes_room_for_input() -> None:
+    with FlowRuntime(max_results=3) as runtime:
+        wire(runtime, ".in -> .out")
+        runs = [runtime.process_many(".in", range(2)) for _ in range(2)]
+        runtime.wait_idle(SECONDS)
+
+        with pytest.raises(FlowOverloadError):
+            runtime.process(".in", 0)
+        with pytest.raises(FlowOverloadError):
+            runtime.process_many(".in", [0])
+        assert runs[0].values(SECONDS) == [0, 1]
+        assert runtime.process(".in", 5).values(SECONDS) == [5]
+        assert runs[1].values(SECONDS) == [0, 1]
+
+
+def test_unread_results_do_not_hold_a_run_back() -> None:
+    """B190."""
+    with FlowRuntime(max_results=3) as runtime:
+        wire(runtime, ".in -> explode -> .out")
+        runtime.add_operations(FlowOperationContainer().add_action("explode", explode))
+
+        assert len(runtime.process(".in", 100).values(SECONDS)) == 100
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_unread_results_hold_no_input_back(schedule: str) -> None:
+    """B190: not the capacity, but only `max_results` bounds them."""
+    with FlowRuntime(schedule=schedule, capacity=2) as runtime:
+        wire(runtime, ".in -> pass -> .out")
+        runtime.add_operations(FlowOperationContainer().add_func("pass", same))
+
+        for number in range(10):
+            runtime.process(".in", number, timeout=SECONDS)
+        runtime.process_many(".in", range(10, 20), timeout=SECONDS)
+
+        assert [runtime.wait_for_result(SECONDS).data for _ in range(20)] == list(range(20))
+
+
+def test_process_waits_at_the_capacity_and_goes_on_when_there_is_room() -> None:
+    """B181 (BUG): there, nothing is bounded."""
+    gate = Gate()
+    accepted: list[int] = []
+    first_three = threading.Event()
+    stuck = threading.Event()
+
+    def feed() -> None:
+        for number in range(8):
+            if number == 4:
+                stuck.set()
+            runtime.process(".in", number)
+            accepted.append(number)
+            if number == 3:
+                first_three.set()
+
+    with FlowRuntime(capacity=4) as runtime:
+        wire(runtime, ".in -> work -> .out")
+        runtime.add_operations(FlowOperationContainer().add_func("work", gate).make_async())
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        try:
+            arrived(first_three)
+            arrived(stuck)
+            with pytest.raises(FlowTimeoutError):
+                runtime.process(".in", 99, timeout=0.05)
+            assert accepted == [0, 1, 2, 3]
+        finally:
+            gate.open()
+            feeder.join(SECONDS)
+        assert not feeder.is_alive()
+        assert [message.data for message in runtime.results(SECONDS)] == list(range(8))
+
+
+def test_process_many_waits_at_the_capacity_and_pulls_no_further() -> None:
+    gate = Gate()
+    pulled: list[int] = []
+    done = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            pulled.append(number)
+            yield number
+
+    def feed() -> None:
+        runtime.process_many(".in", items())
+        done.set()
+
+    with FlowRuntime(capacity=4) as runtime:
+        wire(runtime, ".in -> work -> .out")
+        runtime.add_operations(FlowOperationContainer().add_func("work", gate).make_async())
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        try:
+            arrived(gate.entered)
+            with pytest.raises(FlowTimeoutError):
+                runtime.process(".in", 99, timeout=0.05)
+            assert not done.is_set()
+            assert len(pulled) <= 8  # what is live, and the batch that waits
+        finally:
+            gate.open()
+            arrived(done)
+            feeder.join(SECONDS)
+        assert [message.data for message in runtime.results(SECONDS)] == list(range(100))
+
+
+def test_a_time_limit_without_a_result_has_sent_nothing() -> None:
+    gate = Gate()
+    with FlowRuntime(capacity=1) as runtime:
+        wire(runtime, ".in -> work -> .out")
+        runtime.add_operations(FlowOperationContainer().add_func("work", gate).make_async())
+        run = runtime.process(".in", 0)
+        with pytest.raises(FlowTimeoutError) as caught:
+            runtime.process(".in", 1, timeout=0.0)
+        gate.open()
+
+        assert run.values(SECONDS) == [0]
+        runtime.wait_idle(SECONDS)
+        assert list(runtime.results(SECONDS)) == []
+    assert "capacity=1" in str(caught.value)
+    assert isinstance(caught.value, TimeoutError)
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 5])
+def test_many_threads_share_the_room_and_lose_nothing(capacity: int) -> None:
+    def feed(first: int) -> None:
+        for number in range(first, first + 50):
+            runtime.process(".in", number)
+
+    with FlowRuntime(capacity=capacity) as runtime:
+        wire(runtime, ".in -> work -> .out")
+        runtime.add_operations(FlowOperationContainer().add_func("work", same).make_parallel(2))
+        feeders = [threading.Thread(target=feed, args=(1000 * number,)) for number in range(4)]
+        for feeder in feeders:
+            feeder.start()
+        for feeder in feeders:
+            feeder.join(SECONDS)
+        assert not any(feeder.is_alive() for feeder in feeders)
+        runtime.wait_idle(SECONDS)
+        values = sorted(message.data for message in runtime.results(SECONDS))
+
+    assert values == [1000 * feeder + number for feeder in range(4) for number in range(50)]
+
+
+def test_input_sent_by_a_signal_handler_while_the_engine_is_being_started() -> None:
+    sent = []
+
+    def spawn(work: Callable[[], None], name: str) -> ThreadLike:
+        if not sent:
+            sent.append(None)
+            sent[0] = runtime.process(".in", 1)  # as a handler does, on the thread it interrupts
+        return spawn_thread(work, name)
+
+    with FlowRuntime(seams=Seams(spawn=spawn)) as runtime:
+        wire(runtime, ".in -> .out")
+
+        assert runtime.process(".in", 2).values(SECONDS) == [2]
+        assert sent[0].values(SECONDS) == [1]
+
+
+def test_an_interrupt_while_the_engine_is_being_started_costs_no_room() -> None:
+    running = threading.Event()
+
+    def spawn(work: Callable[[], None], name: str) -> ThreadLike:
+        driver.post(running.set)  # behind the input
+        thread = spawn_thread(work, name)
+        arrived(running)
+        if interrupts:
+            raise interrupts.pop()
+        return thread
+
+    interrupts = [KeyboardInterrupt()]
+    with FlowRuntime(seams=Seams(spawn=spawn)) as runtime:
+        driver = runtime._driver
+        wire(runtime, ".in -> .out")
+
+        with pytest.raises(KeyboardInterrupt):
+            runtime.process(".in", 1)
+        assert runtime.process(".in", 2).values(SECONDS) == [2]
+        assert runtime._intake._load() == 0
+
+
+@every_schedule
+def test_inputs_that_are_taken_together_keep_their_priorities(schedule: str) -> None:
+    def send(_: Any) -> None:
+        for priority in (0, 0, 1, 2, 1):
+            runtime.process(".in", priority, priority=priority)
+
+    operations = FlowOperationContainer().add_action("send", send).add_func("work", same)
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".go -> send", ".in -> work -> .out")
+        runtime.add_operations(operations)
+        runtime.process(".go").wait(SECONDS)
+        runtime.wait_idle(SECONDS)
+
+        assert [message.data for message in runtime.results(SECONDS)] == [2, 1, 1, 0, 0]
+
+
+def test_of_inputs_taken_together_the_last_ones_are_too_many() -> None:
+    runs: list[Run] = []
+
+    def send(_: Any) -> None:
+        runs.extend(runtime.process(".in", number) for number in range(6))
+
+    with FlowRuntime(max_live=10) as runtime:
+        wire(runtime, ".go -> send", ".in -> work -> .out", ".in -> work", ".in -> work")
+        runtime.add_operations(FlowOperationContainer().add_action("send", send).add_func("work", same))
+        runtime.process(".go").wait(SECONDS)
+        runtime.wait_idle(SECONDS)
+
+        assert [isinstance(run.failure, FlowOverloadError) for run in runs] == [False] * 3 + [True] * 3
+        for run in runs[3:]:
+            with pytest.raises(FlowOverloadError):
+                run.wait(SECONDS)
+
+
+def test_input_from_inside_is_held_to_max_live_where_that_is_less_than_the_capacity() -> None:
+    def send(_: Any) -> None:
+        for number in range(20):
+            runtime.process(".in", number)
+
+    with FlowRuntime(capacity=1_000, max_live=10) as runtime:
+        wire(runtime, ".go -> send", ".in -> .out")
+        runtime.add_operations(FlowOperationContainer().add_action("send", send))
+
+        with pytest.raises(OperationError) as caught:
+            runtime.process(".go").wait(SECONDS)
+    assert isinstance(caught.value.__cause__, FlowOverloadError)
+
+
+@pytest.mark.parametrize("priority", [None, "", "high", 1.5, False])
+def test_what_is_no_priority_is_refused_and_disturbs_nothing(priority: Any) -> None:
+    with FlowRuntime() as runtime:
+        wire(runtime, ".in -> .out")
+
+        with pytest.raises(FlowBuildError, match="a priority is an int"):
+            runtime.process(".in", 1, priority=priority)
+        with pytest.raises(FlowBuildError, match="a priority is an int"):
+            runtime.process_many(".in", [1], priority=priority)
+        assert runtime.process(".in", 2).values(SECONDS) == [2]
+
+
+@pytest.mark.parametrize("place", ["operation", "worker", "tap", "on_result"])
+def test_input_from_inside_never_waits_for_room(place: str) -> None:
+    begun = [False]
+
+    def flood(_: Any) -> None:
+        if not begun[0]:
+            begun[0] = True
+            for number in range(20):
+                runtime.process(".side", number)
+            runtime.process_many(".side", range(20, 40))
+
+    def work(number: int) -> int:
+        if place in {"operation", "worker"}:
+            flood(number)
+        return number
+
+    operations = FlowOperationContainer().add_func("work", work)
+    if place == "worker":
+        operations.make_parallel(2)
+    with FlowRuntime(capacity=1) as runtime:
+        wire(runtime, ".in -> work -> .out", ".side -> .seen")
+        runtime.add_operations(operations)
+        seen: list[int] = []
+
+        def see(message: Any) -> None:
+            if message.port.name == "seen":
+                seen.append(message.data)
+            elif place == "on_result":
+                flood(message)
+
+        runtime.on_result(see)
+        if place == "tap":
+            runtime.on_message(flood)
+        runtime.process(".in", 0).wait(SECONDS)
+        runtime.wait_idle(SECONDS)
+
+    assert sorted(seen) == list(range(40))
+
+
+@every_schedule
+def test_input_from_inside_is_bounded_and_never_waits(schedule: str) -> None:
+    sent: list[int] = []
+
+    def flood(_: object) -> None:
+        for number in range(10_000):
+            runtime.process(".side", number)
+            sent.append(number)
+
+    operations = FlowOperationContainer().add_action("flood", flood).add_func("work", same)
+    runtime = FlowRuntime(name="flow", schedule=schedule, capacity=10, max_live=100)
+    with runtime:
+        wire(runtime, ".in -> flood", ".side -> work -> .out")
+        runtime.add_operations(operations)
+        run = runtime.process(".in", None)
+        with pytest.raises(OperationError) as caught:
+            run.wait(SECONDS)
+        runtime.wait_idle(SECONDS)
+        values = [message.data for message in runtime.results(SECONDS)]
+
+    assert isinstance(caught.value.__cause__, FlowOverloadError)
+    assert str(caught.value.__cause__).startswith(
+        'runtime "flow" already has max_live=100 inputs live or waiting, and from inside nobody can wait for room.'
+    )
+    assert len(sent) == 99  # and the input that floods
+    assert values == sent

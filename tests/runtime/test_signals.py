@@ -1,0 +1,570 @@
+"""Ctrl-C at any moment, signal handlers that send input, and an interpreter that exits with an open runtime: real signals, own processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX"),
+]
+
+ROOT = Path(__file__).parents[2]
+MOMENTS = 50
+AT_ONCE = 4  # subprocesses
+LIMIT = 25.0  # seconds; a process that takes longer hangs
+INTERRUPTED = 130  # what a process says it ends with when KeyboardInterrupt leaves it
+HANGS = 20.0  # seconds after which a process shows where it hangs, and ends
+
+PREAMBLE = f"""
+import faulthandler, json, os, signal, sys, threading, time
+faulthandler.dump_traceback_later({HANGS}, exit=True)
+from flowrt import *
+
+def tell(**what):
+    sys.stdout.write(json.dumps(what) + "\\n")
+    sys.stdout.flush()
+"""
+
+# A word count over lists of words, with an async and a parallel operation. It prints "ready" when the first result is there, and
+# the books of every run when it is over, however it ended.
+WORD_COUNT = (
+    PREAMBLE
+    + """
+def find(number):
+    return [f"{number} {page}" for page in range(20)]
+
+def pages(text):
+    for line in range(5):
+        yield f"{text} {line} one two three"
+
+def pages_at_once(text, on_page):
+    for page in pages(text):
+        on_page(page)
+
+def count(line):
+    time.sleep(0.0002)
+    return len(line.split())
+
+operations = (
+    FlowOperationContainer()
+    .add_func("find", find).make_async()
+    .add_operation(Scatter("scatter", window=8))
+    .add_func("count", count).make_parallel(3)
+    .add_operation(Gather("gather"))
+    .add_func("total", sum)
+)
+if sys.argv[2] == "generator":
+    operations.add_generator("pages", pages).make_async()
+else:
+    operations.add_action("pages", pages_at_once).make_async()
+
+def books(runs):
+    return [
+        {name: getattr(run.ledger, name) for name in
+         ("accepted", "born", "delivered", "absorbed", "failed", "unconnected", "discarded", "live", "held")}
+        | {"balanced": run.ledger.balanced, "done": run.done}
+        for run in runs
+    ]
+
+runs = []
+seen = "nothing"
+code = 0
+try:
+    with FlowRuntime(schedule=sys.argv[1], capacity=4) as runtime:
+        for source, target in [
+            (".in", "find"), ("find", "scatter"), ("scatter.stream", "pages"), ("pages", "count"),
+            ("count", "gather.stream"), ("gather", "total"), ("total", ".out"),
+        ]:
+            runtime.add_stream(source, target)
+        runtime.add_operations(operations)
+        runs.append(runtime.process(".in", 0))
+        assert runs[0].result(10).data == 600
+        tell(event="ready")
+        number = 0
+        while number < 10_000:
+            number += 1
+            runs.append(runtime.process(".in", number))
+            if number % 3 == 0:
+                runs[-1].values(10)
+except KeyboardInterrupt:
+    seen = "KeyboardInterrupt"
+    code = 130
+except BaseException as error:
+    seen = f"{type(error).__name__}: {error}"
+    code = 1
+threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+tell(event="over", seen=seen, runs=books(runs), threads=threads)
+sys.exit(code)
+"""
+)
+
+
+@attrs.frozen
+class Ended:
+    code: int
+    lines: list[dict[str, Any]]
+    errors: str
+
+    def event(self, name: str) -> dict[str, Any]:
+        found = [line for line in self.lines if line["event"] == name]
+        assert len(found) == 1, (self.lines, self.errors)
+        return found[0]
+
+
+def run_script(
+    script: str, *arguments: str, at: Callable[[dict[str, Any], subprocess.Popen[str]], None] | None = None
+) -> Ended:
+    """Run the script in a process of its own; `at` sees each line it prints, and may send signals. A hang is a failure."""
+    process = subprocess.Popen(
+        [sys.executable, "-X", "dev", "-W", "default", "-c", script, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    killer = threading.Timer(LIMIT, process.kill)
+    killer.start()
+    errors: list[str] = []
+    assert process.stdout is not None
+    assert process.stderr is not None
+    stderr = process.stderr
+    reader = threading.Thread(target=lambda: errors.append(stderr.read()))
+    reader.start()
+    lines = []
+    try:
+        for line in process.stdout:
+            lines.append(json.loads(line))
+            if at is not None:
+                at(lines[-1], process)
+        process.wait(LIMIT)
+    finally:
+        killer.cancel()
+        process.kill()
+        process.wait()
+        reader.join()
+        process.stdout.close()
+        process.stderr.close()
+        killer.join()
+    text = "".join(errors)
+    assert "Timeout (" not in text, f"it hung:\n{text}"
+    assert process.returncode != -signal.SIGKILL, f"it had to be killed:\n{text}"
+    return Ended(process.returncode, lines, text)
+
+
+def interrupted_after(seconds: float, schedule: str, pages: str) -> Ended:
+    """The word count, with SIGINT so long after its first result."""
+    timers: list[threading.Timer] = []
+
+    def at(line: dict[str, Any], process: subprocess.Popen[str]) -> None:
+        if line["event"] == "ready":
+            timers.append(threading.Timer(seconds, process.send_signal, [signal.SIGINT]))
+            timers[0].start()
+
+    try:
+        return run_script(WORD_COUNT, schedule, pages, at=at)
+    finally:
+        for timer in timers:
+            timer.cancel()
+            timer.join()
+
+
+def judge_books(ended: Ended) -> None:
+    over = ended.event("over")
+    assert over["threads"] == []
+    for books in over["runs"]:
+        assert books["balanced"], over
+        assert (books["live"], books["held"]) == (0, 0), over
+        assert books["done"] or books["accepted"] == 0, over
+        ends = sum(
+            books[end]
+            for end in ("delivered", "absorbed", "failed", "unconnected", "discarded", "live", "held")
+        )
+        assert books["accepted"] + books["born"] == ends
+
+
+def test_an_interrupt_at_any_of_fifty_moments_is_seen_and_leaves_nothing() -> None:
+    chance = random.Random(20)
+    moments = [
+        (
+            chance.uniform(0.0, 0.12),
+            "sync" if number % 10 == 9 else "breadth_first",
+            "generator" if number % 2 else "action",
+        )
+        for number in range(MOMENTS)
+    ]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        all_ended = list(pool.map(lambda moment: interrupted_after(*moment), moments))
+
+    for (_, _, pages), ended in zip(moments, all_ended, strict=True):
+        over = ended.event("over")
+        assert over["seen"] == "KeyboardInterrupt", ended
+        assert ended.code == INTERRUPTED
+        judge_books(ended)
+        if pages == "action":  # else a generator in progress was stopped, and its input discarded
+            assert all(books["discarded"] == 0 for books in over["runs"]), ended
+        assert "Traceback" not in ended.errors, ended.errors
+
+
+# --- while something is waited for
+
+WAITING = (
+    PREAMBLE
+    + """
+release = threading.Event()
+entered = threading.Event()
+
+def hold(number):
+    entered.set()
+    release.wait(10)
+    return number
+
+def wait(kind, runtime, run):
+    if kind == "run":
+        run.wait(15)
+    elif kind == "result":
+        run.result()
+    elif kind == "values":
+        run.values(15)
+    elif kind == "next":
+        runtime.wait_for_result()
+    elif kind == "idle":
+        runtime.wait_idle()
+    elif kind == "room":
+        runtime.process(".in", 2)
+    elif kind == "many":
+        runtime.process_many(".in", iter(int, 1))
+
+seen = "nothing"
+run = None
+try:
+    with FlowRuntime(capacity=1) as runtime:
+        runtime.add_stream(".in", "hold").add_stream("hold", ".out")
+        runtime.add_operations(FlowOperationContainer().add_func("hold", hold).make_async())
+        run = runtime.process(".in", 1)
+        entered.wait(5)
+        try:
+            tell(event="ready")
+            wait(sys.argv[1], runtime, run)
+        except KeyboardInterrupt:
+            tell(event="interrupted")
+            release.set()
+            raise
+except KeyboardInterrupt:
+    seen = "KeyboardInterrupt"
+threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+tell(event="over", seen=seen, delivered=run.ledger.delivered, balanced=run.ledger.balanced, threads=threads)
+"""
+)
+
+
+def interrupt_when(event: str) -> Callable[[dict[str, Any], subprocess.Popen[str]], None]:
+    def at(line: dict[str, Any], process: subprocess.Popen[str]) -> None:
+        if line["event"] == event:
+            process.send_signal(signal.SIGINT)
+
+    return at
+
+
+def test_an_interrupt_ends_every_wait_and_the_run_is_worked_off() -> None:
+    kinds = ["run", "result", "values", "next", "idle", "room", "many"]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        all_ended = list(pool.map(lambda kind: run_script(WAITING, kind, at=interrupt_when("ready")), kinds))
+
+    for ended in all_ended:
+        ended.event("interrupted")
+        over = ended.event("over")
+        assert (over["seen"], over["delivered"], over["balanced"]) == ("KeyboardInterrupt", 1, True)
+        assert over["threads"] == []
+
+
+# --- while it closes
+
+CLOSING = (
+    PREAMBLE
+    + """
+release = threading.Event()
+entered = threading.Event()
+
+def hold(number):
+    entered.set()
+    release.wait(60)
+    return number
+
+operations = FlowOperationContainer().add_func("hold", hold)
+if sys.argv[1] == "async":
+    operations.make_async()
+seen = "nothing"
+report = ""
+notes = []
+runtime = FlowRuntime(name="demo")
+try:
+    with runtime:
+        runtime.add_stream(".in", "hold").add_stream("hold", ".out").add_operations(operations)
+        run = runtime.process(".in", 1)
+        entered.wait(5)
+        try:
+            tell(event="ready")
+            run.wait()
+        finally:
+            tell(event="closing")
+except KeyboardInterrupt as error:
+    seen = "KeyboardInterrupt"
+try:
+    run.wait(5)
+except FlowStoppedError:
+    report = str(runtime.close())
+release.set()
+tell(event="over", seen=seen, report=report, done=run.done, balanced=run.ledger.balanced)
+"""
+)
+
+
+@pytest.mark.parametrize("mode", ["async", "sync"])
+def test_a_second_interrupt_gives_the_rest_up(mode: str) -> None:
+    """The first leaves the `with` body, which drains; the second ends the draining, and names what hangs."""
+    second: list[threading.Timer] = []
+
+    def at(line: dict[str, Any], process: subprocess.Popen[str]) -> None:
+        if line["event"] == "ready":
+            process.send_signal(signal.SIGINT)
+        if line["event"] == "closing":
+            second.append(threading.Timer(0.3, process.send_signal, [signal.SIGINT]))
+            second[0].start()
+
+    ended = run_script(CLOSING, mode, at=at)
+    second[0].join()
+
+    over = ended.event("over")
+    assert over["seen"] == "KeyboardInterrupt"
+    assert over["done"]
+    assert 'operation "hold"' in over["report"]
+    assert "1 message discarded" in over["report"]
+    assert ended.code == 0
+    if mode == "async":
+        assert over["balanced"]
+
+
+# --- signal handlers that use the runtime
+
+HANDLERS = (
+    PREAMBLE
+    + """
+fired = []
+runs = []
+cancelled = []
+
+def on_alarm(number, frame):
+    fired.append(1)
+    if sys.argv[1] == "process":
+        runs.append(runtime.process(".in", -1, timeout=5))
+    elif sys.argv[1] == "cancel" and runs:
+        runs[-1].cancel()
+        cancelled.append(runs[-1])
+    signal.setitimer(signal.ITIMER_REAL, 0.0005)  # the next one, after this
+
+def work(number):
+    return number
+
+with FlowRuntime(schedule=sys.argv[2]) as runtime:
+    runtime.add_stream(".in", "work").add_stream("work", ".out")
+    operations = FlowOperationContainer().add_func("work", work)
+    if sys.argv[2] != "sync":
+        operations.make_async()
+    runtime.add_operations(operations)
+    runs.append(runtime.process(".in", 0))
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005)
+    end = time.monotonic() + 20
+    while len(fired) < 300 and time.monotonic() < end:
+        runs.append(runtime.process(".in", 1))
+        if len(runs) % 50 == 0:
+            try:
+                runs[-1].wait(10)
+            except RunCancelledError:
+                pass
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    runtime.wait_idle(10)
+    ended = [run.done and run.ledger.balanced for run in runs]
+    delivered = sum(run.ledger.delivered for run in runs)
+    discarded = sum(run.ledger.discarded for run in runs)
+tell(event="over", fired=len(fired), runs=len(runs), ended=all(ended), delivered=delivered, discarded=discarded)
+"""
+)
+
+
+def test_a_signal_handler_may_send_and_cancel_whatever_it_interrupts() -> None:
+    cases = [("process", "breadth_first"), ("cancel", "breadth_first"), ("process", "sync")]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        all_ended = list(pool.map(lambda case: run_script(HANDLERS, *case), cases))
+
+    for (what, _), ended in zip(cases, all_ended, strict=True):
+        assert ended.code == 0, ended.errors
+        over = ended.event("over")
+        assert over["fired"] >= 300
+        assert over["ended"]
+        assert over["delivered"] + over["discarded"] == over["runs"]
+        if what == "process":
+            assert over["discarded"] == 0
+
+
+# --- the interpreter exits
+
+EXITS = (
+    PREAMBLE
+    + """
+seen = []
+
+def work(number):
+    time.sleep(0.001)
+    seen.append(number)
+    if number == 49:
+        tell(event="worked", numbers=len(seen))
+
+runtime = FlowRuntime(name="forgotten")
+runtime.add_stream(".in", "work")
+runtime.add_operations(FlowOperationContainer().add_action("work", work).make_async())
+runtime.process_many(".in", range(50))
+if sys.argv[1] == "error":
+    raise LookupError("of the program")
+if sys.argv[1] != "0":
+    sys.exit(int(sys.argv[1]))
+"""
+)
+
+
+def test_a_runtime_left_open_is_drained_when_the_interpreter_exits() -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        cases = ["0", "7", "error"]
+        all_ended = list(pool.map(lambda case: run_script(EXITS, case), cases))
+
+    for case, ended in zip(cases, all_ended, strict=True):
+        assert ended.event("worked")["numbers"] == 50
+        assert ended.code == {"0": 0, "7": 7, "error": 1}[case]
+        assert (
+            'ResourceWarning: flow runtime "forgotten" was still open when the interpreter exited'
+            in ended.errors
+        )
+        assert 'Use "with", or call close()' in ended.errors
+        assert ("LookupError: of the program" in ended.errors) == (case == "error")
+        assert ended.errors.count("Traceback") == (case == "error")
+
+
+EXITS_HANGING = (
+    PREAMBLE
+    + """
+entered = threading.Event()
+
+def hang(number):
+    entered.set()
+    threading.Event().wait()
+
+runtime = FlowRuntime(name="forgotten")
+runtime.add_stream(".in", "hang")
+operations = FlowOperationContainer().add_action("hang", hang)
+if sys.argv[1] == "async":
+    operations.make_async()
+runtime.add_operations(operations)
+runtime.process(".in", 1)
+entered.wait(5)
+tell(event="ready")
+sys.exit(3)
+"""
+)
+
+
+def test_an_operation_that_hangs_does_not_keep_the_interpreter_from_exiting() -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        all_ended = list(pool.map(lambda mode: run_script(EXITS_HANGING, mode), ["async", "sync"]))
+
+    for ended in all_ended:
+        assert ended.code == 3
+        assert 'operation "hang"' in ended.errors
+        assert "Traceback" not in ended.errors
+
+
+EXITS_CLOSED = (
+    PREAMBLE
+    + """
+with FlowRuntime() as runtime:
+    runtime.add_stream(".in", "work").add_stream("work", ".out")
+    runtime.add_operations(FlowOperationContainer().add_func("work", str).make_parallel(2))
+    tell(event="over", values=sorted(runtime.process_many(".in", range(3)).values(10)))
+never_run = FlowRuntime()
+"""
+)
+
+
+def test_a_closed_runtime_and_one_that_never_ran_exit_in_silence() -> None:
+    ended = run_script(EXITS_CLOSED)
+
+    assert ended.event("over")["values"] == ["0", "1", "2"]
+    assert (ended.code, ended.errors) == (0, "")
+
+
+EXIT_FROM_OPERATION = (
+    PREAMBLE
+    + """
+def leave(number):
+    sys.exit(9)
+
+operations = FlowOperationContainer().add_func("leave", leave)
+if sys.argv[1] == "async":
+    operations.make_async()
+with FlowRuntime() as runtime:
+    runtime.add_stream(".in", "leave").add_stream("leave", ".out").add_operations(operations)
+    if sys.argv[2] == "wait":
+        runtime.process(".in", 1).wait(10)
+    else:
+        runtime.process(".in", 1)
+"""
+)
+
+
+def test_sys_exit_in_an_operation_ends_the_program_with_its_code() -> None:
+    cases = [(mode, wait) for mode in ("sync", "async") for wait in ("wait", "close")]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        all_ended = list(pool.map(lambda case: run_script(EXIT_FROM_OPERATION, *case), cases))
+
+    for ended in all_ended:
+        assert ended.code == 9, ended.errors
+        assert ended.errors == ""
+
+
+def test_no_signal_handler_is_installed() -> None:
+    script = (
+        PREAMBLE
+        + """
+before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+with FlowRuntime() as runtime:
+    runtime.add_stream(".in", ".out")
+    runtime.process(".in", 1).values(10)
+    changed = [int(number) for number, was in before.items() if signal.getsignal(number) is not was]
+tell(event="over", changed=changed)
+"""
+    )
+
+    assert run_script(script).event("over")["changed"] == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_test_process_that_hangs_is_reported() -> None:
+    """The harness itself: a script that never ends is shown, not waited for."""
+    script = PREAMBLE.replace(str(HANGS), "0.5") + "threading.Event().wait()"
+
+    with pytest.raises(AssertionError, match="it hung"):
+        run_script(script)
