@@ -226,7 +226,7 @@ def _is_same(first: Any, second: Any) -> bool:
 MISSING_KEPT = 1_000_000  # records. A list whose every item is lost is named whole; beyond that only counted
 
 
-class Window:
+class SourceWindow:
     """How many live descendants the open iterators of one source may have together.
 
     Invariant: `live` is the sum over its scopes of what is live in them plus their active child scopes. What is held is in neither.
@@ -337,7 +337,7 @@ class Scope:
     )
 
     def __init__(
-        self, run: RunBooks | None, parent: Scope | None, window: Window | None, *, home: bool
+        self, run: RunBooks | None, parent: Scope | None, window: SourceWindow | None, *, home: bool
     ) -> None:
         self.run: RunBooks = run if run is not None else self  # type: ignore[assignment]
         self.parent = parent
@@ -423,7 +423,7 @@ class RunBooks(Scope):
         "unfinished",
     )
 
-    def __init__(self, window: Window | None, handle: Any = None, opened: float = 0.0) -> None:
+    def __init__(self, window: SourceWindow | None, handle: Any = None, opened: float = 0.0) -> None:
         super().__init__(None, None, window, home=True)
         self.opened = opened
         self.number: int = handle.number if handle is not None else 0

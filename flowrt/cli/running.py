@@ -15,7 +15,7 @@ from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeo
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.flow.definition import Definition, define_flow
 from flowrt.flow.flow import Flow
-from flowrt.flow.sites import FlowPlace, Places
+from flowrt.flow.sites import FlowSite, Sites
 from flowrt.messages import Message
 from flowrt.runtime.closing import DEADLINE, DRAIN
 from flowrt.runtime.runtime import FlowRuntime
@@ -89,7 +89,7 @@ class Execution:
 
     def _check(self, inputs: Sequence[Input]) -> None:
         """Refuse inputs that would lead nowhere, and files that are not there: whoever types a name can mistype it."""
-        places = Places(FlowPlace(self._definition))
+        places = Sites(FlowSite(self._definition))
         for each in inputs:
             if not places.leads_on(*places.source(each.port)):
                 known = self._definition.input_ports()

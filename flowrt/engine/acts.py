@@ -31,7 +31,7 @@ from flowrt.operations.contract import Act, Emitter
 if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.engine.chunks import Chunk
-    from flowrt.engine.places import Handler, OperationPlace
+    from flowrt.engine.places import Handler, Place
     from flowrt.engine.runs import Runs
     from flowrt.engine.traffic import Contexts, Traffic
     from flowrt.engine.wakes import Wakes
@@ -63,7 +63,7 @@ class BatchInHand:
         "scope",
     )
 
-    def __init__(self, place: OperationPlace, chunk: Chunk, context: Context) -> None:
+    def __init__(self, place: Place, chunk: Chunk, context: Context) -> None:
         self.place = place
         self.chunk = chunk
         self.port = chunk.handler.in_port
@@ -80,7 +80,7 @@ class BatchInHand:
         return self.context.scope.within(self.place)
 
 
-class Batches:
+class Acts:
     """Hands batches to operations, and does what they ask for.
 
     Called on: the engine's thread.
@@ -95,7 +95,7 @@ class Batches:
         self.began = 0.0  # when the last chunk was taken
 
     def act_on(
-        self, place: OperationPlace, context: Context, position: Any, trail: Trail, action: Act, argument: Any
+        self, place: Place, context: Context, position: Any, trail: Trail, action: Act, argument: Any
     ) -> None:
         """Do what concerns no message in hand."""
         if action is Act.GATHER:
@@ -124,13 +124,13 @@ class Batches:
             homes = self._traffic.books.give_back(place, parts)
             self.send_merged(place, onward, position, trail, homes, data, port)
 
-    def _release(self, place: OperationPlace, parts: Sequence[Part], reason: str, what: str) -> None:
+    def _release(self, place: Place, parts: Sequence[Part], reason: str, what: str) -> None:
         for home in self._traffic.books.give_back(place, parts):
             self._traffic.books.write(home.run, what, 1, place.name, reason)
 
     def send_merged(
         self,
-        place: OperationPlace,
+        place: Place,
         context: Context,
         position: Any,
         trail: Trail,
@@ -171,7 +171,7 @@ class Batches:
         self._by_context(place, chunk)
         place.meter.busy += self._clock.now() - started
 
-    def _by_context(self, place: OperationPlace, chunk: Chunk) -> None:
+    def _by_context(self, place: Place, chunk: Chunk) -> None:
         if not isinstance(chunk.context, list):
             self._handle_batch(place, chunk, chunk.context)
             return
@@ -184,7 +184,7 @@ class Batches:
             if not context.scope.run.ended:
                 self._handle_batch(place, head, context)
 
-    def _handle_batch(self, place: OperationPlace, chunk: Chunk, context: Context) -> None:
+    def _handle_batch(self, place: Place, chunk: Chunk, context: Context) -> None:
         batch = BatchInHand(place, chunk, context)
         log: list[Entry] = []
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
@@ -251,7 +251,7 @@ class Batches:
                 error,
             )
 
-    def pushed(self, place: OperationPlace, context: Context) -> Context:
+    def pushed(self, place: Place, context: Context) -> Context:
         # One context in is one context out, so that what travelled together goes on doing so.
         last = place.memo
         if last is None or last[0] is not context:
@@ -264,14 +264,14 @@ class Batches:
 
     # -- what is owed to scopes
 
-    def _ask(self, place: OperationPlace, about: Any, seconds: float | None, context: Context | None) -> None:
+    def _ask(self, place: Place, about: Any, seconds: float | None, context: Context | None) -> None:
         self._wakes.ask(place, about, seconds, lambda: self.wake(place, about, context))
 
-    def drain(self, place: OperationPlace, scope: Scope, owed: Context | None) -> None:
+    def drain(self, place: Place, scope: Scope, owed: Context | None) -> None:
         """Tell an operation that nothing more will come of a scope; `owed`: the context of what it owes the scope something for."""
         self._call_for(place, scope, place.operation.drained, owed)
 
-    def wake(self, place: OperationPlace, about: Any, asked_in: Context | None) -> None:
+    def wake(self, place: Place, about: Any, asked_in: Context | None) -> None:
         """Tell an operation that the time has come that it asked for, in a context: for a scope, or about an object of its own."""
         if isinstance(about, Scope):
             self._call_for(place, about, place.operation.timer, asked_in)
@@ -287,7 +287,7 @@ class Batches:
         finally:
             emit.end()
 
-    def _act_on_nobody(self, place: OperationPlace, about: Any, action: Any, argument: Any) -> None:
+    def _act_on_nobody(self, place: Place, about: Any, action: Any, argument: Any) -> None:
         if action is Act.RELEASE:
             self._release(place, *argument)
         elif action is Act.WAKE:
@@ -299,9 +299,7 @@ class Batches:
                 "run for it. Wake for a scope instead: emit.wake(seconds)."
             )
 
-    def _call_for(
-        self, place: OperationPlace, scope: Scope, call: Callable[..., None], known: Context | None
-    ) -> None:
+    def _call_for(self, place: Place, scope: Scope, call: Callable[..., None], known: Context | None) -> None:
         log: list[Entry] = []
         context = scope.origin
         if context is None:  # a run: what is emitted for it has the context of what it is emitted for
@@ -329,7 +327,7 @@ class Batches:
                 self.act_on(place, inner, None, trail, action, argument)
 
     def _gather(
-        self, place: OperationPlace, scope: Scope, data: Any, causality: Any, missing: Sequence[Missing]
+        self, place: Place, scope: Scope, data: Any, causality: Any, missing: Sequence[Missing]
     ) -> None:
         origin = scope.origin
         if origin is None or place in scope.answered:
@@ -354,7 +352,7 @@ class Batches:
 
     def _fail_kept(
         self,
-        place: OperationPlace,
+        place: Place,
         trail: Trail,
         scope: Scope,
         items: Sequence[tuple[Any, Any]],
@@ -376,7 +374,7 @@ class Batches:
             )
             self._failures.fail_owing(place, context, position, trail, error, message)
 
-    def _give_up(self, place: OperationPlace, scope: Scope, error: Any) -> None:
+    def _give_up(self, place: Place, scope: Scope, error: Any) -> None:
         books = self._traffic.books
         gathered = books.answer(scope, place)
         if gathered:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from random import Random
 
     from flowrt.clock import Clock, Timer, Timers
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.messages import RunBooks
     from flowrt.operations.policies import Rate
 
 
-class Bucket:
+class TokenBucket:
     """The tokens of one place; full at first."""
 
     __slots__ = ("_filled", "_rate", "_tokens")
@@ -224,11 +224,11 @@ class Guard:
 
     def __init__(
         self,
-        place: OperationPlace,
+        place: Place,
         clock: Clock,
         timers: Timers,
         rng: Callable[[], Random],
-        submit: Callable[[OperationPlace, Chunk], None],
+        submit: Callable[[Place, Chunk], None],
         over: Callable[[Task], None],
         settle: Callable[[Task], None],
         put_back: Callable[[Chunk], None],
@@ -255,7 +255,9 @@ class Guard:
         self._released = 0
         self._open: dict[Chunk, Attempt] = {}
         self._backing_off: dict[Attempt, None] = {}
-        self._bucket = Bucket(self.policies.rate, clock.now()) if self.policies.rate is not None else None
+        self._bucket = (
+            TokenBucket(self.policies.rate, clock.now()) if self.policies.rate is not None else None
+        )
         self._next_token: Timer | None = None
         self._going_on = False
         self.settling: Attempt | None = None  # whose outcome is being taken into account

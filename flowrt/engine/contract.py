@@ -1,4 +1,4 @@
-"""The executor contract: where operations run. Outcomes come back as data, never as a raised exception."""
+"""What stands around the engine: executors, where operations run and outcomes come back as data, never as a raised exception; and the host."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flowrt.operations.bodies import Group, Pull
 
 if TYPE_CHECKING:
+    from random import Random
+
     from flowrt.engine.chunks import Chunk
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
+    from flowrt.engine.runs import RunHandle
+    from flowrt.errors import FlowError
     from flowrt.operations.declarations import Declaration
 
 
@@ -61,9 +65,7 @@ class Task(Group):
         "worker",
     )
 
-    def __init__(
-        self, place: OperationPlace, chunk: Chunk, collect: Callable[[Group], None] | None = None
-    ) -> None:
+    def __init__(self, place: Place, chunk: Chunk, collect: Callable[[Group], None] | None = None) -> None:
         super().__init__(chunk.data, collect)
         self.place = place
         self.chunk = chunk
@@ -99,7 +101,7 @@ class PullTask(Pull):
     def __init__(self, source: Any, iterator: Iterator[Any], quota: int) -> None:
         super().__init__(iterator, quota)
         self.source = source
-        self.place: OperationPlace = source.place
+        self.place: Place = source.place
         self.started = 0.0
         self.busy = 0.0
         self.ident: int | None = None  # of the worker's thread
@@ -121,7 +123,7 @@ class Reports(Protocol):
         """Take the items a pull has brought so far. Engine's thread."""
         ...
 
-    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any], seconds: float) -> None:
+    def pass_on(self, place: Place, chunk: Chunk, results: list[Any], seconds: float) -> None:
         """Take one result for each message of an inline chunk. Engine's thread."""
         ...
 
@@ -137,7 +139,7 @@ class Executor(Protocol):
         """Return the idents of its threads; any thread may ask, at each input."""
         ...
 
-    def submit(self, place: OperationPlace, chunk: Chunk) -> None:
+    def submit(self, place: Place, chunk: Chunk) -> None:
         """Perform a chunk's messages, in groups; report each group once, in any order unless the mode keeps one."""
         ...
 
@@ -186,4 +188,40 @@ class Executors(Protocol):
 
     def all(self) -> Sequence[Executor]:
         """Return every executor made so far."""
+        ...
+
+
+class Host(Protocol):
+    """What the engine may ask of what is around it. On the engine's thread, but for `fetch`."""
+
+    def new_handle(self) -> RunHandle:
+        """Make a handle for a run that an operation started."""
+        ...
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Take results."""
+        ...
+
+    def rng(self) -> Random:
+        """Return what chance decides with."""
+        ...
+
+    def executor_for(self, place: Place) -> Executor:
+        """Return where a place runs."""
+        ...
+
+    def activate(self, place: Place | FlowError) -> None:
+        """Have an active operation activated at a place that has come into being, or tell why it could not."""
+        ...
+
+    def fetch(self, task: Group, *, late: bool) -> None:
+        """Any thread: have the engine look at a task; `late`: something came after its call had ended."""
+        ...
+
+    def delivers_singly(self) -> bool:
+        """Say whether somebody takes each result as it comes."""
+        ...
+
+    def is_wanted(self) -> bool:
+        """Say whether somebody has called the engine meanwhile."""
         ...

@@ -16,64 +16,33 @@ a source. This module knows no thread, no queue and no clock but the one it is g
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from flowrt.clock import Timers
-from flowrt.engine.acts import Batches
+from flowrt.engine.acts import Acts
 from flowrt.engine.attempts import Guard
 from flowrt.engine.contract import Task
 from flowrt.engine.fusion import Fusion
-from flowrt.engine.fusion import Host as FusionHost
 from flowrt.engine.ledger import Books
 from flowrt.engine.meters import QUANTUM, Meter, Pace
 from flowrt.engine.outcomes import Outcomes
 from flowrt.engine.routes import Routes
-from flowrt.engine.runs import Input, RunHandle, Runs
+from flowrt.engine.runs import Input, Runs
 from flowrt.engine.sources import Sources
 from flowrt.engine.traffic import Traffic
 from flowrt.engine.wakes import Wakes
-from flowrt.errors import FlowError, FlowOverloadError, release_frames
+from flowrt.errors import FlowOverloadError, release_frames
 from flowrt.messages import Context, RunBooks
 
 if TYPE_CHECKING:
-    from random import Random
-
     from flowrt.clock import Clock
     from flowrt.engine.chunks import Chunk
-    from flowrt.engine.contract import Executor, PullTask
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.contract import Host, PullTask
+    from flowrt.engine.places import Place
     from flowrt.engine.schedules import Schedule
     from flowrt.flow.definition import Definition
     from flowrt.operations.bodies import Group
     from flowrt.ports import Port
-
-
-class Host(FusionHost, Protocol):
-    """What the engine needs of the runtime around it. All is called on the engine's thread."""
-
-    def new_handle(self) -> RunHandle:
-        """Make a handle for a run that an operation started."""
-        ...
-
-    def deliver(self, chunk: Chunk) -> None:
-        """Take results."""
-        ...
-
-    def rng(self) -> Random:
-        """Return what chance decides with."""
-        ...
-
-    def executor_for(self, place: OperationPlace) -> Executor:
-        """Return where a place runs."""
-        ...
-
-    def activate(self, place: OperationPlace | FlowError) -> None:
-        """Have an active operation activated at a place that has come into being, or tell why it could not."""
-        ...
-
-    def fetch(self, task: Group, *, late: bool) -> None:
-        """Any thread: have the engine look at a task; `late`: something came after its call had ended."""
-        ...
 
 
 class Engine:
@@ -107,20 +76,20 @@ class Engine:
         self.wakes = Wakes(self.books, self.timers)
         self.sources = Sources(self.traffic)
         self.runs = Runs(self.traffic, self.sources, self.wakes, host.new_handle)
-        self.batches = Batches(self.traffic, self.runs, self.wakes, clock)
-        self.outcomes = Outcomes(self.traffic, self.sources, self.runs, self.batches)
+        self.acts = Acts(self.traffic, self.runs, self.wakes, clock)
+        self.outcomes = Outcomes(self.traffic, self.sources, self.runs, self.acts)
         self.under_way = 0
         self.turns = 0
         self.returned = 0  # calls and pulls that are over, wherever they were made
         self.delay = 0.0
         self.not_before: float | None = None  # when the throttle lets the next message go
         self.over = False  # reports only close what is to be closed
-        self.fusion = Fusion(self.traffic, self.failures, self.batches, clock, host)
-        self.in_work: OperationPlace | None = None
+        self.fusion = Fusion(self.traffic, self.failures, self.acts, clock, host)
+        self.in_work: Place | None = None
 
     # -- places
 
-    def _equip(self, place: OperationPlace) -> None:
+    def _equip(self, place: Place) -> None:
         place.pace, place.pulls, place.meter = Pace(), Pace(), Meter()
         place.executor = self._host.executor_for(place)
         place.handed_over = not getattr(place.executor, "inline", False)
@@ -263,10 +232,10 @@ class Engine:
             self._submit(place, chunk)
         self._check_live(run, place.name)
 
-    def _submit(self, place: OperationPlace, chunk: Chunk) -> None:
+    def _submit(self, place: Place, chunk: Chunk) -> None:
         self.in_work = place
         if place.batches:
-            self.batches.take(chunk)
+            self.acts.take(chunk)
         elif place.executor is not None:
             if place.handed_over:
                 self.under_way += len(chunk.data)
@@ -286,7 +255,7 @@ class Engine:
             if place is None:
                 self.failures.tell_unreached(scope)
             else:
-                self.batches.drain(place, scope, context)
+                self.acts.drain(place, scope, context)
 
     def let_go(self) -> None:
         """Let go of what failures keep alive: their frames are over only when the turn that made them is."""
@@ -361,7 +330,7 @@ class Engine:
             task.reorder.add(task.sequence, len(task.results), lambda: self.outcomes.take(task, final=True))
         self._check_live(run, place.name)
 
-    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any], seconds: float) -> None:
+    def pass_on(self, place: Place, chunk: Chunk, results: list[Any], seconds: float) -> None:
         """Send what a function made of each message of a chunk on its way: the lean one, for most messages go it."""
         self.returned += 1
         meter = place.meter

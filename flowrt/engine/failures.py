@@ -22,7 +22,7 @@ from flowrt.operations.policies import ERROR_PORT
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
     from flowrt.engine.ledger import Books
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.engine.routes import Routes
     from flowrt.messages import RunBooks, Scope, Trunk
 
@@ -52,7 +52,7 @@ class Failures:
 
     def fail(
         self,
-        place: OperationPlace,
+        place: Place,
         message: Message | None,
         context: Context,
         position: Any,
@@ -94,7 +94,7 @@ class Failures:
 
     def _settled_by_policy(
         self,
-        place: OperationPlace,
+        place: Place,
         context: Context,
         position: Any,
         trail: Trail,
@@ -116,7 +116,7 @@ class Failures:
 
     def fail_owing(
         self,
-        place: OperationPlace,
+        place: Place,
         context: Context,
         position: Any,
         trail: Trail,
@@ -133,7 +133,7 @@ class Failures:
         self.kept.append(error)
         self.tell(error, context, position)
 
-    def fail_list(self, place: OperationPlace, error: FlowError, scope: Scope) -> None:
+    def fail_list(self, place: Place, error: FlowError, scope: Scope) -> None:
         """Tell of a list that stayed incomplete, in the context in which it was scattered."""
         origin = scope.origin
         if origin is None:
@@ -193,7 +193,7 @@ class Failures:
                 self._fail_run(context.scope.run, error)
         scope.left_to_gathers = ()
 
-    def _emit_error(self, error: FlowError, place: OperationPlace, pushed: Context, position: Any) -> None:
+    def _emit_error(self, error: FlowError, place: Place, pushed: Context, position: Any) -> None:
         scope = pushed.scope
         while scope.closed and scope.parent is not None:
             scope = scope.parent
@@ -242,7 +242,7 @@ class Failures:
 
 
 def operation_error(
-    place: OperationPlace, message: Message | None, raised: BaseException, after: int = 0
+    place: Place, message: Message | None, raised: BaseException, after: int = 0
 ) -> OperationError:
     """Wrap what an operation raised."""
     declaration = place.declaration
@@ -289,12 +289,12 @@ def way_text(trail: Trail, scope: Scope, position: Any, end: str) -> str:
     return " → ".join([*reversed(steps), end])
 
 
-def is_ours_by_kind(place: OperationPlace) -> bool:
+def is_ours_by_kind(place: Place) -> bool:
     """Say whether a place is that of an operator that comes with flowrt."""
     return type(place.operation).__module__.startswith("flowrt.")
 
 
-def _is_ours(place: OperationPlace, raised: BaseException) -> bool:
+def _is_ours(place: Place, raised: BaseException) -> bool:
     """Say whether an error was raised by an operator or an emitter of ours, so that its text holds no payload."""
     if is_ours_by_kind(place):
         return True

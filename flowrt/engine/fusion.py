@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.acts import may_keep
 from flowrt.engine.chunks import Chunk, message_of
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from flowrt.clock import Clock
-    from flowrt.engine.acts import Batches
+    from flowrt.engine.acts import Acts
+    from flowrt.engine.contract import Host
     from flowrt.engine.failures import Failures
-    from flowrt.engine.places import Handler, OperationPlace, Route
+    from flowrt.engine.places import Handler, Place, Route
     from flowrt.engine.routes import Routes
     from flowrt.engine.schedules import StreamKey
-    from flowrt.engine.sources import Source
+    from flowrt.engine.sources import OpenSource
     from flowrt.engine.traffic import Contexts, Traffic
     from flowrt.messages import Trail
 
@@ -77,7 +78,7 @@ class Chain:
     )
 
     def __init__(
-        self, places: tuple[OperationPlace, ...], routes: tuple[Route, ...], inner: tuple[StreamKey, ...]
+        self, places: tuple[Place, ...], routes: tuple[Route, ...], inner: tuple[StreamKey, ...]
     ) -> None:
         self.places = places
         self.routes = routes
@@ -113,18 +114,6 @@ class Chain:
         return self.passed[1]
 
 
-class Host(Protocol):
-    """What fusing needs of the runtime around the engine."""
-
-    def delivers_singly(self) -> bool:
-        """Say whether somebody takes each result as it comes."""
-        ...
-
-    def is_wanted(self) -> bool:
-        """Say whether somebody has called the engine meanwhile."""
-        ...
-
-
 class Fusion:
     """Takes messages through chains, where nobody watches.
 
@@ -135,12 +124,10 @@ class Fusion:
         began: since when, or when they were called last.
     """
 
-    def __init__(
-        self, traffic: Traffic, failures: Failures, batches: Batches, clock: Clock, host: Host
-    ) -> None:
+    def __init__(self, traffic: Traffic, failures: Failures, acts: Acts, clock: Clock, host: Host) -> None:
         self._traffic = traffic
         self._failures = failures
-        self._batches = batches
+        self._acts = acts
         self._clock = clock
         self._host = host
         self._depth_first = traffic.schedule if type(traffic.schedule) is DepthFirst else None
@@ -154,7 +141,7 @@ class Fusion:
         handler = chunk.handler
         if self._depth_first is None or handler.place is None:
             return False
-        return handler.place.handed_over or self._batches.only_keeps(handler, chunk.context, len(chunk.data))
+        return handler.place.handed_over or self._acts.only_keeps(handler, chunk.context, len(chunk.data))
 
     def take(self, chunk: Chunk) -> bool:
         """Perform a chunk's messages, for about a millisecond or up to the first that fails; give the rest back.
@@ -193,7 +180,7 @@ class Fusion:
 
     # -- sources
 
-    def pull(self, source: Source, most: int) -> None:
+    def pull(self, source: OpenSource, most: int) -> None:
         """Let up to so many items of a list in memory go straight to where they are kept or leave, if their calls are known to be quick.
 
         For about a millisecond, or until the engine is wanted: nothing waits while a source is pulled. They are never live together, so that
@@ -228,7 +215,7 @@ class Fusion:
 
     # -- both
 
-    def chain_of(self, place: OperationPlace) -> Chain | None:
+    def chain_of(self, place: Place) -> Chain | None:
         """Return the chain that begins at a place; None if fusing gains nothing there."""
         if place.chain is None:
             place.chain = (_chain_from(place, self._traffic.routes),)
@@ -238,7 +225,7 @@ class Fusion:
     def _only_kept(self, chain: Chain, contexts: Contexts, messages: int) -> bool:
         """Say whether all that comes of messages will only be kept by what follows."""
         keepers = chain.keepers
-        return bool(keepers) and all(self._batches.only_keeps(each, contexts, messages) for each in keepers)
+        return bool(keepers) and all(self._acts.only_keeps(each, contexts, messages) for each in keepers)
 
     def _call(
         self, chain: Chain, items: Sequence[Any], first: int, end: int
@@ -290,7 +277,7 @@ class Fusion:
             return
         chunk.handler, chunk.data, chunk.trail = follower, results, trail.step(last)
         if kept:
-            self._batches.take(chunk)
+            self._acts.take(chunk)
         else:
             self._traffic.leave(chunk)
 
@@ -323,7 +310,7 @@ def _stage(chain: Chain, raised: BaseException) -> tuple[int, TracebackType] | N
     return trace.tb_lineno - FIRST_CALL, trace
 
 
-def _is_lean(place: OperationPlace) -> bool:
+def _is_lean(place: Place) -> bool:
     """Say whether a place is that of a function on the engine's thread, with one result a message."""
     declaration = place.declaration
     return (
@@ -333,7 +320,7 @@ def _is_lean(place: OperationPlace) -> bool:
     )
 
 
-def _chain_from(place: OperationPlace, routes: Routes) -> Chain | None:
+def _chain_from(place: Place, routes: Routes) -> Chain | None:
     if not _is_lean(place):
         return None
     places = [place]

@@ -18,12 +18,12 @@ from flowrt.messages import (
     Part,
     RunBooks,
     Scope,
-    Window,
+    SourceWindow,
     lost_list,
 )
 
 if TYPE_CHECKING:
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.messages import Context, Positions, Spot
 
 
@@ -44,7 +44,7 @@ class Books:
 
     def __init__(self, capacity: int) -> None:
         self.live = 0
-        self.outside = Window(capacity)
+        self.outside = SourceWindow(capacity)
         self.runs: set[RunBooks] = set()
         self.cut_short = False
         self.moment = 0.0
@@ -84,7 +84,7 @@ class Books:
         run.accepted = {**run.accepted, where: run.accepted.get(where, 0) + messages}
         self.move(run, messages)
 
-    def open_scope(self, parent: Scope, window: Window | None, *, home: bool) -> Scope:
+    def open_scope(self, parent: Scope, window: SourceWindow | None, *, home: bool) -> Scope:
         """Open a scope with a token, so that it cannot end before its source has."""
         scope = Scope(parent.run, parent, window, home=home)
         parent.open_children += 1
@@ -174,7 +174,7 @@ class Books:
 
     # -- held and gathered
 
-    def hold(self, scope: Scope, place: OperationPlace, parts: Sequence[Part]) -> None:
+    def hold(self, scope: Scope, place: Place, parts: Sequence[Part]) -> None:
         """Turn live messages into held ones."""
         home = scope.home
         home.held += len(parts)
@@ -214,14 +214,14 @@ class Books:
             self._look_at(home)
         return homes
 
-    def gather(self, scope: Scope, home: Scope, place: OperationPlace, messages: int) -> None:
+    def gather(self, scope: Scope, home: Scope, place: Place, messages: int) -> None:
         """Turn live messages of a scope into gathered ones of its gather's scope."""
         if home.gathered is None:
             home.gathered = {}
         home.gathered[place] = home.gathered.get(place, 0) + messages
         self.move(scope, -messages)
 
-    def answer(self, home: Scope, place: OperationPlace) -> int:
+    def answer(self, home: Scope, place: Place) -> int:
         """Close a scope for one of its gathers; return how many messages it had gathered."""
         home.answered = (*home.answered, place)
         return home.gathered.pop(place, 0) if home.gathered else 0

@@ -23,9 +23,9 @@ from flowrt.operations.bodies import END_OF_CALL, Failure, FunctionBody, Generat
 from flowrt.operations.contract import Act
 
 if TYPE_CHECKING:
-    from flowrt.engine.acts import Batches
+    from flowrt.engine.acts import Acts
     from flowrt.engine.contract import Task
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.engine.runs import Runs
     from flowrt.engine.sources import Sources
     from flowrt.engine.traffic import Contexts, Traffic
@@ -40,12 +40,12 @@ class Outcomes:
     Called on: the engine's thread.
     """
 
-    def __init__(self, traffic: Traffic, sources: Sources, runs: Runs, batches: Batches) -> None:
+    def __init__(self, traffic: Traffic, sources: Sources, runs: Runs, acts: Acts) -> None:
         self._traffic = traffic
         self._failures = traffic.failures
         self._sources = sources
         self._runs = runs
-        self._batches = batches
+        self._acts = acts
 
     # -- tasks
 
@@ -74,7 +74,7 @@ class Outcomes:
             task.results = []
             task.reported = 0
 
-    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any]) -> None:
+    def pass_on(self, place: Place, chunk: Chunk, results: list[Any]) -> None:
         """Send one result for each message of an inline chunk, in the chunk itself where it has one way to go. No run ends meanwhile."""
         traffic = self._traffic
         if "" not in (place.declaration.out_ports or ()):
@@ -287,17 +287,17 @@ class Outcomes:
                 around, position = meeting_point(context, position, origins)
                 onward = merged_context(around, origins, parts)
                 homes = self._traffic.books.give_back(task.place, parts)
-                self._batches.send_merged(task.place, onward, position, chunk.trail, homes, data, port)
+                self._acts.send_merged(task.place, onward, position, chunk.trail, homes, data, port)
             else:
                 homes = self._traffic.books.give_back(task.place, parts)
                 for home in homes:
                     self._traffic.books.write(home.run, ABSORBED, 1, task.place.name)
                 self._emissions(task, [(index, port, data)])
         else:
-            self._batches.act_on(task.place, context, chunk.positions[index], chunk.trail, action, argument)
+            self._acts.act_on(task.place, context, chunk.positions[index], chunk.trail, action, argument)
             if action in (Act.PUSH, Act.POP):
                 task.kept.add(index)
-                pushed = self._batches.pushed(task.place, context) if action is Act.PUSH else popped(context)
+                pushed = self._acts.pushed(task.place, context) if action is Act.PUSH else popped(context)
                 if pushed is None:
                     self._act(task, index, Act.FAIL, (nothing_to_pop(task.place.declaration.name),))
                 else:

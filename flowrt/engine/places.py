@@ -12,8 +12,8 @@ from flowrt.ports import Port
 if TYPE_CHECKING:
     from flowrt.engine.contract import Executor
     from flowrt.engine.meters import Meter, Pace
-    from flowrt.flow.sites import FlowPlace
-    from flowrt.messages import Window
+    from flowrt.flow.sites import FlowSite
+    from flowrt.messages import SourceWindow
 
 
 class Handler:
@@ -21,7 +21,7 @@ class Handler:
 
     __slots__ = ("dead", "in_port", "place", "port")
 
-    def __init__(self, port: Port, place: OperationPlace | None, *, dead: bool = False) -> None:
+    def __init__(self, port: Port, place: Place | None, *, dead: bool = False) -> None:
         self.port = port
         self.place = place
         self.dead = dead  # a flow's port from where nothing leads on
@@ -58,7 +58,7 @@ class Route:
         return f"<route {self.port}>"
 
 
-class OperationPlace(Site):
+class Place(Site):
     """A site with what it is given at run time, which lives as long as the runtime.
 
     Called on: the engine's thread, except `name` and `declaration`, which never change.
@@ -83,7 +83,7 @@ class OperationPlace(Site):
         "window",
     )
 
-    def __init__(self, flow: FlowPlace, declaration: Declaration, instance: str, in_port: str = "") -> None:
+    def __init__(self, flow: FlowSite, declaration: Declaration, instance: str, in_port: str = "") -> None:
         super().__init__(flow, declaration, instance, in_port)
         self.state: Any
         if declaration.component is not None:
@@ -98,12 +98,12 @@ class OperationPlace(Site):
         self.chain: Any = None  # that begins here, once it was asked for
         self.handlers: dict[str, Handler] = {}
         self.fed: frozenset[str] = frozenset()
-        self.matched: tuple[OperationPlace, ...] | None = None
+        self.matched: tuple[Place, ...] | None = None
         self.executor: Executor | None = None
         self.handed_over = False  # to threads; else performed on the engine's
         self.guard: Any = None  # `engine.attempts.Guard`, of a place with policies
         self.batches = False  # its operation takes many messages at once
-        self.window: Window | None = None
+        self.window: SourceWindow | None = None
         self.pace: Pace
         self.pulls: Pace
         self.meter: Meter

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowrt.engine.places import Handler, OperationPlace, Route
+from flowrt.engine.places import Handler, Place, Route
 from flowrt.errors import FlowBuildError, did_you_mean
 from flowrt.flow.definition import Definition, Path, SourceKey
-from flowrt.flow.sites import FlowPlace, Places, Target, matched_gathers, sites
+from flowrt.flow.sites import FlowSite, Sites, Target, matched_gathers, sites
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
 
@@ -23,18 +23,18 @@ class Routes:
     Called on: the engine's thread.
     """
 
-    def __init__(self, definition: Definition, equip: Callable[[OperationPlace], None]) -> None:
-        self.places = Places(FlowPlace(definition, make=OperationPlace))
+    def __init__(self, definition: Definition, equip: Callable[[Place], None]) -> None:
+        self.places = Sites(FlowSite(definition, make=Place))
         self._equip = equip
         self.ordered = asks_for_positions(definition)
         self.capture = False  # what no stream takes leaves as a result, under its own port: for running an operation alone
         self._results: dict[Port, Handler] = {}
         self._dead_ends: dict[Port, Handler] = {}
         self._entries: dict[Port, Route] = {}
-        self._known: dict[tuple[OperationPlace | None, Port], Route] = {}
-        self._equipped: dict[OperationPlace, None] = {}
+        self._known: dict[tuple[Place | None, Port], Route] = {}
+        self._equipped: dict[Place, None] = {}
 
-    def all_places(self) -> list[OperationPlace]:
+    def all_places(self) -> list[Place]:
         """Return every place entered so far."""
         return list(self._equipped)
 
@@ -93,7 +93,7 @@ class Routes:
             return ""
         return f'. No stream starts at "{wrong[0]}".{did_you_mean(wrong[0], known)}'
 
-    def out(self, place: OperationPlace, name: str) -> Route:
+    def out(self, place: Place, name: str) -> Route:
         """Return the route of a place's out-port."""
         route = place.outs.get(name)
         if route is None:
@@ -105,7 +105,7 @@ class Routes:
             route.optional = name.casefold() in getattr(place.operation, "optional_ports", ())
         return route
 
-    def gathers_of(self, place: OperationPlace) -> tuple[OperationPlace, ...]:
+    def gathers_of(self, place: Place) -> tuple[Place, ...]:
         """Return the gathers matched to a scatter."""
         matched = place.matched
         if matched is None:
@@ -114,7 +114,7 @@ class Routes:
                 self._outfit(gather)
         return matched
 
-    def _compile(self, place: OperationPlace | None, port: Port, flow: FlowPlace, key: SourceKey) -> Route:
+    def _compile(self, place: Place | None, port: Port, flow: FlowSite, key: SourceKey) -> Route:
         """Find where a port leads. After a change it keeps its route, by which schedules know what waits on its streams."""
         found = self._found(port, flow, key)
         route = self._known.setdefault((place, port), found)
@@ -122,7 +122,7 @@ class Routes:
             route.targets, route.borders, route.fault = found.targets, found.borders, found.fault
         return route
 
-    def _found(self, port: Port, flow: FlowPlace, key: SourceKey) -> Route:
+    def _found(self, port: Port, flow: FlowSite, key: SourceKey) -> Route:
         try:
             targets = self.places.targets(flow, key)
         except FlowBuildError as fault:
@@ -149,14 +149,14 @@ class Routes:
             handler = place.handlers[target.port.key[3]] = Handler(target.port, place)
         return handler
 
-    def _outfit(self, place: OperationPlace) -> None:
+    def _outfit(self, place: Place) -> None:
         if place not in self._equipped:
             self._equipped[place] = None
             place.fed = _fed(place)
             self._equip(place)
 
 
-def _fed(place: OperationPlace) -> frozenset[str]:
+def _fed(place: Place) -> frozenset[str]:
     """Return the in-ports of a place that streams lead to, from its own flow or from one around it."""
     operation, instance, _ = place.source("")
     ports = set(place.flow.definition.fed.get((operation, instance), ()))

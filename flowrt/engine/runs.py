@@ -11,7 +11,7 @@ from flowrt.messages import Context
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
     from flowrt.engine.ledger import Books
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.engine.sources import Sources
     from flowrt.engine.traffic import Traffic
     from flowrt.engine.wakes import Wakes
@@ -86,7 +86,7 @@ class Runs:
             run.unfinished = run.unfinished or reason(run)
             self.end_input(run)
 
-    def emit_late(self, place: OperationPlace, context: Context, port: str, data: Any) -> None:
+    def emit_late(self, place: Place, context: Context, port: str, data: Any) -> None:
         """Send on what an operation emitted after its call had ended: as a run of its own."""
         route = self._traffic.routes.out(place, port)
         run = self.start(self._new_handle())

@@ -17,24 +17,24 @@ from flowrt.messages import (
     Missing,
     Positions,
     Scope,
+    SourceWindow,
     Trail,
-    Window,
     numbered,
 )
 from flowrt.operations.bodies import Failure, close_iterator
 from flowrt.operations.contract import Emit
 
 if TYPE_CHECKING:
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.engine.traffic import Traffic
     from flowrt.messages import RunBooks
 
 
-Straight = Callable[["Source", int], None]
+Straight = Callable[["OpenSource", int], None]
 """Lets at most so many items of a list go on at once, if it can."""
 
 
-class Source:
+class OpenSource:
     """One open iterator of a place, with the input it was opened for: that stays live until the iterator ends.
 
     `stream` is the port items leave on; None for a generator, whose items may choose.
@@ -62,7 +62,7 @@ class Source:
     )
 
     def __init__(
-        self, place: OperationPlace, scope: Scope, message: Message, trail: Trail, items: Any, window: Window
+        self, place: Place, scope: Scope, message: Message, trail: Trail, items: Any, window: SourceWindow
     ) -> None:
         context = message.context
         if context is None:
@@ -104,7 +104,7 @@ class Sources:
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self._failures = traffic.failures
-        self._open: dict[int, dict[Window, OrderedDict[Source, None]]] = {}
+        self._open: dict[int, dict[SourceWindow, OrderedDict[OpenSource, None]]] = {}
         self.count = 0
         self._priorities: dict[int, int] = {}  # of open sources
         self.uneven = False  # not everything has the same priority
@@ -116,7 +116,7 @@ class Sources:
 
     def open_scattered(
         self,
-        place: OperationPlace,
+        place: Place,
         message: Message,
         context: Context,
         trail: Trail,
@@ -135,7 +135,7 @@ class Sources:
         scope.origin, scope.position, scope.trail = context, message.position, trail
         scope.stream = route
         scope.gathers = gathers
-        source = Source(place, scope, message, trail, items, window)
+        source = OpenSource(place, scope, message, trail, items, window)
         source.stream, source.count = stream, count
         if not source.sized:
             try:
@@ -147,19 +147,19 @@ class Sources:
         self._add(source)
 
     def open_generator(
-        self, place: OperationPlace, message: Message, context: Context, trail: Trail, iterator: Any
+        self, place: Place, message: Message, context: Context, trail: Trail, iterator: Any
     ) -> None:
         """Take over an iterator that a generator operation opened for an input, which stays live until it ends."""
         window = self._window(place, place.declaration.window)
         scope = self._traffic.books.open_scope(context.scope, window, home=False)
-        self._add(Source(place, scope, message, trail, iterator, window))
+        self._add(OpenSource(place, scope, message, trail, iterator, window))
 
-    def _window(self, place: OperationPlace, limit: int) -> Window:
+    def _window(self, place: Place, limit: int) -> SourceWindow:
         if place.window is None:
-            place.window = Window(limit)
+            place.window = SourceWindow(limit)
         return place.window
 
-    def _add(self, source: Source) -> None:
+    def _add(self, source: OpenSource) -> None:
         level = self._open.setdefault(source.scope.depth, {})
         level.setdefault(source.window, OrderedDict())[source] = None
         self.count += 1
@@ -167,7 +167,7 @@ class Sources:
         self._priorities[priority] = self._priorities.get(priority, 0) + 1
         self.uneven = self.uneven or bool(priority)
 
-    def _remove(self, source: Source) -> None:
+    def _remove(self, source: OpenSource) -> None:
         source.closed = True
         self.count -= 1
         priority = source.context.priority
@@ -186,7 +186,7 @@ class Sources:
 
     def advance(self, straight: Straight | None, *, nothing_under_way: bool) -> bool:
         """Let one source go on, the highest priority first, then the deepest scope, siblings in turn; say whether there was one that may."""
-        source: Source | None = None
+        source: OpenSource | None = None
         for priority in sorted(self._priorities, reverse=True):
             source = self._next(priority, nothing_under_way=nothing_under_way)
             if source is not None:
@@ -196,7 +196,7 @@ class Sources:
         self.go_on(source, straight)
         return True
 
-    def before(self, priority: int) -> Source | None:
+    def before(self, priority: int) -> OpenSource | None:
         """Return a source that goes on before messages of a priority, because its items have a higher one."""
         for higher in sorted(self._priorities, reverse=True):
             if higher <= priority:
@@ -206,7 +206,7 @@ class Sources:
                 return source
         return None
 
-    def go_on(self, source: Source, straight: Straight | None) -> None:
+    def go_on(self, source: OpenSource, straight: Straight | None) -> None:
         """Let a source go on."""
         if source.sized:
             self._slice(source, straight)
@@ -221,7 +221,7 @@ class Sources:
                 raise AssertionError("unreachable: every place in use has an executor")
             executor.pull(pull)
 
-    def _next(self, priority: int, *, nothing_under_way: bool) -> Source | None:
+    def _next(self, priority: int, *, nothing_under_way: bool) -> OpenSource | None:
         for depth in sorted(self._open, reverse=True):
             for window, siblings in list(self._open[depth].items()):
                 if window.open() and window.room > 0:
@@ -239,7 +239,7 @@ class Sources:
                             return source
         return None
 
-    def _slice(self, source: Source, straight: Straight | None) -> None:
+    def _slice(self, source: OpenSource, straight: Straight | None) -> None:
         items: list[Any] | tuple[Any, ...] = source.items  # type: ignore[assignment]
         room = min(max(source.window.limit - source.window.live, 1), CHUNK_SIZE)
         end = source.given + room
@@ -276,7 +276,7 @@ class Sources:
         elif final and self.stopping:
             self.stop_source(source)
 
-    def _send_items(self, source: Source, data: list[Any]) -> None:
+    def _send_items(self, source: OpenSource, data: list[Any]) -> None:
         traffic = self._traffic
         first = source.given
         source.given += len(data)
@@ -297,7 +297,7 @@ class Sources:
                 source.trail,
             )
 
-    def _send_by_port(self, source: Source, data: list[Any], first: int) -> None:
+    def _send_by_port(self, source: OpenSource, data: list[Any], first: int) -> None:
         ports: dict[str, tuple[list[Any], list[int]]] = {}
         for index, item in enumerate(data, first):
             port, value = (item.port, item.data) if type(item) is Emit else ("", item)
@@ -310,7 +310,7 @@ class Sources:
                 route, values, source.context, self._positions(source, port, indexes), source.trail
             )
 
-    def _positions(self, source: Source, port: str, indexes: Sequence[int]) -> Positions:
+    def _positions(self, source: OpenSource, port: str, indexes: Sequence[int]) -> Positions:
         """Stand items where their input stands; in order of emission where somebody asks for it."""
         position = source.position
         if not self._traffic.routes.ordered:
@@ -323,7 +323,7 @@ class Sources:
 
     # -- ending
 
-    def _finish(self, source: Source) -> None:
+    def _finish(self, source: OpenSource) -> None:
         books, name = self._traffic.books, source.place.name
         self._remove(source)
         if source.count is not None:
@@ -336,7 +336,7 @@ class Sources:
             books.end(source.input.scope, ABSORBED, 1, name, "", [source.position])
         books.let_go(source.scope)
 
-    def _failed(self, source: Source, error: BaseException) -> None:
+    def _failed(self, source: OpenSource, error: BaseException) -> None:
         self._remove(source)
         guard, attempt = source.place.guard, source.attempt
         if guard is not None and attempt is not None and not source.given and guard.again(attempt, error):
@@ -356,7 +356,7 @@ class Sources:
         )
         self._traffic.books.let_go(source.scope)
 
-    def __iter__(self) -> Iterator[Source]:
+    def __iter__(self) -> Iterator[OpenSource]:
         for level in self._open.values():
             for siblings in level.values():
                 yield from siblings
@@ -386,7 +386,7 @@ class Sources:
                     elif not source.sized:
                         self.stop_source(source)
 
-    def stop_source(self, source: Source) -> None:
+    def stop_source(self, source: OpenSource) -> None:
         """End one source: its input is discarded, and its scope will not get a list."""
         self._remove(source)
         self.close_iterator(source.place, source.items)
@@ -406,7 +406,7 @@ class Sources:
         books.end(source.input.scope, "discarded", 1, source.place.name, reason, [source.position])
         books.let_go(source.scope)
 
-    def close_iterator(self, place: OperationPlace, iterator: Any) -> None:
+    def close_iterator(self, place: Place, iterator: Any) -> None:
         """Close an iterator of a place; what that raises is a subscriber's error: nobody waits for it."""
         error = close_iterator(iterator)
         if error is not None and not isinstance(error, GeneratorExit):

@@ -10,7 +10,7 @@ from flowrt.messages import Part, Scope
 if TYPE_CHECKING:
     from flowrt.clock import Timer, Timers
     from flowrt.engine.ledger import Books
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.messages import RunBooks
 
 
@@ -27,10 +27,10 @@ class Wakes:
         self.loose = 0
         self._books = books
         self._timers = timers
-        self._pending: dict[tuple[OperationPlace, Any], Timer] = {}
+        self._pending: dict[tuple[Place, Any], Timer] = {}
         self._over = False
 
-    def ask(self, place: OperationPlace, about: Any, seconds: float | None, wake: Callable[[], None]) -> None:
+    def ask(self, place: Place, about: Any, seconds: float | None, wake: Callable[[], None]) -> None:
         """Have `wake` called after so many seconds instead of whenever it was asked for before; None: not at all."""
         if isinstance(about, Scope) and about.run.ended:
             return
@@ -46,7 +46,7 @@ class Wakes:
             self._hold(about)
         self._pending[key] = self._timers.after(seconds, lambda: self._wake(place, about, wake))
 
-    def _wake(self, place: OperationPlace, about: Any, wake: Callable[[], None]) -> None:
+    def _wake(self, place: Place, about: Any, wake: Callable[[], None]) -> None:
         del self._pending[place, about]
         wake()
         self._let_go(about)

@@ -11,7 +11,7 @@ from flowrt.engine.contract import Reorder
 from flowrt.engine.meters import FLOOR
 
 if TYPE_CHECKING:
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
 
 
 Keyed = tuple[list[Hashable], dict[Hashable, None]]
@@ -20,7 +20,7 @@ Keyed = tuple[list[Hashable], dict[Hashable, None]]
 NO_KEYS: Keyed = ([], {})
 
 
-class Waiting:
+class Taken:
     """Messages that a worker has taken, with what their lane must know when they come back.
 
     `sequence`: the number of the first in the order to be restored.
@@ -54,7 +54,7 @@ class Lane:
 
     alone = True  # what happens to it changes no other lane
 
-    def __init__(self, place: OperationPlace, priority: int) -> None:
+    def __init__(self, place: Place, priority: int) -> None:
         self.place = place
         self.priority = priority
         self.waiting: deque[Any] = deque()
@@ -81,7 +81,7 @@ class Lane:
         """Whether nothing waits."""
         return not self.waiting
 
-    def take(self, quota: int) -> Waiting:
+    def take(self, quota: int) -> Taken:
         """Take up to `quota` messages, of runs that have ended or of runs that have not."""
         chunk = self.waiting[0]
         size, ended = alike(chunk, quota)
@@ -89,17 +89,17 @@ class Lane:
             chunk = chunk.cut(size)
         else:
             self.waiting.popleft()
-        return Waiting(self, chunk, ended=ended)
+        return Taken(self, chunk, ended=ended)
 
-    def put_back(self, _taken: Waiting, _done: int, rest: Chunk) -> None:
+    def put_back(self, _taken: Taken, _done: int, rest: Chunk) -> None:
         """Return the rest of what was taken, in front."""
         self.waiting.appendleft(rest)
 
-    def take_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
+    def take_back(self, taken: Taken, done: int, rest: Chunk) -> None:
         """Return what a worker will not begin that still is at one of the first `done` messages."""
         self.put_back(taken, done, rest)
 
-    def finish(self, taken: Waiting, done: int) -> None:
+    def finish(self, taken: Taken, done: int) -> None:
         """What was taken has come to its end, `done` messages of it performed and reported."""
 
     def hurry(self) -> None:
@@ -117,7 +117,7 @@ class OrderedLane(Lane):
 
     __slots__ = ("_finished", "_handed", "_oldest", "_workers")
 
-    def __init__(self, place: OperationPlace, priority: int, workers: int) -> None:
+    def __init__(self, place: Place, priority: int, workers: int) -> None:
         super().__init__(place, priority)
         self.reorder = Reorder()
         self._workers = workers
@@ -142,7 +142,7 @@ class OrderedLane(Lane):
     def width(self) -> int:
         return max(min(len(self.waiting[0][1].data), self._room()), 0) if self.waiting else 0
 
-    def take(self, quota: int) -> Waiting:
+    def take(self, quota: int) -> Taken:
         first, chunk = self.waiting[0]
         room = max(self._room(), 1)  # one at least: the window may have shrunk since it had its turn
         size, ended = alike(chunk, min(quota, room))
@@ -151,16 +151,16 @@ class OrderedLane(Lane):
             chunk = chunk.cut(size)
         else:
             self.waiting.popleft()
-        return Waiting(self, chunk, first, ended=ended)
+        return Taken(self, chunk, first, ended=ended)
 
-    def put_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
+    def put_back(self, taken: Taken, done: int, rest: Chunk) -> None:
         """Return the rest to where it belongs: another worker's may be in front already, and the oldest must be the first to be taken."""
         first, at = taken.sequence + done, 0
         while at < len(self.waiting) and self.waiting[at][0] < first:
             at += 1
         self.waiting.insert(at, (first, rest))
 
-    def finish(self, taken: Waiting, done: int) -> None:
+    def finish(self, taken: Taken, done: int) -> None:
         finished = self._finished
         finished[taken.sequence] = done
         while self._oldest in finished:
@@ -181,7 +181,7 @@ class Keys:
         self.lanes: list[KeyedLane] = []
 
 
-Part = tuple[Chunk, list[int]]
+Share = tuple[Chunk, list[int]]
 """Messages of a chunk, by index."""
 
 
@@ -198,10 +198,10 @@ class KeyedLane(Lane):
 
     alone = False
 
-    def __init__(self, place: OperationPlace, priority: int, keys: Keys) -> None:
+    def __init__(self, place: Place, priority: int, keys: Keys) -> None:
         super().__init__(place, priority)
         self.keys = keys
-        self._lines: dict[Hashable, deque[Part]] = {}
+        self._lines: dict[Hashable, deque[Share]] = {}
         self._free: deque[Hashable] = deque()
         self._stuck = False
 
@@ -242,7 +242,7 @@ class KeyedLane(Lane):
                     self._free.append(key)
             line.append((chunk, indexes))
 
-    def take(self, quota: int) -> Waiting:
+    def take(self, quota: int) -> Taken:
         if not self._free and not self.place.pace.is_little(len(self.waiting[0][0].data)):
             chunk, keys, _ = self.waiting.popleft()
             self._split(chunk, keys)
@@ -250,10 +250,10 @@ class KeyedLane(Lane):
         same, ended = alike(chunk, len(keys))
         self._claim(distinct)
         if same == len(keys):
-            taken = Waiting(self, chunk, 0, (keys, distinct), ended=ended)
+            taken = Taken(self, chunk, 0, (keys, distinct), ended=ended)
         else:
             head = dict.fromkeys(keys[:same])
-            taken = Waiting(self, chunk.cut(same), 0, (keys[:same], head), ended=ended)
+            taken = Taken(self, chunk.cut(same), 0, (keys[:same], head), ended=ended)
             self._return(chunk, keys[same:])
             self._release({key: None for key in distinct if key not in head})
         self._split_first()
@@ -268,7 +268,7 @@ class KeyedLane(Lane):
 
     def _gather(self, quota: int) -> tuple[Chunk, list[Hashable], dict[Hashable, None]]:
         """Take about `quota` messages out of the free lines, each key's in order."""
-        parts: list[Part] = []
+        parts: list[Share] = []
         keys: list[Hashable] = []
         distinct: dict[Hashable, None] = {}
         while self._free and len(keys) < quota:
@@ -293,11 +293,11 @@ class KeyedLane(Lane):
                 del self._lines[key]
         return joined(parts), keys, distinct
 
-    def put_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
+    def put_back(self, taken: Taken, done: int, rest: Chunk) -> None:
         keys = taken.keys[0]
         self._return(rest, keys[done : done + len(rest.data)])
 
-    def take_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
+    def take_back(self, taken: Taken, done: int, rest: Chunk) -> None:
         keys, distinct = taken.keys
         kept = dict.fromkeys(keys[:done])
         self.put_back(taken, done, rest)
@@ -309,7 +309,7 @@ class KeyedLane(Lane):
         for key, indexes in indexes_of(keys).items():
             self._lines.setdefault(key, deque()).appendleft((chunk, indexes))
 
-    def finish(self, taken: Waiting, done: int) -> None:
+    def finish(self, taken: Taken, done: int) -> None:
         self._stuck = False
         self._release(taken.keys[1])
 
@@ -375,7 +375,7 @@ def picked(chunk: Chunk, indexes: list[int]) -> Chunk:
     )
 
 
-def joined(parts: list[Part]) -> Chunk:
+def joined(parts: list[Share]) -> Chunk:
     """Make one chunk of messages of several that may travel together."""
     first = parts[0][0]
     data = [chunk.data[index] for chunk, indexes in parts for index in indexes]
@@ -407,8 +407,8 @@ class Backlog:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._lanes: dict[tuple[OperationPlace, int], Lane] = {}
-        self._keys: dict[OperationPlace, Keys] = {}
+        self._lanes: dict[tuple[Place, int], Lane] = {}
+        self._keys: dict[Place, Keys] = {}
         self._turns: dict[int, deque[Lane]] = {}
         self.size = 0  # messages that wait
 
@@ -417,7 +417,7 @@ class Backlog:
         """Whether a worker may take something."""
         return bool(self._turns)
 
-    def wanted(self, taken: Waiting | None = None) -> int:
+    def wanted(self, taken: Taken | None = None) -> int:
         """Say how many workers to wake for what is ready: one for each long call, and one that wakes the next for short ones.
 
         `taken`: what the worker that asks has just taken; if that is soon done, it comes back itself.
@@ -432,14 +432,14 @@ class Backlog:
             return width
         return 0 if pace.is_short(width) else 1
 
-    def put(self, place: OperationPlace, chunk: Chunk, keys: Keyed = NO_KEYS) -> None:
+    def put(self, place: Place, chunk: Chunk, keys: Keyed = NO_KEYS) -> None:
         """Add behind what waits of the same place with the same priority."""
         self.size += len(chunk.data)
         lane = self._lanes.get((place, chunk.priority)) or self._new_lane(place, chunk.priority, keys)
         lane.put(chunk, keys)
         self._offer(lane)
 
-    def _new_lane(self, place: OperationPlace, priority: int, keys: Keyed) -> Lane:
+    def _new_lane(self, place: Place, priority: int, keys: Keyed) -> Lane:
         lane: Lane
         if keys is not NO_KEYS:
             common = self._keys.get(place)
@@ -454,7 +454,7 @@ class Backlog:
         self._lanes[place, priority] = lane
         return lane
 
-    def take(self) -> Waiting | None:
+    def take(self) -> Taken | None:
         """Take about a millisecond's work, of runs that have ended or of runs that have not; None if nothing is ready."""
         if not self._turns:
             return None
@@ -472,13 +472,13 @@ class Backlog:
             self._offer_all_of(lane)
         return taken
 
-    def put_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
+    def put_back(self, taken: Taken, done: int, rest: Chunk) -> None:
         """Return the rest of what was taken, in front; before what is done of it is finished."""
         self.size += len(rest.data)
         taken.lane.put_back(taken, done, rest)
         self._offer(taken.lane)
 
-    def take_back(self, taken: Waiting, done: int, rest: Chunk) -> None:
+    def take_back(self, taken: Taken, done: int, rest: Chunk) -> None:
         """Return what its worker will not begin, while it still is at one of the first `done` messages."""
         self.size += len(rest.data)
         taken.lane.take_back(taken, done, rest)
@@ -487,7 +487,7 @@ class Backlog:
         else:
             self._offer_all_of(taken.lane)
 
-    def finish(self, taken: Waiting, done: int) -> None:
+    def finish(self, taken: Taken, done: int) -> None:
         """Let go on what waited for this, `done` messages of which have been performed and reported."""
         lane = taken.lane
         lane.out -= 1
@@ -503,11 +503,11 @@ class Backlog:
             lane.hurry()
             self._offer(lane)
 
-    def first_place(self) -> OperationPlace | None:
+    def first_place(self) -> Place | None:
         """Return whose messages `take` would find; None if nothing is ready."""
         return self._turns[max(self._turns)][0].place if self._turns else None
 
-    def __iter__(self) -> Iterator[tuple[OperationPlace, Chunk]]:
+    def __iter__(self) -> Iterator[tuple[Place, Chunk]]:
         for lane in self._lanes.values():
             for chunk in lane:
                 yield lane.place, chunk

@@ -24,8 +24,8 @@ from flowrt.operations.bodies import Failure
 
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
-    from flowrt.engine.places import OperationPlace
-    from flowrt.executors.backlog import Waiting
+    from flowrt.engine.places import Place
+    from flowrt.executors.backlog import Taken
     from flowrt.executors.seams import Seams
     from flowrt.operations.bodies import Group
 
@@ -42,7 +42,7 @@ class DispatchedTask(Task):
 
     def __init__(
         self,
-        place: OperationPlace,
+        place: Place,
         chunk: Chunk,
         collect: Callable[[Group], None],
         now: Callable[[], float],
@@ -141,7 +141,7 @@ class DispatchedExecutor:
 
     # -- engine's side
 
-    def submit(self, place: OperationPlace, chunk: Chunk) -> None:
+    def submit(self, place: Place, chunk: Chunk) -> None:
         with self._lock:
             self._backlog.put(place, chunk)
             turn = self._next_turn()
@@ -362,7 +362,7 @@ class DispatchedExecutor:
             return False
         return self._clock.now() < end
 
-    def _perform(self, taken: Waiting, end: float) -> None:
+    def _perform(self, taken: Taken, end: float) -> None:
         clock, place = self._clock, taken.lane.place
         task = prepare(DispatchedTask(place, taken.chunk, self._reports.collect, clock.now, end))
         task.worker, task.ident, task.started = 1, threading.get_ident(), clock.now()

@@ -12,7 +12,7 @@ from flowrt.operations.bodies import FunctionBody, Group
 if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.engine.chunks import Chunk
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
 
 
 _NO_DATA: list[Any] = []
@@ -34,7 +34,7 @@ class InlineExecutor:
         """When what it is performing, or has performed last, began."""
         return self._group.until - QUANTUM
 
-    def submit(self, place: OperationPlace, chunk: Chunk) -> None:
+    def submit(self, place: Place, chunk: Chunk) -> None:
         quota = place.pace.quota(len(chunk.data))
         if quota < len(chunk.data):
             head = chunk.cut(quota)
@@ -57,7 +57,7 @@ class InlineExecutor:
             self._reports.give_back(rest)
         self._reports.report(task, final=True)
 
-    def _call(self, place: OperationPlace, chunk: Chunk) -> Task | None:
+    def _call(self, place: Place, chunk: Chunk) -> Task | None:
         """Call a function with each message; return a task if not all of them have gone through, and have the results passed on else."""
         group, clock = self._group, self._clock
         group.data, group.failed = chunk.data, False

@@ -67,7 +67,7 @@ def _time_of(seams: Seams) -> Callable[[], datetime]:
     return found
 
 
-class Simulation(Protocol):
+class SimulationSeam(Protocol):
     """Decides what happens next when everything runs on one thread."""
 
     def step(
@@ -109,5 +109,5 @@ class Seams:
     rng: random.Random | None = None
     schedule: Callable[[], Schedule] | None = None
     executors: Callable[..., Executors] | None = None
-    simulation: Simulation | None = None
+    simulation: SimulationSeam | None = None
     time: Callable[[], datetime] = Factory(_time_of, takes_self=True)

@@ -13,11 +13,11 @@ from flowrt.operations.components import ComponentBody
 
 if TYPE_CHECKING:
     from flowrt.engine.contract import Reports
-    from flowrt.engine.places import OperationPlace
-    from flowrt.executors.backlog import Keyed, Waiting
+    from flowrt.engine.places import Place
+    from flowrt.executors.backlog import Keyed, Taken
 
 
-def with_keys(place: OperationPlace, chunk: Chunk, reports: Reports) -> tuple[Chunk, Keyed]:
+def with_keys(place: Place, chunk: Chunk, reports: Reports) -> tuple[Chunk, Keyed]:
     """Return what of a chunk can be put into a backlog: where a key is asked for, with the keys, and without what has none."""
     by_key = place.declaration.mode.by_key
     if by_key is None or place.guard is not None:  # which sees to the keys itself
@@ -66,7 +66,7 @@ def _refuse_unhashable(keys: list[Hashable], refused: dict[int, BaseException]) 
             refused[index] = error
 
 
-def task_of(taken: Waiting, reports: Reports) -> Task:
+def task_of(taken: Taken, reports: Reports) -> Task:
     """Make what is performed of what was taken from a backlog."""
     lane = taken.lane
     task = prepare(Task(lane.place, taken.chunk, reports.collect))
@@ -87,7 +87,7 @@ def prepare(task: Task) -> Task:
     return task
 
 
-def perform(task: Task, taken: Waiting) -> None:
+def perform(task: Task, taken: Taken) -> None:
     """Perform a task on a worker; inputs whose runs had ended when they were taken are not begun."""
     if taken.ended:
         task.results = [None] * len(task.data)

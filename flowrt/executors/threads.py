@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 from flowrt.engine.contract import PullTask, Reports, Task
 from flowrt.engine.meters import QUANTUM
 from flowrt.errors import FlowError, is_ours
-from flowrt.executors.backlog import Backlog, Waiting
+from flowrt.executors.backlog import Backlog, Taken
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.tasks import part_of, perform, rest_of, take_back, task_of, with_keys
 
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.executors.dispatched import DispatchedExecutor
     from flowrt.executors.seams import Seams, ThreadLike
     from flowrt.operations.declarations import Declaration
@@ -66,7 +66,7 @@ class ThreadPool:
         self._idle: list[threading.Event] = []
         self._events: list[threading.Event] = []
         self._current: dict[int, Task | PullTask] = {}
-        self._taken: dict[int, Waiting] = {}
+        self._taken: dict[int, Taken] = {}
         self._lost: list[ThreadLike] = []  # given up; they may still be inside the call
         self._numbers = count(1)
         self._begun = 0.0  # when a worker last began something; each may write it
@@ -74,7 +74,7 @@ class ThreadPool:
 
     # -- engine's side
 
-    def submit(self, place: OperationPlace, chunk: Chunk) -> None:
+    def submit(self, place: Place, chunk: Chunk) -> None:
         chunk, keys = with_keys(place, chunk, self._reports)
         if not chunk.data:
             return
@@ -198,7 +198,7 @@ class ThreadPool:
             if not self._threads:  # with one at least the work goes on, slower
                 self._crash(error)
 
-    def _take(self, event: threading.Event, over: Waiting | None, done: int) -> Waiting | PullTask | None:
+    def _take(self, event: threading.Event, over: Taken | None, done: int) -> Taken | PullTask | None:
         """Take work, what was taken before being over; or be known as idle.
 
         All in one step: a wake-up spent on a worker that has work already is lost.
@@ -207,15 +207,13 @@ class ThreadPool:
             backlog = self._backlog
             if over is not None:
                 backlog.finish(over, done)
-            taken: Waiting | PullTask | None = self._pulls.popleft() if self._pulls else backlog.take()
+            taken: Taken | PullTask | None = self._pulls.popleft() if self._pulls else backlog.take()
             if taken is None:
                 if not self._stopping:
                     event.clear()
                     self._idle.append(event)
             elif self._idle or len(self._threads) < self._workers:
-                self._wake(
-                    1 if self._pulls else backlog.wanted(taken if isinstance(taken, Waiting) else None)
-                )
+                self._wake(1 if self._pulls else backlog.wanted(taken if isinstance(taken, Taken) else None))
         return taken
 
     def _work(self, number: int) -> None:
@@ -228,7 +226,7 @@ class ThreadPool:
             while True:
                 taken = self._take(event, over, done)
                 over = None
-                if isinstance(taken, Waiting):
+                if isinstance(taken, Taken):
                     over, done = taken, self._perform(taken, number)
                     if done == GIVEN_UP:
                         return
@@ -244,7 +242,7 @@ class ThreadPool:
         finally:
             self._idents.discard(ident)
 
-    def _perform(self, taken: Waiting, number: int) -> int:
+    def _perform(self, taken: Taken, number: int) -> int:
         """Perform what was taken and report it; say how many messages of it were performed. It is over only when that is known to the backlog."""
         task = task_of(taken, self._reports)
         task.worker, task.ident, task.started = number, threading.get_ident(), self._clock.now()
@@ -271,7 +269,7 @@ class ThreadPool:
         self._post(self._reports.report, task)
         return done
 
-    def _perform_guarded(self, task: Task, taken: Waiting, number: int) -> bool:
+    def _perform_guarded(self, task: Task, taken: Taken, number: int) -> bool:
         """Perform one message of a place with policies; say whether the call was not given up meanwhile."""
         perform(task, taken)
         with self._lock:  # whoever comes first, the end of the call or of its time, has it

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.flow.definition import define_flow
-from flowrt.flow.sites import UNKNOWN_FLOW, FlowPlace
+from flowrt.flow.sites import UNKNOWN_FLOW, FlowSite
 from flowrt.operations.declarations import Declaration, mode_faults
 from flowrt.ports import Port, Stream, port_of
 
@@ -30,8 +30,8 @@ def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
     faults: dict[Fault, None] = {}
     seen: set[tuple[int, ...]] = set()
     known: set[int] = set()
-    whole = FlowPlace(root)
-    pending: list[tuple[FlowPlace, tuple[int, ...]]] = [(whole, (id(root),))]
+    whole = FlowSite(root)
+    pending: list[tuple[FlowSite, tuple[int, ...]]] = [(whole, (id(root),))]
     while pending:
         flow, chain = pending.pop()
         if chain in seen or (len(seen) > WAYS_LIMIT and chain[-1] in known):
@@ -52,8 +52,8 @@ def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
 
 
 def _end_fault(
-    flow: FlowPlace, stream: Stream, port: Port, root: FlowPlace, *, entering: bool, hinting: bool
-) -> tuple[Fault | None, FlowPlace | None]:
+    flow: FlowSite, stream: Stream, port: Port, root: FlowSite, *, entering: bool, hinting: bool
+) -> tuple[Fault | None, FlowSite | None]:
     """Check one end of a stream; return what is wrong with it, and the flow it leads into."""
     try:
         base = flow.descend(port, root) if port.path else flow
@@ -85,7 +85,7 @@ def _port_fault(stream: Stream, found: Declaration, port: Port, *, entering: boo
     return Fault.of_stream(code, stream, says, hint, at_target=entering)
 
 
-def _flow_port_fault(stream: Stream, nested: FlowPlace, port: Port, *, entering: bool) -> Fault | None:
+def _flow_port_fault(stream: Stream, nested: FlowSite, port: Port, *, entering: bool) -> Fault | None:
     definition = nested.definition
     ports = definition.ways_in if entering else definition.ways_out
     if port.key[3] in ports:
@@ -98,7 +98,7 @@ def _flow_port_fault(stream: Stream, nested: FlowPlace, port: Port, *, entering:
     return Fault.of_stream("F104", stream, says, hint, at_target=entering)
 
 
-def _way_fault(stream: Stream, flow: FlowPlace, base: FlowPlace, port: Port) -> Fault:
+def _way_fault(stream: Stream, flow: FlowSite, base: FlowSite, port: Port) -> Fault:
     """Say that a path ends at a way into a flow that there is not, or into no flow."""
     if base.definition is not UNKNOWN_FLOW:
         fault = _flow_port_fault(stream, base, port, entering=True)
@@ -121,15 +121,15 @@ def _ports_hint(name: str, ports: tuple[str, ...], declaration: Declaration) -> 
     return did_you_mean(f".{name}", [f".{port}" if port else declaration.name for port in ports])
 
 
-def _known_names(flow: FlowPlace) -> Iterator[str]:
-    level: FlowPlace | None = flow
+def _known_names(flow: FlowSite) -> Iterator[str]:
+    level: FlowSite | None = flow
     while level is not None:
         yield from (declaration.name for declaration in level.definition.operations.values())
         yield from (definition.name for definition in level.definition.flows.values())
         level = level.parent
 
 
-def _is_taken(flow: FlowPlace, source: SourceKey) -> bool:
+def _is_taken(flow: FlowSite, source: SourceKey) -> bool:
     """Say whether a stream of a flow, or one from around it that crosses its border, starts at a port."""
     if source in flow.definition.outs:
         return True
@@ -142,7 +142,7 @@ def _is_taken(flow: FlowPlace, source: SourceKey) -> bool:
     return False
 
 
-def _unconnected(flow: FlowPlace) -> Iterator[Fault]:
+def _unconnected(flow: FlowSite) -> Iterator[Fault]:
     used: dict[tuple[str, str], Declaration] = {}
     for operation, instance in flow.definition.fed:
         found = flow.lookup(operation)

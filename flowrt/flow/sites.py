@@ -23,7 +23,7 @@ class Site:
 
     __slots__ = ("declaration", "flow", "instance", "name", "operation")
 
-    def __init__(self, flow: FlowPlace, declaration: Declaration, instance: str, in_port: str = "") -> None:
+    def __init__(self, flow: FlowSite, declaration: Declaration, instance: str, in_port: str = "") -> None:
         self.flow = flow
         self.declaration = declaration
         self.instance = instance
@@ -42,7 +42,7 @@ class Site:
         return f"<place {self.name}>"
 
 
-class FlowPlace:
+class FlowSite:
     """A flow at one spot of another; the root has no parent. Operations and nested flows are expanded on first entry.
 
     Attributes:
@@ -67,11 +67,11 @@ class FlowPlace:
     def __init__(
         self,
         definition: Definition,
-        parent: FlowPlace | None = None,
+        parent: FlowSite | None = None,
         name: str = "",
         instance: str = "",
         *,
-        make: Callable[[FlowPlace, Declaration, str, str], Site] = Site,
+        make: Callable[[FlowSite, Declaration, str, str], Site] = Site,
     ) -> None:
         self.definition = definition
         self.make = make
@@ -81,14 +81,14 @@ class FlowPlace:
         self.depth: int = parent.depth + 1 if parent is not None else 0
         own = f"{name}#{instance}" if instance else name
         self.path: str = f"{parent.path}/{own}" if parent is not None and parent.path else own
-        self.children: dict[tuple[str, str], FlowPlace] = {}
+        self.children: dict[tuple[str, str], FlowSite] = {}
         self.operations: dict[tuple[str, str, str], Site] = {}
         self.components: dict[tuple[str, str], Any] = {}
         self.bind: Callable[[Any, Port], None] | None = parent.bind if parent is not None else None
 
     def lookup(self, name: str) -> Declaration | Definition | None:
         """Find an operation or a flow by its folded name: here, else in the flow around, up to the root."""
-        flow: FlowPlace | None = self
+        flow: FlowSite | None = self
         while flow is not None:
             found: Declaration | Definition | None = flow.definition.operations.get(
                 name
@@ -98,7 +98,7 @@ class FlowPlace:
             flow = flow.parent
         return None
 
-    def child(self, name: str, instance: str) -> FlowPlace:
+    def child(self, name: str, instance: str) -> FlowSite:
         """Return the flow used here under a name, expanded on first entry; `FlowBuildError` past the nesting limit."""
         key = (name.casefold(), instance.casefold())
         known = self.children.get(key)
@@ -110,12 +110,12 @@ class FlowPlace:
                 )
             found = self.lookup(key[0])
             definition = found if isinstance(found, Definition) else UNKNOWN_FLOW
-            known = self.children[key] = FlowPlace(
+            known = self.children[key] = FlowSite(
                 definition, self, definition.name or name, instance, make=self.make
             )
         return known
 
-    def descend(self, port: Port, root: FlowPlace) -> FlowPlace:
+    def descend(self, port: Port, root: FlowSite) -> FlowSite:
         """Follow the path of a port as it is seen from this flow."""
         if not port.path:
             return self
@@ -163,7 +163,7 @@ class FlowPlace:
         for flow in self.walk():
             flow.components.clear()
 
-    def walk(self) -> Iterator[FlowPlace]:
+    def walk(self) -> Iterator[FlowSite]:
         """Iterate over this flow and all that are expanded below it."""
         pending = [self]
         while pending:
@@ -179,16 +179,16 @@ def _not_made(name: str, declaration: Declaration, error: Exception) -> FlowBuil
     )
 
 
-def sites(root: FlowPlace) -> Iterator[tuple[FlowPlace, Declaration, str]]:
+def sites(root: FlowSite) -> Iterator[tuple[FlowSite, Declaration, str]]:
     """Find where operations stand: flow, operation and instance; of a flow inside itself only in the outermost."""
     pending = [root]
-    seen: set[FlowPlace] = set()
+    seen: set[FlowSite] = set()
     while pending:
         flow = pending.pop()
         if flow in seen:
             continue
         seen.add(flow)
-        found: dict[tuple[FlowPlace, Declaration, str], str] = {}
+        found: dict[tuple[FlowSite, Declaration, str], str] = {}
         for stream in flow.definition.streams():
             for port in (stream.source, stream.target):
                 base = flow.descend(port, root)
@@ -223,7 +223,7 @@ class Border:
     __slots__ = ("came_from", "crossed", "flow", "source")
 
     def __init__(
-        self, flow: FlowPlace, source: SourceKey, crossed: tuple[Port, ...], came_from: Border | None
+        self, flow: FlowSite, source: SourceKey, crossed: tuple[Port, ...], came_from: Border | None
     ) -> None:
         self.flow = flow
         self.source = source
@@ -245,13 +245,13 @@ class Border:
         return False
 
 
-class Places:
+class Sites:
     """The places of one runtime, as far as they have been entered."""
 
-    def __init__(self, root: FlowPlace) -> None:
+    def __init__(self, root: FlowSite) -> None:
         self.root = root
 
-    def targets(self, flow: FlowPlace, source: SourceKey) -> list[Target]:
+    def targets(self, flow: FlowSite, source: SourceKey) -> list[Target]:
         """Follow all streams from a port to the operations and results they lead to, through the borders of flows."""
         found: list[Target] = []
         pending: list[Target | Border] = [Border(flow, source, (), None)]
@@ -272,22 +272,22 @@ class Places:
                     found.append(Target(None, step.port, step.crossed, dead=True))
         return found
 
-    def leads_on(self, flow: FlowPlace, source: SourceKey) -> bool:
+    def leads_on(self, flow: FlowSite, source: SourceKey) -> bool:
         """Say whether any stream starts at a port."""
         return any(True for _ in self._streams(flow, source))
 
-    def _streams(self, flow: FlowPlace, key: SourceKey) -> Iterator[tuple[Stream, FlowPlace]]:
+    def _streams(self, flow: FlowSite, key: SourceKey) -> Iterator[tuple[Stream, FlowSite]]:
         for stream in flow.definition.outs.get(key, ()):
             yield stream, flow
         path: tuple[tuple[str, str], ...] = ()
-        above: FlowPlace | None = flow
+        above: FlowSite | None = flow
         while above is not None and above.parent is not None:
             path = ((above.name.casefold(), above.instance.casefold()), *path)
             above = above.parent
             for stream in above.definition.crossing.get((path, key), ()) if above.definition.crossing else ():
                 yield stream, above
 
-    def end_of(self, stream: Stream, flow: FlowPlace) -> tuple[FlowPlace, SourceKey, Site | None] | None:
+    def end_of(self, stream: Stream, flow: FlowSite) -> tuple[FlowSite, SourceKey, Site | None] | None:
         """Say where a stream of a flow ends: at a place, or (None) at a way in or out of a flow, the root's results among them."""
         target = stream.target
         base = flow.descend(target, self.root)
@@ -304,7 +304,7 @@ class Places:
             return base.child(target.operation, target.instance), ("", "", name), None
         return None
 
-    def _follow(self, stream: Stream, flow: FlowPlace, came_from: Border) -> Target | Border | None:
+    def _follow(self, stream: Stream, flow: FlowSite, came_from: Border) -> Target | Border | None:
         end = self.end_of(stream, flow)
         if end is None:
             return None
@@ -318,7 +318,7 @@ class Places:
             return Target(None, crossed, borders)
         return Border(at, key, (*borders, crossed), came_from)
 
-    def source(self, port: Port) -> tuple[FlowPlace, SourceKey]:
+    def source(self, port: Port) -> tuple[FlowSite, SourceKey]:
         """Say which flow's port, or which operation's, a name from outside means."""
         flow = self.root.descend(port, self.root)
         return flow, source_key(port)
@@ -327,7 +327,7 @@ class Places:
 STREAM_PORT = "stream"
 
 
-def matched_gathers(places: Places, scatter: Site) -> tuple[Any, ...]:
+def matched_gathers(places: Sites, scatter: Site) -> tuple[Any, ...]:
     """Return the gathers that `scatter` leads to with no other list open between them, in the order they are met.
 
     A scatter on the way opens a bracket, a gather closes one, and a gather met with none open is matched and ends that way. Each place is
@@ -338,7 +338,7 @@ def matched_gathers(places: Places, scatter: Site) -> tuple[Any, ...]:
     deepest = _scatters_on_the_way(places, scatter, around)
     found: dict[Site, None] = {}
     seen: set[tuple[Site, int]] = set()
-    pending: list[tuple[FlowPlace, SourceKey, int]] = [(scatter.flow, scatter.source(STREAM_PORT), 0)]
+    pending: list[tuple[FlowSite, SourceKey, int]] = [(scatter.flow, scatter.source(STREAM_PORT), 0)]
     while pending:
         flow, source, depth = pending.pop()
         for target in places.targets(flow, source):
@@ -356,10 +356,10 @@ def matched_gathers(places: Places, scatter: Site) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _scatters_on_the_way(places: Places, scatter: Site, around: dict[int, int]) -> int:
+def _scatters_on_the_way(places: Sites, scatter: Site, around: dict[int, int]) -> int:
     """Count the scatters that can be reached at all."""
     seen: dict[Site, None] = {}
-    pending: list[tuple[FlowPlace, SourceKey]] = [(scatter.flow, scatter.source(STREAM_PORT))]
+    pending: list[tuple[FlowSite, SourceKey]] = [(scatter.flow, scatter.source(STREAM_PORT))]
     while pending:
         flow, source = pending.pop()
         for target in places.targets(flow, source):
@@ -374,21 +374,21 @@ def out_sources(place: Site) -> list[SourceKey]:
     """Return the keys of a place's out-ports that streams start from."""
     operation, instance, _ = place.source("")
     keys: dict[SourceKey, None] = {}
-    flow: FlowPlace | None = place.flow
+    flow: FlowSite | None = place.flow
     while flow is not None:
         keys.update(flow.definition.sources_of.get((operation, instance), {}))
         flow = flow.parent
     return list(keys)
 
 
-def _definitions(flow: FlowPlace) -> dict[int, int]:
+def _definitions(flow: FlowSite) -> dict[int, int]:
     counts: dict[int, int] = {}
-    here: FlowPlace | None = flow
+    here: FlowSite | None = flow
     while here is not None:
         counts[id(here.definition)] = counts.get(id(here.definition), 0) + 1
         here = here.parent
     return counts
 
 
-def _recursing(flow: FlowPlace, around: dict[int, int]) -> bool:
+def _recursing(flow: FlowSite, around: dict[int, int]) -> bool:
     return any(number > around.get(definition, 0) + 1 for definition, number in _definitions(flow).items())

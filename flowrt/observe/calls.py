@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from flowrt.engine.acts import Batches
+from flowrt.engine.acts import Acts
 from flowrt.engine.contract import PullTask, Task
 from flowrt.engine.fusion import FIRST_CALL, FUSED, Fusion
 from flowrt.errors import FlowError, is_ours
@@ -240,6 +240,6 @@ _LOOKS: dict[CodeType, Callable[[FrameType], Current | None]] = {
     OperationBody.perform.__code__: _group,
     ComponentBody.perform.__code__: _group,
     Pull.perform.__code__: _pull,
-    Batches._handle_batch.__code__: _batch,
-    Batches._call_for.__code__: _scope,
+    Acts._handle_batch.__code__: _batch,
+    Acts._call_for.__code__: _scope,
 }

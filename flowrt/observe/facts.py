@@ -34,9 +34,9 @@ from flowrt.observe.explain import (
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
     from flowrt.engine.engine import Engine
-    from flowrt.engine.places import OperationPlace
-    from flowrt.engine.sources import Source
-    from flowrt.messages import Context, RunBooks, Scope, Spot, Window
+    from flowrt.engine.places import Place
+    from flowrt.engine.sources import OpenSource
+    from flowrt.messages import Context, RunBooks, Scope, SourceWindow, Spot
 
 
 RESULTS = "the result ports"
@@ -49,7 +49,7 @@ class Whereabouts:
     backlog: Counter[str] = field(factory=Counter)
     in_work: Counter[str] = field(factory=Counter)
     oldest: dict[str, RunBooks] = field(factory=dict)
-    windows: dict[Window, Counter[str]] = field(factory=dict)
+    windows: dict[SourceWindow, Counter[str]] = field(factory=dict)
     scopes: dict[Scope, Counter[str]] = field(factory=dict)
 
     def add(self, name: str, counter: Counter[str], context: Context, messages: int) -> None:
@@ -106,9 +106,9 @@ def shares(counter: Counter[str]) -> tuple[Share, ...]:
     return tuple(Share(name, messages) for name, messages in counter.most_common())
 
 
-def open_lists(engine: Engine) -> Counter[Window]:
+def open_lists(engine: Engine) -> Counter[SourceWindow]:
     """Count the lists that take the place of one message each in the window around them."""
-    found: Counter[Window] = Counter()
+    found: Counter[SourceWindow] = Counter()
     for run in list(engine.books.runs):
         for scope in list(run.open_scopes):
             if scope.active and scope.parent is not None and scope.parent.window is not None:
@@ -116,7 +116,7 @@ def open_lists(engine: Engine) -> Counter[Window]:
     return found
 
 
-def filling(window: Window, where: Whereabouts, lists: Counter[Window]) -> tuple[Share, ...]:
+def filling(window: SourceWindow, where: Whereabouts, lists: Counter[SourceWindow]) -> tuple[Share, ...]:
     """Say what is live in a window."""
     inside = Counter({LISTS: lists[window]} if lists[window] else {})
     return shares(where.windows.get(window, Counter()) + inside)
@@ -125,9 +125,11 @@ def filling(window: Window, where: Whereabouts, lists: Counter[Window]) -> tuple
 LISTED = 100  # lists and runs whose held messages are explained; arbitrary, more than that nobody reads
 
 
-def source_facts(sources: list[Source], where: Whereabouts, lists: Counter[Window]) -> Iterator[SourceFacts]:
+def source_facts(
+    sources: list[OpenSource], where: Whereabouts, lists: Counter[SourceWindow]
+) -> Iterator[SourceFacts]:
     """Say of each place with open iterators how far they are, and what fills its window."""
-    by_place: dict[OperationPlace, list[Source]] = {}
+    by_place: dict[Place, list[OpenSource]] = {}
     for source in sources:
         by_place.setdefault(source.place, []).append(source)
     for place, siblings in by_place.items():
@@ -152,7 +154,7 @@ def held_in(run: RunBooks) -> int:
 
 
 def held_facts(
-    engine: Engine, runs: list[RunBooks], sources: list[Source], where: Whereabouts
+    engine: Engine, runs: list[RunBooks], sources: list[OpenSource], where: Whereabouts
 ) -> Iterator[HeldFacts]:
     """Say what operations hold and what they wait for."""
     listed = 0
@@ -187,7 +189,7 @@ def _own_words(place: Spot) -> str:
     return str(explain(place.state)) if explain is not None else ""
 
 
-def _owed(place: Spot, scope: Scope, sources: list[Source], where: Whereabouts) -> HeldFacts:
+def _owed(place: Spot, scope: Scope, sources: list[OpenSource], where: Whereabouts) -> HeldFacts:
     """Say what a gather has of a list, and where the rest is."""
     gathered = (scope.gathered or {}).get(place, 0)
     owes = getattr(place.operation, "owes", None)
@@ -211,7 +213,7 @@ def _owed(place: Spot, scope: Scope, sources: list[Source], where: Whereabouts) 
     )
 
 
-def _held_up_by(scope: Scope, sources: list[Source], where: Whereabouts) -> tuple[str, ...]:
+def _held_up_by(scope: Scope, sources: list[OpenSource], where: Whereabouts) -> tuple[str, ...]:
     """Say what of a list or run is still to come."""
     live = Counter(where.scopes.get(scope, {}))
     ends = {
@@ -318,14 +320,14 @@ class Around:
 def explanation_of(engine: Engine, now: float, around: Around) -> Explanation:
     """Take a picture of what a runtime is doing."""
     books = engine.books
-    lists: Counter[Window] = tried(lambda: open_lists(engine), Counter())
+    lists: Counter[SourceWindow] = tried(lambda: open_lists(engine), Counter())
     tasks: tuple[Task | PullTask, ...] = tried(lambda: tuple(tasks_of(engine)), ())
     names = thread_names()
     where = tried(lambda: look_around(engine, tasks), Whereabouts())
     runs: list[RunBooks] = tried(lambda: sorted(books.runs, key=lambda run: (run.opened, run.number)), [])
     seconds = now - books.began if books.began is not None else 0.0
     in_hand = tried(lambda: call_in_hand(engine, around.engine), None)
-    sources: list[Source] = tried(lambda: list(engine.sources), [])
+    sources: list[OpenSource] = tried(lambda: list(engine.sources), [])
     operations = tuple(
         operation_facts(place, tasks, where, now, in_hand) for place in engine.routes.all_places()
     )
@@ -380,7 +382,7 @@ def call_in_hand(engine: Engine, ident: int | None) -> tuple[str, float] | None:
         return name, engine.fusion.began
     place = engine.in_work
     if place is not None:
-        began = engine.batches.began if place.batches else getattr(place.executor, "began", None)
+        began = engine.acts.began if place.batches else getattr(place.executor, "began", None)
         return (place.name, began) if began is not None else None
     for source in engine.sources:
         began = getattr(source.place.executor, "began", None)
@@ -414,7 +416,7 @@ def call_in_work(task: Task | PullTask, now: float, names: dict[int, str]) -> Ca
 
 
 def operation_facts(
-    place: OperationPlace,
+    place: Place,
     tasks: Iterable[Task | PullTask],
     where: Whereabouts,
     now: float,
@@ -447,7 +449,7 @@ def operation_facts(
     )
 
 
-def _dispatcher_waited_for(place: OperationPlace, now: float) -> str:
+def _dispatcher_waited_for(place: Place, now: float) -> str:
     since: float | None = getattr(place.executor, "waits_since", None)
     if since is None:
         return ""

@@ -11,7 +11,7 @@ from flowrt.messages import ABSORBED, DELIVERED, DISCARDED, ENDS, FAILED, UNCONN
 
 if TYPE_CHECKING:
     from flowrt.engine.engine import Engine
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.messages import RunBooks, Scope
 
 
@@ -163,6 +163,6 @@ class MeterRow:
     busy: float
 
 
-def row_of(place: OperationPlace) -> MeterRow:
+def row_of(place: Place) -> MeterRow:
     """Return what a place has done so far."""
     return MeterRow(place.name, str(place.declaration.mode), *place.meter.total())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.failures import operation_error
 from flowrt.errors import FlowBuildError, FlowStoppedError, did_you_mean
-from flowrt.flow.sites import FlowPlace, sites
+from flowrt.flow.sites import FlowSite, sites
 from flowrt.operations.components import Emit, bind, unbind
 from flowrt.operations.contract import checked_port
 from flowrt.ports import Port, port_of
@@ -17,7 +17,7 @@ from flowrt.runtime.run import Run
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.flow.definition import Definition
     from flowrt.runtime.input import Intake
     from flowrt.runtime.loop import Driver
@@ -58,7 +58,7 @@ class Emissions:
 class ActiveEmitter:
     """What an active operation emits with; valid until the runtime is closed. Called on: any thread, at any time."""
 
-    def __init__(self, place: OperationPlace, emissions: Emissions, woken: Callable[[], None]) -> None:
+    def __init__(self, place: Place, emissions: Emissions, woken: Callable[[], None]) -> None:
         self._place = place
         self._emissions = emissions
         self._woken = woken
@@ -135,7 +135,7 @@ class Activations:
     def __init__(self, emissions: Emissions) -> None:
         self._emissions = emissions
         self._driver = emissions.driver
-        self._emitters: dict[OperationPlace, ActiveEmitter] = {}
+        self._emitters: dict[Place, ActiveEmitter] = {}
         self._bound: dict[
             int, tuple[Any, Doors]
         ] = {}  # by id, with the component itself, which so keeps its id
@@ -167,7 +167,7 @@ class Activations:
             component = declaration.component
             if component is not None and component.instance is not None:
                 places.setdefault(id(component.instance), (component.instance, [], declaration.name))
-        for flow, declaration, instance in sites(FlowPlace(definition)) if places else ():
+        for flow, declaration, instance in sites(FlowSite(definition)) if places else ():
             if declaration.component is not None and declaration.component.instance is not None:
                 own = places[id(declaration.component.instance)][1]
                 own.append(port_of(flow.path, declaration.name, instance, ""))
@@ -194,17 +194,17 @@ class Activations:
         for component, doors in bound.values():
             unbind(component, doors, refusing(self._driver.name))
 
-    def activate(self, place: OperationPlace) -> None:
+    def activate(self, place: Place) -> None:
         """Activate a place that was entered. An error fails a run of its own, so that whoever waits for results is told."""
         if not (self._driver.closing or self._driver.stopped):
             emitter = self._emitters[place] = ActiveEmitter(place, self._emissions, lambda: self._wake(place))
             self._call(place, lambda: place.operation.activate(emitter))
 
-    def _wake(self, place: OperationPlace) -> None:
+    def _wake(self, place: Place) -> None:
         emitter = self._emitters[place]
         self._call(place, lambda: place.operation.timer(place.state, None, emitter))
 
-    def _call(self, place: OperationPlace, call: Callable[[], object]) -> None:
+    def _call(self, place: Place, call: Callable[[], object]) -> None:
         engine = self._driver.engine
         engine.in_work = place
         try:

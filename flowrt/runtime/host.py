@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from flowrt.engine.chunks import Chunk
     from flowrt.engine.contract import Executor
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.operations.bodies import Group
     from flowrt.runtime.activation import Activations
     from flowrt.runtime.loop import Driver
@@ -54,7 +54,7 @@ class RuntimeHost:
         """Make the run of an emission that came after its call had ended."""
         return Run(self._driver, self._results)
 
-    def activate(self, place: OperationPlace | FlowError) -> None:
+    def activate(self, place: Place | FlowError) -> None:
         """Have an active operation activated at a place that has come into being, or tell why it could not."""
         driver = self._driver
         if isinstance(place, FlowError):
@@ -62,7 +62,7 @@ class RuntimeHost:
         else:
             driver.post(self.activations.activate, place)
 
-    def executor_for(self, place: OperationPlace) -> Executor:
+    def executor_for(self, place: Place) -> Executor:
         """Return where a place runs."""
         executor = self._driver.executors.executor_for(place.declaration)
         if hasattr(executor, "run_here"):

@@ -22,7 +22,7 @@ from attrs import Factory, define
 from flowrt.engine.contract import PullTask, Reports, Task
 from flowrt.engine.meters import FASTEST
 from flowrt.errors import FlowBuildError, FlowError, FlowStalledError
-from flowrt.executors.backlog import Backlog, Waiting, picked
+from flowrt.executors.backlog import Backlog, Taken, picked
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.seams import Seams
@@ -33,7 +33,7 @@ from flowrt.testing.clock import CLOCK_IN_USE, SimulatedClock
 
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
 
 
 Entry = tuple[int, Any, Any]
@@ -63,7 +63,7 @@ class Call:
     executor: SimulatedExecutor
     task: Task | PullTask
     due: float  # it does not go on before
-    taken: Waiting | None = None
+    taken: Taken | None = None
     results: list[Any] = Factory(list)
     log: list[tuple[float, Entry]] = Factory(list)  # and when each was made
     shown: int = 0  # messages of the group of which everything has been seen
@@ -148,7 +148,7 @@ class SimulatedExecutor:
         self._taken = 0
         self._stopped = False
 
-    def submit(self, place: OperationPlace, chunk: Chunk) -> None:
+    def submit(self, place: Place, chunk: Chunk) -> None:
         place.pace.estimate, place.pace.allowed = FASTEST, self._simulation.group
         chunk, keys = with_keys(place, chunk, self._reports)
         if chunk.data:
@@ -498,7 +498,7 @@ class Simulation:
         self._calls.append(call)
         return call
 
-    def next_name(self, place: OperationPlace) -> str:
+    def next_name(self, place: Place) -> str:
         """Say what the next call of a place will be called."""
         return f"{place.name}#{self._numbers.get(place.name, 0)}"
 

@@ -24,7 +24,7 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
-from flowrt.engine.attempts import Bucket
+from flowrt.engine.attempts import TokenBucket
 from flowrt.operations.policies import Rate, Retry
 from flowrt.testing import simulated
 from tests.kit.flows import flow_of
@@ -114,7 +114,7 @@ def test_a_backoff_may_be_a_function_of_the_number_of_the_retry() -> None:
 def test_a_bucket_never_lets_more_through_than_its_rate(
     per_second: float, burst: int, gaps: list[float]
 ) -> None:
-    bucket = Bucket(Rate(per_second, burst), 0.0)
+    bucket = TokenBucket(Rate(per_second, burst), 0.0)
     now, taken = 0.0, []
     for gap in gaps:
         now += gap

@@ -17,7 +17,7 @@ from flowrt.engine.contract import Reorder
 from flowrt.engine.ledger import Books
 from flowrt.engine.meters import AHEAD, GROUPS_AHEAD, GROWTH, QUANTUM, Pace
 from flowrt.engine.places import Handler
-from flowrt.executors.backlog import Backlog, KeyedLane, Waiting, alike
+from flowrt.executors.backlog import Backlog, KeyedLane, Taken, alike
 from flowrt.messages import CHUNK_SIZE, Context, Trunk
 from flowrt.ports import Port
 
@@ -51,13 +51,13 @@ def keyed(*keys: Any) -> tuple[list[Any], dict[Any, None]]:
     return list(keys), dict.fromkeys(keys)
 
 
-def take(backlog: Backlog) -> Waiting:
+def take(backlog: Backlog) -> Taken:
     taken = backlog.take()
     assert taken is not None
     return taken
 
 
-def take_all(backlog: Backlog) -> list[Waiting]:
+def take_all(backlog: Backlog) -> list[Taken]:
     """Take group after group, each finished before the next."""
     found = []
     while (taken := backlog.take()) is not None:
@@ -66,7 +66,7 @@ def take_all(backlog: Backlog) -> list[Waiting]:
     return found
 
 
-def data_of(taken: list[Waiting]) -> list[list[Any]]:
+def data_of(taken: list[Taken]) -> list[list[Any]]:
     return [each.chunk.data for each in taken]
 
 
@@ -479,7 +479,7 @@ class BacklogMachine(RuleBasedStateMachine):
         self.streams: dict[tuple[str, int, Any], Stream] = {}
         self.settled: dict[int, list[int]] = {}
         self.next = 0
-        self.in_work: list[Waiting] = []
+        self.in_work: list[Taken] = []
 
     def stream(self, kind: str, priority: int, number: int) -> Stream:
         key = self.key(number) if kind == "keyed" else None
@@ -520,7 +520,7 @@ class BacklogMachine(RuleBasedStateMachine):
     def the_engine_looks(self) -> None:
         self.backlog.hurry()
 
-    def kind_of(self, taken: Waiting) -> str:
+    def kind_of(self, taken: Taken) -> str:
         return next(kind for kind, place in self.places.items() if place is taken.lane.place)
 
     @precondition(lambda self: len(self.in_work) < self.workers)
@@ -545,7 +545,7 @@ class BacklogMachine(RuleBasedStateMachine):
         taken = data.draw(st.sampled_from(self.in_work))
         self.report(taken, data.draw(st.integers(1, len(taken.chunk.data))))
 
-    def report(self, taken: Waiting, done: int) -> None:
+    def report(self, taken: Taken, done: int) -> None:
         kind, priority = self.kind_of(taken), taken.chunk.priority
         begun, rest = taken.chunk.data[:done], taken.chunk.data[done:]
         self.in_work.remove(taken)

@@ -14,7 +14,7 @@ from flowrt import FlowOperationContainer, FlowRuntime, Message, Operation, Part
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.contract import Task
 from flowrt.engine.meters import Pace
-from flowrt.engine.places import OperationPlace
+from flowrt.engine.places import Place
 from flowrt.executors.backlog import Backlog
 from flowrt.executors.seams import Seams
 from flowrt.executors.tasks import perform
@@ -74,7 +74,7 @@ def test_what_ends_a_pull_is_never_among_its_items() -> None:
 
 def test_a_group_taken_before_one_of_its_runs_ended_is_performed() -> None:
     ended, going = RunBooks(None), RunBooks(None)
-    place: Any = OperationPlace.__new__(OperationPlace)
+    place: Any = Place.__new__(Place)
     place.declaration, place.pace = SimpleNamespace(body=FunctionBody(double)), Pace()
     place.ordered = False
     place.pace.took(100, 0.0)

@@ -501,7 +501,7 @@ def test_what_can_never_move_fails_with_an_error_that_says_so(
 
 @every_schedule
 def test_a_stalled_run_says_who_holds_parts_of_it(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
-    monkeypatch.setattr("flowrt.engine.acts.Batches.take", lambda *_: None)
+    monkeypatch.setattr("flowrt.engine.acts.Acts.take", lambda *_: None)
 
     class Swallow(Operation):
         def handle_many(self, _state: Any, _batch: Any, _emit: Emitter) -> None: ...

@@ -21,7 +21,7 @@ from flowrt.engine.meters import Pace
 from flowrt.engine.places import Handler
 from flowrt.executors import backlog as lanes
 from flowrt.executors import tasks, threads
-from flowrt.executors.backlog import Backlog, Waiting
+from flowrt.executors.backlog import Backlog, Taken
 from flowrt.executors.threads import ThreadPool
 from flowrt.messages import Context, Trunk
 from flowrt.operations import bodies
@@ -128,7 +128,7 @@ def taken_while_a_run_ends(scheduler: Scheduler) -> None:
     contexts = [Context(run) for run in (ending, ending, going, ending)]
     backlog = Backlog(1)
     backlog.put(place, chunk_of([1, 2, 3, 4], contexts))
-    taken: list[Waiting] = []
+    taken: list[Taken] = []
 
     def end() -> None:
         ending.ended = True

@@ -1,7 +1,7 @@
 """Random flows, inputs, faults, cancels and closes in random orders of events, all from one seed; judged without the ledger.
 
-`FLOWRT_SEEDS=50000 python -m pytest tests/simulation/test_simulated_graphs.py` looks at so many. A seed that fails is replayed for ever once it is a line
-of `tests/recordings/seeds.txt`.
+`FLOWRT_SEEDS=50000 python -m pytest tests/simulation/test_simulated_graphs.py` looks at so many. A seed that fails is replayed for ever once
+it is a line of `tests/simulation/recordings/seeds.txt`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from flowrt import (
 )
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.contract import Task
-from flowrt.executors.backlog import NO_KEYS, KeyedLane, Waiting
+from flowrt.executors.backlog import NO_KEYS, KeyedLane, Taken
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.seams import Seams
@@ -104,7 +104,7 @@ class Lazy(ThreadPool):
 class Mixing(ThreadPool):
     """Lets a key go while one of its calls is under way."""
 
-    def _perform(self, taken: Waiting, number: int) -> int:
+    def _perform(self, taken: Taken, number: int) -> int:
         with self._lock:
             if isinstance(taken.lane, KeyedLane):
                 taken.lane._release(taken.keys[1])
@@ -119,7 +119,7 @@ class Losing(ThreadPool):
 
     taken = 0
 
-    def _perform(self, taken: Waiting, number: int) -> int:
+    def _perform(self, taken: Taken, number: int) -> int:
         self.taken += 1
         return super()._perform(taken, number) if self.taken != 3 else len(taken.chunk.data)
 
@@ -225,7 +225,7 @@ class Meddling(ThreadPool):
 class Raising(ThreadPool):
     """Raises in its worker, once what it performed has been reported."""
 
-    def _perform(self, taken: Waiting, number: int) -> int:
+    def _perform(self, taken: Taken, number: int) -> int:
         super()._perform(taken, number)
         raise RuntimeError
 
@@ -233,7 +233,7 @@ class Raising(ThreadPool):
 class Leaking(ThreadPool):
     """Raises in a thread that nobody watches."""
 
-    def _perform(self, taken: Waiting, number: int) -> int:
+    def _perform(self, taken: Taken, number: int) -> int:
         thread = threading.Thread(target=[].pop)
         thread.start()
         thread.join()
@@ -243,7 +243,7 @@ class Leaking(ThreadPool):
 class Recursing(ThreadPool):
     """Takes the next piece of work before it returns from the last."""
 
-    def _perform(self, taken: Waiting, number: int) -> int:
+    def _perform(self, taken: Taken, number: int) -> int:
         done = super()._perform(taken, number)
         with self._lock:
             following = self._backlog.take()
@@ -265,7 +265,7 @@ class Blocking(ThreadPool):
         super().submit(place, chunk)
         self._done.acquire(timeout=20 * PATIENCE)
 
-    def _perform(self, taken: Waiting, number: int) -> int:
+    def _perform(self, taken: Taken, number: int) -> int:
         done = super()._perform(taken, number)
         self._done.release()
         return done
@@ -284,7 +284,7 @@ class Forgetful(ThreadPool):
 class Unstoppable(ThreadPool):
     """Goes on with what has been given up."""
 
-    def _perform(self, taken: Waiting, number: int) -> int:
+    def _perform(self, taken: Taken, number: int) -> int:
         taken.ended = False
         return super()._perform(taken, number)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flowrt.errors import FlowBuildError
 from flowrt.flow.definition import Definition, source_key
-from flowrt.flow.sites import UNKNOWN_FLOW, FlowPlace, Places
+from flowrt.flow.sites import UNKNOWN_FLOW, FlowSite, Sites
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port, Stream, port_of
 
@@ -45,7 +45,7 @@ class Node:
 
     __slots__ = ("arriving", "entering", "flow", "key", "leaving", "place", "result")
 
-    def __init__(self, flow: FlowPlace, key: SourceKey, place: Site | None, *, entering: bool) -> None:
+    def __init__(self, flow: FlowSite, key: SourceKey, place: Site | None, *, entering: bool) -> None:
         self.flow = flow
         self.key = key
         self.place = place
@@ -99,20 +99,20 @@ class Graph:
     """
 
     def __init__(self, root: Definition) -> None:
-        self.root = FlowPlace(root)
+        self.root = FlowSite(root)
         self.nodes: dict[tuple[int, SourceKey, str], Node] = {}
         self.places: dict[Site, Ports] = {}
         self.edges: list[Edge] = []
         self.again: dict[Node, list[Node]] = {}
         self.lost: dict[Node, None] = {}
-        self.flows: dict[FlowPlace, None] = {}
+        self.flows: dict[FlowSite, None] = {}
         self.used: set[int] = set()
-        self.uses: dict[FlowPlace, list[Stream]] = {}
-        self.misnamed: set[tuple[FlowPlace, str]] = set()
-        self._first: dict[int, FlowPlace] = {}  # by definition
-        self._closed: dict[FlowPlace | None, None] = {}
-        self._pending: deque[FlowPlace] = deque()
-        self._places = Places(self.root)
+        self.uses: dict[FlowSite, list[Stream]] = {}
+        self.misnamed: set[tuple[FlowSite, str]] = set()
+        self._first: dict[int, FlowSite] = {}  # by definition
+        self._closed: dict[FlowSite | None, None] = {}
+        self._pending: deque[FlowSite] = deque()
+        self._places = Sites(self.root)
         self._walked = 0
         self._enter(self.root)
         while self._pending:
@@ -121,7 +121,7 @@ class Graph:
             if closed is not None:
                 self._go_on(closed)
 
-    def is_open(self, flow: FlowPlace) -> bool:
+    def is_open(self, flow: FlowSite) -> bool:
         """Say whether all that a flow holds is in the graph."""
         return flow in self.flows
 
@@ -138,7 +138,7 @@ class Graph:
 
     # -- expanding
 
-    def _enter(self, flow: FlowPlace) -> None:
+    def _enter(self, flow: FlowSite) -> None:
         if flow in self.flows or flow in self._closed:
             return
         if flow.parent is not None:
@@ -153,7 +153,7 @@ class Graph:
         self.flows[flow] = None
         self._pending.append(flow)
 
-    def _expand(self, flow: FlowPlace) -> None:
+    def _expand(self, flow: FlowSite) -> None:
         for stream in flow.definition.streams():
             self._walked += 1
             source, target = self._source(flow, stream), self._target(flow, stream)
@@ -165,7 +165,7 @@ class Graph:
             elif target is not None:
                 self.lost[target] = None
 
-    def _source(self, flow: FlowPlace, stream: Stream) -> Node | None:
+    def _source(self, flow: FlowSite, stream: Stream) -> Node | None:
         try:
             base = flow.descend(stream.source, self.root)
             self._enter(base)
@@ -184,7 +184,7 @@ class Graph:
             pass
         return None
 
-    def _target(self, flow: FlowPlace, stream: Stream) -> Node | None:
+    def _target(self, flow: FlowSite, stream: Stream) -> Node | None:
         try:
             end = self._places.end_of(stream, flow)
         except FlowBuildError:
@@ -203,7 +203,7 @@ class Graph:
             self._use(at, stream, "in", key[2] in at.definition.ways_in)
         return self._node("out", at, key, None)
 
-    def _use(self, nested: FlowPlace, stream: Stream, side: str, known: bool) -> None:  # noqa: FBT001 - a fact
+    def _use(self, nested: FlowSite, stream: Stream, side: str, known: bool) -> None:  # noqa: FBT001 - a fact
         self.uses.setdefault(nested, []).append(stream)
         if not known:
             self.misnamed.add((nested, side))
@@ -221,13 +221,13 @@ class Graph:
             node.entering = entering
         return node
 
-    def _node(self, side: str, flow: FlowPlace, key: SourceKey, place: Site | None) -> Node:
+    def _node(self, side: str, flow: FlowSite, key: SourceKey, place: Site | None) -> Node:
         found = self.nodes.get((id(flow), key, side))
         if found is None:
             found = self.nodes[id(flow), key, side] = Node(flow, key, place, entering=side == "in")
         return found
 
-    def _go_on(self, closed: FlowPlace) -> None:
+    def _go_on(self, closed: FlowSite) -> None:
         """Let what enters a flow that is not expanded go on where it is, and come back from there."""
         parent, like = closed.parent, self._like(closed)
         if parent is None or like is None:
@@ -250,7 +250,7 @@ class Graph:
             if left is not None:
                 self.again.setdefault(left, []).append(outside)
 
-    def _like(self, closed: FlowPlace) -> FlowPlace | None:
+    def _like(self, closed: FlowSite) -> FlowSite | None:
         above = closed.parent
         while above is not None:
             if above.definition is closed.definition and above in self.flows:
@@ -259,7 +259,7 @@ class Graph:
         return self._first.get(id(closed.definition))
 
 
-def _same_around(flow: FlowPlace) -> int:
+def _same_around(flow: FlowSite) -> int:
     """Count the flows around one that are the same."""
     number = 0
     above = flow.parent

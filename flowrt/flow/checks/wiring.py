@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flowrt.flow.checks.graph import Edge, Graph, Node, Ports
     from flowrt.flow.definition import Definition
     from flowrt.flow.flow import Flow
-    from flowrt.flow.sites import FlowPlace, Site
+    from flowrt.flow.sites import FlowSite, Site
 
 
 def flows_of(root: Flow, definition: Definition) -> list[tuple[Flow, Definition]]:
@@ -342,11 +342,11 @@ def _by_place(stream: Any) -> tuple[str, int, int]:
     return place_of(stream.declared_at)
 
 
-def _uses(graph: Graph, flow: FlowPlace) -> list[Any]:
+def _uses(graph: Graph, flow: FlowSite) -> list[Any]:
     """Return the streams that lead into a flow or out of it, from around it, by place."""
     return sorted(graph.uses.get(flow, ()), key=_by_place)
 
 
-def _label(flow: FlowPlace, name: str) -> str:
+def _label(flow: FlowSite, name: str) -> str:
     own = f"{flow.name}#{flow.instance}" if flow.instance else flow.name
     return f"{own}.{name}" if name else own

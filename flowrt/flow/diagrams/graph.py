@@ -12,7 +12,7 @@ from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.flow.definition import Definition, define_flow
 from flowrt.flow.diagrams.labels import shown
 from flowrt.flow.flow import Flow
-from flowrt.flow.sites import FlowPlace
+from flowrt.flow.sites import FlowSite
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
 
@@ -86,7 +86,7 @@ class Graph:
     """A flow as it is drawn. Nodes and edges are in the order in which streams name them."""
 
     name: str
-    place: FlowPlace
+    place: FlowSite
     box: Node | None = None
     nodes: dict[tuple[str, str, str], Node] = Factory(dict)
     edges: list[Edge] = Factory(list)
@@ -104,7 +104,7 @@ def flow_names(flow: Flow | Any) -> tuple[str, ...]:
     return tuple(_paths(_root_of(flow).definition))
 
 
-def _root_of(flow: Flow | Any) -> FlowPlace:
+def _root_of(flow: Flow | Any) -> FlowSite:
     whole = flow if isinstance(flow, Flow) else getattr(getattr(flow, "_building", None), "flow", None)
     if not isinstance(whole, Flow):
         raise FlowBuildError(
@@ -114,7 +114,7 @@ def _root_of(flow: Flow | Any) -> FlowPlace:
     definition = define_flow(whole, faults)
     if faults:  # streams that belong to no flow
         raise FlowBuildError(*faults)
-    return FlowPlace(definition)
+    return FlowSite(definition)
 
 
 def _paths(root: Definition) -> Iterator[str]:
@@ -129,7 +129,7 @@ def _paths(root: Definition) -> Iterator[str]:
                 pending.append((f"{path}{nested.name}/", nested))
 
 
-def _subflow(root: FlowPlace, subflow: str) -> FlowPlace:
+def _subflow(root: FlowSite, subflow: str) -> FlowSite:
     if not isinstance(subflow, str):
         raise FlowBuildError(f"subflow is the name of a flow, such as a/b, got {type(subflow).__name__}.")
     wanted = subflow.replace("\\", "/").strip().strip("/")
@@ -148,7 +148,7 @@ def _subflow(root: FlowPlace, subflow: str) -> FlowPlace:
     return found
 
 
-def _follow(root: FlowPlace, path: str) -> FlowPlace | None:
+def _follow(root: FlowSite, path: str) -> FlowSite | None:
     place = root
     for segment in path.split("/"):
         name, _, instance = (part.strip() for part in segment.partition("#"))
@@ -161,7 +161,7 @@ def _follow(root: FlowPlace, path: str) -> FlowPlace | None:
 class _Sketch:
     """One picture in the making."""
 
-    def __init__(self, place: FlowPlace, root: FlowPlace, *, boxes: bool) -> None:
+    def __init__(self, place: FlowSite, root: FlowSite, *, boxes: bool) -> None:
         self._root = root
         self._boxes = boxes
         self._count = 0
@@ -172,7 +172,7 @@ class _Sketch:
         while self._open:
             self._draw(self._open.popleft())
 
-    def _new_graph(self, place: FlowPlace, box: Node | None = None) -> Graph:
+    def _new_graph(self, place: FlowSite, box: Node | None = None) -> Graph:
         graph = Graph(shown(place.definition.name), place, box)
         self._open.append(graph)
         return graph

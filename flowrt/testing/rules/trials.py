@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from flowrt.engine.chunks import Chunk
-    from flowrt.engine.places import OperationPlace
+    from flowrt.engine.places import Place
     from flowrt.executors.seams import Seams
     from flowrt.operations.bodies import Group
     from flowrt.operations.declarations import Declaration
@@ -66,7 +66,7 @@ class _Reports:
             self._trial.hear(pull)
         self._reports.report_pull(pull, final=final)
 
-    def pass_on(self, place: OperationPlace, chunk: Chunk, results: list[Any], seconds: float) -> None:
+    def pass_on(self, place: Place, chunk: Chunk, results: list[Any], seconds: float) -> None:
         self._reports.pass_on(place, chunk, results, seconds)
 
     def give_back(self, chunk: Chunk) -> None:
