@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flowrt.engine.runs import RunHandle
     from flowrt.errors import FlowError
     from flowrt.operations.declarations import Declaration
+    from flowrt.ports import Port
 
 
 class Reorder:
@@ -212,6 +213,10 @@ class Host(Protocol):
 
     def activate(self, place: Place | FlowError) -> None:
         """Have an active operation activated at a place that has come into being, or tell why it could not."""
+        ...
+
+    def bind(self, component: Any, port: Port) -> None:
+        """Have a component that was made for its place bound to what is around the engine."""
         ...
 
     def fetch(self, task: Group, *, late: bool) -> None:

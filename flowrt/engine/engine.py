@@ -27,7 +27,7 @@ from flowrt.engine.ledger import Books
 from flowrt.engine.meters import QUANTUM, Meter, Pace
 from flowrt.engine.outcomes import Outcomes
 from flowrt.engine.routes import Routes
-from flowrt.engine.runs import Input, Runs
+from flowrt.engine.runs import Runs
 from flowrt.engine.sources import Sources
 from flowrt.engine.traffic import Traffic
 from flowrt.engine.wakes import Wakes
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
     from flowrt.engine.contract import Host, PullTask
     from flowrt.engine.places import Place
+    from flowrt.engine.runs import Sent
     from flowrt.engine.schedules import Schedule
     from flowrt.flow.definition import Definition
     from flowrt.operations.bodies import Group
@@ -69,7 +70,7 @@ class Engine:
         self._max_live = max_live
         self.schedule = schedule
         self.books = Books(capacity)
-        self.routes = Routes(definition, self._equip)
+        self.routes = Routes(definition, self._equip, host.bind)
         self.traffic = Traffic(self.routes, self.books, schedule, host.deliver, strict=strict)
         self.failures, self.taps = self.traffic.failures, self.traffic.taps
         self.timers = Timers(clock)
@@ -132,7 +133,7 @@ class Engine:
         )
         self._check_live(run, port.fullname)
 
-    def take_inputs(self, inputs: list[Input]) -> None:
+    def take_inputs(self, inputs: list[Sent]) -> None:
         """Open a run for each of these; neighbours that enter at one port with one priority are moved together."""
         _, port, _, _, priority = inputs[0]
         data: list[Any] = []

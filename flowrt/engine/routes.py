@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.places import Handler, Place, Route
 from flowrt.errors import FlowBuildError, did_you_mean
@@ -23,8 +23,13 @@ class Routes:
     Called on: the engine's thread.
     """
 
-    def __init__(self, definition: Definition, equip: Callable[[Place], None]) -> None:
-        self.places = Sites(FlowSite(definition, make=Place))
+    def __init__(
+        self,
+        definition: Definition,
+        equip: Callable[[Place], None],
+        bind: Callable[[Any, Port], None] | None = None,
+    ) -> None:
+        self.places = Sites(FlowSite(definition, make=Place, bind=bind))
         self._equip = equip
         self.ordered = asks_for_positions(definition)
         self.capture = False  # what no stream takes leaves as a result, under its own port: for running an operation alone

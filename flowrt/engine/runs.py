@@ -43,7 +43,7 @@ class RunHandle(Protocol):
         ...
 
 
-Input = tuple[RunHandle, "Port", Any, object, int]
+Sent = tuple[RunHandle, "Port", Any, object, int]
 """The one input of a run: where it enters, its data, correlation id and priority."""
 
 

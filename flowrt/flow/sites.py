@@ -72,6 +72,7 @@ class FlowSite:
         instance: str = "",
         *,
         make: Callable[[FlowSite, Declaration, str, str], Site] = Site,
+        bind: Callable[[Any, Port], None] | None = None,
     ) -> None:
         self.definition = definition
         self.make = make
@@ -84,7 +85,7 @@ class FlowSite:
         self.children: dict[tuple[str, str], FlowSite] = {}
         self.operations: dict[tuple[str, str, str], Site] = {}
         self.components: dict[tuple[str, str], Any] = {}
-        self.bind: Callable[[Any, Port], None] | None = parent.bind if parent is not None else None
+        self.bind = bind
 
     def lookup(self, name: str) -> Declaration | Definition | None:
         """Find an operation or a flow by its folded name: here, else in the flow around, up to the root."""
@@ -111,7 +112,7 @@ class FlowSite:
             found = self.lookup(key[0])
             definition = found if isinstance(found, Definition) else UNKNOWN_FLOW
             known = self.children[key] = FlowSite(
-                definition, self, definition.name or name, instance, make=self.make
+                definition, self, definition.name or name, instance, make=self.make, bind=self.bind
             )
         return known
 

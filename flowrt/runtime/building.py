@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from flowrt.flow.definition import Definition
     from flowrt.operations.declarations import Declaration
     from flowrt.runtime.activation import Activations
-    from flowrt.runtime.loop import Driver
+    from flowrt.runtime.life import Life
+    from flowrt.runtime.owner import Owner
 
 
 # By id, with the operation itself, which so keeps its id: own operations need be neither hashable nor weakly referable.
-_owners: dict[int, tuple[object, weakref.ref[Driver]]] = {}
+_owners: dict[int, tuple[object, weakref.ref[Life]]] = {}
 
 
-def claim_operations(definition: Definition, driver: Driver) -> None:
+def claim_operations(definition: Definition, life: Life) -> None:
     """Claim the own operations of a flow for a runtime; `FlowBuildError` if another one is running one of them."""
     own = [
         (declaration, owned)
@@ -36,7 +37,7 @@ def claim_operations(definition: Definition, driver: Driver) -> None:
     for declaration, owned in own:
         claimed = _owners.get(id(owned))
         other = claimed[1]() if claimed is not None else None
-        if other is not None and other is not driver and not other.stopped:
+        if other is not None and other is not life and not other.stopped:
             kind = type(owned).__name__
             what, remedy = ("operation", "with a factory: add_operation")
             if declaration.component is not None:
@@ -46,7 +47,7 @@ def claim_operations(definition: Definition, driver: Driver) -> None:
                 f'Add it {remedy}("{declaration.name}", {kind}).'
             )
     for _, owned in own:
-        _owners[id(owned)] = (owned, weakref.ref(driver))
+        _owners[id(owned)] = (owned, weakref.ref(life))
 
 
 def _owned_by(declaration: Declaration) -> object | None:
@@ -61,10 +62,10 @@ def _owned_by(declaration: Declaration) -> object | None:
     return owned
 
 
-def release_operations(driver: Driver) -> None:
+def release_operations(life: Life) -> None:
     """Give up what a runtime has claimed: it is over."""
     for key, (_, owner) in list(_owners.items()):
-        if owner() in (driver, None):
+        if owner() in (life, None):
             _owners.pop(key, None)
 
 
@@ -84,7 +85,7 @@ class Building:
     def __init__(
         self,
         flow: Flow | None,
-        driver: Driver,
+        owner: Owner,
         activations: Activations,
         *,
         strict: bool,
@@ -97,16 +98,16 @@ class Building:
             self.flow.reset(flow.contents())
         self.changed = True
         self._built: Any = None
-        self._driver = driver
-        self._lock: AbstractContextManager[Any] = driver.seams.rlock()
+        self._owner = owner
+        self._life = owner.life
+        self._lock: AbstractContextManager[Any] = owner.seams.rlock()
         self._strict = strict
         self._sharing = sharing
         self._activations = activations
 
     def change(self, change: Callable[[Flow], Any]) -> None:
         """Change what is declared; `FlowStoppedError` if the runtime is closed."""
-        if self._driver.closing or self._driver.stopped:
-            raise self._driver.stopped_error()
+        self._life.check_open()
         with self._lock:
             change(self.flow)
             self.changed = True
@@ -128,7 +129,7 @@ class Building:
                 if self._sharing:  # after the faults were looked for, which are the same under every schedule
                     for each in definition.all_flows():
                         each.operations = {key: shared(found) for key, found in each.operations.items()}
-                claim_operations(definition, self._driver)
+                claim_operations(definition, self._life)
                 bind_components = self._activations.binding(definition)
             except FlowBuildError as error:
                 if self._built is not None:
@@ -136,11 +137,10 @@ class Building:
                     self.changed = False
                     error.add_note("The change was not made; the flow goes on as it was.")
                 raise
-            engine = self._driver.engine
-            if self._driver.dispatching.know(parts_of(definition.all_operations())):
-                self._driver.wake_all()
-            assert engine is not None, "the runtime gives the driver its engine first"
-            self._driver.post(engine.change, definition)
+            owner = self._owner
+            if owner.waits.dispatching.know(parts_of(definition.all_operations())):
+                owner.waits.wake_all()
+            owner.inbox.post(owner.engine.change, definition)
             bind_components()
             self._built = self.flow.contents()
             self.changed = False  # last: what was not posted is compiled again

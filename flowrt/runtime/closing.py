@@ -16,8 +16,8 @@ from attrs import frozen
 from flowrt.errors import FlowStalledError, FlowStoppedError, counted
 
 if TYPE_CHECKING:
-    from flowrt.runtime.loop import Driver
-    from flowrt.runtime.results import Results
+    from flowrt.runtime.life import Life
+    from flowrt.runtime.owner import Owner
 
 
 DRAIN = 5.0  # seconds without any call returning; after the design, arbitrary
@@ -69,36 +69,36 @@ class Closer:
     Guarded by: `_lock`, among those who close from outside.
     """
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self._lock = driver.seams.lock()
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._life = owner.life
+        self._lock = owner.seams.lock()
         self.report: CloseReport | None = None
         self._discarded = 0
         self._closing_thread: int | None = None
 
     def begin(self) -> None:
         """Any thread: have the engine stop its sources, and end when what is live has drained."""
-        self._driver.closing = True
-        self._driver.post(self._begin)
+        self._life.closing = True
+        self._owner.inbox.post(self._begin)
 
     def _begin(self) -> None:
-        driver = self._driver
-        if not driver.stopped:
-            driver.engine.sources.stop()
-            driver.engine.wakes.stop()
-            driver.engine.runs.end_inputs(
+        if not self._life.stopped:
+            engine = self._owner.engine
+            engine.sources.stop()
+            engine.wakes.stop()
+            engine.runs.end_inputs(
                 lambda run: FlowStoppedError(
                     f"run {run.number} was cut short: the runtime was closed while its inputs were coming."
                 )
             )
-            driver.engine.delay, driver.engine.not_before = 0.0, None
-            driver.draining = True
+            engine.delay, engine.not_before = 0.0, None
+            self._life.draining = True
 
     def close(self, drain: float, deadline: float) -> CloseReport:
         """Close from outside; return what had to be left."""
-        if (
-            self._closing_thread == threading.get_ident()
-        ):  # a signal handler, on the thread it interrupts while closing
+        # A signal handler may close, too, on the thread that it interrupts while that is closing.
+        if self._closing_thread == threading.get_ident():
             return CloseReport(pending=True)
         with self._lock:
             if self.report is None:
@@ -113,69 +113,68 @@ class Closer:
             return self.report
 
     def _close(self, drain: float, deadline: float) -> CloseReport:
-        driver, clock = self._driver, self._driver.seams.clock
+        owner, life, clock = self._owner, self._life, self._owner.seams.clock
         self.begin()
-        driver.finish_unstarted()
+        owner.finish_unstarted()
         end = clock.now() + deadline
         try:
-            while not driver.stopped:
-                before, now = driver.progress, clock.now()
-                driver.wait_until(lambda: driver.stopped, max(min(drain, end - now), 0.0), helps=True)
-                if not driver.stopped and (clock.now() >= end or driver.progress == before):
+            while not life.stopped:
+                before, now = owner.loop.progress, clock.now()
+                owner.wait_until(lambda: life.stopped, max(min(drain, end - now), 0.0), helps=True)
+                if not life.stopped and (clock.now() >= end or owner.loop.progress == before):
+                    in_time = clock.now() < end
                     return self._give_up(
-                        f"no call had returned for {drain} s"
-                        if clock.now() < end
-                        else f"{deadline} s had passed"
+                        f"no call had returned for {drain} s" if in_time else f"{deadline} s had passed"
                     )
         except FlowStalledError:
             return self._give_up("nothing could go on")
         return self._report(max(end - clock.now(), GRACE))
 
     def _give_up(self, why: str) -> CloseReport:
-        driver = self._driver
-        text = f'runtime "{driver.name}" was closed before this was worked off: {why}.'
-        driver.post(self._abandon, text)
-        driver.wait_until(lambda: driver.stopped, GRACE)
+        owner, life = self._owner, self._life
+        text = f'runtime "{life.name}" was closed before this was worked off: {why}.'
+        owner.inbox.post(self._abandon, text)
+        owner.wait_until(lambda: life.stopped, GRACE)
         if (
-            not driver.stopped
+            not life.stopped
         ):  # an operation on the engine's thread does not return: whoever waits is told from here
-            self._discarded += driver.give_up(FlowStoppedError(text))
+            self._discarded += owner.loop.give_up(FlowStoppedError(text))
         return self._report(GRACE)
 
     def _abandon(self, text: str) -> None:
-        if not self._driver.stopped:
-            self._discarded += self._driver.engine.runs.abandon_all(
-                "the runtime was closed", FlowStoppedError(text)
-            )
-            self._driver.finish()
+        if not self._life.stopped:
+            runs = self._owner.engine.runs
+            self._discarded += runs.abandon_all("the runtime was closed", FlowStoppedError(text))
+            self._owner.loop.finish()
 
     def _report(self, patience: float) -> CloseReport:
-        for executor in self._driver.executors.all():  # again: an interrupt may have hit whoever did it first
+        owner = self._owner
+        executors = owner.loop.executors.all()
+        for executor in executors:  # again: an interrupt may have hit whoever did it first
             executor.stop()
-        abandoned = self._driver.join(patience)
+        abandoned = owner.join(patience)
         if abandoned:  # what they bring when they come back is put away by themselves
-            self._driver.inbox.leave_to(self._driver.take_late)
-        self._driver.take_late()
-        engine = self._driver.engine
+            owner.inbox.leave_to(owner.take_late)
+        owner.take_late()
         return CloseReport(
-            self._discarded + engine.sources.stopped + self._driver.unentered,
+            self._discarded + owner.engine.sources.stopped + owner.room.unentered,
             abandoned,
-            given_up=tuple(name for executor in self._driver.executors.all() for name in executor.given_up()),
+            given_up=tuple(name for executor in executors for name in executor.given_up()),
         )
 
 
-def unseen_errors(driver: Driver, results: Results) -> list[BaseException]:
+def unseen_errors(owner: Owner) -> list[BaseException]:
     """Take every error that nobody has seen: failures of runs, what subscribers raised, what stopped the runtime."""
-    failures = driver.engine.failures
+    failures, life = owner.engine.failures, owner.life
     stray = failures.stray
-    unseen = [*results.unseen_failures(), *stray]
+    unseen = [*owner.results.unseen_failures(), *stray]
     if more := failures.strays - len(stray):
         stray[-1].add_note(f"and {counted(more, 'more error')} of subscribers")
     failures.strays = 0
     stray.clear()
-    if driver.fatal is not None and not driver.fatal_seen:
-        driver.fatal_seen = True
-        unseen.append(driver.fatal)
+    if life.fatal is not None and not life.fatal_seen:
+        life.fatal_seen = True
+        unseen.append(life.fatal)
     return unseen
 
 
@@ -219,9 +218,9 @@ def _die_in_child() -> None:
 
 def die_with_fork(runtime: Any, parent: int) -> None:
     """In a forked child: the threads of a runtime are not here."""
-    driver = runtime._driver
-    driver.forked_from = parent
-    driver.closing = driver.stopped = True
+    life: Life = runtime._parts.life
+    life.forked_from = parent
+    life.closing = life.stopped = True
     closed_in_time(runtime)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.contract import Task
 from flowrt.errors import FlowError
@@ -14,20 +14,30 @@ if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
     from flowrt.engine.contract import Executor
     from flowrt.engine.places import Place
+    from flowrt.executors.seams import Seams
     from flowrt.operations.bodies import Group
+    from flowrt.ports import Port
     from flowrt.runtime.activation import Activations
-    from flowrt.runtime.loop import Driver
-    from flowrt.runtime.results import Results, Subscribers
+    from flowrt.runtime.inbox import Inbox
+    from flowrt.runtime.life import Life
+    from flowrt.runtime.owner import Owner
+    from flowrt.runtime.results import Subscribers
 
 
 class RuntimeHost:
     """Connects the engine with the runtime's executors, runs and subscribers. Called on: the engine's thread, but for `fetch`."""
 
-    def __init__(self, driver: Driver, results: Results, subscribers: Subscribers) -> None:
-        self.activations: Activations
-        self._driver = driver
-        self._results = results
-        self._subscribers = subscribers
+    def __init__(self, life: Life, inbox: Inbox, seams: Seams) -> None:
+        self._life = life
+        self._inbox = inbox
+        self._seams = seams
+        self._owner: Owner
+        self._activations: Activations
+        self._subscribers: Subscribers
+
+    def tie(self, owner: Owner, activations: Activations, subscribers: Subscribers) -> None:
+        """Take in what is made of the engine, and so after it; before the engine's first call."""
+        self._owner, self._activations, self._subscribers = owner, activations, subscribers
 
     def deliver(self, chunk: Chunk) -> None:
         """Take results."""
@@ -39,44 +49,44 @@ class RuntimeHost:
 
     def is_wanted(self) -> bool:
         """Say whether somebody has posted a call."""
-        return not self._driver.inbox.empty()
+        return not self._inbox.empty()
 
     def rng(self) -> Random:
         """Return what chance decides with: made when it is first needed, for seeding it takes time."""
-        seams = self._driver.seams
-        if seams.rng is None:
+        if self._seams.rng is None:
             from random import Random  # noqa: PLC0415 - importing flowrt is to cost little
 
-            seams.rng = Random()  # noqa: S311 - it spreads retries
-        return seams.rng
+            self._seams.rng = Random()  # noqa: S311 - it spreads retries
+        return self._seams.rng
 
     def new_handle(self) -> Run:
         """Make the run of an emission that came after its call had ended."""
-        return Run(self._driver, self._results)
+        return Run(self._owner)
 
     def activate(self, place: Place | FlowError) -> None:
         """Have an active operation activated at a place that has come into being, or tell why it could not."""
-        driver = self._driver
-        if isinstance(place, FlowError):
-            driver.post(self.activations.fail, place)
-        else:
-            driver.post(self.activations.activate, place)
+        failed = isinstance(place, FlowError)
+        self._inbox.post(self._activations.fail if failed else self._activations.activate, place)
+
+    def bind(self, component: Any, port: Port) -> None:
+        """Have a component that was made for its place bound to the runtime."""
+        self._activations.bind_made(component, port)
 
     def executor_for(self, place: Place) -> Executor:
         """Return where a place runs."""
-        executor = self._driver.executors.executor_for(place.declaration)
+        executor = self._owner.loop.executors.executor_for(place.declaration)
         if hasattr(executor, "run_here"):
-            self._driver.dispatching.add(executor)
+            self._owner.waits.dispatching.add(executor)
         return executor
 
     def fetch(self, task: Group, *, late: bool) -> None:
         """Any thread: have the engine look at a task. What comes late is refused once the runtime is over; until then it is drained."""
-        driver = self._driver
+        fetch = self._owner.engine.fetch
         if not late:
-            driver.post(driver.engine.fetch, task)
+            self._inbox.post(fetch, task)
             return
-        with driver.last_word:
-            if not driver.stopped:
-                driver.post(driver.engine.fetch, task)
+        with self._life.last_word:
+            if not self._life.stopped:
+                self._inbox.post(fetch, task)
             elif isinstance(task, Task) and task.log_read < len(task.log):  # nobody will look at it any more
-                raise driver.stopped_error()
+                raise self._life.stopped_error()

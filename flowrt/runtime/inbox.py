@@ -10,78 +10,76 @@ from typing import TYPE_CHECKING, Any
 from flowrt.runtime.waiting import LONGEST_WAIT
 
 if TYPE_CHECKING:
+    from flowrt.engine.runs import Sent
     from flowrt.executors.seams import Seams
+    from flowrt.runtime.waiting import Wakers
 
 
-TOGETHER = 256  # calls; arbitrary: by then what each costs alone is all there is
-Call = list[Any]
-"""What to call, and its arguments as a tuple."""
+TOGETHER = 256  # inputs; arbitrary: by then what each costs alone is all there is
+Entry = list[Any]
+"""What to call, and its arguments as a tuple; or None, and an input."""
 
 
 class Inbox:
-    """Calls for the engine to make, in order of posting.
+    """Calls for the engine to make and inputs for it to take, in order of posting.
 
     A deque, and a bell to wait for. Both are re-entrant, so that a signal handler may post while the code it interrupted is posting
-    (`queue.Queue` and janus stop for ever there: RELIABILITY M1). A call is taken off when it has been made: what a queue returns is lost where a
-    signal handler raises just then, on a thread that is the engine itself.
+    (`queue.Queue` and janus stop for ever there: RELIABILITY M1). An entry is taken off when it has been worked on: what a queue returns is lost
+    where a signal handler raises just then, on a thread that is the engine itself.
 
     Guarded by: the atomicity of deque operations. Called on: `post` any thread; the rest the engine's.
     """
 
     def __init__(self, seams: Seams) -> None:
-        self._calls: deque[Call] = deque()
+        self._entries: deque[Entry] = deque()
         self._bell: Any = seams.queue()
         self._waiting = False
-        self._alike: Callable[..., Any] | None = None
-        self._together: Callable[[list[tuple[Any, ...]]], Any] = _nothing
-
-    def join_up(self, call: Callable[..., Any], together: Callable[[list[tuple[Any, ...]]], Any]) -> None:
-        """Have calls of `call` that wait one behind the other made as one of `together`, with the arguments of each."""
-        self._alike, self._together = call, together
 
     def empty(self) -> bool:
-        return not self._calls
+        return not self._entries
 
     @property
     def waiting(self) -> bool:
         """Whether the engine waits for a call; any thread."""
         return self._waiting
 
-    def post(self, call: Callable[..., Any], *arguments: Any) -> None:
+    def post(self, call: Callable[..., Any] | None, *arguments: Any) -> None:
+        """Have a call made; None: have the arguments taken as the one input of a run."""
         entry = [call, arguments]
-        self._calls.append(entry)
+        self._entries.append(entry)
         if self._waiting:  # looked at after appending, as `wait` sets it before it looks
             try:
                 self._bell.put(None)
             except BaseException:
-                entry[0] = _nothing  # whoever posts is told, so it must not be made
+                entry[:] = _nothing, ()  # whoever posts is told, so it must not be made
                 raise
 
-    def work(self) -> int:
-        """Make the next call, or the next ones that are made together; say how many there were. If it raises they stay where they are."""
-        calls = self._calls
-        if not calls:
+    def work(self, take: Callable[[list[Sent]], object]) -> int:
+        """Make the next call, or have the next inputs taken; say how many there were. If that raises they stay where they are."""
+        entries = self._entries
+        if not entries:
             return 0
-        call, arguments = calls[0]
-        if call is not self._alike:
+        call, arguments = entries[0]
+        if call is not None:
             call(*arguments)
-            calls.popleft()
+            entries.popleft()
             return 1
-        several = [arguments]
-        for index in range(1, min(len(calls), TOGETHER)):
-            call, arguments = calls[index]
-            if call is not self._alike:
+        inputs = [arguments]
+        for index in range(1, min(len(entries), TOGETHER)):
+            call, arguments = entries[index]
+            if call is not None:
                 break
-            several.append(arguments)
-        self._together(several)
-        for _ in several:
-            calls.popleft()
-        return len(several)
+            inputs.append(arguments)
+        take(inputs)
+        for _ in inputs:
+            entries.popleft()
+        return len(inputs)
 
     def take_back(self, first: object) -> None:
-        """Have no call made that has this as its first argument, and keep nothing of it. Only where nobody makes calls yet, or any more."""
-        for entry in list(self._calls):
-            if entry[1] and entry[1][0] is first:
+        """Make nothing of entries that have this as their first argument, and keep nothing of it. Only where nobody takes any yet, or any more."""
+        for entry in list(self._entries):
+            arguments = entry[1]  # read once: another sender may take the same entry back meanwhile
+            if arguments and arguments[0] is first:
                 entry[:] = _nothing, ()
 
     def leave_to(self, take: Callable[[], object]) -> None:
@@ -90,22 +88,34 @@ class Inbox:
         self._waiting = True
 
     def drop(self) -> None:
-        """Take the next call off."""
-        self._calls.popleft()
+        """Take the next entry off."""
+        self._entries.popleft()
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait up to `timeout` seconds (None: as long as it takes) for a call; say whether there is one."""
+        """Wait up to `timeout` seconds (None: as long as it takes) for an entry; say whether there is one."""
         self._waiting = True
         try:
-            while not self._bell.empty():  # rung for calls that have been made since
+            while not self._bell.empty():  # rung for entries that have been worked on since
                 self._bell.get_nowait()
-            if not self._calls:
+            if not self._entries:
                 self._bell.get(timeout=None if timeout is None else min(max(timeout, 0.0), LONGEST_WAIT))
         except queue.Empty:
             pass
         finally:
             self._waiting = False
-        return bool(self._calls)
+        return bool(self._entries)
+
+
+class BorrowersInbox(Inbox):
+    """The inbox of an engine without a thread of its own: who waits for another one to stop being the engine is woken, too."""
+
+    def __init__(self, seams: Seams, changed: Wakers) -> None:
+        super().__init__(seams)
+        self._changed = changed
+
+    def post(self, call: Callable[..., Any] | None, *arguments: Any) -> None:
+        super().post(call, *arguments)
+        self._changed.wake()
 
 
 class _Late:
@@ -119,4 +129,4 @@ class _Late:
 
 
 def _nothing(*_arguments: Any) -> None:
-    """Stands for a call that could not be posted."""
+    """Stands for an entry that could not be posted, or was taken back."""

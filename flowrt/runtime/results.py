@@ -13,7 +13,7 @@ from flowrt.runtime.waiting import waiting_inside
 
 if TYPE_CHECKING:
     from flowrt.engine.runs import RunHandle
-    from flowrt.runtime.loop import Driver
+    from flowrt.runtime.owner import Owner
 
 
 class Arrived:
@@ -162,12 +162,10 @@ class Subscribers:
     Called on: `subscribe` any thread; the rest the engine's.
     """
 
-    def __init__(self, driver: Driver, results: Results) -> None:
-        self._driver = driver
-        self._results = results
-        self._handlers: tuple[
-            Callable[[Message], None], ...
-        ] = ()  # a new one at each change: it may be gone through meanwhile
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        # A new one at each change: it may be gone through meanwhile.
+        self._handlers: tuple[Callable[[Message], None], ...] = ()
 
     @property
     def any(self) -> bool:
@@ -185,28 +183,22 @@ class Subscribers:
         return self.subscribe(lambda: self._add(handler), lambda: self._remove(handler))
 
     def _on_engine(self, call: Callable[[], None]) -> None:
-        driver = self._driver
-        if driver.is_engine() or driver.stopped:
+        owner = self._owner
+        if owner.is_engine() or owner.life.stopped:
             call()
-            return
-        made: list[bool] = []
-
-        def make_call() -> None:
-            call()
-            made.append(True)
-
-        driver.post(make_call)
-        if not (driver.threaded or driver.inside()):  # nobody else would be the engine
-            driver.wait_until(lambda: bool(made), None)
+        elif owner.threaded or owner.inside():
+            owner.inbox.post(call)
+        else:  # nobody else would be the engine
+            owner.ask(call, None)
 
     def _add(self, handler: Callable[[Message], None]) -> None:
-        waiting = [] if self._handlers else self._results.take_messages()
+        waiting = [] if self._handlers else self._owner.results.take_messages()
         for run, message in waiting:
             run.tell_passed_on(1)
             try:
                 handler(message)
             except BaseException as error:
-                self._driver.engine.failures.contain("on_result", error)
+                self._owner.engine.failures.contain("on_result", error)
         self._handlers = (*self._handlers, handler)
 
     def _remove(self, handler: Callable[[Message], None]) -> None:
@@ -240,7 +232,7 @@ class Subscribers:
                 try:
                     handler(message)
                 except BaseException as error:
-                    self._driver.engine.failures.contain("on_result", error)
+                    self._owner.engine.failures.contain("on_result", error)
             handed += 1
         contexts = chunk.context
         if isinstance(contexts, list):
@@ -269,20 +261,19 @@ class Reading:
     Called on: any thread but the engine's and the workers', which would wait for themselves.
     """
 
-    def __init__(self, driver: Driver, results: Results) -> None:
-        self._driver = driver
-        self._results = results
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
 
     def next_result(self, timeout: float | None, *, until_idle: bool) -> Message | None:
         """Take the next result, or raise the next failure; None past the timeout, or (`until_idle`) when there will be none."""
-        driver = self._driver
+        owner, life = self._owner, self._owner.life
         taken: list[Arrived | Message] = []
         idle: list[bool] = []
 
         def ready() -> bool:
             was_idle = bool(idle)  # before the look
             if not taken:
-                found = self._results.take()
+                found = owner.results.take()
                 if found is not None:
                     taken.append(found)
             return bool(taken) or was_idle
@@ -291,56 +282,58 @@ class Reading:
             self._refuse_waiting("for a result", timeout)
             forget = self._tell_when_idle(idle) if until_idle else None
             try:
-                driver.wait_until(ready, timeout, helps=True)
+                owner.wait_until(ready, timeout, helps=True)
             finally:
                 if forget is not None:
                     forget()
         if taken:
             return _given(taken[0])
-        driver.raise_fatal()
-        if until_idle and (idle or driver.stopped):
+        life.raise_fatal()
+        if until_idle and (idle or life.stopped):
             return None
-        if driver.stopped:
-            raise driver.stopped_error()
+        if life.stopped:
+            raise life.stopped_error()
         if until_idle:
             raise FlowTimeoutError(
-                f'runtime "{driver.name}": no result came within {timeout} s, and there is still work under way.'
+                f'runtime "{life.name}": no result came within {timeout} s, and there is still work under way.'
             )
         return None
 
     def wait_idle(self, timeout: float | None) -> None:
         """Wait until every run is done."""
-        driver = self._driver
+        owner, life = self._owner, self._owner.life
         idle: list[bool] = []
         self._refuse_waiting("until the runtime is idle", timeout)
-        if driver.stopped:
+        if life.stopped:
             return
         forget = self._tell_when_idle(idle)
         try:
-            driver.wait_until(lambda: bool(idle), timeout, helps=True)
+            owner.wait_until(lambda: bool(idle), timeout, helps=True)
         finally:
             forget()
-        if not idle and not driver.stopped:
-            live = counted(driver.engine.books.live, "message")
-            raise FlowTimeoutError(f'runtime "{driver.name}" was not idle within {timeout} s: {live} live.')
-        driver.raise_fatal()
+        if not idle and not life.stopped:
+            live = counted(owner.engine.books.live, "message")
+            raise FlowTimeoutError(f'runtime "{life.name}" was not idle within {timeout} s: {live} live.')
+        life.raise_fatal()
 
     def _tell_when_idle(self, idle: list[bool]) -> Callable[[], None]:
         """Have the engine say when nothing is left to do; return what ends that."""
+        post, waits = self._owner.inbox.post, self._owner.waits
 
         def tell() -> None:
             idle.append(True)
-            self._driver.changed.wake()
+            waits.changed.wake()
 
-        self._driver.post(self._driver.when_idle, tell)
-        return lambda: None if idle else self._driver.post(self._driver.no_more, tell)
+        post(waits.when_idle, tell)
+        return lambda: None if idle else post(waits.no_more, tell)
 
     def _refuse_waiting(self, what: str, timeout: float | None) -> None:
-        driver = self._driver
-        if driver.inside():
+        owner = self._owner
+        if owner.inside():
             raise FlowStalledError(waiting_inside(what))
-        if driver.dispatching.dispatchers and timeout != 0 and not driver.stopped:
-            driver.dispatching.refuse_wait(driver.name, what)
+        dispatching = owner.waits.dispatching
+        if dispatching.dispatchers and timeout != 0 and not owner.life.stopped:
+            dispatching.refuse_wait(owner.life.name, what)
 
 
 def _given(found: Arrived | Message) -> Message:

@@ -23,8 +23,7 @@ from flowrt.runtime.waiting import Wakers, waiting_inside
 
 if TYPE_CHECKING:
     from flowrt.clock import Timer
-    from flowrt.runtime.loop import Driver
-    from flowrt.runtime.results import Results
+    from flowrt.runtime.owner import Owner
 
 
 CANCELLED = "the run was cancelled"
@@ -55,10 +54,9 @@ class Run:
     deadline: float | None = None  # a moment on the engine's clock
     _timer: Timer | None = None  # while it has not passed
 
-    def __init__(self, driver: Driver, results: Results) -> None:
-        self._driver = driver
-        self._results = results
-        self.number: int = driver.next_number()
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self.number: int = owner.life.next_number()
 
     def __repr__(self) -> str:
         return f"<{self._title}>"
@@ -68,7 +66,7 @@ class Run:
         state = "under way"
         if self._finished:
             state = "failed" if self._failed else "cut short" if self._reason is not None else "done"
-        return f"run {self.number} of {self._driver.name} ({state})"
+        return f"run {self.number} of {self._owner.life.name} ({state})"
 
     # -- what the engine tells
 
@@ -79,14 +77,14 @@ class Run:
             self._failures = (*self._failures, error)
         if self._failure_entry is None:
             self._failure_entry = Arrived(self, None, error)
-            self._results.add(self._failure_entry)
+            self._owner.results.add(self._failure_entry)
 
     def tell_arrived(self, chunk: Chunk) -> None:
         """Engine's thread: take results."""
         self._delivered += len(chunk.data)
         if self._mine is None:
             self._mine = deque()
-        self._results.add(Arrived(self, chunk), self._mine)
+        self._owner.results.add(Arrived(self, chunk), self._mine)
         self._wake(self._waiting)
 
     def tell_passed_on(self, messages: int) -> None:
@@ -96,7 +94,7 @@ class Run:
     def tell_finished(self, reason: BaseException | None) -> None:
         """Engine's thread: the run has ended."""
         if self._timer is not None:
-            self._driver.engine.timers.cancel(self._timer)
+            self._owner.engine.timers.cancel(self._timer)
         self._reason = reason
         self._finished = True
         self._wake(self._waiting_for_end)
@@ -105,7 +103,7 @@ class Run:
     def _wake(self, waiting: Wakers | None) -> None:
         if waiting is not None:
             waiting.wake()
-        changed = self._driver.changed
+        changed = self._owner.waits.changed
         if changed.enlisted:
             changed.wake()
 
@@ -129,24 +127,17 @@ class Run:
     @property
     def ledger(self) -> Ledger:
         """What became of every message, place by place; of a run under way as of now, with where its messages are."""
-        driver, books = self._driver, self.books
-        if books is None or not (self._finished or driver.inside() or driver.stopped):
-            pictures: list[Ledger] = []
-
-            def take_picture() -> None:
-                pictures.append(self._picture())
-                driver.changed.wake()
-
-            driver.post(take_picture)
-            if driver.wait_until(lambda: bool(pictures), LEDGER_PATIENCE) and pictures:
-                return pictures[0]
+        owner, books = self._owner, self.books
+        if books is None or not (self._finished or owner.inside() or owner.life.stopped):
+            for picture in owner.ask(self._picture, LEDGER_PATIENCE):
+                return picture
         return self._picture()
 
     def _picture(self) -> Ledger:
         if self.books is None:
             return Ledger(self._title, (), 0, 0)
-        driver = self._driver
-        found = whereabouts_of(driver.engine, self.books) if driver.is_engine() and not self._finished else ()
+        owner = self._owner
+        found = whereabouts_of(owner.engine, self.books) if owner.is_engine() and not self._finished else ()
         return ledger_of(self.books, self._title, found)
 
     def cancel(self) -> None:
@@ -154,40 +145,40 @@ class Run:
 
         Returns at once; waiters get `RunCancelledError`. Any thread, any number of times.
         """
-        self._driver.post(self._cancel)
+        self._owner.inbox.post(self._cancel)
 
     def _cancel(self) -> None:
         self._end_early(
-            CANCELLED, RunCancelledError(f"run {self.number} of {self._driver.name} was cancelled.")
+            CANCELLED, RunCancelledError(f"run {self.number} of {self._owner.life.name} was cancelled.")
         )
 
     def _end_early(self, why: str, error: RunCancelledError) -> None:
         if self.books is None:
-            self._driver.take_out(self, why, error)
+            self._owner.room.take_out(self, why, error)
         elif not self._finished:
-            self._driver.engine.runs.abandon(self.books, why, error)
+            self._owner.engine.runs.abandon(self.books, why, error)
 
     def end_within(self, seconds: float) -> None:
         """Have it cancelled so many seconds after now, unless it is done by then; `watch_deadline` does it."""
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds <= 0:
             raise FlowBuildError(f"process takes a deadline in seconds, more than 0, got {seconds!r}.")
-        self.deadline = self._driver.seams.clock.now() + seconds
+        self.deadline = self._owner.seams.clock.now() + seconds
 
     def watch_deadline(self, seconds: float) -> None:
         """Engine's thread, once its input has been sent."""
         if not self._finished and self.deadline is not None:
             error = RunCancelledError(
-                f"run {self.number} of {self._driver.name} was cancelled: its deadline of {seconds} s had passed."
+                f"run {self.number} of {self._owner.life.name} was cancelled: its deadline of {seconds} s had passed."
             )
             end = partial(self._end_early, "its deadline had passed", error)
-            self._timer = self._driver.engine.timers.at(self.deadline, end)
+            self._timer = self._owner.engine.timers.at(self.deadline, end)
 
     @property
     def remaining(self) -> float | None:
         """Seconds until its deadline, never less than 0; None if it has none."""
         if self.deadline is None:
             return None
-        return max(self.deadline - self._driver.seams.clock.now(), 0.0)
+        return max(self.deadline - self._owner.seams.clock.now(), 0.0)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it is done.
@@ -222,7 +213,7 @@ class Run:
 
         def ready() -> bool:
             finished = self._finished  # before the look: what arrives later arrived before the end
-            message = self._results.take_of(self._mine) if not taken else None
+            message = self._owner.results.take_of(self._mine) if not taken else None
             if message is not None:
                 taken.append(message)
             return bool(taken) or finished
@@ -239,45 +230,47 @@ class Run:
     def values(self, timeout: float | None = None) -> list[Any]:
         """Wait until it is done and take the data of all its results, in order of arrival; raises as `wait` does."""
         self.wait(timeout)
-        return self._results.take_values(self._mine)
+        return self._owner.results.take_values(self._mine)
 
     def _wait_for(
         self, ready: Callable[[], bool], timeout: float | None, what: str, *, for_end: bool = False
     ) -> None:
         if ready():
             return
-        driver = self._driver
-        if driver.inside():
+        owner, life = self._owner, self._owner.life
+        if owner.inside():
             raise FlowStalledError(waiting_inside(f"for run {self.number}"))
-        if driver.dispatching.dispatchers and timeout != 0:
-            driver.dispatching.refuse_wait(driver.name, f"for run {self.number}")
-        if driver.wait_until(ready, timeout, self._wakers(for_end=for_end), helps=True) or self._finished:
+        dispatching = owner.waits.dispatching
+        if dispatching.dispatchers and timeout != 0:
+            dispatching.refuse_wait(life.name, f"for run {self.number}")
+        if owner.wait_until(ready, timeout, self._wakers(for_end=for_end), helps=True) or self._finished:
             return
-        if driver.fatal is not None:
-            driver.fatal_seen = True
-            raise driver.fatal
-        if driver.stopped:
-            raise driver.stopped_error()
+        if life.fatal is not None:
+            life.fatal_seen = True
+            raise life.fatal
+        if life.stopped:
+            raise life.stopped_error()
         raise FlowTimeoutError(
-            f"run {self.number} of {driver.name}: waited {timeout} s {what}. It goes on; wait longer, or look "
+            f"run {self.number} of {life.name}: waited {timeout} s {what}. It goes on; wait longer, or look "
             "at runtime.explain() for what it waits for, at run.ledger for where its messages are."
         )
 
     def _wakers(self, *, for_end: bool) -> Wakers:
-        with self._results.lock:
+        with self._owner.results.lock:
             if self._waiting is None:
-                self._waiting_for_end, self._waiting = Wakers(self._driver.seams), Wakers(self._driver.seams)
+                self._waiting_for_end, self._waiting = Wakers(self._owner.seams), Wakers(self._owner.seams)
             found = self._waiting_for_end if for_end else self._waiting
         assert found is not None  # they are made together
         return found
 
     def _raise_failure(self) -> None:
-        fatal = self._driver.fatal or self._reason  # the run may be over before the runtime is
+        life = self._owner.life
+        fatal = life.fatal or self._reason  # the run may be over before the runtime is
         if isinstance(fatal, SystemExit | KeyboardInterrupt) and self._reason is not None:
-            self._driver.fatal_seen = True
+            life.fatal_seen = True
             raise fatal
         if self._failures:
-            self._results.take_failure(self._failure_entry)
+            self._owner.results.take_failure(self._failure_entry)
             error = self._failures[0]
             others = self._failed - 1
             note = f"{others} more of the run's messages failed: see run.failures"
@@ -285,8 +278,8 @@ class Run:
                 error.add_note(note)
             raise error
         if self._reason is not None:
-            if self._reason is self._driver.fatal:
-                self._driver.fatal_seen = True
+            if self._reason is life.fatal:
+                life.fatal_seen = True
             raise self._reason
 
     def _no_result(self) -> str:
@@ -296,7 +289,7 @@ class Run:
             what = f"{counted(self._delivered, 'result')} left it, and all were read"
         else:
             what = "nothing left it by a result port"
-            what += self._driver.engine.routes.hint_for_inputs(
+            what += self._owner.engine.routes.hint_for_inputs(
                 self.books.accepted if self.books is not None else ()
             )
         return f"run {self.number} is done and has no result to give: {what.removesuffix('.')}.\n{self._picture()}"

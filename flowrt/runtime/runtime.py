@@ -6,43 +6,35 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
-from flowrt.engine.engine import Engine
-from flowrt.engine.schedules import PARALLEL, Schedule, schedule_of
 from flowrt.errors import FlowBuildError, FlowStoppedError, FlowTimeoutError, check_count
 from flowrt.executors.seams import Seams
-from flowrt.executors.threads import thread_pools
-from flowrt.flow.definition import Definition
 from flowrt.flow.flow import Flow
 from flowrt.messages import Message
 from flowrt.observe.figures import MeterRow, row_of
 from flowrt.ports import UNNAMED, Port
-from flowrt.runtime.activation import Activations, Emissions
-from flowrt.runtime.building import Building, release_operations
 from flowrt.runtime.closing import (
     DEADLINE,
     DRAIN,
-    Closer,
     CloseReport,
     closed_in_time,
     drain_at_exit,
     raise_unseen,
     unseen_errors,
 )
-from flowrt.runtime.host import RuntimeHost
-from flowrt.runtime.input import Intake, checked_priority
-from flowrt.runtime.loop import Driver
-from flowrt.runtime.results import Reading, Results, Subscribers, check_handler, discard
+from flowrt.runtime.input import checked_priority
+from flowrt.runtime.results import check_handler, discard
 from flowrt.runtime.run import Run
-from flowrt.runtime.watching import Doctor
+from flowrt.runtime.watching import explain
+from flowrt.runtime.wiring import wired
 
 if TYPE_CHECKING:
     from types import ModuleType, TracebackType
 
+    from flowrt.engine.schedules import Schedule
     from flowrt.flow.checks import Finding
     from flowrt.flow.container import FlowOperationContainer
     from flowrt.flow.text import Text
     from flowrt.observe.explain import Explanation
-    from flowrt.runtime.watching import Watchdog
 
 
 _numbers = count(1)
@@ -88,48 +80,24 @@ class FlowRuntime:
     ) -> None:
         for limit, value in (("capacity", capacity), ("max_live", max_live), ("max_results", max_results)):
             check_count("FlowRuntime", limit, value)
-        seams = seams or Seams()
-        decided = schedule_of(schedule)
         self.name = name or f"flow-{next(_numbers)}"
-        self._sync = schedule == "sync"
-        self._driver = Driver(self.name, seams, own_thread=not self._sync and seams.simulation is None)
-        self._results = Results(seams.rlock())
-        self._subscribers = Subscribers(self._driver, self._results)
-        host = RuntimeHost(self._driver, self._results, self._subscribers)
-        self._engine = self._driver.engine = Engine(
-            Definition(""),
-            seams.schedule() if seams.schedule is not None else decided,
-            seams.clock,
-            host,
-            capacity=capacity,
-            max_live=max_live,
+        self._parts = wired(
+            self.name,
+            flow,
+            seams or Seams(),
+            schedule=schedule,
+            parallelism=parallelism,
             strict=strict,
-        )
-        make = seams.executors or thread_pools
-        self._executors = self._driver.executors = make(
-            self.name, seams, self._engine, self._driver.post, self._driver.crash, parallelism=parallelism
-        )
-        self._driver.on_stop = self._stopped
-        self._reading = Reading(self._driver, self._results)
-        self._closer = Closer(self._driver)
-        self._intake = Intake(
-            self._driver,
-            self._results,
             capacity=capacity,
             max_live=max_live,
             max_results=max_results,
             overflow=overflow,
+            stall_after=stall_after,
         )
-        emissions = Emissions(self._driver, self._intake, self._results, attended=not self._sync)
-        self._activations = host.activations = Activations(emissions)
-        self._doctor = Doctor(self._driver, self._intake, self._results, max_results)
-        self._watchdog: Watchdog | None = None
-        if stall_after is not None:
-            from flowrt.runtime.watching import Watchdog  # noqa: PLC0415 - few runtimes have one
-
-            self._watchdog = Watchdog(self._driver, self._doctor, stall_after)
-        sharing = schedule == PARALLEL and parallelism
-        self._building = Building(flow, self._driver, self._activations, strict=strict, sharing=sharing)
+        self._life = self._parts.life
+        self._owner = self._parts.owner
+        self._building = self._parts.building
+        self._life.at_end(lambda: closed_in_time(self))
         self._started = False
 
     @classmethod
@@ -181,16 +149,17 @@ class FlowRuntime:
 
     def _build(self) -> None:
         """Swap a changed flow in, whole or not at all. The engine starts with the first input, or when it is waited for."""
-        if self._driver.closing or self._driver.stopped:
-            self._driver.raise_fatal()
-            raise self._driver.stopped_error()
+        if self._life.closing or self._life.stopped:
+            self._life.raise_fatal()
+            raise self._life.stopped_error()
         if self._building.changed:
             self._building.compile()
         if not self._started:
             self._started = True
             drain_at_exit(self)
-            if self._watchdog is not None and (thread := self._watchdog.start()) is not None:
-                self._driver.helpers.append(thread)
+            watchdog = self._parts.watchdog
+            if watchdog is not None and (thread := watchdog.start()) is not None:
+                self._owner.helpers.append(thread)
 
     def start(self) -> Self:
         """Start now, without waiting for the first input: active operations are activated when it returns (called from inside, later).
@@ -200,7 +169,7 @@ class FlowRuntime:
             FlowStoppedError: the runtime is closed or closing.
         """
         self._build()
-        self._activations.begin()
+        self._parts.activations.begin()
         return self
 
     # -- input
@@ -246,16 +215,14 @@ class FlowRuntime:
         if type(priority) is not int:  # which nearly all are
             checked_priority(priority)
         self._build()
-        if self._sync and self._driver.dispatching.dispatchers and not self._driver.inside():
-            self._driver.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
-        run = Run(self._driver, self._results)
+        run = self._new_run()
         if deadline is not None:
             run.end_within(deadline)
             timeout = deadline if timeout is None else min(timeout, deadline)
-        self._intake.send(run, where, data, correlation_id, priority, timeout)
+        self._parts.input.send(run, where, data, correlation_id, priority, timeout)
         if deadline is not None:
-            self._driver.post(run.watch_deadline, deadline)
-        if self._sync:
+            self._owner.inbox.post(run.watch_deadline, deadline)
+        if not self._owner.attended:
             self._work_off(run)
         return run
 
@@ -276,11 +243,9 @@ class FlowRuntime:
         where = Port.parse(port)
         checked_priority(priority)
         self._build()
-        if self._sync and self._driver.dispatching.dispatchers and not self._driver.inside():
-            self._driver.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
-        run = Run(self._driver, self._results)
-        self._intake.send_many(run, where, iterable, correlation_id, priority, timeout)
-        if self._sync:
+        run = self._new_run()
+        self._parts.input.send_many(run, where, iterable, correlation_id, priority, timeout)
+        if not self._owner.attended:
             self._work_off(run)
         return run
 
@@ -293,11 +258,17 @@ class FlowRuntime:
 
         return send
 
+    def _new_run(self) -> Run:
+        owner = self._owner
+        if not owner.attended and owner.waits.dispatching.dispatchers and not owner.inside():
+            owner.waits.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
+        return Run(owner)
+
     def _work_off(self, run: Run) -> None:
-        if not self._driver.inside():
-            self._driver.wait_until(lambda: run.done, None, helps=True)
-            if isinstance(self._driver.fatal, SystemExit | KeyboardInterrupt):
-                self._driver.raise_fatal()
+        if not self._owner.inside():
+            self._owner.wait_until(lambda: run.done, None, helps=True)
+            if isinstance(self._life.fatal, SystemExit | KeyboardInterrupt):
+                self._life.raise_fatal()
 
     # -- results
 
@@ -309,7 +280,7 @@ class FlowRuntime:
             FlowStoppedError: the runtime is closed, and there is none left.
         """
         self._start_if_open()
-        found = self._reading.next_result(timeout, until_idle=False)
+        found = self._parts.reading.next_result(timeout, until_idle=False)
         if found is None:
             raise FlowTimeoutError(f'runtime "{self.name}": no result came within {timeout} s.')
         return found
@@ -321,18 +292,18 @@ class FlowRuntime:
             timeout: seconds for each result; `FlowTimeoutError` past it.
         """
         self._start_if_open()
-        while (found := self._reading.next_result(timeout, until_idle=True)) is not None:
+        while (found := self._parts.reading.next_result(timeout, until_idle=True)) is not None:
             yield found
 
     def wait_idle(self, timeout: float | None = None) -> None:
         """Wait until every run is done. `FlowTimeoutError` past `timeout` seconds; failures stay where they are."""
         self._start_if_open()
-        self._reading.wait_idle(timeout)
+        self._parts.reading.wait_idle(timeout)
 
     def _start_if_open(self) -> None:
-        if not (self._driver.closing or self._driver.stopped or self._driver.inside()):
+        if not (self._life.closing or self._life.stopped or self._owner.inside()):
             self._build()
-            self._driver.start()
+            self._owner.start()
 
     # -- subscribers
 
@@ -342,7 +313,7 @@ class FlowRuntime:
         Runs on: the engine's thread. What it raises is reported to `on_exception`, else by `close()`; the flow goes on.
         Returns: a function that removes it.
         """
-        return self._subscribers.subscribe_to_results(handler)
+        return self._parts.subscribers.subscribe_to_results(handler)
 
     def on_message(self, handler: Callable[[Message], None]) -> Callable[[], None]:
         """Have every message shown to `handler` as it is about to enter an in-port, or to leave as a result.
@@ -351,8 +322,8 @@ class FlowRuntime:
         Returns: a function that removes it.
         """
         check_handler("on_message", handler)
-        taps = self._engine.taps
-        return self._subscribers.subscribe(lambda: taps.add(handler), lambda: taps.remove(handler))
+        taps = self._owner.engine.taps
+        return self._parts.subscribers.subscribe(lambda: taps.add(handler), lambda: taps.remove(handler))
 
     def on_exception(self, handler: Callable[[Any], None]) -> Callable[[], None]:
         """Have errors that no causality took handed to `handler`; the run they belong to then does not fail.
@@ -361,8 +332,8 @@ class FlowRuntime:
         Returns: a function that removes it.
         """
         check_handler("on_exception", handler)
-        handlers = self._engine.failures.subscribers
-        return self._subscribers.subscribe(
+        handlers = self._owner.engine.failures.subscribers
+        return self._parts.subscribers.subscribe(
             lambda: handlers.append(handler), lambda: discard(handlers, handler)
         )
 
@@ -370,17 +341,11 @@ class FlowRuntime:
         """Slow motion: wait so long before each message; 0 ends it."""
         if not isinstance(seconds, int | float) or seconds < 0:
             raise FlowBuildError(f"throttle takes seconds, 0 or more, got {seconds!r}.")
-        self._driver.post(self._set_delay, float(seconds))
+        self._owner.inbox.post(self._set_delay, float(seconds))
 
     def _set_delay(self, seconds: float) -> None:
-        self._engine.delay = seconds
-        self._engine.not_before = None
-
-    def _stopped(self) -> None:
-        closed_in_time(self)
-        self._intake.stop()
-        release_operations(self._driver)
-        self._activations.release()
+        self._owner.engine.delay = seconds
+        self._owner.engine.not_before = None
 
     # -- looking at it
 
@@ -390,7 +355,7 @@ class FlowRuntime:
 
     def meters(self) -> list[MeterRow]:
         """Say how busy each operation was so far, in the order in which they were first needed."""
-        return [row_of(place) for place in self._engine.routes.all_places()]
+        return [row_of(place) for place in self._owner.engine.routes.all_places()]
 
     def explain(self) -> Explanation:
         """Say what every operation is doing, who waits for whom, and what limits the flow; `str()` of it is the text.
@@ -398,7 +363,7 @@ class FlowRuntime:
         Any thread, also from inside. The engine takes the picture between two of its calls; if it does not come to that within a second,
         the picture says whose call it is in and since when, and what could be read meanwhile.
         """
-        return self._doctor.explain()
+        return explain(self._owner)
 
     # -- the end
 
@@ -416,14 +381,14 @@ class FlowRuntime:
             OperationError: a failure that nobody saw; several as an `ExceptionGroup`.
         """
         report = self._close(drain, deadline)
-        raise_unseen(self.name, unseen_errors(self._driver, self._results), None)
+        raise_unseen(self.name, unseen_errors(self._owner), None)
         return report
 
     def _close(self, drain: float, deadline: float) -> CloseReport:
-        if self._driver.inside():
-            self._closer.begin()
+        if self._owner.inside():
+            self._parts.closer.begin()
             return CloseReport(pending=True)
-        report = self._closer.close(drain, deadline)
+        report = self._parts.closer.close(drain, deadline)
         closed_in_time(self)
         return report
 
@@ -434,7 +399,7 @@ class FlowRuntime:
         self, kind: type[BaseException] | None, body: BaseException | None, trace: TracebackType | None
     ) -> None:
         report = self._close(DRAIN, DEADLINE)
-        unseen = unseen_errors(self._driver, self._results)
+        unseen = unseen_errors(self._owner)
         if not report.clean:
             unseen.append(FlowStoppedError(f'runtime "{self.name}": {report}.', report))
         raise_unseen(self.name, unseen, body)

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flowrt.errors import FlowOverloadError, FlowStalledError
+from flowrt.errors import FlowBuildError, FlowOverloadError, FlowStalledError
 
 if TYPE_CHECKING:
     from flowrt.executors.seams import Seams
     from flowrt.operations.declarations import Declaration
+    from flowrt.runtime.life import Life
 
 
 SIGNAL_SLICE = 0.25  # seconds; arbitrary. A signal that arrives just before a thread blocks is handled when it next wakes (measured: 5 of 80 lost)
@@ -128,6 +129,86 @@ class Dispatching:
             must_not_wait = getattr(dispatcher, "must_not_wait", None)
             if must_not_wait is not None and (remedy := must_not_wait()):
                 yield type(dispatcher).__name__, operation, remedy
+
+
+class Waits:
+    """Who waits for what of one runtime.
+
+    Called on: any thread; what is said about idleness, on the engine's.
+
+    Attributes:
+        changed: who waits for a result of any run, or for idleness.
+        room: who waits for room for input.
+        ended: who waits for the end, whatever else it waits for.
+        dispatching: makes the calls that wait for the waiting thread itself.
+    """
+
+    def __init__(self, life: Life, seams: Seams) -> None:
+        self.changed = Wakers(seams)
+        self.room = Wakers(seams)
+        self.ended = Wakers(seams)
+        self.wakes = self.changed.wake, self.room.wake, self.ended.wake
+        self.dispatching = Dispatching(seams)
+        self._life = life
+        self._clock = seams.clock
+        self._idle: list[Callable[[], None]] = []
+
+    def wake_all(self) -> None:
+        for wake in self.wakes:
+            wake()
+
+    # -- idleness
+
+    def when_idle(self, waiter: Callable[[], None]) -> None:
+        """Call `waiter` as soon as nothing is left to do."""
+        self._idle.append(waiter)
+
+    def no_more(self, waiter: Callable[[], None]) -> None:
+        """Do not call `waiter` any more."""
+        if waiter in self._idle:
+            self._idle.remove(waiter)
+
+    def tell_idle(self) -> bool:
+        """Nothing is left to do: tell who waits for that; say whether anybody did."""
+        waiters, self._idle = self._idle, []
+        for waiter in waiters:
+            waiter()
+        return bool(waiters)
+
+    # -- waiting itself
+
+    def deadline_of(self, timeout: float | None) -> float | None:
+        """Return the moment at which a wait ends; `FlowBuildError` if `timeout` is no number of seconds."""
+        try:
+            return None if timeout is None else self._clock.now() + timeout
+        except TypeError:
+            msg = f"a timeout is a number of seconds, or None to wait as long as it takes; got {timeout!r}."
+            raise FlowBuildError(msg) from None
+
+    def wait(self, ready: Callable[[], bool], deadline: float | None, wakers: Wakers, *, helps: bool) -> bool:
+        """Wait until `ready()` or the end; say whether it is ready. `helps`: make the calls that dispatchers were given for this thread."""
+        life, dispatching = self._life, self.dispatching
+        while not ready():
+            event = wakers.enlist()
+            self.ended.enlist(event)
+            helping = helps and bool(dispatching.dispatchers)
+            if helping:
+                dispatching.handed.enlist(event)
+            try:
+                if ready():  # what it has seen is what it says: room comes and goes
+                    return True
+                made = helping and not life.stopped and dispatching.make_calls()
+                remaining = None if deadline is None else deadline - self._clock.now()
+                if life.stopped or (remaining is not None and remaining <= 0):
+                    return ready()
+                if not made:
+                    event.wait(slice_of(remaining))
+            finally:
+                wakers.leave(event)
+                self.ended.leave(event)
+                if helping:
+                    dispatching.handed.leave(event)
+        return True
 
 
 def waiting_inside(what: str) -> str:

@@ -14,62 +14,39 @@ from flowrt.errors import FlowBuildError, FlowStallWarning
 if TYPE_CHECKING:
     from flowrt.executors.seams import ThreadLike
     from flowrt.observe.explain import Explanation
-    from flowrt.runtime.input import Intake
-    from flowrt.runtime.loop import Driver
-    from flowrt.runtime.results import Results
+    from flowrt.runtime.loop import Loop
+    from flowrt.runtime.owner import Owner
 
 
 PATIENCE = 1.0  # seconds to wait for the engine between two of its calls; arbitrary: it answers within milliseconds, or is in one that is long
 
 
-class Doctor:
-    """Explains one runtime. Called on: any thread."""
+def explain(owner: Owner) -> Explanation:
+    """Any thread: have the engine take a picture; take one without it if it is in a call that does not return."""
+    loop = owner.loop
+    if owner.is_engine() or owner.at_rest():
+        return picture(loop, owner.engine_ident, answered=True)
+    for found in owner.ask(lambda: picture(loop, owner.engine_ident, answered=True), PATIENCE):
+        return found
+    return picture(loop, owner.engine_ident, answered=False)
 
-    def __init__(self, driver: Driver, intake: Intake, results: Results, max_results: int) -> None:
-        self._driver = driver
-        self._intake = intake
-        self._results = results
-        self._max_results = max_results
-        driver.explain = self._on_stall
 
-    def explain(self) -> Explanation:
-        """Have the engine take a picture; take one without it if it is in a call that does not return."""
-        driver = self._driver
-        if driver.is_engine() or driver.at_rest():
-            return self._picture(answered=True)
-        taken: list[Explanation] = []
+def picture(loop: Loop, engine_ident: int | None, *, answered: bool) -> Explanation:
+    """Say what every operation is doing. `answered`: on the engine's thread, or where there is none at work."""
+    from flowrt.observe.facts import Around, explanation_of  # noqa: PLC0415 - most programs never ask
 
-        def take() -> None:
-            taken.append(self._picture(answered=True))
-            driver.changed.wake()
-
-        driver.post(take)
-        if driver.wait_until(lambda: bool(taken), PATIENCE) and taken:
-            return taken[0]
-        return self._picture(answered=False)
-
-    def _picture(self, *, answered: bool) -> Explanation:
-        from flowrt.observe.facts import Around, explanation_of  # noqa: PLC0415 - most programs never ask
-
-        driver = self._driver
-        around = Around(
-            driver.name,
-            callers=len(driver.room.enlisted),
-            dropped=self._intake.dropped,
-            outside=self._intake.waiting,
-            unread=self._results.unread,
-            max_results=self._max_results,
-            engine=driver.engine_ident,
-            answered=answered,
-        )
-        return explanation_of(driver.engine, driver.seams.clock.now(), around)
-
-    def _on_stall(self) -> Explanation | None:
-        """Engine's thread: explain what cannot go on. The error it is for comes first: what goes wrong here is nobody's business."""
-        try:
-            return self._picture(answered=True)
-        except Exception:
-            return None
+    engine, room = loop.engine, loop.room
+    around = Around(
+        loop.life.name,
+        callers=len(loop.waits.room.enlisted),
+        dropped=room.dropped,
+        outside=room.outside,
+        unread=room.results.unread,
+        max_results=room.max_results,
+        engine=engine_ident,
+        answered=answered,
+    )
+    return explanation_of(engine, loop.clock.now(), around)
 
 
 LOOKS = 4  # per `stall_after`, so that a stall is told of at most a quarter later
@@ -125,39 +102,38 @@ class Watchdog:
     Called on: its thread, but for `start` and `stop`.
     """
 
-    def __init__(self, driver: Driver, doctor: Doctor, stall_after: float) -> None:
+    def __init__(self, owner: Owner, stall_after: float) -> None:
         if not isinstance(stall_after, int | float) or stall_after <= 0:
             raise FlowBuildError(
                 f"FlowRuntime: stall_after is {stall_after!r}; it takes seconds, more than 0, or None."
             )
-        self._driver = driver
-        self._doctor = doctor
+        self._owner = owner
         self._watch = Watch(stall_after)
         self._interval = min(max(stall_after / LOOKS, SHORTEST), LONGEST)
 
     def start(self) -> ThreadLike | None:
         """Begin to look; return the thread, where there is one."""
-        driver = self._driver
-        if driver.seams.simulation is not None:
-            driver.after_step = self.look
+        owner = self._owner
+        if owner.seams.simulation is not None:
+            owner.onlookers.append(self.look)
             return None
-        return driver.seams.spawn(self._run, f"{driver.name}/watchdog")
+        return owner.seams.spawn(self._run, f"{owner.life.name}/watchdog")
 
     def _run(self) -> None:
-        driver = self._driver
-        while not driver.stopped:
-            event = driver.ended.enlist()
+        life, ended = self._owner.life, self._owner.waits.ended
+        while not life.stopped:
+            event = ended.enlist()
             try:
-                if not driver.stopped:
+                if not life.stopped:
                     event.wait(self._interval)
             finally:
-                driver.ended.leave(event)
-            if not driver.stopped:
+                ended.leave(event)
+            if not life.stopped:
                 self.look()
 
     def look(self) -> None:
         """Warn of what has got stuck."""
-        for who, seconds in self._watch.look(self._driver.seams.clock.now(), self._at_work()):
+        for who, seconds in self._watch.look(self._owner.seams.clock.now(), self._at_work()):
             text, ident = self._words(who, seconds)
             self._warn(text, ident)
 
@@ -169,20 +145,20 @@ class Watchdog:
             tried,
         )
 
-        driver, engine = self._driver, self._driver.engine
-        now = driver.seams.clock.now()
+        owner, engine = self._owner, self._owner.engine
+        now = owner.seams.clock.now()
         tasks: list[Any] = tried(lambda: list(tasks_of(engine)), [])
         for task in tasks:
             yield Seen(task, len(task.results), task.started or now)
-        for executor in driver.executors.all():
+        for executor in owner.loop.executors.all():
             since: float | None = getattr(executor, "waits_since", None)
             if since is not None:
                 yield Seen(cast("Hashable", executor), since, since)
-        ident, progress = driver.engine_ident, driver.progress
+        ident, progress = owner.engine_ident, owner.loop.progress
         if ident is not None and place_in_code(ident):
             in_hand = tried(lambda: call_in_hand(engine, ident), None)
             yield Seen(ENGINE, progress, in_hand[1] if in_hand is not None else now)
-        elif driver.inbox.waiting and engine.books.live:
+        elif owner.inbox.waiting and engine.books.live:
             on_its_way = (
                 tasks or engine.under_way or engine.timers or engine.not_before or engine.runs.feeding
             )
@@ -194,28 +170,28 @@ class Watchdog:
         from flowrt.observe.explain import seconds_text  # noqa: PLC0415 - only for stalls
         from flowrt.observe.facts import call_in_hand, tried  # noqa: PLC0415 - likewise
 
-        driver, time = self._driver, seconds_text(seconds)
+        name, time = self._owner.life.name, seconds_text(seconds)
         if isinstance(who, Task | PullTask):
             place = who.place
-            name = thread_names().get(who.ident) if who.ident is not None else None
-            on = f' on thread "{name}"' if name is not None else ""
+            thread = thread_names().get(who.ident) if who.ident is not None else None
+            on = f' on thread "{thread}"' if thread is not None else ""
             return (
-                f'runtime "{driver.name}": operation "{place.name}" has not returned for {time}{on}.',
+                f'runtime "{name}": operation "{place.name}" has not returned for {time}{on}.',
                 who.ident,
             )
         if hasattr(who, "waits_since"):
             return (
-                f'runtime "{driver.name}": {who} has waited for dispatcher {who.dispatcher} for {time}.',
+                f'runtime "{name}": {who} has waited for dispatcher {who.dispatcher} for {time}.',
                 None,
             )
         if who == ENGINE:
-            ident = driver.engine_ident
-            in_hand = tried(lambda: call_in_hand(driver.engine, ident), None)
+            ident = self._owner.engine_ident
+            in_hand = tried(lambda: call_in_hand(self._owner.engine, ident), None)
             whose = f'operation "{in_hand[0]}"' if in_hand is not None else "a handler, a tap or an iterable"
-            text = f'runtime "{driver.name}": {whose} has had the engine\'s thread for {time}, and nothing else moves meanwhile.'
+            text = f'runtime "{name}": {whose} has had the engine\'s thread for {time}, and nothing else moves meanwhile.'
             return text, ident
-        text = f'runtime "{driver.name}": nothing has moved for {time}, and messages are live.'
-        return f"{text}\n{self._doctor.explain()}", None
+        text = f'runtime "{name}": nothing has moved for {time}, and messages are live.'
+        return f"{text}\n{explain(self._owner)}", None
 
     def _warn(self, text: str, ident: int | None) -> None:
         from flowrt.observe.calls import line_of, stack_of  # noqa: PLC0415 - only for stalls
@@ -226,4 +202,4 @@ class Watchdog:
         try:  # without a registry: the same operation may stall again, and that is news
             warnings.warn_explicit(text, FlowStallWarning, file, line)
         except FlowStallWarning as error:  # whoever makes errors of warnings gets this one from close()
-            self._driver.engine.failures.keep_stray(error)
+            self._owner.engine.failures.keep_stray(error)

@@ -13,6 +13,7 @@ from flowrt.operations.contract import Emitter, Operation
 from flowrt.ports import Port
 from flowrt.runtime.runtime import FlowRuntime
 from flowrt.runtime.waiting import waiting_inside
+from flowrt.runtime.wiring import parts_of
 from flowrt.testing.clock import clock_in_use
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Probe:
 
     def _keep(self, message: Message) -> None:
         self.messages.append(message)
-        self._runtime._driver.changed.wake()
+        parts_of(self._runtime).owner.waits.changed.wake()
 
     @property
     def data(self) -> list[Any]:
@@ -93,10 +94,10 @@ class Probe:
             FlowTimeoutError: they did not come in time, or before the runtime was closed.
             FlowStalledError: it is called on the engine's thread or a worker's, where it would wait for itself.
         """
-        driver = self._runtime._driver
-        if driver.inside():
+        owner = parts_of(self._runtime).owner
+        if owner.inside():
             raise FlowStalledError(waiting_inside(f"for messages of a probe of {self.port}"))
-        if not driver.wait_until(lambda: len(self.messages) >= number, timeout):
+        if not owner.wait_until(lambda: len(self.messages) >= number, timeout):
             raise FlowTimeoutError(
                 f'"{self.port}" gave {counted(len(self.messages), "message")} within {timeout} s; waited for {number}. See probe.messages, and '
                 "run.ledger for where the others are."

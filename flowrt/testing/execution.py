@@ -16,6 +16,7 @@ from flowrt.messages import Message
 from flowrt.ports import Port
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
+from flowrt.runtime.wiring import parts_of
 from flowrt.testing.simulation import Possibility, Simulation, seams_of, simulated
 
 Inputs = Iterable[tuple[str | Port, Any] | Message]
@@ -125,7 +126,7 @@ def execute(
                 send = partial(_send, runtime, message, runs)
                 simulation.inputs.append(Possibility(f"input {message.port}#{number}", send))
             try:
-                runtime._driver.wait_until(lambda: not simulation.inputs, None)
+                parts_of(runtime).owner.wait_until(lambda: not simulation.inputs, None)
             finally:
                 simulation.inputs.clear()  # after an error none is to come while the runtime closes
             runtime.wait_idle()
@@ -161,7 +162,9 @@ def error_of(runs: Iterable[Run]) -> Exception | None:
 
 def check_ports(runtime: FlowRuntime, messages: Iterable[Message]) -> None:
     """Raise a FlowBuildError if an input went to a port at which no stream starts."""
-    hint = runtime._engine.routes.hint_for_inputs({message.port.fullname: None for message in messages})
+    hint = parts_of(runtime).owner.engine.routes.hint_for_inputs(
+        {message.port.fullname: None for message in messages}
+    )
     if hint:
         raise FlowBuildError(f"an input led nowhere{hint}")
 

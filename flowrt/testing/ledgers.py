@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from flowrt.runtime.run import Run
+from flowrt.runtime.wiring import owner_of
 
 
 class LedgerWatch:
@@ -39,7 +40,7 @@ class LedgerWatch:
             raise AssertionError("\n".join(["the books of a run do not balance:", *self._faults]))
 
     def _look_at(self, run: Run) -> None:
-        if not run._driver.inside():  # an engine that did not return was given up, its books as they were
+        if not owner_of(run).inside():  # an engine that did not return was given up, its books as they were
             return
         ledger = run._picture()
         if not ledger.balanced or ledger.live or ledger.held:

@@ -139,8 +139,8 @@ def work_off(
     if fails and "skip" not in policy:
         assert isinstance(run.failure, OperationError)
     check(run, got, shape, mode, k)
-    assert not runtime._engine.books.runs
-    assert not runtime._engine.timers
+    assert not runtime._owner.engine.books.runs
+    assert not runtime._owner.engine.timers
 
 
 @pytest.mark.parametrize("capacity", CAPACITIES)

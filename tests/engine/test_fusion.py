@@ -338,7 +338,7 @@ def test_a_message_that_fails_behind_those_that_overloaded_their_run_is_not_coun
             run.wait(SECONDS)
         assert len(run.failures) == 1
         assert run.ledger.balanced
-        assert runtime._engine.books.live == 0
+        assert runtime._owner.engine.books.live == 0
 
 
 @depth_first

@@ -529,7 +529,7 @@ def test_the_ledger_says_what_is_held_and_why_while_an_operation_looks(bench: Be
 
     def look(number: int) -> int:
         if number == 2:
-            (books,) = runtime._engine.books.runs
+            (books,) = runtime._owner.engine.books.runs
             looks.append(str(books.handle.ledger))
         return number
 

@@ -77,12 +77,12 @@ def in_order(mode: str, values: list[int]) -> bool:
 
 
 def nothing_is_left(runtime: FlowRuntime) -> None:
-    for place in runtime._engine.routes.all_places():
+    for place in runtime._owner.engine.routes.all_places():
         guard = place.guard
         if guard is not None:
             assert not list(guard.unreported())
             assert not guard._open
-    assert not runtime._engine.timers
+    assert not runtime._owner.engine.timers
 
 
 # --- decisions
@@ -273,7 +273,7 @@ def test_a_run_cancelled_while_it_waits_for_a_retry_is_over_and_the_next_goes_on
     with FlowRuntime(flow, seams=seams) as runtime:
         waiting = runtime.process_many(".in", range(5))
         while not any(flaky.calls.values()):
-            runtime._driver.one_step()
+            runtime._owner.one_step()
         other = runtime.process_many(".in", range(5, 9))
         waiting.cancel()
         with pytest.raises(RunCancelledError):
@@ -339,7 +339,7 @@ def test_a_call_that_takes_too_long_is_given_up_and_its_thread_replaced(mode: st
         with pytest.raises(OperationTimeoutError) as raised:
             run.wait(60)
         assert begun.is_set()
-        assert sorted(run._results.take_values(run._mine)) == [1, 2, 3, 4, 5]
+        assert sorted(run._owner.results.take_values(run._mine)) == [1, 2, 3, 4, 5]
         nothing_is_left(runtime)
         go_on.set()
     assert 'operation "work"' in str(raised.value)
@@ -365,7 +365,7 @@ def test_a_thread_that_never_comes_back_is_named_when_the_runtime_is_closed() ->
     assert report.given_up == ('thread "timed/work"',)
     assert str(report) == 'closed; still inside a call that was given up for its time: thread "timed/work"'
     go_on.set()
-    runtime._executors.all()[0]._lost[0].join(60)  # type: ignore[union-attr]
+    runtime._owner.loop.executors.all()[0]._lost[0].join(60)  # type: ignore[attr-defined]
 
 
 @threaded_mode
@@ -435,7 +435,7 @@ def test_what_a_given_up_call_emits_later_is_lost() -> None:
         assert emitted.wait(60)
         runtime.wait_idle(60)
         assert run.ledger.balanced
-        assert len(runtime._engine.books.runs) == 0
+        assert len(runtime._owner.engine.books.runs) == 0
 
 
 @pytest.mark.parametrize("generator", [False, True])

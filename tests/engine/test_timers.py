@@ -171,7 +171,7 @@ def test_a_cancelled_run_is_not_woken() -> None:
             run.wait()
         other = runtime.process(".in", 2)
         assert other.values() == [[2]]
-        assert not runtime._engine.timers
+        assert not runtime._owner.engine.timers
 
 
 def test_nobody_is_woken_for_a_run_that_is_over() -> None:
@@ -188,7 +188,7 @@ def test_nobody_is_woken_for_a_run_that_is_over() -> None:
     with FlowRuntime(flow_of("", ".in -> quiet -> .out", operations=operations), seams=seams) as runtime:
         for number in range(3):
             runtime.process(".in", number).wait()
-        assert not runtime._engine.timers
+        assert not runtime._owner.engine.timers
     assert seams.clock.now() == 0.0
 
 

@@ -21,7 +21,7 @@ from flowrt.executors.tasks import perform
 from flowrt.messages import Context, RunBooks
 from flowrt.operations.bodies import ActionBody, Failure, FunctionBody, GeneratorBody, Group, Pull
 from flowrt.operations.contract import Emitter
-from flowrt.runtime.loop import GIVE_WAY, Driver
+from flowrt.runtime.loop import GIVE_WAY, Loop
 from flowrt.testing import FakeClock
 from tests.kit.flows import SCHEDULES, SECONDS, Gate, arrived, double, flow_of, wire
 
@@ -155,11 +155,11 @@ def test_what_an_operation_does_takes_effect_when_its_call_is_over(
 ) -> None:
     """The engine looks between hold and merge: were the part held already, nothing of the run would be live, and it would end."""
     pausing, looked = threading.Event(), threading.Event()
-    usual = Driver._look_at_work
+    usual = Loop.look_at_work
 
-    def look(driver: Driver) -> None:
+    def look(loop: Loop) -> None:
         seen = pausing.is_set()
-        usual(driver)
+        usual(loop)
         if seen:
             looked.set()
 
@@ -167,7 +167,7 @@ def test_what_an_operation_does_takes_effect_when_its_call_is_over(
         pausing.set()
         arrived(looked)
 
-    monkeypatch.setattr(Driver, "_look_at_work", look)
+    monkeypatch.setattr(Loop, "look_at_work", look)
     operations = FlowOperationContainer().add_operation(PausingPairs(pause)).make_async()
     with FlowRuntime(schedule=schedule) as runtime:
         wire(runtime, ".in -> pairs -> .out")
@@ -255,7 +255,7 @@ def test_what_a_group_has_finished_is_taken_though_input_keeps_coming() -> None:
             if len(got) == 100:
                 break
             runtime.process(".other", 1).wait(60)  # the inbox is never silent for two milliseconds
-            got += runtime._results.take_values(run._mine)
+            got += runtime._owner.results.take_values(run._mine)
         assert got == list(range(400, 500))
         go_on.set()
         assert run.values(timeout=60) == [500]

@@ -39,7 +39,7 @@ from flowrt.messages import Part
 from flowrt.operations.contract import Emitter
 from flowrt.runtime import closing
 from flowrt.runtime.closing import CloseReport, die_with_fork
-from flowrt.runtime.input import Intake
+from flowrt.runtime.loop import Loop
 from flowrt.runtime.run import Run
 from flowrt.testing import FakeClock, simulated
 from tests.kit.flows import SECONDS, Gate, arrived, assert_ledger, flow_of, refuse, same
@@ -265,7 +265,7 @@ def test_input_that_came_before_the_stop_and_after_its_cause_is_refused_not_lost
 
 def test_what_goes_wrong_while_it_stops_does_not_hide_why_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
-    plant(monkeypatch, Intake, "_take", 2)
+    plant(monkeypatch, Loop, "_take_inputs", 2)
     runtime = runtime_of("breadth_first", work("sync", leaving(gate)), ".in -> work", ".other -> .out")
     first = runtime.process(".in", 1)
     arrived(gate.entered)
@@ -679,7 +679,7 @@ def test_the_end_of_the_interpreter_drains_what_is_still_open(failing: int, told
 def test_an_inline_executor_has_nothing_to_wait_for() -> None:
     with runtime_of("breadth_first", work("sync")) as runtime:
         runtime.process(".in", 1).wait(SECONDS)
-        executor = InlineExecutor(runtime._engine, FakeClock())
+        executor = InlineExecutor(runtime._owner.engine, FakeClock())
 
         executor.stop()
         left = (executor.in_work(), executor.unreported(), executor.thread_idents(), executor.join(SECONDS))
@@ -847,14 +847,14 @@ def test_a_run_whose_sender_could_not_say_that_its_input_has_ended_ends_by_itsel
         flow_of("", ".in -> work -> .out", operations=work("sync")), seams=simulated(deviations={})
     )
     runtime.process(".in", 1).wait()
-    run = Run(runtime._driver, runtime._results)
-    runtime._driver.post(runtime._engine.runs.start, run)
-    while runtime._driver.one_step():
+    run = Run(runtime._owner)
+    runtime._owner.inbox.post(runtime._owner.engine.runs.start, run)
+    while runtime._owner.one_step():
         pass
     assert not run.done
 
-    runtime._driver.left_open.append(run)
-    while runtime._driver.one_step():
+    runtime._owner.room.left_open.append(run)
+    while runtime._owner.one_step():
         pass
 
     assert run.done

@@ -523,7 +523,7 @@ def test_f45_the_engine_works_in_proportion_to_the_chain(schedule: str) -> None:
             wire(runtime, " -> ".join([".in", *names, ".out"]))
             runtime.add_operations(operations)
             assert runtime.process(".in", 0).values(SECONDS) == [length]
-            turns[length] = runtime._engine.turns
+            turns[length] = runtime._owner.engine.turns
 
     assert turns[2_000] < 15 * turns[200]
 

@@ -224,7 +224,7 @@ class Day:
                 if abs(message.data) not in {*range(20)}:
                     self.problems.append(f"a result from nowhere: {message.data}")
 
-        if self._waiter is None or self._runtime._driver.stopped:  # else the gate keeps it from being idle
+        if self._waiter is None or self._runtime._life.stopped:  # else the gate keeps it from being idle
             self._attempt("results", read)
 
     def _wait_at_the_gate(self) -> None:
@@ -244,7 +244,7 @@ class Day:
         """Who waits for a call that does not return is told when the runtime stops, not when the call returns."""
         if self._waiter is None:
             return
-        if not self._runtime._driver.stopped:
+        if not self._runtime._life.stopped:
             self._gate.open()
         self._waiter.join(SECONDS / 2)
         if self._waiter.is_alive():

@@ -10,8 +10,7 @@ import pytest
 
 from flowrt import FlowBuildError, FlowOperationContainer, FlowStoppedError, Operation, in_port, out_port
 from flowrt.operations import components
-from flowrt.runtime import activation, building
-from flowrt.runtime import loop as driver
+from flowrt.runtime import activation, building, owner
 from flowrt.standard import Ticker
 from tests.kit.flows import same, wire
 from tests.kit.threads.scheduled_flows import WATCHED, each_of, opened
@@ -84,7 +83,7 @@ def sync_from_a_source_and_a_sender(scheduler: Scheduler) -> None:
         runtime.start()
         scheduler.together(lambda: runtime.process(".in", 1), lambda: source.emit(2), lambda: source.emit(3))
         assert sorted(seen) == [1, 2, 3]
-        assert runtime._driver.unattended == type(runtime._driver.unattended)()
+        assert runtime._owner.unattended == type(runtime._owner.unattended)()
 
 
 def a_component_with_threads(scheduler: Scheduler) -> None:
@@ -170,4 +169,4 @@ def test_what_is_emitted_is_never_lost_in_any_order(program: Program) -> None:
 @pytest.mark.slow
 def test_nothing_emitted_under_sync_is_left_lying_wherever_a_thread_is_interrupted_once() -> None:
     """B261."""
-    assert interrupt_everywhere(sync_from_a_source_and_a_sender, [driver.__file__, *HERE], 150) > 50
+    assert interrupt_everywhere(sync_from_a_source_and_a_sender, [owner.__file__, *HERE], 150) > 50

@@ -17,9 +17,8 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
-from flowrt.runtime import closing
-from flowrt.runtime import input as intake
-from flowrt.runtime import loop as driver
+from flowrt.runtime import closing, loop, owner, room
+from flowrt.runtime import input as way_in
 from flowrt.runtime import runtime as runtimes
 from tests.kit.flows import double, increment, same
 from tests.kit.threads.orders import Deviations, Order, Pct, Walk
@@ -32,7 +31,7 @@ pytestmark = pytest.mark.no_cover
 
 def keeps_no_input(runtime: FlowRuntime) -> bool:
     """Whether nothing that came behind the last call that the engine made is still there, but for runs as such."""
-    return all(len(arguments) < 2 for _, arguments in runtime._driver.inbox._calls)
+    return all(len(arguments) < 2 for _, arguments in runtime._owner.inbox._entries)
 
 
 def two_senders_and_a_closer(scheduler: Scheduler) -> None:
@@ -84,7 +83,7 @@ def senders_with_little_room(scheduler: Scheduler) -> None:
     most = []
 
     def work(number: int) -> int:
-        most.append(runtime._engine.books.outside.live)
+        most.append(runtime._owner.engine.books.outside.live)
         return number
 
     def send(first: int) -> None:
@@ -107,7 +106,7 @@ def lists_with_little_room(scheduler: Scheduler) -> None:
     with opened(scheduler, ".in -> work -> .out", **options) as runtime:
         scheduler.together(*[lambda: runtime.process_many(".in", [0, 1, 2, 3])] * 2)
         runtime.wait_idle()
-        assert runtime._intake._load() == 0
+        assert runtime._owner.room.load == 0
         found = [(message.data, message.position) for message in runtime.results()]
     assert sorted(found) == [(number, number) for number in range(4) for _ in range(2)]
 
@@ -143,7 +142,7 @@ def a_run_cancelled(scheduler: Scheduler) -> None:
         assert other.values() == [10, 11, 12]
         assert run.ledger.balanced
         runtime.wait_idle()
-        assert runtime._engine.books.live == 0
+        assert runtime._owner.engine.books.live == 0
 
 
 def a_ledger_looked_at(scheduler: Scheduler) -> None:
@@ -247,7 +246,7 @@ def a_gather_cancelled(scheduler: Scheduler) -> None:
         assert sorted(other.result().data) == [8, 10]
         assert run.ledger.balanced
         runtime.wait_idle()
-        assert runtime._engine.books.live == 0
+        assert runtime._owner.engine.books.live == 0
 
 
 def a_generator_cancelled(scheduler: Scheduler) -> None:
@@ -350,7 +349,7 @@ FLOWS = (
 
 
 def test_a_list_that_was_posted_is_not_looked_at_any_more() -> None:
-    explore(lists_with_little_room, 20, [intake.__file__])
+    explore(lists_with_little_room, 20, [way_in.__file__, room.__file__])
 
 
 @pytest.mark.slow
@@ -391,9 +390,9 @@ def engine_by_turns(scheduler: Scheduler) -> None:
 # Interrupted once, anywhere in these modules: what they are about happens there.
 NARROW: dict[Program, list[ModuleType]] = {
     first_inputs_of_two_threads: [runtimes],
-    closed_at_once: [driver, closing],
-    room_for_one: [intake],
-    engine_by_turns: [driver],
+    closed_at_once: [loop, owner, closing],
+    room_for_one: [way_in, room],
+    engine_by_turns: [loop, owner],
 }
 
 

@@ -11,7 +11,6 @@ import pytest
 from flowrt import FlowError, FlowOperationContainer, FlowRuntime, OperationError
 from flowrt.executors import dispatched, dispatchers
 from flowrt.executors.dispatchers import MainThreadDispatcher
-from flowrt.runtime import waiting as dispatching
 from flowrt.runtime.closing import closed_in_time
 from tests.kit.flows import double, increment, wire
 from tests.kit.threads.scheduled_flows import WATCHED, Calls, each_of, once_each, opened
@@ -250,6 +249,4 @@ PROGRAMS: tuple[Program, ...] = (
 @pytest.mark.slow
 @each_of(PROGRAMS)
 def test_dispatched_operations_keep_their_promises_in_every_order(program: Program) -> None:
-    explore(
-        program, 60, [*WATCHED, dispatched.__file__, dispatchers.__file__, dispatching.__file__, __file__]
-    )
+    explore(program, 60, [*WATCHED, dispatched.__file__, dispatchers.__file__, __file__])

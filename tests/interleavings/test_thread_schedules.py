@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import cycle
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -55,6 +56,10 @@ def chunk_of(data: list[Any], context: Any = None) -> Chunk:
     return Chunk(HANDLER, data, context or Context(new_run()), range(len(data)), ROOT)
 
 
+def no_inputs(inputs: list[Any]) -> None:
+    raise AssertionError(inputs)
+
+
 # --- inbox
 
 
@@ -99,20 +104,27 @@ def waited_for_too_late(scheduler: Scheduler) -> None:
 
 def posted_by_two(scheduler: Scheduler) -> None:
     calls = Inbox(scheduler.seams())
-    taken: list[tuple[str, int]] = []
+    taken: list[Any] = []
 
     def post(name: str) -> None:
         for number in range(3):
-            calls.post(taken.append, (name, number))
+            if number == 1:  # calls and inputs keep their order
+                calls.post(None, name, number)
+            else:
+                calls.post(taken.append, (name, number))
 
     def take() -> None:
-        for timeout in (None, 1.0, None, 1.0, None, 1.0):
-            while not calls.work():
+        left = 6
+        for timeout in cycle((None, 1.0)):
+            while not (made := calls.work(taken.extend)):
                 calls.wait(timeout)
+            left -= made
+            if not left:
+                return
 
     scheduler.together(lambda: post("one"), lambda: post("two"), take)
     assert calls.empty()
-    assert not calls.work()
+    assert not calls.work(taken.extend)
     for name in ("one", "two"):
         assert [number for poster, number in taken if poster == name] == [0, 1, 2]
 
@@ -220,7 +232,7 @@ class Bench:
             if take_back:
                 for task in self.pool.in_work():
                     task.ask_to_stop()
-            if not self.inbox.work():
+            if not self.inbox.work(no_inputs):
                 self.inbox.wait(None)
 
     def close(self) -> None:
@@ -379,7 +391,7 @@ def called_back_after_the_end(scheduler: Scheduler) -> None:
     task.finished = True
     calls.post(collect, task)
     while not (emitters[0].finished and calls.empty()):
-        if not calls.work():
+        if not calls.work(no_inputs):
             calls.wait(1.0)
     assert sorted(collected) == [1, 2]
 
@@ -390,8 +402,10 @@ def called_back_after_the_end(scheduler: Scheduler) -> None:
 def read_by_several(scheduler: Scheduler) -> None:
     results = Results(scheduler.rlock())
     seams = scheduler.seams()
-    driver: Any = SimpleNamespace(seams=seams, changed=Wakers(seams), next_number=lambda: 1)
-    run = Run(driver, results)
+    waits = SimpleNamespace(changed=Wakers(seams))
+    life = SimpleNamespace(next_number=lambda: 1)
+    owner: Any = SimpleNamespace(seams=seams, waits=waits, life=life, results=results)
+    run = Run(owner)
     mine = run._mine
     found: list[Any] = []
 

@@ -249,7 +249,7 @@ def test_a_run_past_its_deadline_is_cancelled(seconds: float, in_time: bool) -> 
             assert run.ledger.places[-1].reason == "its deadline had passed"
             assert_ledger(run, accepted=1, discarded=1)
         assert other.values() == [8]
-        assert not runtime._engine.timers
+        assert not runtime._owner.engine.timers
 
     assert remaining == [max(2.0 - seconds, 0.0), None]
 
@@ -266,7 +266,7 @@ def test_a_run_done_before_its_deadline_knows_nothing_of_it(bench: Bench) -> Non
 
         assert runtime.process(".in", 7, deadline=SECONDS).values(SECONDS) == [True]
         runtime.wait_idle(SECONDS)
-        assert not runtime._engine.timers
+        assert not runtime._owner.engine.timers
 
 
 def test_a_deadline_bounds_the_wait_for_room_too() -> None:

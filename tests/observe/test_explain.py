@@ -336,7 +336,7 @@ def test_in_a_simulation_the_calls_under_way_are_told_in_fake_time() -> None:
     with FlowRuntime(flow, name="demo", seams=seams) as runtime:
         runtime.process_many(".in", range(3))
         for _ in range(4):
-            runtime._driver.one_step()
+            runtime._owner.one_step()
         explanation = runtime.explain()
         runtime.wait_idle()
 

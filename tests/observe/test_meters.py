@@ -41,7 +41,9 @@ def test_the_calls_of_a_run_that_is_done_are_counted_though_their_worker_has_not
     with FlowRuntime(flow_of("", ".in -> double -> .out", operations=operations)) as runtime:
         assert runtime.process(".in", 1).result(SECONDS).data == 2
         pool: Any
-        (pool,) = (executor for executor in runtime._executors.all() if hasattr(executor, "_idents"))
+        (pool,) = (
+            executor for executor in runtime._owner.loop.executors.all() if hasattr(executor, "_idents")
+        )
         clocks.append(HeldUp(pool._clock, go_on))
         pool._clock = clocks[0]
         run = runtime.process(".in", 2)

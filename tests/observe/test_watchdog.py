@@ -165,13 +165,13 @@ def test_whoever_makes_errors_of_warnings_gets_it_from_close(monkeypatch: pytest
     gate = Gate()
     operations = FlowOperationContainer().add_func("work", gate).make_async()
     runtime = runtime_of(operations)
-    keep = runtime._engine.failures.keep_stray
+    keep = runtime._owner.engine.failures.keep_stray
 
     def keep_and_tell(error: BaseException) -> None:
         keep(error)
         told.set()
 
-    monkeypatch.setattr(runtime._engine.failures, "keep_stray", keep_and_tell)
+    monkeypatch.setattr(runtime._owner.engine.failures, "keep_stray", keep_and_tell)
     with pytest.raises(FlowStallWarning, match='operation "work" has not returned'), runtime:
         run = runtime.process(".in", 1)
         arrived(told)

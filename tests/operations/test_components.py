@@ -697,7 +697,7 @@ def test_nothing_is_kept_of_components_threads_and_runtimes() -> None:
         assert (
             len(components_module._ways) <= before
         )  # less, if what another test left is collected meanwhile
-    engine = weakref.ref(runtime._engine)
+    engine = weakref.ref(runtime._owner.engine)
     del runtime
     gc.collect()
     assert engine() is None

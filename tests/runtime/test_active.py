@@ -343,7 +343,7 @@ def test_while_the_runtime_drains_emitting_raises() -> None:
         arrived(gate.entered)
 
         def late() -> None:
-            while not runtime._driver.draining:
+            while not runtime._life.draining:
                 threading.Event().wait(0.001)
             try:
                 source.emit(1)

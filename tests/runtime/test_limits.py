@@ -177,7 +177,7 @@ def test_twenty_thousand_runs_leave_nothing_in_the_books() -> None:
         runtime.wait_idle(LONG)
 
         assert seen == list(range(20_000))
-        assert not runtime._engine.books.runs
+        assert not runtime._owner.engine.books.runs
 
 
 # --- sources
@@ -574,7 +574,7 @@ def test_an_interrupt_while_the_engine_is_being_started_costs_no_room() -> None:
     running = threading.Event()
 
     def spawn(work: Callable[[], None], name: str) -> ThreadLike:
-        driver.post(running.set)  # behind the input
+        owner.inbox.post(running.set)  # behind the input
         thread = spawn_thread(work, name)
         arrived(running)
         if interrupts:
@@ -583,13 +583,13 @@ def test_an_interrupt_while_the_engine_is_being_started_costs_no_room() -> None:
 
     interrupts = [KeyboardInterrupt()]
     with FlowRuntime(seams=Seams(spawn=spawn)) as runtime:
-        driver = runtime._driver
+        owner = runtime._owner
         wire(runtime, ".in -> .out")
 
         with pytest.raises(KeyboardInterrupt):
             runtime.process(".in", 1)
         assert runtime.process(".in", 2).values(SECONDS) == [2]
-        assert runtime._intake._load() == 0
+        assert runtime._owner.room.load == 0
 
 
 @every_schedule

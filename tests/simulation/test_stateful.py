@@ -598,7 +598,7 @@ class FlowMachine(RuleBasedStateMachine):
     def some_steps(self, steps: int) -> None:
         left = iter(range(steps))
         # Waiting is working in a simulation, and this waits for so many looks.
-        self.runtime._driver.wait_until(lambda: next(left, None) is None, 1.0)
+        self.runtime._owner.wait_until(lambda: next(left, None) is None, 1.0)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
@@ -657,7 +657,7 @@ class FlowMachine(RuleBasedStateMachine):
             pool = "shared" if mode == "shared" else name.rpartition("/")[2]
             if mode in LIMITS and "/" not in name:
                 assert in_flight(self.simulation.trace, pool) <= LIMITS[mode]
-        books = self.runtime._engine.books
+        books = self.runtime._owner.engine.books
         assert (books.live, books.outside.live, books.runs) == (0, 0, set())
 
     def _close(self) -> None:

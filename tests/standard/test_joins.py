@@ -357,7 +357,7 @@ def test_past_max_waiting_the_run_fails_and_takes_its_own_messages_along(bench: 
 
         assert run.ledger.balanced
         assert sent(runtime, (".in1", "x"))[0] == ("stays", "x")
-        (place,) = runtime._engine.routes.all_places()
+        (place,) = runtime._owner.engine.routes.all_places()
         assert len(place.state) == (kind is ManualResetJoin)
 
 
@@ -376,7 +376,7 @@ def test_what_waits_too_long_expires_and_the_oldest_first(schedule: str) -> None
         assert sent(runtime, (".in1", "b")) == []
         clock.advance(9.9)
         assert sent(runtime, (".in0", 3)) == [(3, "b")]
-        assert (len(state_of(runtime)), runtime._engine.wakes.loose) == (0, 0)
+        assert (len(state_of(runtime)), runtime._owner.engine.wakes.loose) == (0, 0)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -430,11 +430,11 @@ def test_a_manual_reset_join_forgets_what_nothing_comes_for(schedule: str) -> No
         assert sent(runtime, (".in1", 4, "a"), (".in1", 4, "b")) == []
         assert sent(runtime, (".in0", 5, "a")) == [(5, 4)]
         sent(runtime, (".reset", None, "a"), (".reset", None, "b"))
-        assert (len(state_of(runtime)), runtime._engine.wakes.loose) == (0, 0)
+        assert (len(state_of(runtime)), runtime._owner.engine.wakes.loose) == (0, 0)
 
 
 def state_of(runtime: FlowRuntime) -> Any:
-    (place,) = (place for place in runtime._engine.routes.all_places() if place.name == "join")
+    (place,) = (place for place in runtime._owner.engine.routes.all_places() if place.name == "join")
     return place.state
 
 
@@ -759,7 +759,7 @@ def test_a_run_cancelled_in_the_middle_leaves_nothing_in_the_join(kind: Any, ste
                 run.wait()
         other.wait()
         runtime.wait_idle()
-        seams_clock: Any = runtime._driver.seams.clock
+        seams_clock: Any = runtime._owner.seams.clock
         seams_clock.advance(2.0)
         runtime.process(".in1", 0, correlation_id="last").wait()
         assert len(state_of(runtime)) == (by == "correlation")

@@ -133,7 +133,7 @@ def test_a_join_does_what_a_plain_model_says(
                 run.wait(timeout=SECONDS)
         assert [results_of(run) for run in runs] == expected
         runtime.wait_idle()
-        for used in runtime._engine.routes.all_places():
+        for used in runtime._owner.engine.routes.all_places():
             assert len(used.state) == models[used.name].waiting()
 
 
@@ -161,7 +161,7 @@ def test_what_is_older_than_expire_is_joined_no_more(
             model.forget({value for value, moment in arrived.items() if now - moment >= 5})
             run = runtime.process(port_of("join", port, 2), number, correlation_id=key)
             assert run.values() == model.take(port, number, key)
-        assert runtime._engine.wakes.loose == sum(
+        assert runtime._owner.engine.wakes.loose == sum(
             len(queue) for queues in model.buckets.values() for queue in queues
         )
 
@@ -219,7 +219,7 @@ def test_of_cancelled_runs_a_join_keeps_nothing_and_of_the_others_all(
                 run.wait()
             except RunCancelledError:
                 assert number in cancelled
-        (place,) = (place for place in runtime._engine.routes.all_places() if place.name == "join")
+        (place,) = (place for place in runtime._owner.engine.routes.all_places() if place.name == "join")
         kept = Counter(part.data for bucket in place.state for queue in bucket.queues for part in queue)
         expected = [value for queues in model.buckets.values() for queue in queues for value in queue]
         assert kept == Counter([*expected, -1])
@@ -270,5 +270,5 @@ def test_by_run_what_comes_of_an_item_meets_what_comes_of_it_elsewhere(
             (found,) = run.values(timeout=SECONDS)
             assert sorted(found) == pairs
         runtime.wait_idle()
-        for place in runtime._engine.routes.all_places():
+        for place in runtime._owner.engine.routes.all_places():
             assert place.name != "join" or len(place.state) == 0

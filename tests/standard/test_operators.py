@@ -221,7 +221,7 @@ def test_reducing_keeps_one_message_however_many_come() -> None:
     held: list[int] = []
 
     def note(total: int, number: int) -> int:
-        held.extend(run.held for run in runtime._engine.books.runs)
+        held.extend(run.held for run in runtime._owner.engine.books.runs)
         return total + number
 
     with FlowRuntime(around(Reduce("reduce", note, 0))) as runtime:
@@ -442,7 +442,7 @@ def test_a_run_cancelled_in_the_middle_leaves_nothing_in_the_operator(
                 run.wait()
         other.wait()
         runtime.wait_idle()
-        (place,) = runtime._engine.routes.all_places()
+        (place,) = runtime._owner.engine.routes.all_places()
         assert list(place.state) == []
 
 

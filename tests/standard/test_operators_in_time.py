@@ -438,11 +438,11 @@ def test_a_cancelled_run_takes_what_is_its_own_and_only_that(
     name: str, events: list[tuple[int, bool]], when: int
 ) -> None:
     def look(runtime: FlowRuntime) -> None:
-        for place in runtime._engine.routes.all_places():
+        for place in runtime._owner.engine.routes.all_places():
             if place.name == "op":
                 waiting = list(place.state) if name == "ticker" else [pool.homes for pool in place.state]
                 assert not any(waiting), "nothing waits any more"
-        assert not runtime._engine.timers, "nor is anybody woken"
+        assert not runtime._owner.engine.timers, "nor is anybody woken"
 
     timeline = Timeline(OPERATORS[name])
     timeline.grouped(
@@ -480,7 +480,7 @@ def test_with_an_endless_ticker_closing_ends_the_run_and_says_what_became_of_its
         run = runtime.process(".now")
         other = runtime.process(".in", (3.5, None))
         while len(timeline.out) < 3:
-            runtime._driver.wait_until(lambda: len(timeline.out) >= 3, None)
+            runtime._owner.wait_until(lambda: len(timeline.out) >= 3, None)
         other.cancel()
     assert [data for _, data in timeline.out] == [0, 1, 2]
     assert ("ticker", "absorbed", "the ticks were stopped", 1) in rows(run)

@@ -14,6 +14,7 @@ from flowrt.flow.container import FlowOperationContainer
 from flowrt.messages import Message
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
+from flowrt.runtime.wiring import owner_of, parts_of
 from flowrt.testing.rules.rules import RuleViolation, check_factory, checked_numbers
 from flowrt.testing.rules.subjects import STATE, Subject, Watch, alike, copied, entry, watchable
 from flowrt.testing.rules.trials import PATIENCE, Scenario, Trials
@@ -309,7 +310,7 @@ def _build(
 ) -> None:
     streams = trials.subject.flow(container, places)
     runtime = trial.run_flow(container)
-    runtime._engine.routes.capture = True
+    parts_of(runtime).owner.engine.routes.capture = True
     for source, target in streams:
         runtime.add_stream(source, target)
 
@@ -325,7 +326,7 @@ def _send(trial: Trial, message: Message, place: str = "") -> Run:
 
 def _done(trial: Trial, run: Run) -> None:
     trial.done(run, "R5", f"within {trial.patience} s an input did not come to an end.", END)
-    fatal = run._driver.fatal
+    fatal = owner_of(run).life.fatal
     if isinstance(fatal, SystemExit | KeyboardInterrupt):
         raise RuleViolation(
             "R4",

@@ -23,6 +23,7 @@ from flowrt.executors.threads import thread_pools
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.runtime.closing import CloseReport
 from flowrt.runtime.runtime import FlowRuntime
+from flowrt.runtime.wiring import owner_of, parts_of
 from flowrt.testing.rules.calls import Gate
 from flowrt.testing.rules.rules import RuleViolation
 
@@ -142,7 +143,7 @@ class Trial:
         """Take note of an outcome."""
         if id(task) in self._heard:
             self.note("R2", "one outcome was reported twice.", "Report every task once.")
-        if self._runtime is not None and not self._runtime._driver.is_engine():
+        if self._runtime is not None and not parts_of(self._runtime).owner.is_engine():
             self.note(
                 "R3",
                 "an outcome was reported on another thread than the engine's.",
@@ -217,7 +218,7 @@ class Trial:
         except (FlowError, SystemExit, KeyboardInterrupt):
             pass  # of interest to whoever made it fail; looked at in `run.failures`
         self.check(*calls)
-        fatal = run._driver.fatal
+        fatal = owner_of(run).life.fatal
         if isinstance(fatal, FlowError):
             raise RuleViolation(
                 "R5", f"the engine was stopped by {type(fatal).__qualname__}.", remedy
@@ -306,8 +307,8 @@ class Trial:
 
     def _end(self) -> None:
         if self._runtime is not None:  # a simulation may be going round and round
-            self._runtime._driver.stopped = True
-            self._runtime._driver.wake_all()
+            parts_of(self._runtime).life.stopped = True
+            parts_of(self._runtime).owner.waits.wake_all()
 
 
 class Trials:

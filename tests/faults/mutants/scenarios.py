@@ -71,7 +71,7 @@ class Bench:
 
     def let_all_in(self) -> None:
         """Go on until everything has come from outside."""
-        self.runtime._driver.wait_until(lambda: not self._simulation.inputs, None)
+        self.runtime._owner.wait_until(lambda: not self._simulation.inputs, None)
 
     def settle(self) -> None:
         """Let everything happen."""
@@ -110,7 +110,7 @@ def check_idle(runtime: FlowRuntime, runs: Iterable[Run]) -> None:
         assert ledger.balanced, ledger
         assert not ledger.live, ledger
         assert all(row.count >= 0 for row in ledger.places if row.what != "born"), ledger
-    engine = runtime._engine
+    engine = runtime._owner.engine
     assert engine.books.live == 0
     assert not engine.books.runs
     assert engine.books.outside.live == 0

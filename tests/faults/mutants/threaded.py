@@ -1,6 +1,6 @@
 """Small flows on threads, in orders of opcodes: for bugs in what the simulation replaces, and for races with what it does at once.
 
-The threads are real; the scheduler of tests/scheduler.py decides which of them runs, and may change them between any two opcodes of the files
+The threads are real; the scheduler of tests/kit/threads decides which of them runs, and may change them between any two opcodes of the files
 under watch.
 """
 
@@ -15,7 +15,7 @@ from flowrt import FlowOperationContainer, FlowRuntime, FlowStoppedError, Operat
 from flowrt.engine import outcomes
 from flowrt.executors import threads
 from flowrt.operations import bodies
-from flowrt.runtime import loop as driver
+from flowrt.runtime import loop, owner, waiting
 from flowrt.runtime import run as runs
 from flowrt.runtime.closing import closed_in_time
 from flowrt.runtime.loop import FIRST_LOOK
@@ -77,7 +77,7 @@ def one_after_another(scheduler: Scheduler) -> None:
         assert not scheduler.waits_out, "a wake-up was lost, and a timed wait has hidden it"
 
 
-@scenario(runs, length=600)
+@scenario(runs, waiting, length=600)
 def two_wait_for_the_end(scheduler: Scheduler) -> None:
     """Whoever waits for a run is told of its end."""
     operations = FlowOperationContainer().add_func("work", same).make_async()
@@ -130,7 +130,7 @@ def emitted_by_other_threads(scheduler: Scheduler) -> None:
         assert sorted(message.data for message in runtime.results()) == [1, 2, 11, 12]
 
 
-@scenario(runs, length=1_500)
+@scenario(runs, waiting, length=1_500)
 def two_readers_of_a_run(scheduler: Scheduler) -> None:
     """Each result goes to one reader."""
     found: list[int] = []
@@ -164,7 +164,7 @@ def long_calls_that_fail(scheduler: Scheduler) -> None:
         assert [error.__cause__.args[0] for error in told if error.__cause__] == list(range(1, 16, 2))
 
 
-@scenario(driver, length=700)
+@scenario(loop, owner, length=700)
 def closed_while_inputs_come(scheduler: Scheduler) -> None:
     """A run whose inputs were still coming when the runtime was closed ends by itself."""
     started: list[Run] = []

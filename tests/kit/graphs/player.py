@@ -203,7 +203,7 @@ class Player:
                 self._let_steps_pass(action.pause)
                 self._act(action)
         if self.plan.inside:
-            self.runtime._driver.wait_until(lambda: not self.simulation.inputs, None)
+            self.runtime._owner.wait_until(lambda: not self.simulation.inputs, None)
         self.runtime.throttle(0)
         self.runtime.wait_idle()
         self._read_all()
@@ -211,11 +211,11 @@ class Player:
         self._read_all()
 
     def _let_steps_pass(self, steps: int) -> None:
-        if self.runtime._driver.seams.simulation is not None:
-            self.runtime._driver.wait_until(partial(_passed, iter(range(steps))), 1.0)
+        if self.runtime._owner.seams.simulation is not None:
+            self.runtime._owner.wait_until(partial(_passed, iter(range(steps))), 1.0)
 
     def _watch(self) -> None:
-        runtime, host = self.runtime, self.runtime._engine._host
+        runtime, host = self.runtime, self.runtime._owner.engine._host
         new_handle = host.new_handle
 
         def new_late_handle() -> Any:
@@ -358,7 +358,7 @@ class Player:
         if not self._closed_early:
             whole |= self.late
         assert self._cut_short or whole >= {sent.tag for sent in self.sent}
-        books = self.runtime._engine.books
+        books = self.runtime._owner.engine.books
         assert (books.live, books.outside.live, books.runs) == (0, 0, set())
         Judge(
             self.notes,

@@ -10,16 +10,11 @@ from typing import Any
 import pytest
 
 from flowrt import FlowOperationContainer, FlowRuntime
-from flowrt.engine import contract
-from flowrt.engine import meters as handover
-from flowrt.executors import backlog as lanes
-from flowrt.executors import tasks, threads
+from flowrt.engine import contract, meters
+from flowrt.executors import backlog, tasks, threads
 from flowrt.operations import bodies
-from flowrt.runtime import closing, inbox
-from flowrt.runtime import input as intake
-from flowrt.runtime import loop as driver
-from flowrt.runtime import results as reading
-from flowrt.runtime import run as runs
+from flowrt.runtime import closing, inbox, loop, owner, results, room, run, waiting
+from flowrt.runtime import input as way_in
 from flowrt.runtime.closing import _watch_the_process, closed_in_time
 from tests.kit.flows import same, wire
 from tests.kit.threads.scheduler import Program, Scheduler
@@ -28,18 +23,21 @@ from tests.kit.threads.scheduler import Program, Scheduler
 WATCHED = [
     module.__file__
     for module in (
+        backlog,
         bodies,
         closing,
         contract,
-        driver,
-        handover,
         inbox,
-        intake,
-        lanes,
-        reading,
-        runs,
+        way_in,
+        loop,
+        meters,
+        owner,
+        results,
+        room,
+        run,
         tasks,
         threads,
+        waiting,
     )
 ]
 
