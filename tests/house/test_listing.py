@@ -1,0 +1,40 @@
+"""docs/design.md lists every module of the tree, in order, with what it says of itself."""
+
+from tests.house.listing import PAGE, imports_at_run_time, in_order, listing, listing_of, order_of
+from tests.house.source import modules, planted
+
+
+def test_the_page_lists_the_tree() -> None:
+    on_page = listing_of(PAGE.read_text(encoding="utf-8"))
+
+    printed = listing(modules(), imports_at_run_time(), order_of(on_page))
+
+    assert on_page.splitlines() == printed.splitlines(), "python -m tests.house.listing --write"
+
+
+def test_a_module_that_is_not_listed_is_noticed() -> None:
+    before = order_of(listing_of(PAGE.read_text(encoding="utf-8")))
+    new = planted("engine.plumbing", '"""Pipes and taps.\n\nMore of them."""')
+
+    tables = listing([*modules(), new], imports_at_run_time(), before)
+
+    assert "| `engine/plumbing.py` | Pipes and taps. |\n\n| `flow/` |" in tables
+
+
+def test_a_name_without_a_module_is_not_listed() -> None:
+    assert "engine/plumbing.py" not in listing(modules(), frozenset(), ["engine", "engine.plumbing"])
+
+
+def test_a_listing_is_read_as_it_is_printed() -> None:
+    tables = "| `engine/` | What decides. |\n|---|---|\n| `engine/turn.py` | The turn. |\n\n| `checks/` | `Finding` | x |"
+
+    assert order_of(tables) == ["engine", "engine.turn", "checks"]
+
+
+def test_a_module_stands_above_what_it_uses() -> None:
+    imports = frozenset({("d", "a"), ("c", "d"), ("x", "y"), ("y", "x")})
+
+    assert in_order("adcb", imports, ["b", "d", "a"]) == ["b", "c", "d", "a"]
+    assert in_order("xy", imports, []) == ["x", "y"], (
+        "a circle is left as it is: the test of layers tells of it"
+    )
