@@ -1,0 +1,64 @@
+"""One word per thing: no two packages define the same name at the top of a module."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from tests.house.source import Module, modules, planted
+
+# Names that two packages may both define, and why.
+SAME_WORD: dict[str, str] = {}
+
+# Found when this check was put up: each is to be renamed, or to be given its reason above.
+TO_RENAME = set(
+    """
+    Batch Call DISPATCHED Entry Execution FAILED Found GRACE Input LONGEST MODES PATIENCE Pool Pools SCHEDULES SHOWN SIGNAL_SLICE Share TRIES
+    Watch alike lines_of
+    """.split()
+)
+
+
+def defined(module: Module) -> Iterator[str]:
+    """Name what the body of a module defines for others."""
+    for statement in module.tree.body:
+        match statement:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.Assign(targets=targets):
+                for target in targets:
+                    yield from (each.id for each in ast.walk(target) if isinstance(each, ast.Name))
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield name
+
+
+def ambiguous(of: Iterable[Module]) -> dict[str, list[str]]:
+    """Return the names that several rooms define, with the modules that do."""
+    where: dict[str, list[Module]] = defaultdict(list)
+    for module in of:
+        for name in sorted(set(defined(module))):
+            if not name.startswith("_"):
+                where[name].append(module)
+    return {
+        name: [each.name for each in found]
+        for name, found in where.items()
+        if len({each.room for each in found}) > 1
+    }
+
+
+def test_no_name_is_defined_by_two_packages() -> None:
+    found = ambiguous(modules())
+    new = {name: where for name, where in found.items() if name not in SAME_WORD.keys() | TO_RENAME}
+
+    assert not new, "give one of them another name, or say in SAME_WORD why both may have it"
+    assert (SAME_WORD.keys() | TO_RENAME) - found.keys() == set(), "no longer so: take it off the list"
+
+
+def test_a_name_in_two_packages_is_noticed() -> None:
+    here = planted("engine.here", "class Door: ...\n_KEY, (BELL, LIGHT) = 1, (2, 3)\ndef knock(): ...\n")
+    near = planted("engine.near", "def knock(): ...\n")
+    far = planted("runtime.far", "Door: type = int\nBELL = 4\n_KEY = 1\nif BELL:\n    knock = 5\n")
+
+    assert ambiguous([here, near, far]) == {
+        "Door": ["engine.here", "runtime.far"],
+        "BELL": ["engine.here", "runtime.far"],
+    }
