@@ -1,9 +1,9 @@
-"""The listing of flowrt as docs/design.md has it: room by room, each module with the first line of its docstring.
+"""The listing of flowrt as docs/design.md has it: package by package, each module with the first line of its docstring.
 
     python -m tests.house.listing             prints it
     python -m tests.house.listing --write     puts it into the page
 
-The rooms stand in the order of the contract `layers`. Within a room the page's own order counts, as long as each module uses only
+The packages stand in the order of the contract `layers`. Within a package the page's own order counts, as long as each module uses only
 those below it; what would break that moves down, and what is new comes last.
 """
 
@@ -33,21 +33,21 @@ def contract(name: str) -> dict[str, Any]:
 
 
 def layers() -> list[str]:
-    """Return the rooms and the modules on the ground, from the top."""
+    """Return the packages and the modules on the ground, from the top."""
     return [name for layer in contract("layers")["layers"] for name in layer.split(" : ")]
 
 
 def imports_at_run_time(package: str = "flowrt") -> Imports:
-    """Return who imports whom inside the same room, late imports counted, those for types alone not."""
+    """Return who imports whom inside the same package, late imports counted, those for types alone not."""
     graph = grimp.build_graph(package, exclude_type_checking_imports=True, cache_dir=None)
     names = {module: module.removeprefix(f"{package}.") for module in graph.modules}
     pairs = ((one, other) for one in names for other in graph.find_modules_directly_imported_by(one))
     return frozenset(
-        (names[one], names[other]) for one, other in pairs if _room(names[one]) == _room(names[other])
+        (names[one], names[other]) for one, other in pairs if _top(names[one]) == _top(names[other])
     )
 
 
-def _room(name: str) -> str:
+def _top(name: str) -> str:
     return name.partition(".")[0]
 
 
@@ -63,7 +63,7 @@ def order_of(listing: str) -> list[str]:
 
 
 def upward(imports: Imports, order: list[str]) -> Imports:
-    """Return the imports of what stands higher in its room than who imports it."""
+    """Return the imports of what stands higher in its package than who imports it."""
     rank = {name: at for at, name in enumerate(order)}
     return frozenset((one, other) for one, other in imports if rank.get(one, 0) > rank.get(other, 0))
 
@@ -81,13 +81,13 @@ def in_order(names: Iterable[str], imports: Imports, before: list[str]) -> list[
 
 
 def listing(of: Iterable[Module], imports: Imports, before: list[str]) -> str:
-    """Return the tables of all rooms, each headed by its package."""
+    """Return the tables of all packages, each headed by the package itself."""
     named = {module.name: module for module in of}
     ground = [name for name in layers() if name in named and not named[name].is_package]
     tables = [
-        [room, *in_order((name for name in named if name.startswith(f"{room}.")), imports, before)]
-        for room in layers()
-        if room not in ground
+        [package, *in_order((name for name in named if name.startswith(f"{package}.")), imports, before)]
+        for package in layers()
+        if package not in ground
     ]
     rows = {name: f"| `{module.file}` | {module.says} |" for name, module in named.items()}
     return "\n\n".join(

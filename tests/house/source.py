@@ -28,8 +28,8 @@ class Module:
         return self.name.replace(".", "/") + ("/" if self.is_package else ".py")
 
     @property
-    def room(self) -> str:
-        """The package it belongs to, or itself if it stands on the ground."""
+    def package(self) -> str:
+        """The package at the top that it belongs to, or itself if it is in none."""
         return self.name.partition(".")[0]
 
     @property
@@ -49,6 +49,12 @@ def _read(package: Path) -> Iterator[Module]:
         parts = path.relative_to(package).with_suffix("").parts
         name = ".".join(parts[:-1] if is_package else parts) or package.name
         yield Module(name, ast.parse(path.read_text(encoding="utf-8"), path), is_package)
+
+
+@cache
+def nodes(module: Module) -> tuple[ast.AST, ...]:
+    """Return all of its tree."""
+    return tuple(ast.walk(module.tree))
 
 
 def planted(name: str, text: str) -> Module:

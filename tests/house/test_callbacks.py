@@ -6,7 +6,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from tests.house.source import Function, Module, is_own, methods, modules, planted
+from tests.house.source import Function, Module, is_own, methods, modules, nodes, planted
 
 WIRING = "runtime.wiring"  # the one module that may tie a knot
 
@@ -94,7 +94,7 @@ class LateCallbacks(ast.NodeVisitor):
 
 def classes(of: Iterable[Module]) -> Iterator[tuple[Module, ast.ClassDef]]:
     for module in of:
-        for node in ast.walk(module.tree):
+        for node in nodes(module):
             if isinstance(node, ast.ClassDef):
                 yield module, node
 
@@ -108,7 +108,7 @@ def only_methods(of: Iterable[Module]) -> set[str]:
         kept |= {node.name for node in each.body if isinstance(node, Function)} - methods(each)
         kept |= {node.target.id for node in each.body if _is_field(node)}  # type: ignore[attr-defined]
     for module in of:
-        for node in ast.walk(module.tree):
+        for node in nodes(module):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node.value):
                 kept.add(node.attr)
     return called - kept
@@ -140,7 +140,7 @@ def lone_bases(of: Iterable[Module]) -> dict[str, str]:
             subclasses[_last_name(base)].append(home[each.name])
     made = set()  # also by whoever is given the class
     for module in of:
-        for node in ast.walk(module.tree):
+        for node in nodes(module):
             if isinstance(node, ast.Call):
                 made |= {_last_name(each) for each in (node.func, *node.args)}
     return {

@@ -10,9 +10,9 @@ import pytest
 from tests.house.listing import PAGE, contract, imports_at_run_time, layers, listing_of, order_of, upward
 from tests.house.source import ROOT, modules
 
-# Of the rooms that decide, all but these must be pure: no thread, clock, queue, log, I/O or import system, so that a
+# Of the packages that decide, all but these must be pure: no thread, clock, queue, log, I/O or import system, so that a
 # whole runtime can be simulated. Flow text is read from files, packages are imported, a picture is written to a file.
-ROOMS = "errors clock ports messages operations standard flow engine".split()
+DECIDE = "errors clock ports messages operations standard flow engine".split()
 IMPURE = {"flow.text", "flow.packages", "flow.diagrams"}
 
 # Modules of one package that import upwards at run time; found when this check was put up: to be turned round.
@@ -45,14 +45,14 @@ def test_both_contracts_hold() -> None:
 
 
 def test_every_module_is_a_layer() -> None:
-    assert {module.room for module in modules()} - {"flowrt"} - set(layers()) == set()
+    assert {module.package for module in modules()} - {"flowrt"} - set(layers()) == set()
 
 
 def test_all_that_must_be_pure_is_held_to_it() -> None:
     sources = {source.removeprefix("flowrt.") for source in contract("pure")["source_modules"]}
     inside = {f"flow.{path.stem}" for path in ROOT.glob("flowrt/flow/*") if not path.stem.startswith("__")}
 
-    assert sources == {*ROOMS, *inside} - IMPURE - {"flow"}, "correct source_modules in pyproject.toml"
+    assert sources == {*DECIDE, *inside} - IMPURE - {"flow"}, "correct source_modules in pyproject.toml"
 
 
 @pytest.mark.parametrize(

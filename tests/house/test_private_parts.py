@@ -6,7 +6,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from tests.house.source import Module, is_own, modules, planted
+from tests.house.source import Module, is_own, modules, nodes, planted
 
 PUBLIC = {
     "_asdict",
@@ -59,7 +59,7 @@ TO_GO = {
 
 def defined(module: Module) -> Iterator[str]:
     """Name what a module defines with an underscore: at its top, in a class, on an object of its own."""
-    for node in ast.walk(module.tree):
+    for node in nodes(module):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 yield name
@@ -73,7 +73,7 @@ def defined(module: Module) -> Iterator[str]:
 
 def used(module: Module) -> Iterator[tuple[str, str]]:
     """Say what private parts a module uses of something that is not `self`: the name, and how it is written."""
-    for node in ast.walk(module.tree):
+    for node in nodes(module):
         match node:
             case ast.Attribute(value=owner, attr=name) if is_private(name) and not is_own(owner):
                 yield name, ast.unparse(node)
@@ -91,12 +91,12 @@ def others_private_parts(of: Iterable[Module]) -> set[str]:
     of = list(of)
     own: dict[str, set[str]] = defaultdict(set)
     for module in of:
-        own[module.room].update(defined(module))
+        own[module.package].update(defined(module))
     return {
         f"{module.name}: {text}"
         for module in of
         for name, text in used(module)
-        if name not in own[module.room]
+        if name not in own[module.package]
     }
 
 

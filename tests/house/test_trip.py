@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.house.listing import PAGE
 from tests.house.source import ROOT
 
 # Calls for one message on its way `.in → f → .out`, and how many of them enter another package. Whoever adds one says here why.
@@ -21,8 +22,8 @@ def trip(schedule: str, boxes: int = 1) -> list[str]:
 
 def length(way: list[str]) -> tuple[int, int]:
     """Return the number of calls, and of those from one package of flowrt into another."""
-    rooms = [[name.partition(".")[0] for name in line.split()[1:3]] for line in way]
-    return len(way), sum(one != other for one, other in rooms if one != "__main__")
+    packages = [[name.partition(".")[0] for name in line.split()[1:3]] for line in way]
+    return len(way), sum(one != other for one, other in packages if one != "__main__")
 
 
 @pytest.mark.parametrize("schedule", LIMITS)
@@ -34,6 +35,15 @@ def test_one_message_takes_no_more_calls_than_it_did(schedule: str) -> None:
     assert any("Run.tell_finished" in line for line in way), "the trip is not whole"
     assert calls <= most_calls, "\n".join(way)
     assert crossings <= most_crossings, "\n".join(way)
+
+
+def test_the_page_says_how_many_there_are() -> None:
+    calls, crossings = LIMITS["breadth_first"]
+    fewer, crossing = LIMITS["sync"]
+
+    assert (
+        f"That is {calls} calls, of which {crossings} lead into another package; under the schedule `sync` it is {fewer} and {crossing}.\n"
+    ) in PAGE.read_text(encoding="utf-8")
 
 
 def test_a_longer_way_is_noticed() -> None:

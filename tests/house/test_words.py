@@ -32,7 +32,7 @@ def defined(module: Module) -> Iterator[str]:
 
 
 def ambiguous(of: Iterable[Module]) -> dict[str, list[str]]:
-    """Return the names that several rooms define, with the modules that do."""
+    """Return the names that several packages define, with the modules that do."""
     where: dict[str, list[Module]] = defaultdict(list)
     for module in of:
         for name in sorted(set(defined(module))):
@@ -41,7 +41,7 @@ def ambiguous(of: Iterable[Module]) -> dict[str, list[str]]:
     return {
         name: [each.name for each in found]
         for name, found in where.items()
-        if len({each.room for each in found}) > 1
+        if len({each.package for each in found}) > 1
     }
 
 
