@@ -19,7 +19,7 @@ from flowrt.flow.sites import FlowSite, Sites
 from flowrt.messages import Message
 from flowrt.runtime.closing import DEADLINE, DRAIN
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.wiring import parts_of
+from flowrt.runtime.wiring import inner_parts
 
 if TYPE_CHECKING:
     from flowrt.cli.inputs import Input
@@ -69,7 +69,7 @@ class Execution:
         )
         self._definition = define_flow(flow, [])
         self._named = len(_result_ports(self._definition)) > 1
-        self._signals = Signals(parts_of(self._runtime).closer.begin, tell_at_once)
+        self._signals = Signals(inner_parts(self._runtime).closer.begin, tell_at_once)
         self._end: float | None = None
 
     def run(self, inputs: Sequence[Input]) -> int:
@@ -108,7 +108,7 @@ class Execution:
         except FlowBuildError:
             runtime.close()
             raise
-        is_active = parts_of(runtime).activations.any
+        is_active = inner_parts(runtime).activations.any
         if not inputs and not is_active:
             runtime.close()
             known = ", ".join(sorted(self._definition.input_ports())) or "none"
@@ -147,8 +147,8 @@ class Execution:
 
     def _wait_for_the_end(self) -> None:
         """Active operations may emit at any time: wait for a signal, or for the time to be over, which is no failure then."""
-        parts_of(self._runtime).owner.wait_until(lambda: False, self._remaining(), helps=True)
-        parts_of(self._runtime).life.raise_fatal()
+        inner_parts(self._runtime).owner.wait_until(lambda: False, self._remaining(), helps=True)
+        inner_parts(self._runtime).life.raise_fatal()
 
     def _remaining(self) -> float | None:
         return None if self._end is None else max(self._end - time.monotonic(), 0.0)
@@ -162,7 +162,7 @@ class Execution:
             )
         except UnreadError as error:
             self._unread = error.code
-            parts_of(self._runtime).closer.begin()
+            inner_parts(self._runtime).closer.begin()
 
     def _close(self, drain: float) -> int:
         report: Any = None

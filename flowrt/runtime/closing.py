@@ -1,4 +1,4 @@
-"""Closing: sources stop, what is live drains; what does not come to an end is given up, by name."""
+"""`close()`: sources stop, it waits until what is live has drained, and gives up by name what does not come to an end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one door into the engine."""
+"""The one door into the engine: inputs and calls of other threads wait here."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.contract import Task
 from flowrt.engine.meters import QUANTUM
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 CALLS_PER_STEP = 1_000  # of the inbox between two turns, so that a flood of input cannot hold messages up
-FIRST_LOOK = 0.002  # seconds: by then groups in work are asked for what they have (DESIGN.md, section 5, "taking back")
+FIRST_LOOK = 0.002  # seconds: by then groups in work are asked for what they have (docs/design.md, "Executors and hand-over")
 LATEST_LOOK = 0.02  # seconds; arbitrary: and by then they are asked though calls keep coming
 LOOKS_GROW = 4  # times longer until the next look, while nothing comes
 LONGEST_LOOK = 0.25  # seconds; arbitrary: so long an emission of a call that then falls silent may wait
@@ -73,10 +73,10 @@ class Loop:
         """Make waiting calls and one turn; say whether there was anything to do."""
         return self._guarded(self._step)
 
-    def _guarded(self, work: Callable[[], bool]) -> bool:
+    def _guarded(self, work: Callable[..., bool], *arguments: Any) -> bool:
         """Do a part of the engine's work; what goes wrong in it stops the runtime, and whoever waits is told."""
         try:
-            return work()
+            return work(*arguments)
         except (KeyboardInterrupt, SystemExit) as error:  # only on a borrowed thread
             self.halt(error)
             self.life.fatal_seen = self.life.fatal_seen or self.life.fatal is error
@@ -106,7 +106,7 @@ class Loop:
         if engine.failures.fatal is not None:
             self.halt(engine.failures.fatal)
             return False
-        if self.waits.room and room.half_empty():
+        if self.waits.room.enlisted and room.half_empty():
             self.waits.room.wake()
         if not worked:
             return self._nothing_to_do()
@@ -165,10 +165,10 @@ class Loop:
 
     def explain(self) -> Explanation | None:
         """Explain what cannot go on. The error it is for comes first: what goes wrong here is nobody's business."""
-        from flowrt.runtime.watching import picture  # noqa: PLC0415 - most programs never ask
+        from flowrt.runtime.watching import explained  # noqa: PLC0415 - most programs never ask
 
         try:
-            return picture(self, get_ident(), answered=True)
+            return explained(self, get_ident(), answered=True)
         except Exception:
             return None
 
@@ -176,7 +176,7 @@ class Loop:
 
     def rest(self, timeout: float | None) -> None:
         """Wait for a call, for the time to go on, or to look what workers have."""
-        self._guarded(lambda: self._take_rest(timeout))
+        self._guarded(self._take_rest, timeout)
 
     def _take_rest(self, timeout: float | None) -> bool:
         engine = self.engine

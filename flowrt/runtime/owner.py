@@ -195,7 +195,7 @@ class Owner:
         `helps`: meanwhile the calls are made that dispatchers were given for this very thread.
         """
         clock, waits = self.seams.clock, self.waits
-        deadline = waits.deadline_of(timeout)
+        deadline = None if timeout is None else waits.deadline_of(timeout)
         if self.threaded:
             return waits.wait(ready, deadline, waits.changed if wakers is None else wakers, helps=helps)
         while not ready():

@@ -1,4 +1,4 @@
-"""`FlowRuntime`: one flow being executed. Gives the engine its inbox, its clock and its executors."""
+"""`FlowRuntime`: the verbs of one flow being executed; its parts come from `wiring`."""
 
 from __future__ import annotations
 
@@ -215,7 +215,9 @@ class FlowRuntime:
         if type(priority) is not int:  # which nearly all are
             checked_priority(priority)
         self._build()
-        run = self._new_run()
+        if self._owner.waits.dispatching.dispatchers:
+            self._refuse_blocking()
+        run = Run(self._owner)
         if deadline is not None:
             run.end_within(deadline)
             timeout = deadline if timeout is None else min(timeout, deadline)
@@ -243,7 +245,9 @@ class FlowRuntime:
         where = Port.parse(port)
         checked_priority(priority)
         self._build()
-        run = self._new_run()
+        if self._owner.waits.dispatching.dispatchers:
+            self._refuse_blocking()
+        run = Run(self._owner)
         self._parts.input.send_many(run, where, iterable, correlation_id, priority, timeout)
         if not self._owner.attended:
             self._work_off(run)
@@ -258,11 +262,10 @@ class FlowRuntime:
 
         return send
 
-    def _new_run(self) -> Run:
-        owner = self._owner
-        if not owner.attended and owner.waits.dispatching.dispatchers and not owner.inside():
-            owner.waits.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
-        return Run(owner)
+    def _refuse_blocking(self) -> None:
+        """Refuse to work a run off on a thread that a dispatcher of the flow needs."""
+        if not (self._owner.attended or self._owner.inside()):
+            self._owner.waits.dispatching.refuse_process(self.name, 'schedule="sync" works it off at once')
 
     def _work_off(self, run: Run) -> None:
         if not self._owner.inside():

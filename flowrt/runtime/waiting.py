@@ -1,4 +1,4 @@
-"""Waiting: who waits for what, on which thread that cannot be, and who makes calls meanwhile."""
+"""How a thread waits for something of a runtime, where it must not, and who makes calls meanwhile."""
 
 from __future__ import annotations
 
@@ -177,10 +177,10 @@ class Waits:
 
     # -- waiting itself
 
-    def deadline_of(self, timeout: float | None) -> float | None:
+    def deadline_of(self, timeout: float) -> float:
         """Return the moment at which a wait ends; `FlowBuildError` if `timeout` is no number of seconds."""
         try:
-            return None if timeout is None else self._clock.now() + timeout
+            return self._clock.now() + timeout
         except TypeError:
             msg = f"a timeout is a number of seconds, or None to wait as long as it takes; got {timeout!r}."
             raise FlowBuildError(msg) from None

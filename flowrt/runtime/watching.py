@@ -1,4 +1,4 @@
-"""What the runtime is doing, asked for or when it stalls."""
+"""`explain()`, asked for; and the watchdog, which asks when nothing moves."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def explain(owner: Owner) -> Explanation:
     """Any thread: have the engine take a picture; take one without it if it is in a call that does not return."""
     loop = owner.loop
     if owner.is_engine() or owner.at_rest():
-        return picture(loop, owner.engine_ident, answered=True)
-    for found in owner.ask(lambda: picture(loop, owner.engine_ident, answered=True), PATIENCE):
+        return explained(loop, owner.engine_ident, answered=True)
+    for found in owner.ask(lambda: explained(loop, owner.engine_ident, answered=True), PATIENCE):
         return found
-    return picture(loop, owner.engine_ident, answered=False)
+    return explained(loop, owner.engine_ident, answered=False)
 
 
-def picture(loop: Loop, engine_ident: int | None, *, answered: bool) -> Explanation:
+def explained(loop: Loop, engine_ident: int | None, *, answered: bool) -> Explanation:
     """Say what every operation is doing. `answered`: on the engine's thread, or where there is none at work."""
     from flowrt.observe.facts import Around, explanation_of  # noqa: PLC0415 - most programs never ask
 

@@ -120,7 +120,7 @@ def wired(
     )
 
 
-def parts_of(runtime: Any) -> Parts:
+def inner_parts(runtime: Any) -> Parts:
     """Return what a runtime is made of: for the command line and the test kit, which look inside."""
     parts: Parts = runtime._parts
     return parts

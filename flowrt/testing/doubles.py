@@ -13,7 +13,7 @@ from flowrt.operations.contract import Emitter, Operation
 from flowrt.ports import Port
 from flowrt.runtime.runtime import FlowRuntime
 from flowrt.runtime.waiting import waiting_inside
-from flowrt.runtime.wiring import parts_of
+from flowrt.runtime.wiring import inner_parts
 from flowrt.testing.clock import clock_in_use
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Probe:
 
     def _keep(self, message: Message) -> None:
         self.messages.append(message)
-        parts_of(self._runtime).owner.waits.changed.wake()
+        inner_parts(self._runtime).owner.waits.changed.wake()
 
     @property
     def data(self) -> list[Any]:
@@ -94,7 +94,7 @@ class Probe:
             FlowTimeoutError: they did not come in time, or before the runtime was closed.
             FlowStalledError: it is called on the engine's thread or a worker's, where it would wait for itself.
         """
-        owner = parts_of(self._runtime).owner
+        owner = inner_parts(self._runtime).owner
         if owner.inside():
             raise FlowStalledError(waiting_inside(f"for messages of a probe of {self.port}"))
         if not owner.wait_until(lambda: len(self.messages) >= number, timeout):

@@ -13,7 +13,7 @@ from flowrt.operations.components import is_component
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.wiring import parts_of
+from flowrt.runtime.wiring import inner_parts
 from flowrt.testing.simulation import simulated
 
 
@@ -44,7 +44,7 @@ def drive(operation: Any, *inputs: Any, port: str = "", seed: int | None = None)
     ]
     emitted: list[Message] = []
     with _runtime(seed) as runtime:
-        parts_of(runtime).owner.engine.routes.capture = True
+        inner_parts(runtime).owner.engine.routes.capture = True
         runtime.add_operations(container)
         ports = dict.fromkeys([*(declaration.in_ports or ()), *(message.port.name for message in messages)])
         for name in ports:

@@ -16,7 +16,7 @@ from flowrt.messages import Message
 from flowrt.ports import Port
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.wiring import parts_of
+from flowrt.runtime.wiring import inner_parts
 from flowrt.testing.simulation import Possibility, Simulation, seams_of, simulated
 
 Inputs = Iterable[tuple[str | Port, Any] | Message]
@@ -126,7 +126,7 @@ def execute(
                 send = partial(_send, runtime, message, runs)
                 simulation.inputs.append(Possibility(f"input {message.port}#{number}", send))
             try:
-                parts_of(runtime).owner.wait_until(lambda: not simulation.inputs, None)
+                inner_parts(runtime).owner.wait_until(lambda: not simulation.inputs, None)
             finally:
                 simulation.inputs.clear()  # after an error none is to come while the runtime closes
             runtime.wait_idle()
@@ -162,7 +162,7 @@ def error_of(runs: Iterable[Run]) -> Exception | None:
 
 def check_ports(runtime: FlowRuntime, messages: Iterable[Message]) -> None:
     """Raise a FlowBuildError if an input went to a port at which no stream starts."""
-    hint = parts_of(runtime).owner.engine.routes.hint_for_inputs(
+    hint = inner_parts(runtime).owner.engine.routes.hint_for_inputs(
         {message.port.fullname: None for message in messages}
     )
     if hint:

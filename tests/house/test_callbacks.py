@@ -17,14 +17,7 @@ STAY = {
 }
 # Found when this check was put up: each is to be given when the object is made, or to move to the wiring.
 TO_GO = {
-    "runtime.activation: self._driver.engine.routes.places.root.bind = self._bind_made",
-    "runtime.input: driver.enter = self._enter",
-    "runtime.input: driver.has_room = self._half_empty",
-    "runtime.input: driver.take_out = self._take_out",
-    "runtime.runtime: self._driver.on_stop = self._stopped",
     "runtime.waiting: executor.handed = self.handed.wake",
-    "runtime.watching: driver.after_step = self.look",
-    "runtime.watching: driver.explain = self._on_stall",
 }
 
 # Base classes with one subclass that are never made themselves, and why they may stay.
@@ -32,7 +25,7 @@ ONE_SUBCLASS = {
     "flow.sites.Site": "what a flow knows of a spot; `Place` adds what the engine has there, and pictures need only this",
     "operations.bodies.Pull": "what a body knows of a pull; the engine's `PullTask` adds whose it is",
 }
-SPLIT = {"runtime.loop.Ending"}  # found when this check was put up: to be joined with its subclass
+SPLIT: set[str] = set()
 
 
 class LateCallbacks(ast.NodeVisitor):

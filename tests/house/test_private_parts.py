@@ -29,31 +29,17 @@ STAY = {
 # Found when this check was put up: each is to be asked for by a public name, or to move to where it is used.
 TO_GO = {
     "cli.modules: FlowOperationContainer()._add_all",
-    "cli.running: runtime._activations",
-    "cli.running: runtime._activations._emitters",
-    "cli.running: self._runtime._closer",
-    "cli.running: self._runtime._driver",
     "engine.places: from flowrt.flow.sites import _not_made",
     "observe.calls: Acts._call_for",
     "observe.calls: Acts._handle_batch",
     "observe.calls: FunctionBody._each",
     "observe.calls: Fusion._call",
     "observe.calls: InlineExecutor._call",
-    "runtime.activation: engine._host",
     "testing.doubles: runtime._building",
-    "testing.doubles: self._runtime._driver",
-    "testing.drive: runtime._engine",
-    "testing.execution: runtime._driver",
-    "testing.execution: runtime._engine",
-    "testing.ledgers: run._driver",
     "testing.ledgers: run._picture",
-    "testing.rules.operations: run._driver",
-    "testing.rules.operations: runtime._engine",
     "testing.rules.subjects: container._add",
     "testing.rules.subjects: emit._fed",
     "testing.rules.subjects: emit._ports",
-    "testing.rules.trials: run._driver",
-    "testing.rules.trials: self._runtime._driver",
 }
 
 

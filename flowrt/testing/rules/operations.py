@@ -14,7 +14,7 @@ from flowrt.flow.container import FlowOperationContainer
 from flowrt.messages import Message
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.wiring import owner_of, parts_of
+from flowrt.runtime.wiring import inner_parts, owner_of
 from flowrt.testing.rules.rules import RuleViolation, check_factory, checked_numbers
 from flowrt.testing.rules.subjects import STATE, Subject, Watch, alike, copied, entry, watchable
 from flowrt.testing.rules.trials import PATIENCE, Scenario, Trials
@@ -310,7 +310,7 @@ def _build(
 ) -> None:
     streams = trials.subject.flow(container, places)
     runtime = trial.run_flow(container)
-    parts_of(runtime).owner.engine.routes.capture = True
+    inner_parts(runtime).owner.engine.routes.capture = True
     for source, target in streams:
         runtime.add_stream(source, target)
 

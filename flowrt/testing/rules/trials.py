@@ -23,7 +23,7 @@ from flowrt.executors.threads import thread_pools
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.runtime.closing import CloseReport
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.wiring import owner_of, parts_of
+from flowrt.runtime.wiring import inner_parts, owner_of
 from flowrt.testing.rules.calls import Gate
 from flowrt.testing.rules.rules import RuleViolation
 
@@ -143,7 +143,7 @@ class Trial:
         """Take note of an outcome."""
         if id(task) in self._heard:
             self.note("R2", "one outcome was reported twice.", "Report every task once.")
-        if self._runtime is not None and not parts_of(self._runtime).owner.is_engine():
+        if self._runtime is not None and not inner_parts(self._runtime).owner.is_engine():
             self.note(
                 "R3",
                 "an outcome was reported on another thread than the engine's.",
@@ -307,8 +307,8 @@ class Trial:
 
     def _end(self) -> None:
         if self._runtime is not None:  # a simulation may be going round and round
-            parts_of(self._runtime).life.stopped = True
-            parts_of(self._runtime).owner.waits.wake_all()
+            inner_parts(self._runtime).life.stopped = True
+            inner_parts(self._runtime).owner.waits.wake_all()
 
 
 class Trials:
