@@ -162,6 +162,16 @@ class Owner:
 
     # -- waiting
 
+    def refuse_wait(self, what: str, timeout: float | None) -> None:
+        """`FlowStalledError` where a wait would wait for itself: inside, or on the thread of an event loop that the flow uses."""
+        if self.inside():
+            raise FlowStalledError(
+                f"an operation, a handler or a tap waited {what}: it would wait for itself, since nothing moves until it returns. Emit a message "
+                "instead of waiting, or wait outside the flow."
+            )
+        if self.waits.dispatching.dispatchers and timeout != 0 and not self.life.stopped:
+            self.waits.dispatching.refuse_wait(self.life.name, what)
+
     def ask(
         self, call: Callable[[], Answer], patience: float | None, *, behind: bool = False
     ) -> list[Answer]:

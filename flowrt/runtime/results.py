@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.chunks import Chunk, message_of, messages_of
-from flowrt.errors import FlowBuildError, FlowStalledError, FlowTimeoutError, counted
+from flowrt.errors import FlowBuildError, FlowTimeoutError, counted
 from flowrt.messages import Message
-from flowrt.runtime.waiting import waiting_inside
 
 if TYPE_CHECKING:
     from flowrt.engine.runs import RunHandle
@@ -279,7 +278,7 @@ class Reading:
             return bool(taken) or was_idle
 
         if not ready():
-            self._refuse_waiting("for a result", timeout)
+            owner.refuse_wait("for a result", timeout)
             forget = self._tell_when_idle(idle) if until_idle else None
             try:
                 owner.wait_until(ready, timeout, helps=True)
@@ -303,7 +302,7 @@ class Reading:
         """Wait until every run is done."""
         owner, life = self._owner, self._owner.life
         idle: list[bool] = []
-        self._refuse_waiting("until the runtime is idle", timeout)
+        owner.refuse_wait("until the runtime is idle", timeout)
         if life.stopped:
             return
         forget = self._tell_when_idle(idle)
@@ -326,14 +325,6 @@ class Reading:
 
         post(waits.when_idle, tell)
         return lambda: None if idle else post(waits.no_more, tell)
-
-    def _refuse_waiting(self, what: str, timeout: float | None) -> None:
-        owner = self._owner
-        if owner.inside():
-            raise FlowStalledError(waiting_inside(what))
-        dispatching = owner.waits.dispatching
-        if dispatching.dispatchers and timeout != 0 and not owner.life.stopped:
-            dispatching.refuse_wait(owner.life.name, what)
 
 
 def _given(found: Arrived | Message) -> Message:

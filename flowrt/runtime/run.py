@@ -11,7 +11,6 @@ from flowrt.engine.chunks import Chunk
 from flowrt.errors import (
     FlowBuildError,
     FlowError,
-    FlowStalledError,
     FlowTimeoutError,
     RunCancelledError,
     counted,
@@ -19,7 +18,7 @@ from flowrt.errors import (
 from flowrt.messages import Message, RunBooks
 from flowrt.observe.figures import Ledger, ledger_of, whereabouts_of
 from flowrt.runtime.results import Arrived
-from flowrt.runtime.waiting import Wakers, waiting_inside
+from flowrt.runtime.waiting import Wakers
 
 if TYPE_CHECKING:
     from flowrt.clock import Timer
@@ -238,11 +237,7 @@ class Run:
         if ready():
             return
         owner, life = self._owner, self._owner.life
-        if owner.inside():
-            raise FlowStalledError(waiting_inside(f"for run {self.number}"))
-        dispatching = owner.waits.dispatching
-        if dispatching.dispatchers and timeout != 0:
-            dispatching.refuse_wait(life.name, f"for run {self.number}")
+        owner.refuse_wait(f"for run {self.number}", timeout)
         if owner.wait_until(ready, timeout, self._wakers(for_end=for_end), helps=True) or self._finished:
             return
         if life.fatal is not None:

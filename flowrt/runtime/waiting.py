@@ -209,11 +209,3 @@ class Waits:
                 if helping:
                     dispatching.handed.leave(event)
         return True
-
-
-def waiting_inside(what: str) -> str:
-    """Say that a wait would wait for itself."""
-    return (
-        f"an operation, a handler or a tap waited {what}: it would wait for itself, since nothing moves until it returns. Emit a message "
-        "instead of waiting, or wait outside the flow."
-    )

@@ -7,12 +7,11 @@ from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from flowrt.errors import FlowBuildError, FlowError, FlowStalledError, FlowTimeoutError, counted
+from flowrt.errors import FlowBuildError, FlowError, FlowTimeoutError, counted
 from flowrt.messages import Message
 from flowrt.operations.contract import Emitter, Operation
 from flowrt.ports import Port
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.waiting import waiting_inside
 from flowrt.runtime.wiring import inner_parts
 from flowrt.testing.clock import clock_in_use
 
@@ -95,8 +94,7 @@ class Probe:
             FlowStalledError: it is called on the engine's thread or a worker's, where it would wait for itself.
         """
         owner = inner_parts(self._runtime).owner
-        if owner.inside():
-            raise FlowStalledError(waiting_inside(f"for messages of a probe of {self.port}"))
+        owner.refuse_wait(f"for messages of a probe of {self.port}", timeout)
         if not owner.wait_until(lambda: len(self.messages) >= number, timeout):
             raise FlowTimeoutError(
                 f'"{self.port}" gave {counted(len(self.messages), "message")} within {timeout} s; waited for {number}. See probe.messages, and '
