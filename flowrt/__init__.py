@@ -1,4 +1,10 @@
-"""flowrt: a flow-based-programming runtime."""
+"""flowrt: a flow-based-programming runtime.
+
+These names are all that a program needs; more operators come from `flowrt.standard`, the test kit is `flowrt.testing`. Each package says in its
+`__init__` what it holds and where to begin reading; docs/design.md begins with the whole house.
+"""
+
+import typing
 
 from flowrt.errors import (
     FlowBuildError,
@@ -29,6 +35,10 @@ from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
 from flowrt.standard.causality import PopCausality, PushCausality
 from flowrt.standard.scatter_gather import Gather, Gathered, Scatter
+
+if typing.TYPE_CHECKING:
+    from flowrt.flow.checks import check
+    from flowrt.flow.diagrams import picture
 
 __all__ = [
     "CloseReport",
@@ -62,9 +72,23 @@ __all__ = [
     "Scatter",
     "Stream",
     "WorkerLostError",
+    "check",
     "current",
     "in_port",
     "operation",
     "out_port",
     "parallel",
+    "picture",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    """Import what looks at a flow without running it when it is first asked for: importing flowrt is to cost little."""
+    if name == "check":
+        from flowrt.flow.checks import check as found  # noqa: PLC0415
+    elif name == "picture":
+        from flowrt.flow.diagrams import picture as found  # type: ignore[assignment]  # noqa: PLC0415
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
