@@ -6,7 +6,8 @@ do; none of them holds payload data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from typing import TYPE_CHECKING, Any, Self
 
@@ -260,6 +261,14 @@ def is_ours(frame: FrameType) -> bool:
     """Say whether a frame is of flowrt's own code."""
     name = frame.f_globals.get("__name__")
     return isinstance(name, str) and (name.startswith("flowrt.") or name == "flowrt")
+
+
+def frames_of(ident: int | None) -> Iterator[FrameType]:
+    """Iterate over the frames of a thread, the innermost first."""
+    frame = sys._current_frames().get(ident or 0)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def _clear_ours(frame: FrameType | None) -> None:

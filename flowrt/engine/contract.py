@@ -132,13 +132,23 @@ class Reports(Protocol):
         """Take the rest of an inline chunk back, in front of its queue. Engine's thread."""
         ...
 
+    def handed(self) -> None:
+        """A dispatcher was given calls: have who waits on its thread look. Any thread."""
+        ...
+
 
 class Executor(Protocol):
-    """Where an operation runs. All methods are called on the engine's thread and (`join` aside) return at once."""
+    """Where an operation runs. All methods are called on the engine's thread and (`join` aside) return at once.
 
-    def thread_idents(self) -> Container[int]:
-        """Return the idents of its threads; any thread may ask, at each input."""
-        ...
+    What has a body here is how it is where nothing goes on but in `submit` and `pull`; who derives from this has to write these two.
+
+    Attributes:
+        inline: it performs in `submit` and `pull`, on the engine's thread.
+        dispatcher: the type of the dispatcher that makes its calls; empty where none does.
+    """
+
+    inline: bool = False
+    dispatcher: str = ""
 
     def submit(self, place: Place, chunk: Chunk) -> None:
         """Perform a chunk's messages, in groups; report each group once, in any order unless the mode keeps one."""
@@ -148,36 +158,75 @@ class Executor(Protocol):
         """Pull a source; report it once."""
         ...
 
+    @property
+    def began(self) -> float | None:
+        """When what it performs inline, or has performed last, began."""
+        return None
+
+    @property
+    def waits_since(self) -> float | None:
+        """When its dispatcher was given what it has not come to; None if there is nothing. Any thread."""
+        return None
+
+    def run_here(self) -> bool:
+        """Any thread: make the calls that wait for a dispatcher, if this is its thread; say whether there were any."""
+        return False
+
+    def thread_idents(self) -> Container[int]:
+        """Return the idents of its threads; any thread may ask, at each input."""
+        return ()
+
     def unreported(self) -> list[tuple[str, Chunk, int]]:
         """Return (place, chunk, index of its first message) of all that waits or is worked on."""
-        ...
+        return []
 
     def in_work(self) -> list[Task | PullTask]:
         """Return what is being performed right now, elsewhere."""
-        ...
+        return []
+
+    def doing(self) -> list[Task | PullTask]:
+        """Return all that is being performed, to be looked at and left alone."""
+        return self.in_work()
 
     def abandon(self, chunk: Chunk, seconds: float) -> Task | float:
         """Give the call up that has been at this one message for so many seconds, and replace its worker.
 
         Returns: its task, of which nothing more comes; or in how many seconds to ask again, where it has not begun or has time left.
         """
-        ...
+        return seconds
 
     def hurry(self) -> None:
         """Let nothing wait for what has not come to an end since the last call, if it need not."""
-        ...
+        return
 
     def stop(self) -> None:
         """Start nothing any more, and let the workers go when they are done."""
-        ...
+        return
 
     def given_up(self) -> tuple[str, ...]:
         """Return the names of the workers still inside a call that was abandoned."""
-        ...
+        return ()
 
     def join(self, seconds: float) -> tuple[str, ...]:
         """Wait for the workers; return the names of those that did not come back, with what they are doing."""
-        ...
+        return ()
+
+
+def completed(executor: Any) -> Executor:
+    """Return an executor that need not derive from `Executor`, with what it lacks of what has been added since the first release."""
+    added = {
+        "inline": False,
+        "dispatcher": "",
+        "began": None,
+        "waits_since": None,
+        "run_here": lambda: False,
+        "doing": executor.in_work,
+    }
+    for name, value in added.items():
+        if not hasattr(executor, name):
+            setattr(executor, name, value)
+    found: Executor = executor
+    return found
 
 
 class Executors(Protocol):
@@ -229,4 +278,8 @@ class Host(Protocol):
 
     def is_wanted(self) -> bool:
         """Say whether somebody has called the engine meanwhile."""
+        ...
+
+    def handed(self) -> None:
+        """Any thread: wake those who may make calls that a dispatcher was given."""
         ...

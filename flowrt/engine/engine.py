@@ -93,7 +93,7 @@ class Engine:
     def _equip(self, place: Place) -> None:
         place.pace, place.pulls, place.meter = Pace(), Pace(), Meter()
         place.executor = self._host.executor_for(place)
-        place.handed_over = not getattr(place.executor, "inline", False)
+        place.handed_over = not place.executor.inline
         place.batches = hasattr(place.operation, "handle_many")
         if place.declaration.policies.guarded:
             place.guard = Guard(
@@ -360,3 +360,6 @@ class Engine:
 
     def give_back(self, chunk: Chunk) -> None:
         self.schedule.put_back(chunk)
+
+    def handed(self) -> None:
+        self._host.handed()

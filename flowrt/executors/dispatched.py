@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.contract import PullTask, Reports, Task
 from flowrt.engine.meters import QUANTUM
 from flowrt.errors import NotDispatchedError
-from flowrt.executors.backlog import Backlog
-from flowrt.executors.tasks import perform, prepare, rest_of
+from flowrt.executors.tasks import perform, prepare
+from flowrt.executors.workers import Crash, Post, Workers
 from flowrt.operations.bodies import Failure
 
 if TYPE_CHECKING:
@@ -86,58 +85,34 @@ class Turn:
         self._executor.dropped(self.number)
 
 
-class DispatchedExecutor:
+class DispatchedExecutor(Workers):
     """Has one operation's calls made by a dispatcher.
 
-    Guarded by `_lock`: the backlog, the pulls, `expected`, `_busy`. `_lock` is not held while anything of the user's is called.
+    Guarded by `_lock`: `expected` and `_busy`, too. It is not held while anything of the user's is called.
     Invariants: at most one turn is expected or under way. `expected` is the number of the turn that was dispatched and not called; what is called
     with another number does nothing.
     Called on: the engine's thread; `run` and what it calls on the dispatcher's; `dropped` on any.
     """
 
-    inline = False
-
     def __init__(
-        self,
-        name: str,
-        dispatcher: Any,
-        seams: Seams,
-        reports: Reports,
-        post: Callable[..., None],
-        crash: Callable[[BaseException], None],
+        self, name: str, dispatcher: Any, seams: Seams, reports: Reports, post: Post, crash: Crash
     ) -> None:
+        super().__init__(1, seams.lock(), seams.clock, reports, post, crash)
+        self.dispatcher = type(dispatcher).__name__
         self._name = name
         self._dispatcher = dispatcher
-        self._clock = seams.clock
-        self._reports = reports
-        self._post = post
-        self._crash = crash
-        self.handed: Callable[[], None] = (
-            _nobody_waits  # tells who waits on the dispatcher's thread that there are calls to make
-        )
-        self._lock = seams.lock()
         self._quiet = seams.event()
-        self._backlog = Backlog(1)
-        self._pulls: deque[PullTask] = deque()
         self._number = 0
         self.expected = 0
         self._busy = False  # a turn is under way
         self._since = 0.0  # when the expected turn was dispatched
-        self._current: Task | PullTask | None = None
-        self._idents: set[int] = set()  # of the thread that is in a turn
         self._thread: weakref.ref[threading.Thread] | None = None  # that made calls last
         self._handing: set[int] = set()  # threads inside dispatch()
         self._in_place: set[int] = set()  # of these, where it called the turn
         self._exit: BaseException | None = None  # SystemExit or KeyboardInterrupt, out of the last turn
-        self._stopping = False
 
     def __repr__(self) -> str:
         return f'operation "{self._name}"'
-
-    @property
-    def dispatcher(self) -> str:
-        """The name of the dispatcher's type."""
-        return type(self._dispatcher).__name__
 
     # -- engine's side
 
@@ -153,39 +128,18 @@ class DispatchedExecutor:
             turn = self._next_turn()
         self._hand_over(turn)
 
-    def unreported(self) -> list[tuple[str, Chunk, int]]:
-        with self._lock:
-            found = [(place.name, chunk, 0) for place, chunk in self._backlog]
-        task = self._current
-        if isinstance(task, Task):
-            found.append((task.place.name, task.chunk, task.reported))
-        return found
-
-    def in_work(self) -> list[Task | PullTask]:
-        current = self._current
-        return [current] if current is not None else []
-
     @property
     def waits_since(self) -> float | None:
-        """When the dispatcher was given what it has not come to; None if there is nothing. Any thread."""
         return self._since if self.expected else None
-
-    def hurry(self) -> None:
-        """Nothing waits here but for the dispatcher."""
 
     def abandon(self, _chunk: Chunk, seconds: float) -> Task | float:
         return seconds  # its thread is not ours to replace
 
     def stop(self) -> None:
         with self._lock:
-            self._stopping = True
-            self._backlog = Backlog(1)
-            self._pulls.clear()
+            super().stop()
             if not (self.expected or self._busy):
                 self._quiet.set()
-
-    def given_up(self) -> tuple[str, ...]:
-        return ()
 
     def join(self, seconds: float) -> tuple[str, ...]:
         expected = self.expected
@@ -193,14 +147,10 @@ class DispatchedExecutor:
             return ()
         if self._quiet.wait(min(seconds, GRACE) if expected else seconds):
             return ()
-        task = self._current
-        if task is None:
+        if not self._current:
             return (f'operation "{self._name}", which waited for dispatcher {self.dispatcher}',)
         thread = self._thread() if self._thread is not None else None
         return (f'operation "{self._name}" on thread "{thread.name if thread is not None else "?"}"',)
-
-    def thread_idents(self) -> Container[int]:
-        return self._idents
 
     # -- handing over
 
@@ -227,7 +177,7 @@ class DispatchedExecutor:
             finally:
                 self._handing.discard(ident)
             if ident not in self._in_place:
-                self.handed()
+                self._reports.handed()
                 return
             self._in_place.discard(ident)
             turn = self._make_calls(turn.number)
@@ -263,27 +213,14 @@ class DispatchedExecutor:
         else:
             error = NotDispatchedError(self.dispatcher, why)
             error.__cause__ = cause
-        while True:
-            with self._lock:
-                pull = self._pulls.popleft() if self._pulls else None
-                taken = self._backlog.take() if pull is None else None
-            if pull is not None:
-                pull.failure = Failure(error)
-                self._post(self._reports.report_pull, pull)
-            elif taken is not None:
-                task = Task(taken.lane.place, taken.chunk)
-                self._bring_failed(task, error)
-                with self._lock:
-                    self._backlog.finish(taken, len(task.data))
+        while (taken := self._next_one()) is not None:
+            if isinstance(taken, PullTask):
+                taken.failure = Failure(error)
+                self._post(self._reports.report_pull, taken)
             else:
-                return
-
-    def _bring_failed(self, task: Task, error: BaseException) -> None:
-        """Fail what of a group has not been performed."""
-        task.failed = True
-        task.results += [Failure(error) for _ in task.data[len(task.results) :]]
-        task.finished = True
-        self._post(self._reports.report, task)
+                task = Task(taken.lane.place, taken.chunk)
+                task.failed, task.results = True, [Failure(error) for _ in task.data]
+                self._bring(taken, task)
 
     # -- dispatcher's side
 
@@ -307,7 +244,6 @@ class DispatchedExecutor:
         return self._thread is not None and self._thread() is threading.current_thread()
 
     def run_here(self) -> bool:
-        """Make the calls that wait, if they are for this thread; say whether there were any."""
         number = self.expected
         if not number or not self.is_here():
             return False
@@ -335,7 +271,8 @@ class DispatchedExecutor:
                     with self._lock:
                         self._busy = False
                         turn = self._next_turn()
-                        self._settle()
+                        if self._stopping:
+                            self._quiet.set()  # who joins may go
         except BaseException as error:
             self._exit = error if isinstance(error, SystemExit | KeyboardInterrupt) else None
             self._crash(error)
@@ -344,60 +281,35 @@ class DispatchedExecutor:
                 self._idents.discard(ident)
         return turn
 
-    def _settle(self) -> None:
-        """Let whoever joins go. Holds the lock."""
-        if self._stopping:
-            self._quiet.set()
+    def _next_one(self) -> Taken | PullTask | None:
+        with self._lock:
+            taken = self._next()  # not returned here: an interrupt between the two would leave it locked
+        return taken
 
     def _make_next(self, end: float) -> bool:
         """Perform what is next; say whether there is time for more."""
-        with self._lock:
-            pull = self._pulls.popleft() if self._pulls else None
-            taken = self._backlog.take() if pull is None else None
-        if pull is not None:
-            self._perform_pull(pull, end)
-        elif taken is not None:
-            self._perform(taken, end)
-        else:
+        taken = self._next_one()
+        if taken is None:
             return False
+        if isinstance(taken, PullTask):
+            taken.clock, taken.until = self._clock, end
+            self._perform_pull(taken, 1)
+        else:
+            self._perform(taken, end)
         return self._clock.now() < end
 
     def _perform(self, taken: Taken, end: float) -> None:
         clock, place = self._clock, taken.lane.place
         task = prepare(DispatchedTask(place, taken.chunk, self._reports.collect, clock.now, end))
         task.worker, task.ident, task.started = 1, threading.get_ident(), clock.now()
-        self._current = task
+        self._current[1] = task
         try:
             perform(task, taken)
         finally:
-            self._current = None
-        done = len(task.results)
+            del self._current[1]
         last = task.results[-1]
         if type(last) is Failure and isinstance(last.error, SystemExit | KeyboardInterrupt):
             self._exit = last.error
         task.busy = clock.now() - task.started
-        place.pace.took(done, task.busy)
-        task.finished = True
-        rest = rest_of(task)
-        with self._lock:
-            if rest is not None:
-                self._backlog.put_back(taken, done, rest)
-        self._post(self._reports.report, task)
-        with self._lock:
-            self._backlog.finish(taken, done)
-
-    def _perform_pull(self, pull: PullTask, end: float) -> None:
-        clock = self._clock
-        pull.ident, pull.started = threading.get_ident(), clock.now()
-        pull.clock, pull.until = clock, end
-        self._current = pull
-        try:
-            pull.perform()
-        finally:
-            self._current = None
-        pull.busy = clock.now() - pull.started
-        self._post(self._reports.report_pull, pull)
-
-
-def _nobody_waits() -> None:
-    """Stands for the runtime's waits, before it knows of an executor."""
+        place.pace.took(len(task.results), task.busy)
+        self._bring(taken, task)

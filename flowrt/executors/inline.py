@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowrt.engine.contract import PullTask, Reports, Task
+from flowrt.engine.contract import Executor, PullTask, Reports, Task
 from flowrt.engine.meters import QUANTUM
 from flowrt.executors.tasks import prepare, rest_of
 from flowrt.operations.bodies import FunctionBody, Group
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NO_DATA: list[Any] = []
 
 
-class InlineExecutor:
+class InlineExecutor(Executor):
     """Performs about a millisecond's work of a chunk at once, and gives the rest back."""
 
     inline = True
@@ -31,7 +31,6 @@ class InlineExecutor:
 
     @property
     def began(self) -> float:
-        """When what it is performing, or has performed last, began."""
         return self._group.until - QUANTUM
 
     def submit(self, place: Place, chunk: Chunk) -> None:
@@ -76,9 +75,6 @@ class InlineExecutor:
         task.results, task.failed, task.busy = results, group.failed, busy
         return task
 
-    def abandon(self, _chunk: Chunk, seconds: float) -> Task | float:
-        return seconds  # it is over before anybody can ask
-
     def pull(self, pull: PullTask) -> None:
         started = self._clock.now()
         pull.clock = self._clock
@@ -86,24 +82,3 @@ class InlineExecutor:
         pull.perform()
         pull.busy = self._clock.now() - started
         self._reports.report_pull(pull)
-
-    def unreported(self) -> list[tuple[str, Chunk, int]]:
-        return []
-
-    def in_work(self) -> list[Task | PullTask]:
-        return []
-
-    def thread_idents(self) -> list[int]:
-        return []
-
-    def hurry(self) -> None:
-        """Nothing waits here."""
-
-    def stop(self) -> None:
-        """Nothing runs here by itself."""
-
-    def given_up(self) -> tuple[str, ...]:
-        return ()
-
-    def join(self, _seconds: float) -> tuple[str, ...]:
-        return ()

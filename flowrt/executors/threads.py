@@ -1,26 +1,19 @@
-"""Pools of threads: workers cut groups from a backlog behind one lock.
-
-engine ── submit ──► backlog ── take ──► worker: perform ── post ──► inbox ──► engine: report
-▲                   │
-└──── what a stopped group has not begun
-"""
+"""Pools of threads: workers cut groups from a backlog behind one lock."""
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Container
 from itertools import count
 from typing import TYPE_CHECKING
 
 from flowrt.engine.contract import PullTask, Reports, Task
 from flowrt.engine.meters import QUANTUM
-from flowrt.errors import FlowError, is_ours
-from flowrt.executors.backlog import Backlog, Taken
+from flowrt.errors import FlowError, frames_of, is_ours
+from flowrt.executors.backlog import Taken
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
-from flowrt.executors.tasks import part_of, perform, rest_of, take_back, task_of, with_keys
+from flowrt.executors.tasks import perform, rest_of, take_back, task_of, with_keys
+from flowrt.executors.workers import Crash, Post, Workers
 
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
@@ -30,47 +23,30 @@ if TYPE_CHECKING:
     from flowrt.operations.declarations import Declaration
 
 
-Post = Callable[..., None]
 GIVEN_UP = -1
 STACK_SHOWN = 12  # lines; arbitrary
 
 
-class ThreadPool:
+class ThreadPool(Workers):
     """Workers of one operation, or of those that name one pool. Threads are started as there is work for them.
 
-    Guarded by `_lock`: the backlog, the pulls and the list of threads. `_current` has one writer per key, the worker.
+    Guarded by `_lock`: the list of threads, too.
     Called on: the engine's thread, but for what the workers run.
     """
 
     def __init__(
-        self,
-        name: str,
-        workers: int,
-        seams: Seams,
-        reports: Reports,
-        post: Post,
-        crash: Callable[[BaseException], None],
+        self, name: str, workers: int, seams: Seams, reports: Reports, post: Post, crash: Crash
     ) -> None:
+        super().__init__(workers, seams.lock(), seams.clock, reports, post, crash)
         self._name = name
-        self._workers = workers
         self._seams = seams
-        self._clock = seams.clock
-        self._reports = reports
-        self._post = post
-        self._crash = crash
-        self._lock = seams.lock()
-        self._backlog = Backlog(workers)
-        self._pulls: deque[PullTask] = deque()
         self._threads: dict[int, ThreadLike] = {}  # by the worker's number
-        self._idents: set[int] = set()  # of the living: a dead thread's goes to another thread
         self._idle: list[threading.Event] = []
         self._events: list[threading.Event] = []
-        self._current: dict[int, Task | PullTask] = {}
         self._taken: dict[int, Taken] = {}
         self._lost: list[ThreadLike] = []  # given up; they may still be inside the call
         self._numbers = count(1)
         self._begun = 0.0  # when a worker last began something; each may write it
-        self._stopping = False
 
     # -- engine's side
 
@@ -90,20 +66,6 @@ class ThreadPool:
             self._pulls.append(pull)
             self._wake(1)
 
-    def unreported(self) -> list[tuple[str, Chunk, int]]:
-        with self._lock:
-            found = [(place.name, chunk, 0) for place, chunk in self._backlog]
-        tasks = [task for task in self.in_work() if isinstance(task, Task)]
-        for task in tasks:
-            if task.limit == len(task.chunk.data):
-                found.append((task.place.name, task.chunk, task.reported))
-            elif (left := part_of(task.chunk, task.reported, task.limit)) is not None:
-                found.append((task.place.name, left, 0))
-        return found
-
-    def in_work(self) -> list[Task | PullTask]:
-        return list(self._current.values())
-
     def hurry(self) -> None:
         with self._lock:
             if self._idle or len(self._threads) < self._workers:
@@ -122,16 +84,8 @@ class ThreadPool:
             if rest is not None:
                 self._backlog.take_back(taken, task.limit, rest)
 
-    def abandon(self, chunk: Chunk, seconds: float) -> Task | float:
-        with self._lock:
-            for number, task in self._current.items():
-                if isinstance(task, Task) and task.chunk is chunk:
-                    left = task.started + seconds - self._clock.now()
-                    return left if left > 0 else self._give_up(number, task)
-        return seconds
-
-    def _give_up(self, number: int, task: Task) -> Task:
-        """Let a worker go and have another do its work. Holds the lock."""
+    def _give_up(self, task: Task) -> Task:
+        number = task.worker
         task.lost = task.finished = True
         del self._current[number]
         thread = self._threads.pop(number)
@@ -167,10 +121,6 @@ class ThreadPool:
             return f'thread "{thread.name}"'
         place = task.place
         return f'operation "{place.name}" on thread "{thread.name}"'
-
-    def thread_idents(self) -> Container[int]:
-        """Return the idents of its threads."""
-        return self._idents
 
     # -- workers' side
 
@@ -278,27 +228,12 @@ class ThreadPool:
             del self._current[number], self._taken[number]
         return True
 
-    def _perform_pull(self, pull: PullTask, number: int) -> None:
-        pull.ident, pull.started = threading.get_ident(), self._clock.now()
-        self._current[number] = pull
-        pull.perform()
-        pull.busy = self._clock.now() - pull.started
-        del self._current[number]
-        self._post(self._reports.report_pull, pull)
-
 
 def _stack_of(ident: int | None) -> str:
     """Say where a thread is, in the functions of the user."""
-    frame = sys._current_frames().get(ident or 0)
-    import traceback  # noqa: PLC0415 - only here, and importing flowrt is to cost little
-
-    lines = [
-        f"  {entry.filename}:{entry.lineno}, in {entry.name}"
-        for found, lineno in traceback.walk_stack(frame)
-        if not is_ours(found)
-        for entry in traceback.StackSummary.extract(iter([(found, lineno)]), lookup_lines=False)
-    ]
-    return "".join(f"\n{line}" for line in lines[:STACK_SHOWN]) if frame is not None else ""
+    codes = [(frame.f_code, frame.f_lineno) for frame in frames_of(ident) if not is_ours(frame)]
+    lines = [f"\n  {code.co_filename}:{lineno}, in {code.co_name}" for code, lineno in codes[:STACK_SHOWN]]
+    return "".join(lines)
 
 
 def thread_pools(
@@ -306,7 +241,7 @@ def thread_pools(
     seams: Seams,
     reports: Reports,
     post: Post,
-    crash: Callable[[BaseException], None],
+    crash: Crash,
     *,
     parallelism: bool,
 ) -> Pools[ThreadPool | DispatchedExecutor]:

@@ -69,8 +69,7 @@ class Whereabouts:
 def tasks_of(engine: Engine) -> Iterator[Task | PullTask]:
     """Iterate over what workers are performing."""
     for executor in engine.routes.all_executors():
-        doing: Callable[[], list[Task | PullTask]] = getattr(executor, "doing", executor.in_work)
-        yield from doing()
+        yield from executor.doing()
 
 
 def look_around(engine: Engine, tasks: Iterable[Task | PullTask]) -> Whereabouts:
@@ -382,10 +381,10 @@ def call_in_hand(engine: Engine, ident: int | None) -> tuple[str, float] | None:
         return name, engine.fusion.began
     place = engine.in_work
     if place is not None:
-        began = engine.acts.began if place.batches else getattr(place.executor, "began", None)
+        began = engine.acts.began if place.batches or place.executor is None else place.executor.began
         return (place.name, began) if began is not None else None
     for source in engine.sources:
-        began = getattr(source.place.executor, "began", None)
+        began = source.place.executor.began if source.place.executor is not None else None
         if source.pull is not None and began is not None:
             return source.place.name, began
     return None
@@ -450,8 +449,7 @@ def operation_facts(
 
 
 def _dispatcher_waited_for(place: Place, now: float) -> str:
-    since: float | None = getattr(place.executor, "waits_since", None)
-    if since is None:
+    executor = place.executor
+    if executor is None or (since := executor.waits_since) is None:
         return ""
-    name: str = getattr(place.executor, "dispatcher", "")
-    return f"dispatcher {name} for {seconds_text(now - since)}"
+    return f"dispatcher {executor.dispatcher} for {seconds_text(now - since)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowrt.engine.contract import Task
+from flowrt.engine.contract import Task, completed
 from flowrt.errors import FlowError
 from flowrt.runtime.run import Run
 
@@ -51,6 +51,10 @@ class RuntimeHost:
         """Say whether somebody has posted a call."""
         return not self._inbox.empty()
 
+    def handed(self) -> None:
+        """Wake who waits, and may be on a dispatcher's thread."""
+        self._owner.waits.dispatching.handed.wake()
+
     def rng(self) -> Random:
         """Return what chance decides with: made when it is first needed, for seeding it takes time."""
         if self._seams.rng is None:
@@ -74,8 +78,8 @@ class RuntimeHost:
 
     def executor_for(self, place: Place) -> Executor:
         """Return where a place runs."""
-        executor = self._owner.loop.executors.executor_for(place.declaration)
-        if hasattr(executor, "run_here"):
+        executor = completed(self._owner.loop.executors.executor_for(place.declaration))
+        if executor.dispatcher:
             self._owner.waits.dispatching.add(executor)
         return executor
 

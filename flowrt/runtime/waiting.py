@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, FlowStalledError
 
 if TYPE_CHECKING:
+    from flowrt.engine.contract import Executor
     from flowrt.executors.seams import Seams
     from flowrt.operations.declarations import Declaration
     from flowrt.runtime.life import Life
@@ -57,14 +58,6 @@ def slice_of(remaining: float | None) -> float | None:
     return SIGNAL_SLICE if remaining is None else min(remaining, SIGNAL_SLICE)
 
 
-class _Dispatched(Protocol):
-    """What of an executor's is of interest here."""
-
-    handed: Callable[[], None]
-
-    def run_here(self) -> bool: ...
-
-
 class Dispatching:
     """The dispatchers of one runtime, for those who wait.
 
@@ -77,7 +70,7 @@ class Dispatching:
 
     def __init__(self, seams: Seams) -> None:
         self.handed = Wakers(seams)
-        self._executors: tuple[_Dispatched, ...] = ()
+        self._executors: tuple[Executor, ...] = ()
         self.dispatchers: tuple[tuple[Any, str], ...] = ()
 
     def know(self, declarations: Iterable[Declaration]) -> bool:
@@ -95,10 +88,9 @@ class Dispatching:
             self.dispatchers = tuple(found.values())
         return more
 
-    def add(self, executor: Any) -> None:
-        """Take in an executor; engine's thread."""
+    def add(self, executor: Executor) -> None:
+        """Take in an executor whose calls a dispatcher makes; engine's thread."""
         if executor not in self._executors:
-            executor.handed = self.handed.wake
             self._executors = (*self._executors, executor)
 
     def make_calls(self) -> bool:

@@ -151,8 +151,7 @@ class Watchdog:
         for task in tasks:
             yield Seen(task, len(task.results), task.started or now)
         for executor in owner.loop.executors.all():
-            since: float | None = getattr(executor, "waits_since", None)
-            if since is not None:
+            if (since := executor.waits_since) is not None:
                 yield Seen(cast("Hashable", executor), since, since)
         ident, progress = owner.engine_ident, owner.loop.progress
         if ident is not None and place_in_code(ident):
@@ -179,7 +178,7 @@ class Watchdog:
                 f'runtime "{name}": operation "{place.name}" has not returned for {time}{on}.',
                 who.ident,
             )
-        if hasattr(who, "waits_since"):
+        if not isinstance(who, str):
             return (
                 f'runtime "{name}": {who} has waited for dispatcher {who.dispatcher} for {time}.',
                 None,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,12 @@ from attrs import Factory, define
 from flowrt.engine.contract import PullTask, Reports, Task
 from flowrt.engine.meters import FASTEST
 from flowrt.errors import FlowBuildError, FlowError, FlowStalledError
-from flowrt.executors.backlog import Backlog, Taken, picked
+from flowrt.executors.backlog import Taken, picked
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.seams import Seams
-from flowrt.executors.tasks import rest_of, task_of, with_keys
+from flowrt.executors.tasks import task_of, with_keys
+from flowrt.executors.workers import Crash, Post, Workers
 from flowrt.operations.bodies import END_OF_CALL, ActionBody, Failure
 from flowrt.operations.components import ComponentBody
 from flowrt.testing.clock import CLOCK_IN_USE, SimulatedClock
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from flowrt.engine.places import Place
 
 
-Entry = tuple[int, Any, Any]
+CALLS_OPERATIONS = True  # what its frames say of it; see observe/calls.py
+
+LogEntry = tuple[int, Any, Any]
 
 
 class SimulatedError(Exception):
@@ -52,7 +56,7 @@ class Possibility:
 
 
 @define(eq=False)
-class Call:
+class SimulatedCall:
     """What a simulated worker is busy with.
 
     Of the message it performed last nothing is seen yet: neither what it returned or raised, nor what it emitted, which may be seen piece by
@@ -65,7 +69,7 @@ class Call:
     due: float  # it does not go on before
     taken: Taken | None = None
     results: list[Any] = Factory(list)
-    log: list[tuple[float, Entry]] = Factory(list)  # and when each was made
+    log: list[tuple[float, LogEntry]] = Factory(list)  # and when each was made
     shown: int = 0  # messages of the group of which everything has been seen
 
     @property
@@ -111,42 +115,30 @@ class Call:
 class _Entries:
     """The log of a message of a group that is performed alone, under its number in the group."""
 
-    def __init__(self, call: Call, index: int) -> None:
+    def __init__(self, call: SimulatedCall, index: int, now: Callable[[], float]) -> None:
         self._call = call
         self._index = index
+        self._now = now
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: LogEntry) -> None:
         call = self._call
         own = (self._index, *entry[1:])
         if call.shown > self._index:  # it comes late
             call.task.log.append(own)
         else:
-            call.log.append((call.executor.now(), own))
+            call.log.append((self._now(), own))
 
 
-class SimulatedExecutor:
+class SimulatedExecutor(Workers):
     """A pool whose workers only do something when the simulation chooses them."""
 
-    inline = False
-
     def __init__(
-        self,
-        workers: int,
-        reports: Reports,
-        post: Callable[..., None],
-        crash: Callable[[BaseException], None],
-        simulation: Simulation,
+        self, workers: int, reports: Reports, post: Post, crash: Crash, simulation: Simulation
     ) -> None:
-        self._workers = workers
-        self._reports = reports
-        self._post = post
-        self._crash = crash
+        super().__init__(workers, nullcontext(), simulation.clock, reports, post, crash)
         self._simulation = simulation
-        self._backlog = Backlog(workers)
-        self._pulls: deque[PullTask] = deque()
-        self._current: list[Call] = []
-        self._taken = 0
-        self._stopped = False
+        self._calls: list[SimulatedCall] = []
+        self._begun = 0
 
     def submit(self, place: Place, chunk: Chunk) -> None:
         place.pace.estimate, place.pace.allowed = FASTEST, self._simulation.group
@@ -161,7 +153,7 @@ class SimulatedExecutor:
 
     def start(self) -> Possibility | None:
         """Return the start of what waits longest, if a worker is free."""
-        if self._stopped or len(self._current) >= self._workers:
+        if self._stopping or len(self._calls) >= self._workers:
             return None
         if self._pulls:
             return Possibility(f"start {self._simulation.next_name(self._pulls[0].place)}", self._start_pull)
@@ -170,9 +162,9 @@ class SimulatedExecutor:
             return None
         return Possibility(f"start {self._simulation.next_name(place)}", self._start)
 
-    def goes_on(self, call: Call) -> Possibility | None:
+    def goes_on(self, call: SimulatedCall) -> Possibility | None:
         """Return what comes next of a call; None when the runtime is over."""
-        if self._stopped:
+        if self._stopping:
             return None
         task = call.task
         if isinstance(task, Task) and call.performed < len(task.data) and not task.stop:
@@ -182,7 +174,7 @@ class SimulatedExecutor:
     def _start_pull(self) -> None:
         pull = self._pulls.popleft()
         pull.quota = min(pull.quota, self._simulation.group)
-        pull.started = self.now()
+        pull.started = self._clock.now()
         call = self._begin(pull)
         call.due = self._simulation.clock.perform(pull.perform)
 
@@ -191,7 +183,7 @@ class SimulatedExecutor:
         if taken is None:
             raise AssertionError("unreachable: something was ready")
         task = task_of(taken, self._reports)
-        task.worker, task.started = 1 + self._taken % self._workers, self._simulation.clock.now()
+        task.worker, task.started = 1 + self._begun % self._workers, self._clock.now()
         call = self._begin(task)
         call.taken = taken
         if taken.ended:  # inputs whose runs had ended when they were taken are not begun
@@ -200,13 +192,13 @@ class SimulatedExecutor:
         else:
             self._perform_next(call)
 
-    def _begin(self, task: Task | PullTask) -> Call:
-        self._taken += 1
+    def _begin(self, task: Task | PullTask) -> SimulatedCall:
+        self._begun += 1
         call = self._simulation.begin(self, task)
-        self._current.append(call)
+        self._calls.append(call)
         return call
 
-    def _perform_next(self, call: Call) -> None:
+    def _perform_next(self, call: SimulatedCall) -> None:
         """Perform the next message of a group, as the body would in its loop."""
         task = call.task
         assert isinstance(task, Task)  # a pull is performed at once
@@ -215,14 +207,14 @@ class SimulatedExecutor:
         alone = Task(task.place, picked(task.chunk, [index]), lambda _group: self._reports.collect(task))
         alone.messages, alone.operation = task.messages[index : index + 1], task.operation
         alone.state, alone.fed, alone.port = task.state, task.fed, task.port
-        alone.log = _Entries(call, index)  # type: ignore[assignment]
+        alone.log = _Entries(call, index, self._clock.now)  # type: ignore[assignment]
         call.due = self._simulation.clock.perform(lambda: task.place.declaration.body.perform(alone))
         call.results.append(alone.results[0])
         result = alone.results[0]
         if type(result) is Failure and isinstance(result.error, SystemExit | KeyboardInterrupt):
             task.stop = True
 
-    def emit(self, call: Call) -> None:
+    def emit(self, call: SimulatedCall) -> None:
         """Let the next thing be seen that a call has emitted, though the call has not ended."""
         task = call.task
         assert isinstance(task, Task)  # a pull emits nothing
@@ -230,88 +222,54 @@ class SimulatedExecutor:
         task.log.append(entry)
         self._post(partial(self._reports.report, task, final=False))
 
-    def finish(self, call: Call) -> None:
+    def finish(self, call: SimulatedCall) -> None:
         """Bring what a call has, and what it has not begun back in front."""
+        task = call.task
         try:
-            self._bring(call)
+            self._let_go(call)
+            call.show()
+            task.busy = self._clock.now() - task.started
+            if isinstance(task, PullTask):
+                task.finished = True
+                self._post(self._reports.report_pull, task)
+            elif call.taken is not None:
+                self._bring(call.taken, task)
         except BaseException as error:
             self._crash(error)
 
-    def _bring(self, call: Call) -> None:
-        task = call.task
+    def _let_go(self, call: SimulatedCall) -> None:
+        """Have a worker free again."""
         self._simulation.end(call)
-        self._current.remove(call)
-        call.show()
-        task.finished = True
-        task.busy = self.now() - task.started
-        if isinstance(task, PullTask):
-            self._post(self._reports.report_pull, task)
-            return
-        taken, done = call.taken, len(task.results)
-        assert taken is not None  # only a pull was not taken from the backlog
-        rest = rest_of(task)
-        if rest is not None:
-            self._backlog.put_back(taken, done, rest)
-        self._post(self._reports.report, task)
-        self._backlog.finish(taken, done)
-
-    def now(self) -> float:
-        return self._simulation.clock.now()
+        self._calls.remove(call)
 
     # -- the contract
 
-    def unreported(self) -> list[tuple[str, Chunk, int]]:
-        found = [(place.name, chunk, 0) for place, chunk in self._backlog]
-        tasks = [call.task for call in self._current if isinstance(call.task, Task)]
-        return found + [(task.place.name, task.chunk, task.reported) for task in tasks]
-
     def in_work(self) -> list[Task | PullTask]:
         """Return what is performed in groups; of a single call nothing is seen before it is chosen to finish."""
-        return [call.task for call in self._current] if self._simulation.group > 1 else []
+        return [call.task for call in self._calls] if self._simulation.group > 1 else []
 
     def doing(self) -> list[Task | PullTask]:
-        """Return all that is being performed, to be looked at and left alone."""
-        return [call.task for call in self._current]
+        return [call.task for call in self._calls]
 
-    def thread_idents(self) -> list[int]:
-        return []
-
-    def abandon(self, chunk: Chunk, seconds: float) -> Task | float:
-        for call in self._current:
-            task = call.task
-            if isinstance(task, Task) and task.chunk is chunk:
-                left = task.started + seconds - self.now()
-                if left > 0:
-                    return left
-                if call.due <= self.now():  # it has returned, and only waits to be chosen
-                    return seconds
-                task.lost = task.finished = True
-                task.log += [entry for _, entry in call.log]
-                task.whereabouts = f", in the simulated call {call.name}"
-                self._simulation.end(call)
-                self._current.remove(call)
-                if call.taken is not None:
-                    self._backlog.finish(call.taken, 1)
-                return task
-        return seconds
+    def _give_up(self, task: Task) -> Task | None:
+        call = next(call for call in self._calls if call.task is task)
+        if call.due <= self._clock.now():  # it has returned, and only waits to be chosen
+            return None
+        task.lost = task.finished = True
+        task.log += [entry for _, entry in call.log]
+        task.whereabouts = f", in the simulated call {call.name}"
+        self._let_go(call)
+        if call.taken is not None:
+            self._backlog.finish(call.taken, 1)
+        return task
 
     def hurry(self) -> None:
         self._backlog.hurry()
 
     def stop(self) -> None:
-        if not self._stopped:
-            self._stopped = True
-            for call in self._current:
-                self._simulation.end(call)
-            self._current.clear()
-            self._pulls.clear()
-            self._backlog = Backlog(self._workers)
-
-    def given_up(self) -> tuple[str, ...]:
-        return ()
-
-    def join(self, _seconds: float) -> tuple[str, ...]:
-        return ()
+        super().stop()
+        for call in self._calls[:]:
+            self._let_go(call)
 
 
 Choose = Callable[[int, int], int]
@@ -359,7 +317,7 @@ class Simulation:
         self._eager = eager
         self._most_steps = most_steps
         self._executors: list[SimulatedExecutor] = []
-        self._calls: list[Call] = []
+        self._calls: list[SimulatedCall] = []
         self._numbers: dict[str, int] = {}
         self.group = group
         self.clock = SimulatedClock()
@@ -372,8 +330,8 @@ class Simulation:
         _name: str,
         seams: Seams,
         reports: Reports,
-        post: Callable[..., None],
-        crash: Callable[[BaseException], None],
+        post: Post,
+        crash: Crash,
         *,
         parallelism: bool,
     ) -> Pools[SimulatedExecutor]:
@@ -482,19 +440,19 @@ class Simulation:
             found.append(Possibility("time", partial(self.clock.advance_to, min(moments))))
         return found
 
-    def _fail(self, call: Call) -> None:
+    def _fail(self, call: SimulatedCall) -> None:
         self._faults -= 1
         call.fail()
         call.executor.finish(call)
 
     # -- calls
 
-    def begin(self, executor: SimulatedExecutor, task: Task | PullTask) -> Call:
+    def begin(self, executor: SimulatedExecutor, task: Task | PullTask) -> SimulatedCall:
         """A worker has taken something."""
         name = task.place.name
         number = self._numbers.get(name, 0)
         self._numbers[name] = number + 1
-        call = Call(f"{name}#{number}", executor, task, self.clock.now())
+        call = SimulatedCall(f"{name}#{number}", executor, task, self.clock.now())
         self._calls.append(call)
         return call
 
@@ -502,7 +460,7 @@ class Simulation:
         """Say what the next call of a place will be called."""
         return f"{place.name}#{self._numbers.get(place.name, 0)}"
 
-    def end(self, call: Call) -> None:
+    def end(self, call: SimulatedCall) -> None:
         """A worker is free again."""
         self._calls.remove(call)
 

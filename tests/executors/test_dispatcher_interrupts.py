@@ -19,14 +19,14 @@ from flowrt import (
     OperationError,
     Run,
 )
-from flowrt.executors import dispatched, dispatchers
+from flowrt.executors import dispatched, dispatchers, workers
 from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.runtime import waiting as dispatching
 from tests.kit.flows import SECONDS, increment, on_thread, wire
 
 pytestmark = pytest.mark.no_cover
 
-FILES = (dispatched.__file__, dispatchers.__file__, dispatching.__file__)
+FILES = (dispatched.__file__, dispatchers.__file__, dispatching.__file__, workers.__file__)
 # Behind these the interpreter looks whether there was a signal.
 LOOKS = {"CALL", "CALL_KW", "CALL_FUNCTION_EX", "RESUME", "JUMP_BACKWARD"}
 

@@ -21,7 +21,7 @@ from flowrt.engine.ledger import Books
 from flowrt.engine.meters import Pace
 from flowrt.engine.places import Handler
 from flowrt.executors import backlog as lanes
-from flowrt.executors import tasks, threads
+from flowrt.executors import tasks, threads, workers
 from flowrt.executors.backlog import Backlog, Taken
 from flowrt.executors.threads import ThreadPool
 from flowrt.messages import Context, Trunk
@@ -41,7 +41,7 @@ from tests.kit.threads.schedules import explore, interrupt_everywhere, run_once
 
 pytestmark = pytest.mark.no_cover
 
-MODULES = (bodies, contract, engine, handover, inbox, lanes, runs, tasks, threads)
+MODULES = (bodies, contract, engine, handover, inbox, lanes, runs, tasks, threads, workers)
 WATCHED = [__file__, waiting.__file__, *(module.__file__ for module in MODULES)]
 
 HANDLER = Handler(Port.parse("operation"), None)
@@ -214,6 +214,9 @@ class Bench:
 
     def give_back(self, chunk: Chunk) -> None:
         raise AssertionError("a pool keeps what it has not begun")
+
+    def handed(self) -> None:
+        raise AssertionError("nothing is dispatched here")
 
     def report(self, task: Task, *, final: bool = True) -> None:
         self.returned += len(task.results)

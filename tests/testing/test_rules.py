@@ -10,6 +10,7 @@ import pytest
 from flowrt import (
     Emit,
     FlowOperationContainer,
+    FlowRuntime,
     Gather,
     Message,
     PopCausality,
@@ -19,6 +20,7 @@ from flowrt import (
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import Pools
 from flowrt.executors.seams import Seams
+from flowrt.executors.threads import ThreadPool
 from flowrt.testing import simulated
 from flowrt.testing.rules import check_executor, check_operation
 
@@ -61,6 +63,29 @@ def test_the_simulated_executor_keeps_the_rules_when_it_takes_groups(seed: int) 
 
 def test_the_inline_executor_keeps_the_rules() -> None:
     check_executor(lambda: Seams(executors=inline))
+
+
+class OfOldTimes:
+    """Has what was asked of an executor at first, and does not derive from the contract."""
+
+    def __init__(self, pool: ThreadPool) -> None:
+        names = "submit pull unreported in_work thread_idents abandon hurry stop given_up join"
+        for name in names.split():
+            setattr(self, name, getattr(pool, name))
+
+
+def test_an_executor_needs_no_more_than_was_asked_at_first() -> None:
+    def old(name: str, seams: Seams, reports: Any, post: Any, crash: Any, *, parallelism: bool) -> Pools[Any]:
+        def make(pool: str, workers: int) -> Any:
+            return OfOldTimes(ThreadPool(f"{name}/{pool}", workers, seams, reports, post, crash))
+
+        return Pools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
+
+    operations = FlowOperationContainer().add_func("work", lambda _: str(runtime.explain())).make_async()
+    with FlowRuntime(seams=Seams(executors=old), stall_after=60) as runtime:
+        runtime.add_stream(".in", "work").add_stream("work", ".out").add_operations(operations)
+        told = runtime.process(".in", 1).result(60).data
+    assert "work (async): 1 of 1 worker busy" in told
 
 
 # --- functions, actions, generators

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, frozen
 
-from flowrt.engine.contract import Executor, Executors, PullTask, Reports, Task
+from flowrt.engine.contract import Executor, Executors, PullTask, Reports, Task, completed
 from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError
 from flowrt.executors.threads import thread_pools
 from flowrt.flow.container import FlowOperationContainer
@@ -73,6 +73,9 @@ class _Reports:
     def give_back(self, chunk: Chunk) -> None:
         self._reports.give_back(chunk)
 
+    def handed(self) -> None:
+        self._reports.handed()
+
 
 class _Executors:
     """Passes executors on, and notes whether what is made async runs inline."""
@@ -84,7 +87,7 @@ class _Executors:
     def executor_for(self, declaration: Declaration) -> Executor:
         found = self._executors.executor_for(declaration)
         if declaration.mode.kind != "sync":
-            self._trial.inline = bool(getattr(found, "inline", False))
+            self._trial.inline = completed(found).inline
         return found
 
     def all(self) -> Sequence[Executor]:

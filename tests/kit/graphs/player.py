@@ -19,8 +19,7 @@ from flowrt import (
 )
 from flowrt.runtime.closing import closed_in_time
 from flowrt.testing import SimulatedExecutor, Simulation
-from flowrt.testing.simulation import Call as SimulatedCall
-from flowrt.testing.simulation import Possibility, as_told, seams_of
+from flowrt.testing.simulation import Possibility, SimulatedCall, as_told, seams_of
 from tests.kit.graphs.evidence import Sent
 from tests.kit.graphs.notes import Notes, data_of
 from tests.kit.graphs.oracles import Judge

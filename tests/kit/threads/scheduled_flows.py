@@ -11,7 +11,7 @@ import pytest
 
 from flowrt import FlowOperationContainer, FlowRuntime
 from flowrt.engine import contract, meters
-from flowrt.executors import backlog, tasks, threads
+from flowrt.executors import backlog, tasks, threads, workers
 from flowrt.operations import bodies
 from flowrt.runtime import closing, inbox, loop, owner, results, room, run, waiting
 from flowrt.runtime import input as way_in
@@ -38,6 +38,7 @@ WATCHED = [
         tasks,
         threads,
         waiting,
+        workers,
     )
 ]
 
