@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from flowrt.engine.wakes import Wakes
 
 
+CALLS_OPERATIONS = True  # what its frames say of it; see observe/calls.py
+
+
 def nothing_to_pop(name: str) -> FlowBuildError:
     """Say that a message is in no causality."""
     return FlowBuildError(

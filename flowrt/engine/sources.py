@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from flowrt.messages import RunBooks
 
 
+CALLS_HANDLERS = True  # what its frames say of it; see observe/calls.py
+
 Straight = Callable[["OpenSource", int], None]
 """Lets at most so many items of a list go on at once, if it can."""
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from flowrt.messages import RunBooks
 
 
+CALLS_HANDLERS = True  # what its frames say of it; see observe/calls.py
+
 Contexts = Context | list[Context]
 
 

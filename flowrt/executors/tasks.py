@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from flowrt.executors.backlog import Keyed, Taken
 
 
+CALLS_HANDLERS = True  # what its frames say of it; see observe/calls.py
+
+
 def with_keys(place: Place, chunk: Chunk, reports: Reports) -> tuple[Chunk, Keyed]:
     """Return what of a chunk can be put into a backlog: where a key is asked for, with the keys, and without what has none."""
     by_key = place.declaration.mode.by_key

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from flowrt.engine.acts import Acts
 from flowrt.engine.contract import PullTask, Task
 from flowrt.engine.fusion import FIRST_CALL, FUSED, Fusion
-from flowrt.errors import FlowError, is_ours
+from flowrt.errors import FlowError, frames_of, is_ours
 from flowrt.executors.inline import InlineExecutor
 from flowrt.messages import first_position
 from flowrt.operations.bodies import ActionBody, FunctionBody, GeneratorBody, OperationBody, Pull
@@ -22,20 +22,6 @@ from flowrt.operations.components import ComponentBody
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
     from flowrt.messages import Context, RunBooks
-
-
-PERFORMS = {
-    "flowrt.operations.bodies",
-    "flowrt.engine.acts",
-    "flowrt.testing.simulation",
-}  # the modules that call operations
-HANDS_OUT = {
-    "flowrt.runtime.results",
-    "flowrt.engine.traffic",
-    "flowrt.engine.failures",
-    "flowrt.executors.tasks",
-    "flowrt.engine.sources",
-}  # handlers, taps, keys
 
 
 def thread_names() -> dict[int, str]:
@@ -58,15 +44,11 @@ def stack_of(ident: int) -> str:
     import traceback  # noqa: PLC0415 - only for stalls, and importing flowrt is to cost little
 
     outermost = _users_frame(ident)
-    frame = sys._current_frames().get(ident)
-    if frame is None:
-        return ""
     frames: list[tuple[FrameType, int]] = []
-    while frame is not None:
+    for frame in frames_of(ident):
         frames.append((frame, frame.f_lineno))
         if frame is outermost:
             break
-        frame = frame.f_back
     return "".join(traceback.StackSummary.extract(iter(reversed(frames))).format())
 
 
@@ -78,12 +60,12 @@ def line_of(ident: int) -> tuple[str, int]:
 
 def fused_call(ident: int) -> int | None:
     """Say the how-manieth of its calls a fused function is in; None if the thread is in none."""
-    frame = sys._current_frames().get(ident)
-    while frame is not None:
-        if frame.f_code.co_filename == FUSED:
-            return frame.f_lineno - FIRST_CALL if frame.f_lineno >= FIRST_CALL else None
-        frame = frame.f_back
-    return None
+    return next((_call_of(frame) for frame in frames_of(ident) if frame.f_code.co_filename == FUSED), None)
+
+
+def _call_of(fused: FrameType) -> int | None:
+    call = fused.f_lineno - FIRST_CALL  # a call a line
+    return call if call >= 0 else None
 
 
 def is_in_operation(ident: int) -> bool:
@@ -96,26 +78,20 @@ def _users_frame(ident: int) -> FrameType | None:
 
 
 def _standing(ident: int) -> tuple[FrameType | None, bool]:
-    """Return the frame of the operation or handler that was called last, and whether it is an operation's."""
-    frame = sys._current_frames().get(ident)
+    """Return the frame of the operation or handler that was called last, and whether it is an operation's.
+
+    Whose module says `CALLS_OPERATIONS` or, where handlers, taps and keys are called, `CALLS_HANDLERS`, has called what stands on it.
+    """
     inner: FrameType | None = None
     handler: FrameType | None = None
-    while frame is not None:
+    for frame in frames_of(ident):
         if inner is not None and not is_ours(inner):
-            if _performs(frame):
+            if frame.f_globals.get("CALLS_OPERATIONS"):
                 return (inner, True) if handler is None else (handler, False)
-            if handler is None and is_ours(frame) and _hands_out(frame):
+            if handler is None and frame.f_globals.get("CALLS_HANDLERS"):
                 handler = inner
-        inner, frame = frame, frame.f_back
+        inner = frame
     return handler, False
-
-
-def _performs(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__") in PERFORMS or frame.f_code.co_filename == FUSED
-
-
-def _hands_out(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__") in HANDS_OUT
 
 
 @frozen
@@ -215,9 +191,8 @@ def _scope(frame: FrameType) -> Current:
 
 
 def _fused(frame: FrameType) -> Current | None:
-    stage = frame.f_lineno - FIRST_CALL  # a call a line
-    call = _frame_of(frame, Fusion._call.__code__)
-    if call is None or stage < 0:
+    stage, call = _call_of(frame), _frame_of(frame, Fusion._call.__code__)
+    if call is None or stage is None:
         return None
     chain, index = call["chain"], call["first"] + len(call["results"])
     taken = _frame_of(frame, Fusion.take.__code__, Fusion.pull.__code__) or {}

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from flowrt.messages import Message
 
 
+CALLS_OPERATIONS = True  # what its frames say of it; see observe/calls.py
+TELLS_NO_DATA = True  # the texts of what is raised here hold none; see engine/failures.py
 SLICE = 64  # calls between two looks at the clock: some 4 ns a call, and a cheap function that turns slow is noticed in time
 END_OF_CALL = 0  # in a group's log: what follows from this call comes late
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from flowrt.messages import Message, Missing, Part, Positions, Scope
 
 
+TELLS_NO_DATA = True  # the texts of what is raised here hold none; see engine/failures.py
+
+
 def checked_port(name: Any) -> str:
     """Return the name of an out-port without its dot; `FlowBuildError`, in the operation that uses it, if it cannot be one."""
     if isinstance(name, str):

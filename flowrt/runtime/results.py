@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from flowrt.runtime.owner import Owner
 
 
+CALLS_HANDLERS = True  # what its frames say of it; see observe/calls.py
+
+
 class Arrived:
     """Results that left together, from `start` on; `failure` instead, for a run that failed."""
 
