@@ -114,27 +114,21 @@ class Reports(Protocol):
 
     def collect(self, group: Group) -> None:
         """Called by emissions; decides whether they must be fetched now. Any thread."""
-        ...
 
     def report(self, task: Task, *, final: bool = True) -> None:
         """Take into account what a task has brought forth so far; `final`: it is over. Engine's thread."""
-        ...
 
     def report_pull(self, pull: PullTask, *, final: bool = True) -> None:
         """Take the items a pull has brought so far. Engine's thread."""
-        ...
 
     def pass_on(self, place: Place, chunk: Chunk, results: list[Any], seconds: float) -> None:
         """Take one result for each message of an inline chunk. Engine's thread."""
-        ...
 
     def give_back(self, chunk: Chunk) -> None:
         """Take the rest of an inline chunk back, in front of its queue. Engine's thread."""
-        ...
 
     def handed(self) -> None:
         """A dispatcher was given calls: have who waits on its thread look. Any thread."""
-        ...
 
 
 class Executor(Protocol):
@@ -152,11 +146,9 @@ class Executor(Protocol):
 
     def submit(self, place: Place, chunk: Chunk) -> None:
         """Perform a chunk's messages, in groups; report each group once, in any order unless the mode keeps one."""
-        ...
 
     def pull(self, pull: PullTask) -> None:
         """Pull a source; report it once."""
-        ...
 
     @property
     def began(self) -> float | None:
@@ -234,11 +226,9 @@ class Executors(Protocol):
 
     def executor_for(self, declaration: Declaration) -> Executor:
         """Return the executor of an operation; operations that name one pool share it."""
-        ...
 
     def all(self) -> Sequence[Executor]:
         """Return every executor made so far."""
-        ...
 
 
 class Host(Protocol):
@@ -246,23 +236,18 @@ class Host(Protocol):
 
     def new_handle(self) -> RunHandle:
         """Make a handle for a run that an operation started."""
-        ...
 
     def deliver(self, chunk: Chunk) -> None:
         """Take results."""
-        ...
 
     def rng(self) -> Random:
         """Return what chance decides with."""
-        ...
 
     def executor_for(self, place: Place) -> Executor:
         """Return where a place runs."""
-        ...
 
     def activate(self, place: Place | FlowError) -> None:
         """Have an active operation activated at a place that has come into being, or tell why it could not."""
-        ...
 
     def bind(self, component: Any, port: Port) -> None:
         """Have a component that was made for its place bound to what is around the engine."""
@@ -270,16 +255,12 @@ class Host(Protocol):
 
     def fetch(self, task: Group, *, late: bool) -> None:
         """Any thread: have the engine look at a task; `late`: something came after its call had ended."""
-        ...
 
     def delivers_singly(self) -> bool:
         """Say whether somebody takes each result as it comes."""
-        ...
 
     def is_wanted(self) -> bool:
         """Say whether somebody has called the engine meanwhile."""
-        ...
 
     def handed(self) -> None:
         """Any thread: wake those who may make calls that a dispatcher was given."""
-        ...

@@ -29,13 +29,7 @@ class Taken:
     __slots__ = ("chunk", "ended", "keys", "lane", "sequence")
 
     def __init__(
-        self,
-        lane: Lane,
-        chunk: Chunk,
-        sequence: int = 0,
-        keys: Keyed = NO_KEYS,
-        *,
-        ended: bool,
+        self, lane: Lane, chunk: Chunk, sequence: int = 0, keys: Keyed = NO_KEYS, *, ended: bool
     ) -> None:
         self.lane = lane
         self.chunk = chunk
@@ -78,13 +72,12 @@ class Lane:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits."""
         return not self.waiting
 
     def take(self, quota: int) -> Taken:
         """Take up to `quota` messages, of runs that have ended or of runs that have not."""
         chunk = self.waiting[0]
-        size, ended = alike(chunk, quota)
+        size, ended = ended_alike(chunk, quota)
         if size < len(chunk.data):
             chunk = chunk.cut(size)
         else:
@@ -100,7 +93,7 @@ class Lane:
         self.put_back(taken, done, rest)
 
     def finish(self, taken: Taken, done: int) -> None:
-        """What was taken has come to its end, `done` messages of it performed and reported."""
+        """Let go on what waited for this, `done` messages of which have been performed and reported."""
 
     def hurry(self) -> None:
         """The engine has nothing to do, and what waits waits on."""
@@ -145,7 +138,7 @@ class OrderedLane(Lane):
     def take(self, quota: int) -> Taken:
         first, chunk = self.waiting[0]
         room = max(self._room(), 1)  # one at least: the window may have shrunk since it had its turn
-        size, ended = alike(chunk, min(quota, room))
+        size, ended = ended_alike(chunk, min(quota, room))
         if size < len(chunk.data):
             self.waiting[0] = first + size, chunk
             chunk = chunk.cut(size)
@@ -181,7 +174,7 @@ class Keys:
         self.lanes: list[KeyedLane] = []
 
 
-Share = tuple[Chunk, list[int]]
+Picked = tuple[Chunk, list[int]]
 """Messages of a chunk, by index."""
 
 
@@ -201,7 +194,7 @@ class KeyedLane(Lane):
     def __init__(self, place: Place, priority: int, keys: Keys) -> None:
         super().__init__(place, priority)
         self.keys = keys
-        self._lines: dict[Hashable, deque[Share]] = {}
+        self._lines: dict[Hashable, deque[Picked]] = {}
         self._free: deque[Hashable] = deque()
         self._stuck = False
 
@@ -247,7 +240,7 @@ class KeyedLane(Lane):
             chunk, keys, _ = self.waiting.popleft()
             self._split(chunk, keys)
         chunk, keys, distinct = self._gather(quota) if self._free else self.waiting.popleft()
-        same, ended = alike(chunk, len(keys))
+        same, ended = ended_alike(chunk, len(keys))
         self._claim(distinct)
         if same == len(keys):
             taken = Taken(self, chunk, 0, (keys, distinct), ended=ended)
@@ -268,7 +261,7 @@ class KeyedLane(Lane):
 
     def _gather(self, quota: int) -> tuple[Chunk, list[Hashable], dict[Hashable, None]]:
         """Take about `quota` messages out of the free lines, each key's in order."""
-        parts: list[Share] = []
+        parts: list[Picked] = []
         keys: list[Hashable] = []
         distinct: dict[Hashable, None] = {}
         while self._free and len(keys) < quota:
@@ -365,17 +358,10 @@ def may_travel_together(one: Chunk, other: Chunk) -> bool:
 
 def picked(chunk: Chunk, indexes: list[int]) -> Chunk:
     """Make a chunk of some messages of a chunk."""
-    context = chunk.context
-    return Chunk(
-        chunk.handler,
-        [chunk.data[index] for index in indexes],
-        [context[index] for index in indexes] if type(context) is list else context,
-        [chunk.positions[index] for index in indexes],
-        chunk.trail,
-    )
+    return joined([(chunk, indexes)])
 
 
-def joined(parts: list[Share]) -> Chunk:
+def joined(parts: list[Picked]) -> Chunk:
     """Make one chunk of messages of several that may travel together."""
     first = parts[0][0]
     data = [chunk.data[index] for chunk, indexes in parts for index in indexes]
@@ -386,7 +372,7 @@ def joined(parts: list[Share]) -> Chunk:
     return Chunk(first.handler, data, context, positions, first.trail)
 
 
-def alike(chunk: Chunk, most: int) -> tuple[int, bool]:
+def ended_alike(chunk: Chunk, most: int) -> tuple[int, bool]:
     """Count the first messages, up to `most`, whose runs have all ended, or all not; say which. A run may end meanwhile: each is looked at once."""
     context = chunk.context
     if not isinstance(context, list):
@@ -414,7 +400,6 @@ class Backlog:
 
     @property
     def ready(self) -> bool:
-        """Whether a worker may take something."""
         return bool(self._turns)
 
     def wanted(self, taken: Taken | None = None) -> int:
@@ -488,7 +473,6 @@ class Backlog:
             self._offer_all_of(taken.lane)
 
     def finish(self, taken: Taken, done: int) -> None:
-        """Let go on what waited for this, `done` messages of which have been performed and reported."""
         lane = taken.lane
         lane.out -= 1
         lane.finish(taken, done)
@@ -498,7 +482,6 @@ class Backlog:
             self._offer(lane)
 
     def hurry(self) -> None:
-        """The engine has nothing to do, and what waits waits on."""
         for lane in list(self._lanes.values()):
             lane.hurry()
             self._offer(lane)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from flowrt.operations.bodies import Group
 
 
-GRACE = 1.0  # seconds a dispatcher has, once the runtime is over, to come to what it was given; arbitrary
+LAST_TURN = 1.0  # seconds a dispatcher has, once the runtime is over, to come to what it was given; arbitrary
 REFUSED = "dispatch() raised {}"
 DROPPED = "it let go of the call without making it"
 
@@ -145,7 +145,7 @@ class DispatchedExecutor(Workers):
         expected = self.expected
         if expected and self.is_here():  # it cannot come to it while this thread waits
             return ()
-        if self._quiet.wait(min(seconds, GRACE) if expected else seconds):
+        if self._quiet.wait(min(seconds, LAST_TURN) if expected else seconds):
             return ()
         if not self._current:
             return (f'operation "{self._name}", which waited for dispatcher {self.dispatcher}',)
@@ -213,7 +213,11 @@ class DispatchedExecutor(Workers):
         else:
             error = NotDispatchedError(self.dispatcher, why)
             error.__cause__ = cause
-        while (taken := self._next_one()) is not None:
+        while True:
+            with self._lock:
+                taken = self._next()
+            if taken is None:
+                return
             if isinstance(taken, PullTask):
                 taken.failure = Failure(error)
                 self._post(self._reports.report_pull, taken)
@@ -281,14 +285,10 @@ class DispatchedExecutor(Workers):
                 self._idents.discard(ident)
         return turn
 
-    def _next_one(self) -> Taken | PullTask | None:
-        with self._lock:
-            taken = self._next()  # not returned here: an interrupt between the two would leave it locked
-        return taken
-
     def _make_next(self, end: float) -> bool:
         """Perform what is next; say whether there is time for more."""
-        taken = self._next_one()
+        with self._lock:
+            taken = self._next()
         if taken is None:
             return False
         if isinstance(taken, PullTask):

@@ -22,15 +22,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, FlowError
+from flowrt.executors.seams import SIGNAL_SLICE
 
 if TYPE_CHECKING:
     import asyncio
     import tkinter as tk
 
 
-Call = Callable[[], None]
-
-SIGNAL_SLICE = 0.25  # seconds; as the driver's: a signal that arrives just before a thread blocks is handled when it next wakes
 POLL = 15  # milliseconds between two looks where a window cannot be woken (Windows); arbitrary: below what an eye notices
 BREATH = 1  # milliseconds: with 0 a window would come to calls only, never to being drawn
 READABLE = 2  # tkinter.READABLE
@@ -61,7 +59,7 @@ class AsyncioDispatcher:
             raise FlowBuildError(f"AsyncioDispatcher takes an event loop, got {type(loop).__name__}.")
         self._loop = loop
 
-    def dispatch(self, call: Call) -> None:
+    def dispatch(self, call: Callable[[], None]) -> None:
         """Have a call made soon; any thread. `RuntimeError` if the loop is closed."""
         self._loop.call_soon_threadsafe(call)
 
@@ -82,7 +80,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
     return found
 
 
-def _forget_spent(calls: deque[Call]) -> None:
+def _forget_spent(calls: deque[Callable[[], None]]) -> None:
     """Drop the calls at the front that a wait has made meanwhile; any thread, while others do so and the dispatcher's own takes them."""
     try:
         while getattr(first := calls[0], "spent", False):
@@ -91,7 +89,7 @@ def _forget_spent(calls: deque[Call]) -> None:
         return
 
 
-def _next_of(calls: deque[Call]) -> Call | None:
+def _next_of(calls: deque[Callable[[], None]]) -> Callable[[], None] | None:
     """Take the next call; None if there is none."""
     try:
         return calls.popleft()
@@ -107,11 +105,11 @@ class MainThreadDispatcher:
 
     def __init__(self) -> None:
         self._thread = threading.current_thread()
-        self._calls: deque[Call] = deque()
+        self._calls: deque[Callable[[], None]] = deque()
         # Re-entrant, for a signal handler may send what leads to a call while the thread it interrupts looks for calls.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def dispatch(self, call: Call) -> None:
+    def dispatch(self, call: Callable[[], None]) -> None:
         """Keep a call for `run_pending`; any thread."""
         _forget_spent(self._calls)
         self._calls.append(call)
@@ -195,7 +193,7 @@ class TkDispatcher:
             raise FlowBuildError(f"TkDispatcher takes a tkinter window, got {type(root).__name__}.")
         window = root.winfo_toplevel()
         self._thread = threading.current_thread()
-        self._calls: deque[Call] = deque()
+        self._calls: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()  # of the two that follow, and of the pipe
         self._window: tk.Tk | tk.Toplevel | None = window  # None: it was destroyed
         self._awake = False  # it will look by itself
@@ -210,7 +208,7 @@ class TkDispatcher:
             self._look_in(window, POLL)
         window.bind("<Destroy>", self._closed, add=True)
 
-    def dispatch(self, call: Call) -> None:
+    def dispatch(self, call: Callable[[], None]) -> None:
         """Have the window make a call; any thread. `RuntimeError` if it was destroyed."""
         _forget_spent(self._calls)
         with self._lock:
@@ -249,15 +247,11 @@ class TkDispatcher:
 
     def _make_calls(self) -> None:
         """Make the calls that wait; those that come meanwhile after a breath, in which the window draws itself."""
-        if (
-            self._window is not None
-        ):  # first: a call may open a dialog, which is a loop of its own, and others are to be made in it
+        if self._window is not None:  # first: a call may open a dialog, in whose loop others are to be made
             self._look_in(self._window, BREATH)
-        calls = self._calls
-        for _ in range(len(calls)):
-            if (
-                call := _next_of(calls)
-            ) is None:  # the window was destroyed by one of them, or a dialog has made them
+        for _ in range(len(self._calls)):
+            call = _next_of(self._calls)
+            if call is None:  # the window was destroyed by one of them, or a dialog has made them
                 break
             call()
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-from flowrt.engine.contract import Executor
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flowrt.engine.contract import Executor
     from flowrt.executors.inline import InlineExecutor
     from flowrt.operations.declarations import Declaration
 
 
-Pool = TypeVar("Pool", bound=Executor)
-
-
-class Pools(Generic[Pool]):
+class ExecutorPools:
     """Makes a pool when an operation first needs it.
 
     Args:
@@ -28,17 +24,17 @@ class Pools(Generic[Pool]):
     def __init__(
         self,
         inline: InlineExecutor,
-        make: Callable[[str, int], Pool],
+        make: Callable[[str, int], Executor],
         *,
         parallelism: bool,
-        dispatched: Callable[[Declaration], Pool] | None = None,
+        dispatched: Callable[[Declaration], Executor] | None = None,
     ) -> None:
         self._inline = inline
         self._make = make
         self._parallelism = parallelism
         self._dispatched = dispatched
-        self._pools: dict[object, Pool] = {}
-        self._all: list[Pool] = []
+        self._pools: dict[object, Executor] = {}
+        self._all: list[Executor] = []
 
     def executor_for(self, declaration: Declaration) -> Executor:
         mode = declaration.mode
@@ -55,5 +51,5 @@ class Pools(Generic[Pool]):
             self._all.append(pool)
         return pool
 
-    def all(self) -> Sequence[Pool]:
+    def all(self) -> Sequence[Executor]:
         return self._all

@@ -11,7 +11,7 @@ from flowrt.engine.meters import QUANTUM
 from flowrt.errors import FlowError, frames_of, is_ours
 from flowrt.executors.backlog import Taken
 from flowrt.executors.inline import InlineExecutor
-from flowrt.executors.pools import Pools
+from flowrt.executors.pools import ExecutorPools
 from flowrt.executors.tasks import perform, rest_of, take_back, task_of, with_keys
 from flowrt.executors.workers import Crash, Post, Workers
 
@@ -109,18 +109,13 @@ class ThreadPool(Workers):
         for number, thread in self._threads.items():
             thread.join(max(deadline - self._clock.now(), 0.0))
             if thread.is_alive():
-                left.append(self._describe(number, thread))
+                task = self._current.get(number)
+                inside = f'operation "{task.place.name}" on ' if task is not None else ""
+                left.append(f'{inside}thread "{thread.name}"')
         return tuple(left)
 
     def given_up(self) -> tuple[str, ...]:
         return tuple(f'thread "{thread.name}"' for thread in self._lost if thread.is_alive())
-
-    def _describe(self, number: int, thread: ThreadLike) -> str:
-        task = self._current.get(number)
-        if task is None:
-            return f'thread "{thread.name}"'
-        place = task.place
-        return f'operation "{place.name}" on thread "{thread.name}"'
 
     # -- workers' side
 
@@ -237,14 +232,8 @@ def _stack_of(ident: int | None) -> str:
 
 
 def thread_pools(
-    name: str,
-    seams: Seams,
-    reports: Reports,
-    post: Post,
-    crash: Crash,
-    *,
-    parallelism: bool,
-) -> Pools[ThreadPool | DispatchedExecutor]:
+    name: str, seams: Seams, reports: Reports, post: Post, crash: Crash, *, parallelism: bool
+) -> ExecutorPools:
     """Make the executors of a runtime whose workers are threads, and those of what dispatchers call."""
 
     def make(pool: str, workers: int) -> ThreadPool:
@@ -256,4 +245,4 @@ def thread_pools(
         return DispatchedExecutor(declaration.name, declaration.mode.dispatcher, seams, reports, post, crash)
 
     inline = InlineExecutor(reports, seams.clock)
-    return Pools(inline, make, parallelism=parallelism, dispatched=dispatched)
+    return ExecutorPools(inline, make, parallelism=parallelism, dispatched=dispatched)

@@ -133,7 +133,8 @@ def current() -> Current:
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        found = _call_at(frame)
+        look = _fused if frame.f_code.co_filename == FUSED else _LOOKS.get(frame.f_code)
+        found = look(frame) if look is not None else None
         if found is not None:
             return found
         frame = frame.f_back
@@ -141,13 +142,6 @@ def current() -> Current:
         "flowrt.current() is asked outside of a call of an operation. Ask on the thread and during the call of a function, action, generator "
         "or operation of a flow; handlers and taps get what they need with their message."
     )
-
-
-def _call_at(frame: FrameType) -> Current | None:
-    look = _LOOKS.get(frame.f_code)
-    if look is not None:
-        return look(frame)
-    return _fused(frame) if frame.f_code.co_filename == FUSED else None
 
 
 def _told(place: Any, context: Context, position: Any) -> Current:

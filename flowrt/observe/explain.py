@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -10,10 +10,10 @@ from flowrt.errors import counted
 
 LISTS = "lists scattered"  # each takes the place of one message in the window around it, until it is gathered
 NEARLY_ALL = (
-    20.0  # times; arbitrary: where one operation takes so much more than the next, the bound says nothing
+    20.0  # times; arbitrary: if one operation takes so much more than the next, the bound says nothing
 )
-DISPATCHED = "dispatched"
-SHOWN = 10  # arbitrary: more of one kind than that nobody reads
+BY_DISPATCHER = "dispatched"
+MOST_SHOWN = 10  # arbitrary: more of one kind than that nobody reads
 
 
 @frozen
@@ -26,218 +26,133 @@ class Share:
 
 @frozen
 class CallInWork:
-    """A call (or a group of short ones) that has not returned.
+    """A call (or a group of short ones) that has not returned."""
 
-    Attributes:
-        operation: its place.
-        thread: the name of its thread.
-        seconds: since when.
-        run: the number of the run its first message belongs to.
-        at: where in the operation's code the thread is: file, line, function.
-    """
-
-    operation: str
-    thread: str
-    seconds: float
-    run: int
-    at: str = ""
+    operation: str  # its place
+    thread: str  # the name of it
+    seconds: float  # since when
+    run: int  # the number of the run its first message belongs to
+    at: str = ""  # where in the operation's code the thread is: file, line, function
 
 
 @frozen
 class OperationFacts:
-    """What one operation has to do.
+    """What one operation has to do."""
 
-    Attributes:
-        name: of its place.
-        mode: "sync", "async", "parallel(4)", "dispatched".
-        workers: of its executor, which others may share.
-        busy: so many of them are in its calls.
-        backlog: messages that wait for it.
-        in_work: messages its workers have.
-        oldest_run: of all these messages, the run that began first.
-        oldest: seconds since then.
-        calls: so far.
-        busy_seconds: spent in its calls, all threads together, those under way included.
-        backing_off: messages of the backlog that wait for their next attempt.
-        retried: attempts beyond the first so far; `timed_out`: calls given up for their time.
-        waits_for: the dispatcher that has not come to its calls, with since when; empty if it waits for none.
-    """
-
-    name: str
-    mode: str
-    workers: int
-    busy: int
-    backlog: int
-    in_work: int
-    oldest_run: int | None
-    oldest: float | None
-    calls: int
-    busy_seconds: float
-    backing_off: int = 0
-    retried: int = 0
-    timed_out: int = 0
-    waits_for: str = ""
+    name: str  # of its place
+    mode: str  # "sync", "async", "parallel(4)", "dispatched"
+    workers: int  # of its executor, which others may share
+    busy: int  # so many of them are in its calls
+    backlog: int  # messages that wait for it
+    in_work: int  # messages its workers have
+    oldest_run: int | None  # of all these messages, the run that began first
+    oldest: float | None  # seconds since then
+    calls: int  # so far
+    busy_seconds: float  # spent in its calls, all threads together, those under way included
+    backing_off: int = 0  # messages of the backlog that wait for their next attempt
+    retried: int = 0  # attempts beyond the first so far
+    timed_out: int = 0  # calls given up for their time
+    waits_for: str = (
+        ""  # the dispatcher that has not come to its calls, with since when; empty if it waits for none
+    )
 
     @property
     def idle(self) -> bool:
-        """Whether it has nothing to do."""
         return not (self.backlog or self.in_work or self.busy)
 
 
 @frozen
 class SourceFacts:
-    """The open iterators of one place: scattered lists, generators.
+    """The open iterators of one place: scattered lists, generators."""
 
-    Attributes:
-        name: of the place.
-        iterators: how many are open.
-        given: items they have brought so far.
-        total: items there are, where they are lists in memory.
-        live: messages in its window, and `limit`: how many may be.
-        paused: it waits for its window to be half empty.
-        pulled: an item is being waited for.
-        filled_by: where the messages in its window are.
-    """
-
-    name: str
-    iterators: int
-    given: int
-    total: int | None
-    live: int
-    limit: int
-    paused: bool
-    pulled: bool
-    filled_by: tuple[Share, ...]
+    name: str  # of the place
+    iterators: int  # how many are open
+    given: int  # items they have brought so far
+    total: int | None  # items there are, where they are lists in memory
+    live: int  # messages in its window
+    limit: int  # how many may be there
+    paused: bool  # it waits for its window to be half empty
+    pulled: bool  # an item is being waited for
+    filled_by: tuple[Share, ...]  # where the messages in its window are
 
 
 @frozen
 class HeldFacts:
-    """What an operation holds of one run or list, and what that waits for.
+    """What an operation holds of one run or list, and what that waits for."""
 
-    Attributes:
-        name: of its place.
-        run: the number of the run; 0: of no run, or of several.
-        messages: how many it holds.
-        announced: of how many, where that is known.
-        missing: positions in the list that have not come, the first ten.
-        missing_count: how many have not.
-        held_up_by: where what has not come is: messages, and sources not at their end.
-        lost: what will not come any more, and why.
-        waits_for: the operation's own words, where it has some.
-    """
-
-    name: str
-    run: int
-    messages: int
-    announced: int | None = None
-    missing: tuple[int, ...] = ()
-    missing_count: int = 0
-    held_up_by: tuple[str, ...] = ()
-    lost: str = ""
-    waits_for: str = ""
+    name: str  # of its place
+    run: int  # the number of the run; 0: of no run, or of several
+    messages: int  # how many it holds
+    announced: int | None = None  # of how many, where that is known
+    missing: tuple[int, ...] = ()  # positions in the list that have not come, the first ten
+    missing_count: int = 0  # how many have not
+    held_up_by: tuple[str, ...] = ()  # where what has not come is: messages, and sources not at their end
+    lost: str = ""  # what will not come any more, and why
+    waits_for: str = ""  # the operation's own words, where it has some
 
 
 @frozen
 class EngineFacts:
-    """What the engine's thread is doing.
+    """What the engine's thread is doing."""
 
-    Attributes:
-        operation: whose call it is in; empty if in none.
-        seconds: since when.
-        answered: it took this picture itself, between two calls; else all figures are what could be read while it was busy.
-        at: where in user code it is, if it did not answer.
-    """
-
-    operation: str = ""
-    seconds: float = 0.0
-    answered: bool = True
-    at: str = ""
+    operation: str = ""  # whose call it is in; empty if in none
+    seconds: float = 0.0  # since when
+    answered: bool = True  # it took this picture itself, between two calls; else all figures are what could be read while it was busy
+    at: str = ""  # where in user code it is, if it did not answer
 
 
 @frozen
 class InputFacts:
-    """The way in.
+    """The way in."""
 
-    Attributes:
-        live: messages in all.
-        capacity: past so many live messages `process` waits.
-        callers: threads that wait in `process` or `process_many` for room.
-        open: runs whose inputs are still coming.
-        waiting: inputs that wait to enter, where the oldest of them makes room for a new one.
-        dropped: inputs that were given up because there was no room.
-        filled_by: where the live messages are.
-    """
-
-    live: int
-    capacity: int
-    callers: int
-    open: int
-    waiting: int
-    dropped: int
-    filled_by: tuple[Share, ...]
+    live: int  # messages in all
+    capacity: int  # past so many live messages `process` waits
+    callers: int  # threads that wait in `process` or `process_many` for room
+    open: int  # runs whose inputs are still coming
+    waiting: int  # inputs that wait to enter, where the oldest of them makes room for a new one
+    dropped: int  # inputs that were given up because there was no room
+    filled_by: tuple[Share, ...]  # where the live messages are
 
 
 @frozen
 class Bottleneck:
-    """What limits the flow most, by the seconds its workers were busy.
+    """What limits the flow most, by the seconds its workers were busy."""
 
-    Attributes:
-        name: the operation.
-        mode: of it.
-        share: how much of the time since the first input each of its workers was busy, 0 to 1.
-        bound: at most so many times as fast the flow would be with any number of workers more; None: nothing measured sets a bound.
-        workers: with so many that would be reached; None as above.
-        next: what would then limit it.
-    """
-
-    name: str
-    mode: str
-    share: float
-    bound: float | None
-    workers: int | None
-    next: str
+    name: str  # the operation
+    mode: str  # of it
+    share: float  # how much of the time since the first input each of its workers was busy, 0 to 1
+    bound: (
+        float | None
+    )  # at most so many times as fast the flow would be with any number of workers more; None: nothing measured sets one
+    workers: int | None  # with so many that would be reached; None as above
+    next: str  # what would then limit it
 
 
 @frozen(repr=False)
 class Explanation:
-    """What a runtime was doing at one moment. `str()` says it in words.
+    """What a runtime was doing at one moment. `str()` says it in words."""
 
-    Attributes:
-        runtime: its name.
-        seconds: since its first input.
-        runs: under way; `oldest_run` is the number of the one that began first, `oldest` seconds ago.
-        live: messages on their way.
-        held: messages that operations hold.
-        unread: results that nobody has read, of `max_results`.
-        engine: what its thread does.
-        operations: each that was needed so far.
-        calls: those on workers, the longest first.
-        sources: open iterators, by place.
-        waiting: what operations hold and what they wait for, oldest run first; at most a hundred.
-        input: the way in.
-        bottleneck: the busiest operation; None if nothing was measured.
-    """
-
-    runtime: str
-    seconds: float
-    runs: int
-    oldest_run: int | None
-    oldest: float
-    live: int
-    held: int
-    unread: int
-    max_results: int
-    engine: EngineFacts
-    operations: tuple[OperationFacts, ...]
-    calls: tuple[CallInWork, ...]
-    sources: tuple[SourceFacts, ...]
-    waiting: tuple[HeldFacts, ...]
-    input: InputFacts
-    bottleneck: Bottleneck | None
+    runtime: str  # its name
+    seconds: float  # since its first input
+    runs: int  # under way
+    oldest_run: int | None  # the number of the one that began first
+    oldest: float  # so many seconds ago
+    live: int  # messages on their way
+    held: int  # messages that operations hold
+    unread: int  # results that nobody has read
+    max_results: int  # how many there may be
+    engine: EngineFacts  # what its thread does
+    operations: tuple[OperationFacts, ...]  # each that was needed so far
+    calls: tuple[CallInWork, ...]  # those on workers, the longest first
+    sources: tuple[SourceFacts, ...]  # open iterators, by place
+    waiting: tuple[
+        HeldFacts, ...
+    ]  # what operations hold and what they wait for, oldest run first; at most a hundred
+    input: InputFacts  # the way in
+    bottleneck: Bottleneck | None  # the busiest operation; None if nothing was measured
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way."""
         return not self.runs
 
     def __repr__(self) -> str:
@@ -258,8 +173,8 @@ class Explanation:
         told = {each.name for each in self.sources} | {each.name for each in self.waiting}
         idle = [each.name for each in self.operations if each.idle and each.name not in told]
         if idle:
-            more = f" and {len(idle) - SHOWN} more" if len(idle) > SHOWN else ""
-            lines.append(f"  nothing to do: {', '.join(idle[:SHOWN])}{more}")
+            more = f" and {len(idle) - MOST_SHOWN} more" if len(idle) > MOST_SHOWN else ""
+            lines.append(f"  nothing to do: {', '.join(idle[:MOST_SHOWN])}{more}")
         if self.bottleneck is not None:
             lines.append(_bottleneck_line(self.bottleneck))
         return "\n".join(lines)
@@ -270,35 +185,34 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
-def shares_text(shares: Iterable[Share]) -> str:
-    """Say where messages are."""
-    listed = list(shares)
-    more = f" and {len(listed) - SHOWN} more places" if len(listed) > SHOWN else ""
-    texts = [f"{each.messages} {'' if each.place == LISTS else 'at '}{each.place}" for each in listed[:SHOWN]]
-    return ", ".join(texts) + more
+def _filled(shares: Sequence[Share]) -> str:
+    """Say where messages are; empty if there are none."""
+    more = f" and {len(shares) - MOST_SHOWN} more places" if len(shares) > MOST_SHOWN else ""
+    texts = [
+        f"{each.messages} {'' if each.place == LISTS else 'at '}{each.place}" for each in shares[:MOST_SHOWN]
+    ]
+    return f": {', '.join(texts)}{more}" if shares else ""
 
 
 def _shortened(lines: Sequence[str]) -> list[str]:
-    more = [f"    and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-    return [*lines[:SHOWN], *more]
+    more = [f"    and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
+    return [*lines[:MOST_SHOWN], *more]
 
 
 def _heading(facts: Explanation) -> str:
     title = f'runtime "{facts.runtime}"'
     if facts.idle:
         return f"{title}: no run is under way"
-    oldest = (
-        f", the oldest (run {facts.oldest_run}) for {seconds_text(facts.oldest)}" if facts.oldest_run else ""
-    )
+    since = seconds_text(facts.oldest)
+    oldest = f", the oldest (run {facts.oldest_run}) for {since}" if facts.oldest_run else ""
     return f"{title}: {counted(facts.runs, 'run')} under way{oldest}; {counted(facts.live, 'message')} live, {facts.held} held"
 
 
 def _engine_lines(engine: EngineFacts) -> list[str]:
     at = f", at {engine.at}" if engine.at else ""
     if engine.operation:
-        late = (
-            "" if engine.answered else "; it did not answer, so the figures are what could be read meanwhile"
-        )
+        told = "; it did not answer, so the figures are what could be read meanwhile"
+        late = "" if engine.answered else told
         return [f"  engine: in a call of {engine.operation} for {seconds_text(engine.seconds)}{at}{late}"]
     if not engine.answered:
         return [f"  engine: did not answer{at}; the figures are what could be read meanwhile"]
@@ -307,7 +221,7 @@ def _engine_lines(engine: EngineFacts) -> list[str]:
 
 def _operation_line(facts: OperationFacts) -> str:
     said = []
-    if facts.mode == DISPATCHED:
+    if facts.mode == BY_DISPATCHER:
         if facts.waits_for or facts.busy:
             said.append(f"waiting for {facts.waits_for}" if facts.waits_for else "in a call")
     elif facts.mode != "sync":
@@ -338,8 +252,8 @@ def _source_line(facts: SourceFacts) -> str:
     many = f" of {facts.iterators} open iterators" if facts.iterators > 1 else ""
     of = f" of {facts.total}" if facts.total is not None else ""
     text = f"  {facts.name}: {facts.given}{of} items out{many}"
-    filled = f": {shares_text(facts.filled_by)}" if facts.filled_by else ""
     if facts.paused:
+        filled = _filled(facts.filled_by)
         return f"{text}; paused, since its window is full ({facts.live} of {facts.limit} live{filled}); goes on below half"
     if facts.pulled:
         return f"{text}; waits for the next one"
@@ -352,11 +266,8 @@ def _held_line(facts: HeldFacts) -> str:
     if facts.announced is not None:
         text += f"; {facts.messages} of {facts.announced} have arrived"
     if facts.missing:
-        more = (
-            f" and {facts.missing_count - len(facts.missing)} more"
-            if facts.missing_count > len(facts.missing)
-            else ""
-        )
+        unlisted = facts.missing_count - len(facts.missing)
+        more = f" and {unlisted} more" if unlisted else ""
         text += f"; missing: {', '.join(map(str, facts.missing))}{more}"
     if facts.waits_for:
         text += f"; {facts.waits_for}"
@@ -370,11 +281,9 @@ def _held_line(facts: HeldFacts) -> str:
 def _input_lines(facts: InputFacts) -> list[str]:
     lines = []
     if facts.callers:
-        filled = f": {shares_text(facts.filled_by)}" if facts.filled_by else ""
         wait = "waits" if facts.callers == 1 else "wait"
-        lines.append(
-            f"  input: {counted(facts.callers, 'caller')} of process {wait} for room; {facts.live} live of capacity={facts.capacity}{filled}"
-        )
+        live = f"{facts.live} live of capacity={facts.capacity}{_filled(facts.filled_by)}"
+        lines.append(f"  input: {counted(facts.callers, 'caller')} of process {wait} for room; {live}")
     if facts.open:
         lines.append(f"  input: of {counted(facts.open, 'run')} the inputs are still coming (process_many)")
     if facts.waiting:
@@ -387,7 +296,7 @@ def _input_lines(facts: InputFacts) -> list[str]:
 
 
 def _bottleneck_line(facts: Bottleneck) -> str:
-    inline = facts.mode in ("sync", DISPATCHED)
+    inline = facts.mode in ("sync", BY_DISPATCHER)
     each, remedy = ("", "on threads of its own") if inline else ("each worker ", "with more workers")
     text = f"  bottleneck: {facts.name} ({facts.mode}), {each}busy {facts.share:.0%} of the time"
     if facts.bound is None or facts.workers is None or facts.bound >= NEARLY_ALL:

@@ -18,7 +18,7 @@ from flowrt.messages import MISSING_KEPT, first_position, missing_text
 from flowrt.observe.calls import fused_call, is_in_operation, place_in_code, thread_names
 from flowrt.observe.explain import (
     LISTS,
-    SHOWN,
+    MOST_SHOWN,
     Bottleneck,
     CallInWork,
     EngineFacts,
@@ -30,6 +30,7 @@ from flowrt.observe.explain import (
     SourceFacts,
     seconds_text,
 )
+from flowrt.observe.figures import held_in
 
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
@@ -100,11 +101,6 @@ def _add(where: Whereabouts, name: str, counter: Counter[str], chunk: Chunk, fir
         where.add(name, counter, contexts, len(chunk.data) - first)
 
 
-def shares(counter: Counter[str]) -> tuple[Share, ...]:
-    """Turn a count into rows, most first."""
-    return tuple(Share(name, messages) for name, messages in counter.most_common())
-
-
 def open_lists(engine: Engine) -> Counter[SourceWindow]:
     """Count the lists that take the place of one message each in the window around them."""
     found: Counter[SourceWindow] = Counter()
@@ -116,9 +112,9 @@ def open_lists(engine: Engine) -> Counter[SourceWindow]:
 
 
 def filling(window: SourceWindow, where: Whereabouts, lists: Counter[SourceWindow]) -> tuple[Share, ...]:
-    """Say what is live in a window."""
-    inside = Counter({LISTS: lists[window]} if lists[window] else {})
-    return shares(where.windows.get(window, Counter()) + inside)
+    """Say what is live in a window, most first."""
+    inside = where.windows.get(window, Counter()) + Counter({LISTS: lists[window]})
+    return tuple(Share(name, messages) for name, messages in inside.most_common())
 
 
 LISTED = 100  # lists and runs whose held messages are explained; arbitrary, more than that nobody reads
@@ -145,11 +141,6 @@ def source_facts(
             pulled=any(source.pull is not None for source in siblings),
             filled_by=filling(window, where, lists),
         )
-
-
-def held_in(run: RunBooks) -> int:
-    """Count what operations hold of a run."""
-    return sum(scope.held + sum((scope.gathered or {}).values()) for scope in (run, *run.open_scopes))
 
 
 def held_facts(
@@ -205,7 +196,7 @@ def _owed(place: Spot, scope: Scope, sources: list[OpenSource], where: Whereabou
         scope.run.number,
         gathered,
         announced,
-        tuple(missing[:SHOWN]),
+        tuple(missing[:MOST_SHOWN]),
         len(missing),
         _held_up_by(scope, sources, where),
         f"{len(lost)} ({missing_text(records)})" if lost else "",
@@ -220,7 +211,7 @@ def _held_up_by(scope: Scope, sources: list[OpenSource], where: Whereabouts) -> 
         for source in sources
         if _is_within(source.scope, scope)
     }
-    texts = [f"{messages} at {name}" for name, messages in live.most_common(SHOWN)]
+    texts = [f"{messages} at {name}" for name, messages in live.most_common(MOST_SHOWN)]
     return (*texts, *(f"{name} to end" for name in ends))
 
 
@@ -297,9 +288,9 @@ def bottleneck_of(loads: Iterable[Load], seconds: float) -> Bottleneck | None:
     return Bottleneck(first.name, first.mode, min(first.each / seconds, 1.0), bound, workers, following)
 
 
-TRIES = 5  # arbitrary: who reads what is changing under his hands looks again
+MOST_LOOKS = 5  # arbitrary: who reads what is changing under his hands looks again
 
-Found = TypeVar("Found")
+Sight = TypeVar("Sight")
 
 
 @frozen
@@ -360,9 +351,9 @@ def explanation_of(engine: Engine, now: float, around: Around) -> Explanation:
     )
 
 
-def tried(look: Callable[[], Found], otherwise: Found) -> Found:
+def tried(look: Callable[[], Sight], otherwise: Sight) -> Sight:
     """Return what there is to see; what changes while it is looked at is looked at again, a few times."""
-    for _ in range(TRIES):
+    for _ in range(MOST_LOOKS):
         try:
             return look()
         except (RuntimeError, LookupError, AttributeError, TypeError):
@@ -405,13 +396,7 @@ def call_in_work(task: Task | PullTask, now: float, names: dict[int, str]) -> Ca
     ident = task.ident
     thread = names.get(ident, "a worker") if ident is not None else "a worker"
     at = place_in_code(ident) if ident is not None else ""
-    return CallInWork(
-        place.name,
-        thread,
-        now - task.started,
-        context.scope.run.number,
-        at,
-    )
+    return CallInWork(place.name, thread, now - task.started, context.scope.run.number, at)
 
 
 def operation_facts(
@@ -429,7 +414,9 @@ def operation_facts(
     here = in_hand is not None and in_hand[0] == place.name
     if in_hand is not None and here:
         busy += now - in_hand[1]
-    oldest = where.oldest.get(place.name)
+    oldest, guard, executor, waits_for = where.oldest.get(place.name), place.guard, place.executor, ""
+    if executor is not None and (since := executor.waits_since) is not None:
+        waits_for = f"dispatcher {executor.dispatcher} for {seconds_text(now - since)}"
     return OperationFacts(
         name=place.name,
         mode=str(mode) if place.handed_over else "sync",
@@ -441,15 +428,8 @@ def operation_facts(
         oldest=now - oldest.opened if oldest is not None else None,
         calls=calls,
         busy_seconds=busy,
-        backing_off=place.guard.backing_off if place.guard is not None else 0,
-        retried=place.guard.retried if place.guard is not None else 0,
-        timed_out=place.guard.timed_out if place.guard is not None else 0,
-        waits_for=_dispatcher_waited_for(place, now),
+        backing_off=guard.backing_off if guard is not None else 0,
+        retried=guard.retried if guard is not None else 0,
+        timed_out=guard.timed_out if guard is not None else 0,
+        waits_for=waits_for,
     )
-
-
-def _dispatcher_waited_for(place: Place, now: float) -> str:
-    executor = place.executor
-    if executor is None or (since := executor.waits_since) is None:
-        return ""
-    return f"dispatcher {executor.dispatcher} for {seconds_text(now - since)}"

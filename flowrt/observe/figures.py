@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -108,10 +109,9 @@ def ledger_of(run: RunBooks, title: str, whereabouts: Iterable[tuple[str, int]] 
     ]
     scopes = [run, *list(run.open_scopes)]
     live = sum(scope.live for scope in scopes)
-    held = sum(scope.held + sum((scope.gathered or {}).values()) for scope in scopes)
     rows += _live_rows(live, whereabouts)
     rows += _held_rows(scopes)
-    return Ledger(title, tuple(rows), live, held)
+    return Ledger(title, tuple(rows), live, held_in(run))
 
 
 def whereabouts_of(engine: Engine, run: RunBooks) -> list[tuple[str, int]]:
@@ -120,47 +120,39 @@ def whereabouts_of(engine: Engine, run: RunBooks) -> list[tuple[str, int]]:
     return found + [(source.place.name, 1) for source in engine.sources if source.scope.run is run]
 
 
+def held_in(run: RunBooks) -> int:
+    """Count what operations hold of a run."""
+    return sum(scope.held + sum((scope.gathered or {}).values()) for scope in (run, *run.open_scopes))
+
+
 def _live_rows(live: int, whereabouts: Iterable[tuple[str, int]]) -> list[LedgerRow]:
-    found: dict[str, int] = {}
+    found: Counter[str] = Counter()
     for where, messages in whereabouts:
         known = min(messages, live)
         live -= known
-        if known:
-            found[where] = found.get(where, 0) + known
-    if live:
-        found[ELSEWHERE] = live
-    return [LedgerRow(where, LIVE, "", messages) for where, messages in found.items()]
+        found[where] += known
+    found[ELSEWHERE] += live
+    return [LedgerRow(where, LIVE, "", messages) for where, messages in found.items() if messages]
 
 
 def _held_rows(scopes: list[Scope]) -> list[LedgerRow]:
-    found: dict[tuple[str, str], int] = {}
+    found: Counter[tuple[str, str]] = Counter()
     for scope in scopes:
-        kept = [(place.name, "", len(parts)) for place, parts in list((scope.parts or {}).items())]
-        kept += [
-            (place.name, "its list is not complete", messages)
-            for place, messages in list((scope.gathered or {}).items())
-        ]
-        for place, reason, messages in kept:
-            if messages:
-                found[place, reason] = found.get((place, reason), 0) + messages
-    return [LedgerRow(where, HELD, reason, messages) for (where, reason), messages in found.items()]
+        for place, parts in list((scope.parts or {}).items()):
+            found[place.name, ""] += len(parts)
+        for place, messages in list((scope.gathered or {}).items()):
+            found[place.name, "its list is not complete"] += messages
+    return [LedgerRow(where, HELD, reason, number) for (where, reason), number in found.items() if number]
 
 
 @frozen
 class MeterRow:
-    """How busy one operation was.
+    """How busy one operation was."""
 
-    Attributes:
-        place: its full name.
-        mode: "sync", "async" or "parallel(n)".
-        calls: inputs worked on (for a generator: items pulled, and inputs).
-        busy: seconds spent in its calls, all threads together.
-    """
-
-    place: str
-    mode: str
-    calls: int
-    busy: float
+    place: str  # its full name
+    mode: str  # "sync", "async" or "parallel(n)"
+    calls: int  # inputs worked on (for a generator: items pulled, and inputs)
+    busy: float  # seconds spent in its calls, all threads together
 
 
 def row_of(place: Place) -> MeterRow:

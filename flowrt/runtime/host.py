@@ -40,7 +40,6 @@ class RuntimeHost:
         self._owner, self._activations, self._subscribers = owner, activations, subscribers
 
     def deliver(self, chunk: Chunk) -> None:
-        """Take results."""
         self._subscribers.deliver(chunk)
 
     def delivers_singly(self) -> bool:
@@ -68,16 +67,13 @@ class RuntimeHost:
         return Run(self._owner)
 
     def activate(self, place: Place | FlowError) -> None:
-        """Have an active operation activated at a place that has come into being, or tell why it could not."""
         failed = isinstance(place, FlowError)
         self._inbox.post(self._activations.fail if failed else self._activations.activate, place)
 
     def bind(self, component: Any, port: Port) -> None:
-        """Have a component that was made for its place bound to the runtime."""
         self._activations.bind_made(component, port)
 
     def executor_for(self, place: Place) -> Executor:
-        """Return where a place runs."""
         executor = completed(self._owner.loop.executors.executor_for(place.declaration))
         if executor.dispatcher:
             self._owner.waits.dispatching.add(executor)

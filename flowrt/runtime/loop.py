@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flowrt.engine.contract import Task
 from flowrt.engine.meters import QUANTUM
 from flowrt.errors import FlowError, FlowInternalError, FlowStoppedError, internal_error
-from flowrt.runtime.waiting import SIGNAL_SLICE
+from flowrt.executors.seams import SIGNAL_SLICE
 
 if TYPE_CHECKING:
     from flowrt.engine.contract import Executors

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, FlowStalledError
+from flowrt.executors.seams import SIGNAL_SLICE
 
 if TYPE_CHECKING:
     from flowrt.engine.contract import Executor
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from flowrt.runtime.life import Life
 
 
-SIGNAL_SLICE = 0.25  # seconds; arbitrary. A signal that arrives just before a thread blocks is handled when it next wakes (measured: 5 of 80 lost)
 LONGEST_WAIT = 86_400.0  # seconds; arbitrary. The system cannot wait for what is beyond its calendar; who waits in a loop may be woken early
 
 

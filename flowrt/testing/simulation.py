@@ -25,7 +25,7 @@ from flowrt.engine.meters import FASTEST
 from flowrt.errors import FlowBuildError, FlowError, FlowStalledError
 from flowrt.executors.backlog import Taken, picked
 from flowrt.executors.inline import InlineExecutor
-from flowrt.executors.pools import Pools
+from flowrt.executors.pools import ExecutorPools
 from flowrt.executors.seams import Seams
 from flowrt.executors.tasks import task_of, with_keys
 from flowrt.executors.workers import Crash, Post, Workers
@@ -155,9 +155,7 @@ class SimulatedExecutor(Workers):
         """Return the start of what waits longest, if a worker is free."""
         if self._stopping or len(self._calls) >= self._workers:
             return None
-        if self._pulls:
-            return Possibility(f"start {self._simulation.next_name(self._pulls[0].place)}", self._start_pull)
-        place = self._backlog.first_place()
+        place = self._pulls[0].place if self._pulls else self._backlog.first_place()
         if place is None:
             return None
         return Possibility(f"start {self._simulation.next_name(place)}", self._start)
@@ -171,26 +169,23 @@ class SimulatedExecutor(Workers):
             return Possibility(f"work {call.name}", partial(self._perform_next, call))
         return Possibility(f"finish {call.name}", partial(self.finish, call))
 
-    def _start_pull(self) -> None:
-        pull = self._pulls.popleft()
-        pull.quota = min(pull.quota, self._simulation.group)
-        pull.started = self._clock.now()
-        call = self._begin(pull)
-        call.due = self._simulation.clock.perform(pull.perform)
-
     def _start(self) -> None:
-        taken = self._backlog.take()
-        if taken is None:
-            raise AssertionError("unreachable: something was ready")
-        task = task_of(taken, self._reports)
-        task.worker, task.started = 1 + self._begun % self._workers, self._clock.now()
-        call = self._begin(task)
-        call.taken = taken
-        if taken.ended:  # inputs whose runs had ended when they were taken are not begun
-            task.results += [None] * len(task.data)
-            call.shown = len(task.data)
-        else:
-            self._perform_next(call)
+        taken = self._next()
+        if isinstance(taken, PullTask):
+            taken.quota = min(taken.quota, self._simulation.group)
+            taken.started = self._clock.now()
+            call = self._begin(taken)
+            call.due = self._simulation.clock.perform(taken.perform)
+        elif taken is not None:
+            task = task_of(taken, self._reports)
+            task.worker, task.started = 1 + self._begun % self._workers, self._clock.now()
+            call = self._begin(task)
+            call.taken = taken
+            if taken.ended:  # inputs whose runs had ended when they were taken are not begun
+                task.results += [None] * len(task.data)
+                call.shown = len(task.data)
+            else:
+                self._perform_next(call)
 
     def _begin(self, task: Task | PullTask) -> SimulatedCall:
         self._begun += 1
@@ -326,15 +321,8 @@ class Simulation:
         self.inputs: deque[Possibility] = deque()
 
     def executors(
-        self,
-        _name: str,
-        seams: Seams,
-        reports: Reports,
-        post: Post,
-        crash: Crash,
-        *,
-        parallelism: bool,
-    ) -> Pools[SimulatedExecutor]:
+        self, _name: str, seams: Seams, reports: Reports, post: Post, crash: Crash, *, parallelism: bool
+    ) -> ExecutorPools:
         """Make the executors of a runtime."""
 
         def make(_name: str, workers: int) -> SimulatedExecutor:
@@ -342,7 +330,7 @@ class Simulation:
             self._executors.append(executor)
             return executor
 
-        return Pools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
+        return ExecutorPools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
 
     @property
     def calls_begun(self) -> int:
@@ -366,27 +354,22 @@ class Simulation:
             )
         outer = CLOCK_IN_USE.set(self.clock)
         try:
-            return self._step(engine_step, next_moment, look)
+            return self._step(engine_step, lambda: self._possibilities(next_moment(), look))
         finally:
             CLOCK_IN_USE.reset(outer)
 
-    def _step(
-        self,
-        engine_step: Callable[[], bool],
-        next_moment: Callable[[], float | None],
-        look: Callable[[], None],
-    ) -> bool:
+    def _step(self, engine_step: Callable[[], bool], others: Callable[[], list[Possibility]]) -> bool:
         if self._eager and not self.inputs and engine_step():
             return self._happened("engine", 0)
         before = [self.inputs[0]] if self.inputs else []
-        after = self._possibilities(next_moment(), look)
+        after = others()
         engine = len(before)
         total = engine + 1 + len(after)
         chosen = self._chosen(total, engine)
         if chosen == engine:
             if engine_step():
                 return self._happened("engine", chosen)
-            after = self._possibilities(next_moment(), look)  # it may have begun to wait for time, or closed
+            after = others()  # it may have begun to wait for time, or closed
             if not (before or after):
                 return False
             possibility = after[0] if after else before[0]
@@ -466,11 +449,7 @@ class Simulation:
 
 
 def simulated(
-    seed: int | None = None,
-    *,
-    deviations: Mapping[int, int] | None = None,
-    faults: int = 0,
-    group: int = 1,
+    seed: int | None = None, *, deviations: Mapping[int, int] | None = None, faults: int = 0, group: int = 1
 ) -> Seams:
     """Return seams for a runtime on one thread, with a fake clock: what happens next is a seeded choice, or as told.
 

@@ -17,7 +17,7 @@ from flowrt.engine.contract import Reorder
 from flowrt.engine.ledger import Books
 from flowrt.engine.meters import AHEAD, GROUPS_AHEAD, GROWTH, QUANTUM, Pace
 from flowrt.engine.places import Handler
-from flowrt.executors.backlog import Backlog, KeyedLane, Taken, alike
+from flowrt.executors.backlog import Backlog, KeyedLane, Taken, ended_alike
 from flowrt.messages import CHUNK_SIZE, Context, Trunk
 from flowrt.ports import Port
 
@@ -158,12 +158,12 @@ def test_messages_are_alike_whose_runs_have_all_ended_or_all_not() -> None:
     one.ended = two.ended = True
     contexts = [Context(run) for run in (one, two, three, one)]
 
-    assert alike(chunk_of([1, 2, 3, 4], contexts), 9) == (2, True)
-    assert alike(chunk_of([3, 4], contexts[2:]), 9) == (1, False)
-    assert alike(chunk_of([1, 2], contexts[:2]), 9) == (2, True)
-    assert alike(chunk_of([1, 2, 3], contexts[0]), 9) == (3, True)
-    assert alike(chunk_of([1, 2, 3], contexts[0]), 2) == (2, True)
-    assert alike(chunk_of([1, 2, 3, 4], contexts), 1) == (1, True)
+    assert ended_alike(chunk_of([1, 2, 3, 4], contexts), 9) == (2, True)
+    assert ended_alike(chunk_of([3, 4], contexts[2:]), 9) == (1, False)
+    assert ended_alike(chunk_of([1, 2], contexts[:2]), 9) == (2, True)
+    assert ended_alike(chunk_of([1, 2, 3], contexts[0]), 9) == (3, True)
+    assert ended_alike(chunk_of([1, 2, 3], contexts[0]), 2) == (2, True)
+    assert ended_alike(chunk_of([1, 2, 3, 4], contexts), 1) == (1, True)
 
 
 def test_a_worker_does_not_mix_runs_that_have_ended_with_others() -> None:

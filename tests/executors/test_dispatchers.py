@@ -38,7 +38,7 @@ from flowrt import (
 )
 from flowrt.executors.dispatched import DispatchedExecutor
 from flowrt.executors.dispatchers import AsyncioDispatcher, MainThreadDispatcher
-from flowrt.executors.pools import Pools
+from flowrt.executors.pools import ExecutorPools
 from flowrt.executors.seams import Seams
 from flowrt.executors.threads import thread_pools
 from flowrt.standard import Debounce, Gather
@@ -1129,7 +1129,7 @@ def test_operations_that_work_with_the_engine_cannot_be_dispatched(operator: Any
 def test_dispatched_operations_keep_the_rules_of_executors(own_loop: OwnLoop) -> None:
     """Every operation made async is dispatched, and must not be told from one on a thread of its own."""
 
-    class Dispatched(Pools[Any]):
+    class Dispatched(ExecutorPools):
         make: Callable[[Any], Any]
 
         def executor_for(self, declaration: Any) -> Any:

@@ -18,7 +18,7 @@ from flowrt import (
     Scatter,
 )
 from flowrt.executors.inline import InlineExecutor
-from flowrt.executors.pools import Pools
+from flowrt.executors.pools import ExecutorPools
 from flowrt.executors.seams import Seams
 from flowrt.executors.threads import ThreadPool
 from flowrt.testing import simulated
@@ -29,12 +29,12 @@ SEEDS = range(6)
 
 def inline(
     _name: str, seams: Seams, reports: Any, _post: Any, _crash: Any, *, parallelism: bool
-) -> Pools[Any]:
+) -> ExecutorPools:
     def no_pool(_name: str, _workers: int) -> Any:
         raise AssertionError("nothing is parallel here")
 
     assert parallelism
-    return Pools(InlineExecutor(reports, seams.clock), no_pool, parallelism=False)
+    return ExecutorPools(InlineExecutor(reports, seams.clock), no_pool, parallelism=False)
 
 
 # --- executors
@@ -75,11 +75,13 @@ class OfOldTimes:
 
 
 def test_an_executor_needs_no_more_than_was_asked_at_first() -> None:
-    def old(name: str, seams: Seams, reports: Any, post: Any, crash: Any, *, parallelism: bool) -> Pools[Any]:
+    def old(
+        name: str, seams: Seams, reports: Any, post: Any, crash: Any, *, parallelism: bool
+    ) -> ExecutorPools:
         def make(pool: str, workers: int) -> Any:
             return OfOldTimes(ThreadPool(f"{name}/{pool}", workers, seams, reports, post, crash))
 
-        return Pools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
+        return ExecutorPools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
 
     operations = FlowOperationContainer().add_func("work", lambda _: str(runtime.explain())).make_async()
     with FlowRuntime(seams=Seams(executors=old), stall_after=60) as runtime:

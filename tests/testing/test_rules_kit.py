@@ -27,7 +27,7 @@ from flowrt.engine.chunks import Chunk
 from flowrt.engine.contract import Task
 from flowrt.executors.backlog import NO_KEYS, KeyedLane, Taken
 from flowrt.executors.inline import InlineExecutor
-from flowrt.executors.pools import Pools
+from flowrt.executors.pools import ExecutorPools
 from flowrt.executors.seams import Seams
 from flowrt.executors.threads import ThreadPool
 from flowrt.operations.bodies import Failure
@@ -62,11 +62,11 @@ def seams_of(kind: type[ThreadPool]) -> Callable[[], Seams]:
 
     def pools(
         name: str, seams: Seams, reports: Any, post: Any, crash: Any, *, parallelism: bool
-    ) -> Pools[ThreadPool]:
+    ) -> ExecutorPools:
         def make(pool: str, workers: int) -> ThreadPool:
             return kind(f"{name}/{pool}", workers, seams, reports, post, crash)
 
-        return Pools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
+        return ExecutorPools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
 
     return lambda: Seams(executors=pools)
 
