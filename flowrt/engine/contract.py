@@ -206,14 +206,8 @@ class Executor(Protocol):
 
 def completed(executor: Any) -> Executor:
     """Return an executor that need not derive from `Executor`, with what it lacks of what has been added since the first release."""
-    added = {
-        "inline": False,
-        "dispatcher": "",
-        "began": None,
-        "waits_since": None,
-        "run_here": lambda: False,
-        "doing": executor.in_work,
-    }
+    added: dict[str, Any] = {"inline": False, "dispatcher": "", "began": None, "waits_since": None}
+    added |= {"run_here": lambda: False, "doing": executor.in_work}
     for name, value in added.items():
         if not hasattr(executor, name):
             setattr(executor, name, value)

@@ -467,10 +467,7 @@ class Backlog:
         """Return what its worker will not begin, while it still is at one of the first `done` messages."""
         self.size += len(rest.data)
         taken.lane.take_back(taken, done, rest)
-        if taken.lane.alone:
-            self._offer(taken.lane)
-        else:
-            self._offer_all_of(taken.lane)
+        self._offer_all_of(taken.lane)
 
     def finish(self, taken: Taken, done: int) -> None:
         lane = taken.lane
@@ -496,9 +493,8 @@ class Backlog:
                 yield lane.place, chunk
 
     def _offer_all_of(self, lane: Lane) -> None:
-        if isinstance(lane, KeyedLane):
-            for each in lane.keys.lanes[:]:
-                self._offer(each)
+        for each in lane.keys.lanes[:] if isinstance(lane, KeyedLane) else (lane,):
+            self._offer(each)
 
     def _offer(self, lane: Lane) -> None:
         """Give a lane its turn or take it away; forget one that is worked off."""

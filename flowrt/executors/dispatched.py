@@ -172,7 +172,7 @@ class DispatchedExecutor(Workers):
                 self._dispatcher.dispatch(turn)
             except BaseException as error:
                 self._in_place.discard(ident)
-                self._refused(turn, error)
+                self._fail_all(turn.number, REFUSED.format(type(error).__qualname__), error)
                 return
             finally:
                 self._handing.discard(ident)
@@ -182,13 +182,6 @@ class DispatchedExecutor(Workers):
             self._in_place.discard(ident)
             turn = self._make_calls(turn.number)
 
-    def _refused(self, turn: Turn, error: BaseException) -> None:
-        with self._lock:
-            if turn.spent:  # it was called all the same
-                return
-            self.expected = 0
-        self._fail_all(REFUSED.format(type(error).__qualname__), error)
-
     def dropped(self, number: int) -> None:
         """Any thread, wherever memory is freed: nobody will call this turn any more. If it was called, nothing is expected of it."""
         if self.expected != number:
@@ -197,17 +190,14 @@ class DispatchedExecutor(Workers):
             self.expected = 0
             self._quiet.set()
         else:
-            self._post(self._take_dropped, number)
+            self._post(self._fail_all, number, DROPPED, None)
 
-    def _take_dropped(self, number: int) -> None:
+    def _fail_all(self, number: int, why: str, cause: BaseException | None) -> None:
+        """Fail what waits, unless the turn of this number was called all the same."""
         with self._lock:
             if self.expected != number:
                 return
             self.expected = 0
-        self._fail_all(DROPPED, None)
-
-    def _fail_all(self, why: str, cause: BaseException | None) -> None:
-        """Fail what waits."""
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             error: BaseException = cause
         else:

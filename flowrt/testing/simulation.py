@@ -12,7 +12,7 @@ it replays it, and the fewer there are, the easier it is to read.
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -204,8 +204,8 @@ class SimulatedExecutor(Workers):
         alone.state, alone.fed, alone.port = task.state, task.fed, task.port
         alone.log = _Entries(call, index, self._clock.now)  # type: ignore[assignment]
         call.due = self._simulation.clock.perform(lambda: task.place.declaration.body.perform(alone))
-        call.results.append(alone.results[0])
         result = alone.results[0]
+        call.results.append(result)
         if type(result) is Failure and isinstance(result.error, SystemExit | KeyboardInterrupt):
             task.stop = True
 
@@ -233,7 +233,6 @@ class SimulatedExecutor(Workers):
             self._crash(error)
 
     def _let_go(self, call: SimulatedCall) -> None:
-        """Have a worker free again."""
         self._simulation.end(call)
         self._calls.remove(call)
 
@@ -313,7 +312,7 @@ class Simulation:
         self._most_steps = most_steps
         self._executors: list[SimulatedExecutor] = []
         self._calls: list[SimulatedCall] = []
-        self._numbers: dict[str, int] = {}
+        self._numbers: Counter[str] = Counter()
         self.group = group
         self.clock = SimulatedClock()
         self.trace: list[str] = []
@@ -323,7 +322,6 @@ class Simulation:
     def executors(
         self, _name: str, seams: Seams, reports: Reports, post: Post, crash: Crash, *, parallelism: bool
     ) -> ExecutorPools:
-        """Make the executors of a runtime."""
 
         def make(_name: str, workers: int) -> SimulatedExecutor:
             executor = SimulatedExecutor(workers, reports, post, crash, self)
@@ -335,7 +333,7 @@ class Simulation:
     @property
     def calls_begun(self) -> int:
         """How many calls have been handed to workers."""
-        return sum(self._numbers.values())
+        return self._numbers.total()
 
     # -- steps
 
@@ -432,16 +430,14 @@ class Simulation:
 
     def begin(self, executor: SimulatedExecutor, task: Task | PullTask) -> SimulatedCall:
         """A worker has taken something."""
-        name = task.place.name
-        number = self._numbers.get(name, 0)
-        self._numbers[name] = number + 1
-        call = SimulatedCall(f"{name}#{number}", executor, task, self.clock.now())
+        call = SimulatedCall(self.next_name(task.place), executor, task, self.clock.now())
+        self._numbers[task.place.name] += 1
         self._calls.append(call)
         return call
 
     def next_name(self, place: Place) -> str:
         """Say what the next call of a place will be called."""
-        return f"{place.name}#{self._numbers.get(place.name, 0)}"
+        return f"{place.name}#{self._numbers[place.name]}"
 
     def end(self, call: SimulatedCall) -> None:
         """A worker is free again."""
