@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from flowrt.operations.modes import Mode
 
 
+CALLS_OPERATIONS = True  # what its frames say of it; see observe/calls.py
+
 Emit = Callable[[str, Any, object], None]
 """Emits on a port, given data and correlation id, without a message in hand."""
 

@@ -50,7 +50,7 @@ def explained(loop: Loop, engine_ident: int | None, *, answered: bool) -> Explan
 
 
 LOOKS = 4  # per `stall_after`, so that a stall is told of at most a quarter later
-SHORTEST, LONGEST = 0.005, 1.0  # seconds between two looks; arbitrary
+SOONEST, LATEST = 0.005, 1.0  # seconds between two looks; arbitrary
 
 ENGINE, FLOW = "the engine's thread", "the flow"
 
@@ -109,7 +109,7 @@ class Watchdog:
             )
         self._owner = owner
         self._watch = Watch(stall_after)
-        self._interval = min(max(stall_after / LOOKS, SHORTEST), LONGEST)
+        self._interval = min(max(stall_after / LOOKS, SOONEST), LATEST)
 
     def start(self) -> ThreadLike | None:
         """Begin to look; return the thread, where there is one."""

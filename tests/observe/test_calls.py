@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,8 +24,9 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
+from flowrt.observe import calls
 from flowrt.operations.contract import Emitter
-from flowrt.testing import FakeClock, simulated
+from flowrt.testing import FakeClock, simulated, simulation
 from tests.kit.flows import (
     SECONDS,
     Bench,
@@ -58,6 +60,14 @@ def list_runtime(bench: Bench, **operations: Any) -> FlowRuntime:
 
 
 # --- current()
+
+
+def test_current_knows_every_module_that_calls_operations() -> None:
+    known = {code.co_filename for code in calls._LOOKS}
+    modules = [module for name, module in sys.modules.items() if name.startswith("flowrt.")]
+    say_so = {module.__file__ for module in modules if hasattr(module, "CALLS_OPERATIONS")}
+
+    assert say_so - {simulation.__file__} == known  # a simulation leaves it to the bodies
 
 
 @every_mode

@@ -18,6 +18,7 @@ from flowrt import (
     Operation,
     Part,
     Scatter,
+    in_port,
 )
 from flowrt.observe.explain import Explanation, OperationFacts
 from flowrt.observe.facts import Load, bottleneck_of
@@ -286,6 +287,29 @@ def test_an_engine_in_a_call_that_does_not_return_is_told_with_the_operation(
         "  engine: in a call of second for T, at FILE in __call__; it did not answer, so the figures are what could be read meanwhile\n"
         "  second (sync): in a call on the engine's thread\n"
     ) in text_of(explanation)
+
+
+def test_an_engine_in_a_component_that_does_not_return_is_told_with_the_component(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flowrt.runtime.watching.PATIENCE", 0.05)
+    gate = Gate()
+
+    class Waits:
+        @in_port
+        def take(self, number: int) -> None:
+            gate(number)
+
+    operations = FlowOperationContainer().add_component("waits", Waits())
+    with FlowRuntime(flow_of("", ".in -> waits.take", operations=operations), name="demo") as runtime:
+        run = runtime.process(".in", 1)
+        arrived(gate.entered)
+        explanation = runtime.explain()
+        gate.open()
+        run.wait(SECONDS)
+
+    assert explanation.engine.operation == "waits.take"
+    assert "  engine: in a call of waits.take for T, at FILE in take; it did" in text_of(explanation)
 
 
 def test_an_engine_in_a_handler_that_does_not_return_is_told_with_where_it_stands(
