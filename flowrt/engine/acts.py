@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from flowrt.engine.wakes import Wakes
 
 
-CALLS_OPERATIONS = True  # what its frames say of it; see observe/calls.py
-
-
 def nothing_to_pop(name: str) -> FlowBuildError:
     """Say that a message is in no causality."""
     return FlowBuildError(
@@ -396,3 +393,7 @@ def may_keep(handler: Handler) -> bool:
     """Say whether messages go to an operation that can tell whether it only keeps them."""
     place = handler.place
     return place is not None and place.batches and hasattr(place.operation, "keeps")
+
+
+# As in operations/bodies.py.
+CALLS_OPERATIONS = {Acts._handle_batch.__code__: "batch", Acts._call_for.__code__: "scope"}

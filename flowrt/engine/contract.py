@@ -205,10 +205,10 @@ class Executor(Protocol):
 
 
 def completed(executor: Any) -> Executor:
-    """Return an executor that need not derive from `Executor`, with what it lacks of what has been added since the first release."""
-    added: dict[str, Any] = {"inline": False, "dispatcher": "", "began": None, "waits_since": None}
-    added |= {"run_here": lambda: False, "doing": executor.in_work}
-    for name, value in added.items():
+    """Return an executor that need not derive from `Executor`, with what it lacks of what only some have."""
+    lacking: dict[str, Any] = {"inline": False, "dispatcher": "", "began": None, "waits_since": None}
+    lacking |= {"run_here": lambda: False, "doing": executor.in_work}
+    for name, value in lacking.items():
         if not hasattr(executor, name):
             setattr(executor, name, value)
     found: Executor = executor

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flowrt.messages import RunBooks, Scope, Trunk
 
 
-CALLS_HANDLERS = True  # what its frames say of it; see observe/calls.py
+CALLS_HANDLERS = True  # or taps, keys, iterables: for observe/calls.py, which sees its frames
 STRAYS_KEPT = 100  # arbitrary: a subscriber that raises does so for every message
 Subscriber = Callable[[Any], None]
 

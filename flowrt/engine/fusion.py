@@ -347,7 +347,7 @@ def _fused(calls: int) -> Fused:
     lines = [f"def fused(data, results, {parameters}):", " for x0 in data:"]
     lines += [f"  x{number + 1} = f{number}(x{number})" for number in range(calls - 1)]
     lines.append(f"  results.append(f{calls - 1}(x{calls - 1}))")
-    made: dict[str, Any] = {"CALLS_OPERATIONS": True}
+    made: dict[str, Any] = {"CALLS_OPERATIONS": {}}
     exec(compile("\n".join(lines), FUSED, "exec"), made)  # noqa: S102 - nothing in it comes from outside
     fused: Fused = made["fused"]
     return fused

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from flowrt.messages import RunBooks
 
 
-CALLS_HANDLERS = True  # what its frames say of it; see observe/calls.py
+CALLS_HANDLERS = True  # or taps, keys, iterables: for observe/calls.py, which sees its frames
 
 Straight = Callable[["OpenSource", int], None]
 """Lets at most so many items of a list go on at once, if it can."""

@@ -220,13 +220,13 @@ class KeyedLane(Lane):
     def _split_first(self) -> None:
         """See to it that somebody can be taken: split what is not to go whole."""
         while self.waiting and not self._free:
-            chunk, keys, distinct = self.waiting[0]
+            chunk, _, distinct = self.waiting[0]
             if len(distinct) > 1 and self.place.pace.is_little(len(chunk.data)):
                 return
-            self.waiting.popleft()
-            self._split(chunk, keys)
+            self._split()
 
-    def _split(self, chunk: Chunk, keys: list[Hashable]) -> None:
+    def _split(self) -> None:
+        chunk, keys, _ = self.waiting.popleft()
         for key, indexes in indexes_of(keys).items():
             line = self._lines.get(key)
             if line is None:
@@ -237,8 +237,7 @@ class KeyedLane(Lane):
 
     def take(self, quota: int) -> Taken:
         if not self._free and not self.place.pace.is_little(len(self.waiting[0][0].data)):
-            chunk, keys, _ = self.waiting.popleft()
-            self._split(chunk, keys)
+            self._split()
         chunk, keys, distinct = self._gather(quota) if self._free else self.waiting.popleft()
         same, ended = ended_alike(chunk, len(keys))
         self._claim(distinct)
@@ -318,8 +317,7 @@ class KeyedLane(Lane):
         """Split what waits whole for one that has not come to its end since the last time: other keys must not wait for it."""
         if self._stuck and not self.ready:
             while self.waiting:
-                chunk, keys, _ = self.waiting.popleft()
-                self._split(chunk, keys)
+                self._split()
         self._stuck = True
 
     def __iter__(self) -> Iterator[Chunk]:

@@ -96,7 +96,7 @@ class Seams:
         pause: lets other threads run for a moment.
         rng: decides what is left to chance; None: nothing is.
         schedule: makes a schedule, instead of the one asked for by name.
-        executors: makes the executors, given (runtime name, seams, post, parallelism).
+        executors: makes the executors, given (runtime name, seams, reports, post, crash, parallelism=); see engine/contract.py.
         simulation: where there is one, no thread is started: waiting is working.
         time: tells the date and time, in UTC; the clock's own `time`, if it has one.
     """

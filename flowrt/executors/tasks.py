@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flowrt.executors.backlog import Keyed, Taken
 
 
-CALLS_HANDLERS = True  # what its frames say of it; see observe/calls.py
+CALLS_HANDLERS = True  # or taps, keys, iterables: for observe/calls.py, which sees its frames
 
 
 def with_keys(place: Place, chunk: Chunk, reports: Reports) -> tuple[Chunk, Keyed]:

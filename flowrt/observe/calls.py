@@ -5,19 +5,16 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from flowrt.engine.acts import Acts
 from flowrt.engine.contract import PullTask, Task
 from flowrt.engine.fusion import FIRST_CALL, FUSED, Fusion
 from flowrt.errors import FlowError, frames_of, is_ours
 from flowrt.executors.inline import InlineExecutor
 from flowrt.messages import first_position
-from flowrt.operations.bodies import ActionBody, FunctionBody, GeneratorBody, OperationBody, Pull
-from flowrt.operations.components import ComponentBody
 
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
@@ -80,15 +77,15 @@ def _users_frame(ident: int) -> FrameType | None:
 def _standing(ident: int) -> tuple[FrameType | None, bool]:
     """Return the frame of the operation or handler that was called last, and whether it is an operation's.
 
-    Whose module says `CALLS_OPERATIONS` or, where handlers, taps and keys are called, `CALLS_HANDLERS`, has called what stands on it.
+    A module that calls operations says so by `CALLS_OPERATIONS`; one that calls handlers, taps or keys by `CALLS_HANDLERS`.
     """
     inner: FrameType | None = None
     handler: FrameType | None = None
     for frame in frames_of(ident):
         if inner is not None and not is_ours(inner):
-            if frame.f_globals.get("CALLS_OPERATIONS"):
+            if "CALLS_OPERATIONS" in frame.f_globals:
                 return (inner, True) if handler is None else (handler, False)
-            if handler is None and frame.f_globals.get("CALLS_HANDLERS"):
+            if handler is None and "CALLS_HANDLERS" in frame.f_globals:
                 handler = inner
         inner = frame
     return handler, False
@@ -133,7 +130,8 @@ def current() -> Current:
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        look = _fused if frame.f_code.co_filename == FUSED else _LOOKS.get(frame.f_code)
+        calls = frame.f_globals.get("CALLS_OPERATIONS", {})
+        look = _fused if frame.f_code.co_filename == FUSED else _LOOKS.get(calls.get(frame.f_code, ""))
         found = look(frame) if look is not None else None
         if found is not None:
             return found
@@ -160,8 +158,8 @@ def _group(frame: FrameType) -> Current | None:
     index = len(group.results)  # one for each call that is over
     if isinstance(group, Task):
         return _in_chunk(group.place, group.chunk, index)
-    around = _frame_of(frame, InlineExecutor._call.__code__)
-    return _in_chunk(around["place"], around["chunk"], index) if around is not None else None
+    around = _variables_at(frame, InlineExecutor, "chunk")
+    return _in_chunk(around["place"], around["chunk"], index) if around else None
 
 
 def _pull(frame: FrameType) -> Current | None:
@@ -185,30 +183,30 @@ def _scope(frame: FrameType) -> Current:
 
 
 def _fused(frame: FrameType) -> Current | None:
-    stage, call = _call_of(frame), _frame_of(frame, Fusion._call.__code__)
-    if call is None or stage is None:
+    stage, call = _call_of(frame), _variables_at(frame, Fusion, "chain")
+    if not call or stage is None:
         return None
     chain, index = call["chain"], call["first"] + len(call["results"])
-    taken = _frame_of(frame, Fusion.take.__code__, Fusion.pull.__code__) or {}
+    taken = _variables_at(frame, Fusion, "chunk", "source")
     if "source" in taken:
         return _told(chain.places[stage], taken["source"].context, index)
     return _in_chunk(chain.places[stage], taken["chunk"], index)
 
 
-def _frame_of(frame: FrameType | None, *codes: CodeType) -> dict[str, Any] | None:
-    """Return the variables of the next frame below that runs one of these functions."""
-    while frame is not None and frame.f_code not in codes:
+def _variables_at(frame: FrameType | None, owner: type, *names: str) -> dict[str, Any]:
+    """Return the variables of the next frame below, in the module of a class, that has one of these; none if there is no such frame."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == owner.__module__ and not frame.f_locals.keys().isdisjoint(
+            names
+        ):
+            return frame.f_locals
         frame = frame.f_back
-    return frame.f_locals if frame is not None else None
+    return {}
 
 
-_LOOKS: dict[CodeType, Callable[[FrameType], Current | None]] = {
-    FunctionBody._each.__code__: _group,
-    ActionBody.perform.__code__: _group,
-    GeneratorBody.perform.__code__: _group,
-    OperationBody.perform.__code__: _group,
-    ComponentBody.perform.__code__: _group,
-    Pull.perform.__code__: _pull,
-    Acts._handle_batch.__code__: _batch,
-    Acts._call_for.__code__: _scope,
+_LOOKS: dict[str, Callable[[FrameType], Current | None]] = {
+    "group": _group,
+    "self": _pull,
+    "batch": _batch,
+    "scope": _scope,
 }

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from flowrt.messages import Message
 
 
-CALLS_OPERATIONS = True  # what its frames say of it; see observe/calls.py
 TELLS_NO_DATA = True  # the texts of what is raised here hold none; see engine/failures.py
 SLICE = 64  # calls between two looks at the clock: some 4 ns a call, and a cheap function that turns slow is noticed in time
 END_OF_CALL = 0  # in a group's log: what follows from this call comes late
@@ -445,3 +444,13 @@ def _at_most_one(what: str, shape: Shape, hint: str) -> None:
             f"{what} needs {len(shape.required)} arguments ({', '.join(shape.required)}), but an operation gets one: its data. "
             f"Pass a tuple and unpack it inside, or bind the others with functools.partial.{hint}"
         )
+
+
+# Which functions do, and the variable by which observe/calls.py finds what is in hand there.
+CALLS_OPERATIONS = {
+    FunctionBody._each.__code__: "group",
+    ActionBody.perform.__code__: "group",
+    GeneratorBody.perform.__code__: "group",
+    OperationBody.perform.__code__: "group",
+    Pull.perform.__code__: "self",
+}

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from flowrt.operations.modes import Mode
 
 
-CALLS_OPERATIONS = True  # what its frames say of it; see observe/calls.py
-
 Emit = Callable[[str, Any, object], None]
 """Emits on a port, given data and correlation id, without a message in hand."""
 
@@ -327,3 +325,6 @@ def _way_of(component: object, port: OutPort) -> Emit:
             f"component.{port.attribute} = calls.append."
         )
     return known[1]
+
+
+CALLS_OPERATIONS = {ComponentBody.perform.__code__: "group"}  # as in operations/bodies.py

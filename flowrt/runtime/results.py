@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from flowrt.runtime.owner import Owner
 
 
-CALLS_HANDLERS = True  # what its frames say of it; see observe/calls.py
+CALLS_HANDLERS = True  # or taps, keys, iterables: for observe/calls.py, which sees its frames
 
 
 class Arrived:

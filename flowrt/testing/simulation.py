@@ -34,11 +34,13 @@ from flowrt.operations.components import ComponentBody
 from flowrt.testing.clock import CLOCK_IN_USE, SimulatedClock
 
 if TYPE_CHECKING:
+    from types import CodeType
+
     from flowrt.engine.chunks import Chunk
     from flowrt.engine.places import Place
 
 
-CALLS_OPERATIONS = True  # what its frames say of it; see observe/calls.py
+CALLS_OPERATIONS: dict[CodeType, str] = {}  # as in operations/bodies.py, which does what can be asked about
 
 LogEntry = tuple[int, Any, Any]
 

@@ -19,9 +19,8 @@ PUBLIC = {
 STAY = {
     "cli.signals: os._exit": "the documented way to end a process at once",
     "executors.dispatchers: module._get_running_loop": "documented, for those who ask from any thread and want no exception",
-    "executors.threads: sys._current_frames": "documented; nothing else says where another thread stands",
+    "errors: sys._current_frames": "documented; nothing else says where another thread stands",
     "flow.checks.hints: functools._lru_cache_wrapper": "the class of what `functools.cache` makes has no other name",
-    "observe.calls: sys._current_frames": "documented; nothing else says where another thread stands",
     "observe.calls: sys._getframe": "documented; nothing else says who calls",
     "operations.declarations: sys._getframe": "documented; nothing else says who calls",
     "testing.rules.calls: sys._getframe": "documented; nothing else says who calls",
@@ -30,11 +29,6 @@ STAY = {
 TO_GO = {
     "cli.modules: FlowOperationContainer()._add_all",
     "engine.places: from flowrt.flow.sites import _not_made",
-    "observe.calls: Acts._call_for",
-    "observe.calls: Acts._handle_batch",
-    "observe.calls: FunctionBody._each",
-    "observe.calls: Fusion._call",
-    "observe.calls: InlineExecutor._call",
     "testing.doubles: runtime._building",
     "testing.ledgers: run._picture",
     "testing.rules.subjects: container._add",

@@ -26,7 +26,7 @@ from flowrt import (
 )
 from flowrt.observe import calls
 from flowrt.operations.contract import Emitter
-from flowrt.testing import FakeClock, simulated, simulation
+from flowrt.testing import FakeClock, simulated
 from tests.kit.flows import (
     SECONDS,
     Bench,
@@ -62,12 +62,16 @@ def list_runtime(bench: Bench, **operations: Any) -> FlowRuntime:
 # --- current()
 
 
-def test_current_knows_every_module_that_calls_operations() -> None:
-    known = {code.co_filename for code in calls._LOOKS}
+def test_current_knows_what_every_module_that_calls_operations_has_in_hand() -> None:
     modules = [module for name, module in sys.modules.items() if name.startswith("flowrt.")]
-    say_so = {module.__file__ for module in modules if hasattr(module, "CALLS_OPERATIONS")}
+    found = {
+        module.__name__: module.CALLS_OPERATIONS for module in modules if hasattr(module, "CALLS_OPERATIONS")
+    }
 
-    assert say_so - {simulation.__file__} == known  # a simulation leaves it to the bodies
+    assert {how for calls_of in found.values() for how in calls_of.values()} == set(calls._LOOKS)
+    assert [name for name in found if not found[name]] == [
+        "flowrt.testing.simulation"
+    ]  # it leaves that to the bodies
 
 
 @every_mode

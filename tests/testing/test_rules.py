@@ -65,8 +65,8 @@ def test_the_inline_executor_keeps_the_rules() -> None:
     check_executor(lambda: Seams(executors=inline))
 
 
-class OfOldTimes:
-    """Has what was asked of an executor at first, and does not derive from the contract."""
+class Bare:
+    """Has what is asked of every executor, and does not derive from the contract."""
 
     def __init__(self, pool: ThreadPool) -> None:
         names = "submit pull unreported in_work thread_idents abandon hurry stop given_up join"
@@ -74,17 +74,17 @@ class OfOldTimes:
             setattr(self, name, getattr(pool, name))
 
 
-def test_an_executor_needs_no_more_than_was_asked_at_first() -> None:
-    def old(
+def test_an_executor_that_does_not_derive_from_the_contract_may_lack_what_only_some_have() -> None:
+    def bare(
         name: str, seams: Seams, reports: Any, post: Any, crash: Any, *, parallelism: bool
     ) -> ExecutorPools:
         def make(pool: str, workers: int) -> Any:
-            return OfOldTimes(ThreadPool(f"{name}/{pool}", workers, seams, reports, post, crash))
+            return Bare(ThreadPool(f"{name}/{pool}", workers, seams, reports, post, crash))
 
         return ExecutorPools(InlineExecutor(reports, seams.clock), make, parallelism=parallelism)
 
     operations = FlowOperationContainer().add_func("work", lambda _: str(runtime.explain())).make_async()
-    with FlowRuntime(seams=Seams(executors=old), stall_after=60) as runtime:
+    with FlowRuntime(seams=Seams(executors=bare), stall_after=60) as runtime:
         runtime.add_stream(".in", "work").add_stream("work", ".out").add_operations(operations)
         told = runtime.process(".in", 1).result(60).data
     assert "work (async): 1 of 1 worker busy" in told
