@@ -32,7 +32,7 @@ from flowrt import (
     out_port,
 )
 from flowrt.flow.checks import check
-from flowrt.flow.checks.fitting import may_fit, shown
+from flowrt.flow.checks.fitting import may_fit, type_text
 from flowrt.flow.checks.hints import result_of
 from flowrt.standard import AutoResetJoin, Batch, Correlator, Envelope, Filter, Scan, Switch, Zip
 
@@ -226,7 +226,7 @@ def test_these_do_not_fit(value: Any, wanted: Any) -> None:
     ids=range(9),
 )
 def test_a_type_is_shown_as_it_was_written(found: Any, text: str) -> None:
-    assert shown(found) == text
+    assert type_text(found) == text
 
 
 # --- where the types come from

@@ -503,7 +503,7 @@ def test_a_recursive_flow_is_checked_to_an_end() -> None:
 
 @pytest.fixture
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flowrt.flow.checks.graph.STREAMS_LIMIT", 500)
+    monkeypatch.setattr("flowrt.flow.checks.reach.STREAMS_LIMIT", 500)
     monkeypatch.setattr("flowrt.flow.faults.WAYS_LIMIT", 200)
 
 

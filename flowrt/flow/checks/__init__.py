@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from flowrt.errors import Fault, FlowBuildError
 from flowrt.flow.checks.data import Data
 from flowrt.flow.checks.findings import CODES, Finding, Report, findings_of
-from flowrt.flow.checks.graph import Graph
 from flowrt.flow.checks.lists import Lists
+from flowrt.flow.checks.reach import Reach
 from flowrt.flow.checks.wiring import Wiring, flows_of
 from flowrt.flow.definition import define_flow
 from flowrt.flow.faults import faults_of
@@ -42,12 +42,12 @@ def check(flow: Flow, *, ignore: Iterable[str] = (), strict: bool = False) -> li
     faults += mode_faults(definition.all_operations())
     for fault in faults:
         report.add_fault(fault)
-    graph = Graph(definition)
+    reach = Reach(definition)
     flows = flows_of(flow, definition)
-    wiring = Wiring(graph, report, faults)
+    wiring = Wiring(reach, report, faults)
     wiring.check(flows)
-    Lists(graph, report, wiring.reached).check()
-    Data(graph, report).check()
-    streams = [stream for _, each in flows if graph.entered(each) for stream in each.streams()]
+    Lists(reach, report, wiring.reached).check()
+    Data(reach, report).check()
+    streams = [stream for _, each in flows if reach.is_used(each) for stream in each.streams()]
     operations = [declaration for each, _ in flows for declaration in each.operations]
     return report.close([*streams, *operations])

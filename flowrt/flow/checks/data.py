@@ -2,84 +2,55 @@
 
 from __future__ import annotations
 
-import collections
-import collections.abc
+import functools
 import types
 import typing
+from collections import Counter, OrderedDict, abc, defaultdict, deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from flowrt import standard
 from flowrt.errors import OperationError
-from flowrt.flow.checks.fitting import TEXTS, class_of, is_any, items_of, may_fit, members, shown, union
-from flowrt.flow.checks.graph import components
+from flowrt.flow.checks.fitting import TEXTS, class_of, is_any, items_of, may_fit, members, type_text, union
 from flowrt.flow.checks.hints import hints_of, result_of
+from flowrt.flow.checks.reach import components, spread
 from flowrt.flow.checks.wiring import needed_ports
+from flowrt.operations.bodies import shape_of
 from flowrt.operations.declarations import Declaration
 from flowrt.operations.policies import ERROR_PORT
 from flowrt.ports import Stream
-from flowrt.standard import (
-    AutoResetJoin,
-    Batch,
-    Correlator,
-    Debounce,
-    Distinct,
-    Envelope,
-    Filter,
-    Gather,
-    Gathered,
-    Latest,
-    ManualResetJoin,
-    Metronome,
-    PopCausality,
-    PushCausality,
-    Reduce,
-    Scan,
-    Scatter,
-    Switch,
-    Ticker,
-    Zip,
-)
 
 if TYPE_CHECKING:
     from flowrt.flow.checks.findings import Report
-    from flowrt.flow.checks.graph import Edge, Graph, Node
     from flowrt.flow.checks.hints import Hints
+    from flowrt.flow.checks.reach import Gate, Hop, Reach
     from flowrt.flow.sites import Site
 
 
 PASSES = 10  # through a circle, until it is known what goes round in it; arbitrary
 SOURCES_LIMIT = 100  # ports that a list is followed back over, to know all that is in it; arbitrary
 KINDS_LIMIT = 8  # types that one port is followed with; of more, nothing is known
-PASSING = (Debounce, Distinct, Filter, PopCausality, PushCausality, Switch)
-MUTABLE = (
-    list,
-    dict,
-    set,
-    bytearray,
-    collections.deque,
-    collections.defaultdict,
-    collections.OrderedDict,
-    collections.Counter,
+PASSING = (
+    standard.Debounce,
+    standard.Distinct,
+    standard.Filter,
+    standard.PopCausality,
+    standard.PushCausality,
+    standard.Switch,
 )
+JOINS = (standard.AutoResetJoin, standard.Latest, standard.ManualResetJoin, standard.Zip)
 MADE = {
-    (Correlator, "decoded"): Envelope,
-    (Metronome, ""): int,
-    (Scatter, "count"): int,
-    (Ticker, "now"): datetime,
+    (standard.Correlator, "decoded"): standard.Envelope,
+    (standard.Metronome, ""): int,
+    (standard.Scatter, "count"): int,
+    (standard.Ticker, "now"): datetime,
 }
-READING = (
-    collections.abc.Iterable,
-    collections.abc.Collection,
-    collections.abc.Container,
-    collections.abc.Sequence,
-    collections.abc.Mapping,
-    collections.abc.Set,
-    collections.abc.Sized,
-    collections.abc.Reversible,
-    collections.abc.Hashable,
-)
+TAKEN = {(standard.Gather, "count"): int, (standard.Correlator, "encode"): standard.Envelope}
+MUTABLE = (list, dict, set, bytearray, deque, defaultdict, OrderedDict, Counter)
+READING = (abc.Iterable, abc.Collection, abc.Container, abc.Sized, abc.Reversible, abc.Hashable)
+UNCHANGING = (abc.Sequence, abc.Mapping, abc.Set, tuple, frozenset, str, bytes)
 
 
 @frozen
@@ -87,7 +58,7 @@ class Origin:
     """Where something of a type comes from: the operation that emits it, and the stream by which to name its way."""
 
     place: Site
-    node: Node
+    gate: Gate
     stream: Stream | None = None
     depth: int = 0
 
@@ -98,28 +69,28 @@ Kinds = dict[Any, Origin]
 class Data:
     """Follows the types of what operations emit to those who take it."""
 
-    def __init__(self, graph: Graph, report: Report) -> None:
-        self.graph = graph
+    def __init__(self, reach: Reach, report: Report) -> None:
+        self.reach = reach
         self.report = report
         self._hints: dict[int, Hints] = {}
-        self._kinds: dict[Node, Kinds] = {}
+        self._kinds: dict[Gate, Kinds] = {}
 
     def check(self) -> None:
         """Report what is not as it should be."""
-        for part, circle in components(self.graph.nodes.values(), self.graph.successors):
+        for part, circle in components(self.reach.gates.values(), self.reach.successors):
             for _ in range(PASSES if circle else 1):
-                before = sum(len(self._kinds.get(node, ())) for node in part)
-                for node in part:
-                    self._kinds[node] = self._kinds_at(node, circle=circle)
-                if not circle or before == sum(len(self._kinds[node]) for node in part):
+                before = sum(len(self._kinds.get(gate, ())) for gate in part)
+                for gate in part:
+                    self._kinds[gate] = self._kinds_at(gate, circle=circle)
+                if not circle or before == sum(len(self._kinds[gate]) for gate in part):
                     break
             else:
-                self._kinds.update((node, {}) for node in part)
-        for node in self.graph.nodes.values():
-            if node.entering and node.place is not None:
-                self._types_at(node, node.place)
-            elif node.place is not None:
-                self._mutable(node, node.place)
+                self._kinds.update((gate, {}) for gate in part)
+        for gate in self.reach.gates.values():
+            if gate.taker is not None:
+                self._types_at(gate, gate.taker)
+            elif gate.emitter is not None:
+                self._mutable(gate, gate.emitter)
 
     def hints(self, declaration: Declaration) -> Hints:
         """Return what the annotations of an operation say, looked at once."""
@@ -130,192 +101,145 @@ class Data:
 
     # -- following
 
-    def _kinds_at(self, node: Node, *, circle: bool) -> Kinds:
-        if node.place is not None and not node.entering:
-            return self._emitted(node, node.place, circle=circle)
+    def _kinds_at(self, gate: Gate, *, circle: bool) -> Kinds:
+        if gate.emitter is not None:
+            return self._emitted(gate, gate.emitter, circle=circle)
         kinds: Kinds = {}
-        for edge in node.arriving:
-            for kind, origin in self._kinds.get(edge.source, {}).items():
+        for hop in gate.arriving:
+            for kind, origin in self._kinds.get(hop.source, {}).items():
                 if kind not in kinds:
-                    kinds[kind] = _along(edge, origin)
-                if len(kinds) > KINDS_LIMIT:
-                    return {}
-        return kinds
+                    kinds[kind] = _along(hop, origin)
+        return kinds if len(kinds) <= KINDS_LIMIT else {}
 
-    def _emitted(self, node: Node, place: Site, *, circle: bool) -> Kinds:
+    def _emitted(self, gate: Gate, place: Site, *, circle: bool) -> Kinds:
         declaration, operation = place.declaration, place.declaration.operation
-        here = Origin(place, node)
-        if node.name == ERROR_PORT and declaration.policies.on_error == "route":
-            return {OperationError: here}
-        if operation is None:
-            return _known(self.hints(declaration).emitted.get(node.name, Any), here)
-        if isinstance(operation, PASSING):
-            if node.name == "exception" and isinstance(operation, PushCausality):
-                return {OperationError: here}
-            return dict(self._entering(place))
-        if isinstance(operation, Scan | Reduce):
-            return _known(result_of(operation.f), here)
-        if circle and type(operation) is not Scatter:
-            return {}
-        return _known(self._made(place, operation, node.name), here)
+        kind: Any = Any
+        if gate.name == ERROR_PORT and declaration.policies.on_error == "route":
+            kind = OperationError
+        elif operation is None:
+            kind = self.hints(declaration).emitted.get(gate.name, Any)
+        elif isinstance(operation, standard.PushCausality) and gate.name == "exception":
+            kind = OperationError
+        elif isinstance(operation, PASSING):
+            return self._entering(place)
+        elif isinstance(operation, standard.Scan | standard.Reduce):
+            kind = result_of(operation.f)
+        elif not circle or type(operation) is standard.Scatter:
+            kind = self._made(place, operation, gate.name)
+        return {} if is_any(kind) or kind in (typing.NoReturn, typing.Never) else {kind: Origin(place, gate)}
 
     def _made(self, place: Site, operation: Any, port: str) -> Any:
         """Return the type of what an operator makes of what it takes."""
-        ins = self.graph.places[place].ins
+        ins = self.reach.places[place].ins
         fixed = MADE.get((type(operation), port))
         if fixed is not None:
             return fixed
-        if type(operation) is Scatter:
+        if type(operation) is standard.Scatter:
             return items_of(self._whole(place))
-        if type(operation) is Gather:
-            if operation.on_missing == "collect":
-                return Gathered
-            stream = ins.get("stream")
-            return types.GenericAlias(list, (self._all(stream),))
-        if type(operation) is Batch:
+        if type(operation) is standard.Gather and operation.on_missing == "collect":
+            return standard.Gathered
+        if type(operation) is standard.Gather:
+            return types.GenericAlias(list, (self._all(ins.get("stream")),))
+        if type(operation) is standard.Batch:
             return types.GenericAlias(list, (self._whole(place),))
-        if type(operation) in (AutoResetJoin, Latest, ManualResetJoin, Zip):
+        if type(operation) in JOINS:
             parts = tuple(self._all(ins.get(each.casefold())) for each in needed_ports(place.declaration))
             return types.GenericAlias(tuple, parts)
         return Any
 
     def _entering(self, place: Site) -> Kinds:
         kinds: Kinds = {}
-        for node in self.graph.places[place].ins.values():
-            for kind, origin in self._kinds.get(node, {}).items():
+        for gate in self.reach.places[place].ins.values():
+            for kind, origin in self._kinds.get(gate, {}).items():
                 kinds.setdefault(kind, origin)
         return kinds if len(kinds) <= KINDS_LIMIT else {}
 
     def _whole(self, place: Site) -> Any:
-        return union([self._all(node) for node in self.graph.places[place].ins.values()])
+        return union([self._all(gate) for gate in self.reach.places[place].ins.values()])
 
-    def _all(self, node: Node | None) -> Any:
+    def _all(self, gate: Gate | None) -> Any:
         """Return the type of all that comes to a port; `Any` if something comes of which nothing is known."""
-        kinds = self._kinds.get(node, {}) if node is not None else {}
-        if node is None or not kinds or not self._whole_known(node):
-            return Any
-        return union(list(kinds))
+        return union(list(self._kinds[gate])) if gate is not None and self._is_all_known(gate) else Any
 
-    def _whole_known(self, node: Node) -> bool:
+    def _is_all_known(self, gate: Gate) -> bool:
         """Say whether the types of all that comes to a port are known."""
-        graph = self.graph
-        seen = {node}
-        pending = [node]
-        while pending:
-            current = pending.pop()
-            place = current.place
-            if not self._kinds.get(current) or current in graph.lost or len(seen) > SOURCES_LIMIT:
+        for number, before in enumerate(spread([gate], self._before)):
+            if not self._kinds.get(before) or before in self.reach.lost or number == SOURCES_LIMIT:
                 return False
-            if place is None or current.entering:
-                before = [edge.source for edge in current.arriving]
-            elif isinstance(place.operation, PASSING):
-                before = list(graph.places[place].ins.values())
-            else:
-                continue
-            pending += [each for each in before if each not in seen]
-            seen.update(before)
         return True
+
+    def _before(self, gate: Gate) -> list[Gate]:
+        """Return the ports from which something comes to one as it is."""
+        if gate.emitter is None:
+            return gate.sources
+        passes = isinstance(gate.emitter.operation, PASSING)
+        return list(self.reach.places[gate.emitter].ins.values()) if passes else []
 
     # -- types
 
-    def _types_at(self, node: Node, place: Site) -> None:
-        declaration = place.declaration
-        if type(declaration.operation) is Scatter:
-            self._scattered(node, place)
-            return
-        wanted = self.hints(declaration).taken(node.name) if declaration.operation is None else Any
-        if type(declaration.operation) is Gather and node.name == "count":
-            wanted = int
-        if type(declaration.operation) is Correlator and node.name == "encode":
-            wanted = Envelope
-        if is_any(wanted):
-            return
-        for kind, origin in self._kinds.get(node, {}).items():
-            if not may_fit(kind, wanted):
-                self._misfit(node, kind, origin, f"takes {shown(wanted)}")
+    def _types_at(self, gate: Gate, place: Site) -> None:
+        operation = place.declaration.operation
+        if type(operation) is standard.Scatter:
+            takes, fits = "a list or another iterable, no text or mapping", _may_be_scattered
+        else:
+            wanted = TAKEN.get((type(operation), gate.name), Any)
+            if operation is None:
+                wanted = self.hints(place.declaration).taken(gate.name)
+            if is_any(wanted):
+                return
+            takes, fits = type_text(wanted), functools.partial(may_fit, wanted=wanted)
+        for kind, origin in self._kinds.get(gate, {}).items():
+            if not fits(kind):
+                self._misfit(gate, place, kind, origin, takes)
 
-    def _scattered(self, node: Node, place: Site) -> None:
-        for kind, origin in self._kinds.get(node, {}).items():
-            kinds = [class_of(member) for member in members(kind)]
-            lists = [
-                each is None
-                or (
-                    may_fit(each, collections.abc.Iterable)
-                    and not issubclass(each, (*TEXTS, collections.abc.Mapping))
-                )
-                for each in kinds
-            ]
-            if not any(lists) and not is_any(kind):
-                self._misfit(node, kind, origin, "takes a list or another iterable, no text or mapping")
-
-    def _misfit(self, node: Node, kind: Any, origin: Origin, takes: str) -> None:
-        stream = origin.stream
+    def _misfit(self, gate: Gate, place: Site, kind: Any, origin: Origin, takes: str) -> None:
+        stream, source, target = origin.stream, origin.place.declaration, place.declaration
         assert stream is not None, "it has come by a stream"
-        assert node.place is not None, "only operations take certain types"
-        text = f'"{origin.node.port}" emits {shown(kind)}, but "{node.port}" {takes}.'
+        text = f'"{origin.gate.port}" emits {type_text(kind)}, but "{gate.port}" takes {takes}.'
         remedy = "Connect what fits, put an operation between that turns the one into the other, or correct the annotation."
-        about = [
-            stream,
-            *(edge.stream for edge in node.arriving),
-            origin.place.declaration,
-            node.place.declaration,
-        ]
-        key = (
-            stream.declared_at,
-            id(origin.place.declaration),
-            id(node.place.declaration),
-            node.name,
-            shown(kind),
-        )
+        about = [stream, *(hop.stream for hop in gate.arriving), source, target]
+        key = (stream.declared_at, id(source), id(target), gate.name, type_text(kind))
         self.report.add("F301", key, text, stream.declared_at, remedy, about)
 
     # -- mutable data
 
-    def _mutable(self, node: Node, place: Site) -> None:
+    def _mutable(self, gate: Gate, place: Site) -> None:
         declaration = place.declaration
-        if declaration.operation is not None or len(node.leaving) < 1:
+        if declaration.operation is not None or not gate.leaving:
             return
-        kind = next(
-            (
-                each
-                for each in members(self.hints(declaration).emitted.get(node.name, Any))
-                if _is_mutable(each)
-            ),
-            None,
-        )
+        emitted = members(self.hints(declaration).emitted.get(gate.name, Any))
+        kind = next(filter(_is_mutable, emitted), None)
         if kind is None:
             return
-        ends = _ends(node)
+        # Where it leads to, through the borders of flows.
+        found = list(spread([gate], lambda each: each.targets))
+        ends = [each for each in found if each.side == "result" or each.taker is not None]
         changing = [
-            each.place
-            for each in ends
-            if each.place is not None and self._may_change(each, each.place.declaration)
+            each.taker for each in ends if each.taker is not None and self._may_change(each.taker, each.name)
         ]
         if len(ends) < 2 or not changing:
             return
-        streams = [edge.stream for edge in node.leaving]
-        text = f'{len(ends)} targets get one and the same {shown(kind)} that leaves at "{node.port}", and "{changing[0].name}" may change it.'
+        text = f'{len(ends)} targets get one and the same {type_text(kind)} that leaves at "{gate.port}", and "{changing[0].name}" may change it.'
         remedy = "Emit what cannot be changed (a tuple, a frozen class), or annotate those who only read it with Sequence, Mapping or Iterable."
-        key = (id(place.flow.definition), id(declaration), place.instance.casefold(), node.name)
-        about = [declaration, *streams]
-        self.report.add("F302", key, text, declaration.declared_at, remedy, about)
+        self.report.add_at("F302", place, gate.name, text, remedy, [hop.stream for hop in gate.leaving])
 
-    def _may_change(self, node: Node, declaration: Declaration) -> bool:
+    def _may_change(self, place: Site, port: str) -> bool:
+        declaration = place.declaration
         if declaration.operation is not None:
             return not type(declaration.operation).__module__.startswith("flowrt.")
-        for member in members(self.hints(declaration).taken(node.name)):
-            kind = class_of(member)
-            if member is Any or kind not in (*READING, tuple, frozenset, str, bytes):
-                return _takes_data(declaration)
-        return False
+        kinds = [class_of(member) for member in members(self.hints(declaration).taken(port))]
+        if all(kind in (*READING, *UNCHANGING) for kind in kinds):
+            return False
+        function = declaration.function
+        return function is None or shape_of(declaration.kind, declaration.name, function).takes_data
 
 
-def _takes_data(declaration: Declaration) -> bool:
-    if declaration.function is None:
-        return True
-    from flowrt.operations.bodies import shape_of  # noqa: PLC0415
-
-    return shape_of(declaration.kind, declaration.name, declaration.function).takes_data
+def _may_be_scattered(kind: Any) -> bool:
+    classes = [class_of(member) for member in members(kind)]
+    return is_any(kind) or any(
+        each is None or (may_fit(each, abc.Iterable) and not issubclass(each, (*TEXTS, abc.Mapping)))
+        for each in classes
+    )
 
 
 def _is_mutable(kind: Any) -> bool:
@@ -328,29 +252,9 @@ def _is_mutable(kind: Any) -> bool:
     return parameters is not None and not parameters.frozen
 
 
-def _known(kind: Any, origin: Origin) -> Kinds:
-    return {} if is_any(kind) or kind in (typing.NoReturn, typing.Never) else {kind: origin}
-
-
-def _along(edge: Edge, origin: Origin) -> Origin:
+def _along(hop: Hop, origin: Origin) -> Origin:
     """Follow a stream. Of a way through several flows the last stream of the outermost one is told."""
-    depth = edge.source.flow.depth
+    depth = hop.source.flow.depth
     if origin.stream is None or depth <= origin.depth:
-        return Origin(origin.place, origin.node, edge.stream, depth)
+        return Origin(origin.place, origin.gate, hop.stream, depth)
     return origin
-
-
-def _ends(node: Node) -> list[Node]:
-    """Return the in-ports and results that a port leads to, through the borders of flows."""
-    found: dict[Node, None] = {}
-    seen = {node}
-    pending = [node]
-    while pending:
-        for edge in pending.pop().leaving:
-            after = edge.target
-            if after.place is not None or after.result:
-                found[after] = None
-            elif after not in seen:
-                seen.add(after)
-                pending.append(after)
-    return list(found)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.ports import Stream, codes_of
+
+if TYPE_CHECKING:
+    from flowrt.flow.sites import Site
+
 
 Severity = Literal["error", "warning"]
 
@@ -112,32 +116,48 @@ def place_of(place: str) -> tuple[str, int, int]:
     return file, int(last), 0
 
 
+def by_place(stream: Stream) -> tuple[str, int, int]:
+    """Return what to sort streams by."""
+    return place_of(stream.declared_at)
+
+
 def findings_of(error: FlowBuildError) -> list[Finding]:
     """Return what an error says as findings: of a flow text that cannot be read, say."""
-    return [
-        _finding_of(fault if isinstance(fault, Fault) else Fault(fault), "F001") for fault in error.faults
-    ]
+    return [_finding_of(fault if isinstance(fault, Fault) else Fault(fault)) for fault in error.faults]
 
 
-def _finding_of(fault: Fault, otherwise: str) -> Finding:
+def _finding_of(fault: Fault) -> Finding:
     text = fault.says.removeprefix(f"{fault.place}: ")
-    return Finding(fault.code or otherwise, text, fault.place, fault.remedy, "error")
+    return Finding(fault.code or "F001", text, fault.place, fault.remedy, "error")
 
 
 class Report:
     """What has been found so far. Streams and declarations may ignore findings about them."""
 
     def __init__(self, ignore: Iterable[str]) -> None:
-        self._everywhere = _known_codes(codes_of(ignore))
+        codes = codes_of(ignore)
+        self._everywhere = frozenset(code.upper() for code in codes)
+        for code in codes:
+            if code.upper() not in CODES:
+                hint = did_you_mean(code, CODES)
+                raise FlowBuildError(f"check(ignore=...): there is no finding {code!r}.{hint}")
         self._found: dict[tuple[Any, ...], tuple[Finding, tuple[Any, ...]]] = {}
 
     def add(self, code: str, key: object, text: str, place: str, remedy: str, about: Iterable[Any]) -> None:
         """Remember a warning, once per code and key; `about` are the streams and declarations whose `ignore` counts."""
         self._found.setdefault((code, key), (Finding(code, text, place, remedy), tuple(about)))
 
+    def add_at(
+        self, code: str, place: Site, port: str, text: str, remedy: str, about: Iterable[Any], at: str = ""
+    ) -> None:
+        """Remember a warning of an operation, or a port of it: once for all spots at which its flow is used."""
+        declaration = place.declaration
+        key = (id(place.flow.definition), id(declaration), place.instance.casefold(), port)
+        self.add(code, key, text, at or declaration.declared_at, remedy, [declaration, *about])
+
     def add_fault(self, fault: Fault) -> None:
         """Remember what a runtime would refuse."""
-        self._found.setdefault((fault.code, str(fault)), (_finding_of(fault, "F001"), fault.about))
+        self._found.setdefault((fault.code, str(fault)), (_finding_of(fault), fault.about))
 
     def close(self, things: Iterable[Any]) -> list[Finding]:
         """Return the findings, by place.
@@ -147,18 +167,16 @@ class Report:
         """
         used: set[tuple[str, str]] = set()
         kept: dict[Finding, None] = {}
-        errors = {
-            (finding.code, finding.text) for finding, _ in self._found.values() if finding.severity == "error"
-        }
-        for finding, about in self._found.values():
+        found = list(self._found.values())
+        errors = {(finding.code, finding.text) for finding, _ in found if finding.severity == "error"}
+        for finding, about in found:
             ignoring = [thing for thing in about if finding.code in _codes_of(thing)]
             used.update((_named(thing), finding.code) for thing in ignoring)
             told = finding.severity == "warning" and (finding.code, finding.text) in errors
             if not ignoring and not told:
                 kept[finding] = None
         for thing in things:
-            if thing.ignore:
-                kept.update(dict.fromkeys(_useless(thing, used)))
+            kept.update(dict.fromkeys(_useless(thing, used)))
         left = (finding for finding in kept if finding.code not in self._everywhere)
         return sorted(left, key=lambda finding: (*finding.where, finding.code, finding.text))
 
@@ -173,22 +191,12 @@ def _named(thing: Any) -> str:
     return f"{what} at {thing.declared_at}"
 
 
-def _known_codes(codes: Iterable[str]) -> frozenset[str]:
-    found = []
-    for code in codes:
-        if code.upper() not in CODES:
-            raise FlowBuildError(
-                f"check(ignore=...): there is no finding {code!r}.{did_you_mean(code, CODES)}"
-            )
-        found.append(code.upper())
-    return frozenset(found)
-
-
-def _useless(thing: Any, used: set[tuple[str, str]]) -> Iterable[Finding]:
-    named = _named(thing)
-    what = named.removesuffix(f" at {thing.declared_at}")
+def _useless(thing: Any, used: set[tuple[str, str]]) -> Iterator[Finding]:
+    """Find what a thing ignores for nothing."""
     codes = _codes_of(thing)
     for code in codes:
+        named = _named(thing)
+        what = named.removesuffix(f" at {thing.declared_at}")
         if code not in CODES:
             hint = did_you_mean(code, CODES).strip()
             yield Finding("F901", f'{what} ignores "{code}", which no finding has.', thing.declared_at, hint)

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import collections
-import collections.abc
 import types
 import typing
+from collections import OrderedDict, abc, defaultdict, deque
 from typing import Any
 
-DEEPEST = 6  # types inside types that are looked at; arbitrary
+TYPES_DEEP = 6  # types inside types that are looked at; arbitrary
 PROMOTED = {int: (float, complex), float: (int, complex), complex: (int, float), bool: (float, complex)}
 BYTES = (bytes, bytearray, memoryview)
 TEXTS = (str, bytes, bytearray)
-FILES = (typing.IO, typing.TextIO, typing.BinaryIO)
-ITERABLES = (  # of one argument: their items
-    list,
-    set,
-    frozenset,
-    collections.deque,
-    collections.abc.Iterable,
-    collections.abc.Iterator,
-    collections.abc.Reversible,
-    collections.abc.Collection,
-    collections.abc.Container,
-    collections.abc.Sequence,
-    collections.abc.MutableSequence,
-    collections.abc.Set,
-    collections.abc.MutableSet,
-    collections.abc.Generator,
-)
-MAPPINGS = (
-    dict,
-    collections.OrderedDict,
-    collections.defaultdict,
-    collections.abc.Mapping,
-    collections.abc.MutableMapping,
-)
+FILES = (
+    typing.IO,
+    typing.TextIO,
+    typing.BinaryIO,
+)  # those of io count as these, without inheriting from them
+GOING = (abc.Iterable, abc.Iterator, abc.Generator, abc.Reversible, abc.Collection, abc.Container)
+SEQUENCES = (list, deque, abc.Sequence, abc.MutableSequence)
+ITERABLES = (*GOING, *SEQUENCES, set, frozenset, abc.Set, abc.MutableSet)  # of one argument: their items
+MAPPINGS = (dict, OrderedDict, defaultdict, abc.Mapping, abc.MutableMapping)
 
 
 def may_fit(value: Any, wanted: Any, depth: int = 0) -> bool:
     """Say whether a value of type `value` can be of type `wanted`. What is not understood fits."""
-    if depth > DEEPEST:
+    if depth > TYPES_DEEP:
         return True
     values, wants = members(value), members(wanted)
     return any(_one_fits(v, w, depth) for v in values for w in wants)
@@ -96,7 +80,7 @@ def union(kinds: list[Any]) -> Any:
     return unique[0] if len(unique) == 1 else typing.Union[tuple(unique)]  # noqa: UP007 - made of what is found
 
 
-def shown(found: Any) -> str:
+def type_text(found: Any) -> str:
     """Write a type as its author would."""
     if found is Any:
         return "Any"
@@ -104,22 +88,22 @@ def shown(found: Any) -> str:
         return "None"
     origin, arguments = typing.get_origin(found), typing.get_args(found)
     if origin in (typing.Union, types.UnionType):
-        return " | ".join(shown(each) for each in arguments)
+        return " | ".join(type_text(each) for each in arguments)
     if origin is typing.Literal:
         return f"Literal[{', '.join(map(repr, arguments))}]"
     if origin is None:
         return found.__qualname__.rpartition("<locals>.")[2] if isinstance(found, type) else str(found)
     name = getattr(origin, "__name__", str(origin))
-    inner = ", ".join("..." if each is Ellipsis else _shown_argument(each) for each in arguments)
+    inner = ", ".join("..." if each is Ellipsis else _argument_text(each) for each in arguments)
     return f"{name}[{inner}]" if inner else name
 
 
-def _shown_argument(found: Any) -> str:
-    return f"[{', '.join(map(shown, found))}]" if isinstance(found, list) else shown(found)
+def _argument_text(found: Any) -> str:
+    return f"[{', '.join(map(type_text, found))}]" if isinstance(found, list) else type_text(found)
 
 
 def _plain(found: Any) -> Any:
-    for _ in range(DEEPEST):
+    for _ in range(TYPES_DEEP):
         if found is None:
             return type(None)
         if found is object or isinstance(found, str | typing.ForwardRef | typing.TypeVar):
@@ -156,7 +140,7 @@ def _one_fits(value: Any, wanted: Any, depth: int) -> bool:
         return True
     if not _meet(kind, needed):
         return False
-    return _arguments_fit(kind, typing.get_args(value), needed, typing.get_args(wanted), depth)
+    return _arguments_fit(kind, typing.get_args(value), needed, typing.get_args(wanted), depth + 1)
 
 
 def _meet(kind: type, needed: type) -> bool:
@@ -165,9 +149,7 @@ def _meet(kind: type, needed: type) -> bool:
         return True
     if kind in BYTES and needed in BYTES:
         return True
-    if (
-        kind in FILES or needed in FILES
-    ):  # the classes of io count as these, though they do not inherit from them
+    if kind in FILES or needed in FILES:
         return "builtins" not in (kind.__module__, needed.__module__)
     if _is_protocol(kind) or _is_protocol(needed):
         return True
@@ -204,23 +186,18 @@ def _arguments_fit(
 ) -> bool:
     if not wanted or (not own and kind not in TEXTS) or wanted == ((),) or own == ((),):
         return True
-    deeper = depth + 1
     if kind is tuple and needed is tuple:
-        return _tuples_fit(own, wanted, deeper)
+        return _tuples_fit(own, wanted, depth)
     if kind in MAPPINGS and needed in MAPPINGS:
-        return (
-            len(own) != 2
-            or len(wanted) != 2
-            or all(may_fit(a, b, deeper) for a, b in zip(own, wanted, strict=True))
-        )
+        return len(own) != 2 or len(wanted) != 2 or _each_fits(own, wanted, depth)
     if kind is needed and kind.__name__ != "Callable":
-        return len(own) != len(wanted) or all(may_fit(a, b, deeper) for a, b in zip(own, wanted, strict=True))
+        return len(own) != len(wanted) or _each_fits(own, wanted, depth)
     if needed in ITERABLES:
         if kind is tuple:
             known = [each for each in own if each is not Ellipsis and not _is_unpacked(each)]
-            return all(may_fit(each, wanted[0], deeper) for each in known)
+            return all(may_fit(each, wanted[0], depth) for each in known)
         if kind in TEXTS or kind in ITERABLES or kind in MAPPINGS:
-            return may_fit(items_of(kind[own] if own else kind), wanted[0], deeper)  # type: ignore[index]
+            return may_fit(items_of(kind[own] if own else kind), wanted[0], depth)  # type: ignore[index]
     return True
 
 
@@ -233,7 +210,11 @@ def _tuples_fit(own: tuple[Any, ...], wanted: tuple[Any, ...], depth: int) -> bo
         return all(may_fit(own[0], each, depth) for each in wanted)
     if Ellipsis in wanted:
         return all(may_fit(each, wanted[0], depth) for each in own)
-    return len(own) == len(wanted) and all(may_fit(a, b, depth) for a, b in zip(own, wanted, strict=True))
+    return len(own) == len(wanted) and _each_fits(own, wanted, depth)
+
+
+def _each_fits(own: tuple[Any, ...], wanted: tuple[Any, ...], depth: int) -> bool:
+    return all(may_fit(one, other, depth) for one, other in zip(own, wanted, strict=True))
 
 
 def _is_unpacked(found: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import frozen
 
+from flowrt.flow.checks.fitting import class_of, items_of, members, union
 from flowrt.operations.bodies import shape_of
 from flowrt.operations.components import Component
 from flowrt.operations.contract import Emit
@@ -92,8 +93,6 @@ def result_of(function: Any) -> Any:
 
 def _yielded(result: Any) -> Any:
     """Return what a generator function yields, `Emit` aside, which names a port of its own."""
-    from flowrt.flow.checks.fitting import class_of, items_of, members, union  # noqa: PLC0415
-
     return union([kind for kind in members(items_of(result)) if class_of(kind) is not Emit])
 
 

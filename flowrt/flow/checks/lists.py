@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import and_, or_
+from typing import TYPE_CHECKING
 
-from flowrt.flow.checks.findings import place_of
-from flowrt.flow.checks.graph import components
+from flowrt.flow.checks.findings import by_place
+from flowrt.flow.checks.reach import components, spread
 from flowrt.flow.checks.wiring import emits_alone, hands_on
 from flowrt.operations.declarations import Declaration
 from flowrt.standard import AutoResetJoin, Correlator, Gather, PopCausality, PushCausality, Zip
 
 if TYPE_CHECKING:
     from flowrt.flow.checks.findings import Report
-    from flowrt.flow.checks.graph import Graph, Node, Ports
+    from flowrt.flow.checks.reach import Gate, Ports, Reach
     from flowrt.flow.sites import Site
 
 
-DEEPEST = 8  # lists inside lists that are told apart; what is deeper counts as any depth
-ANY_DEPTH = (1 << (DEEPEST + 1)) - 1
-STEPS_PER_NODE = (
-    50  # arbitrary: how far lists are followed before large flows of very many lists are left alone
-)
+Change = Callable[[Declaration, str, str], int | None]
+"""Of an operation, an in-port and an out-port: by how much what leaves is deeper; None for any number."""
+LISTS_DEEP = 8  # lists inside lists that are told apart; what is deeper counts as any depth
+ANY_DEPTH = (1 << (LISTS_DEEP + 1)) - 1
+STEPS_PER_GATE = 50  # arbitrary: how far lists are followed before large flows of very many are left alone
 
 
 class Lists:
     """Looks at what happens to scattered lists, and at what comes together again."""
 
-    def __init__(self, graph: Graph, report: Report, reached: dict[Node, None]) -> None:
-        self.graph = graph
+    def __init__(self, reach: Reach, report: Report, reached: dict[Gate, None]) -> None:
+        self.reach = reach
         self.report = report
         self.reached = reached
-        self._steps = STEPS_PER_NODE * len(graph.nodes) + 10_000
+        self._steps = STEPS_PER_GATE * len(reach.gates) + 10_000
 
     def check(self) -> None:
         """Report what is not as it should be."""
-        declarations = {id(place.declaration): place.declaration for place in self.graph.places}
+        declarations = {id(place.declaration): place.declaration for place in self.reach.places}
         if any(each.bracket for each in declarations.values()):
             self._gathers_without_scatter()
             self._counts()
@@ -46,84 +48,69 @@ class Lists:
 
     # -- how deep in lists or causalities something may be
 
-    def _depths(self, change: Callable[[Declaration, str, str], int | None]) -> dict[Node, int]:
-        """Return for each port the depths that messages may have there, as bits.
-
-        Args:
-            change: of an operation, an in-port and an out-port: by how much what leaves is deeper; None for any number.
-        """
-        depths: dict[Node, int] = {}
-        for node in self.reached:
-            active = node.place is not None and not node.entering and emits_alone(node.place.declaration)
-            if node.is_input or active:
-                depths[node] = 1
-        lost = [node for node in self.reached if not self._explained(node)]
-        depths.update(dict.fromkeys(lost, ANY_DEPTH))
+    def _depths(self, change: Change) -> dict[Gate, int]:
+        """Return for each port the depths that messages may have there, as bits."""
+        depths: dict[Gate, int] = {}
+        for gate in self.reached:
+            if not self._explained(gate):
+                depths[gate] = ANY_DEPTH
+            elif gate.is_input or (gate.emitter is not None and emits_alone(gate.emitter.declaration)):
+                depths[gate] = 1
         pending = list(depths)
         while pending:
-            node = pending.pop()
-            mask = depths[node]
-            for after, deeper in self._after(node, change):
-                more = _shifted(mask, deeper) | depths.get(after, 0)
-                if more != depths.get(after, 0):
-                    depths[after] = more
+            gate = pending.pop()
+            for after, deeper in self._after(gate, change):
+                known = depths.get(after, 0)
+                depths[after] = _shifted(depths[gate], deeper) | known
+                if depths[after] != known:
                     pending.append(after)
         return depths
 
-    def _after(
-        self, node: Node, change: Callable[[Declaration, str, str], int | None]
-    ) -> Iterable[tuple[Node, int | None]]:
-        for edge in node.leaving:
-            yield edge.target, 0
-        for again in self.graph.again.get(node, ()):
-            yield again, 0
-        if node.entering and node.place is not None:
-            for name, out in self.graph.places[node.place].outs.items():
-                yield out, change(node.place.declaration, node.name, name)
+    def _after(self, gate: Gate, change: Change) -> Iterator[tuple[Gate, int | None]]:
+        for after in (*gate.targets, *self.reach.again.get(gate, ())):
+            yield after, 0
+        if gate.taker is not None:
+            for name, out in self.reach.places[gate.taker].outs.items():
+                yield out, change(gate.taker.declaration, gate.name, name)
 
-    def _explained(self, node: Node) -> bool:
+    def _explained(self, gate: Gate) -> bool:
         """Say whether it is known what comes to a port."""
-        if node in self.graph.lost:
+        if gate in self.reach.lost:
             return False
-        if node.place is None:
+        if gate.place is None:
             return True
-        if not self.graph.is_open(node.place.flow):
+        if gate.place.flow not in self.reach.flows:
             return False
-        ports = self.graph.places[node.place]
-        return (
-            bool(node.arriving) if node.entering else bool(ports.ins) or emits_alone(node.place.declaration)
-        )
+        if gate.side == "in":
+            return bool(gate.arriving)
+        return bool(self.reach.places[gate.place].ins) or emits_alone(gate.place.declaration)
 
     def _gathers_without_scatter(self) -> None:
         depths = self._depths(_deeper_in_lists)
-        for place, ports in self.graph.places.items():
+        for place, ports in self.reach.places.items():
             stream = ports.ins.get("stream")
-            if (
-                isinstance(place.operation, Gather)
-                and stream is not None
-                and "count" not in ports.ins
-                and depths.get(stream) == 1
-            ):
+            if not isinstance(place.operation, Gather) or stream is None or "count" in ports.ins:
+                continue
+            if depths.get(stream) == 1:
                 text = f'"{place.name}" gathers what no scatter has scattered, and gets no count: every item will fail.'
                 remedy = f'Lead what leaves at ".stream" of a Scatter there, or a count to "{place.port("count")}".'
-                _report_place(self.report, "F401", place, ports, text, remedy)
+                self.report.add_at("F401", place, "", text, remedy, ports.arriving())
 
     def _pops_without_push(self) -> None:
         depths = self._depths(_deeper_in_causalities)
-        for place, ports in self.graph.places.items():
+        for place, ports in self.reach.places.items():
             if not isinstance(place.operation, PopCausality) or not ports.ins:
                 continue
-            if all(depths.get(node) == 1 for node in ports.ins.values()):
+            if all(depths.get(gate) == 1 for gate in ports.ins.values()):
                 text = f'"{place.name}" closes a causality, and nothing that comes there is in one: every message will fail.'
-                _report_place(
-                    self.report, "F405", place, ports, text, "Put a PushCausality on the way there."
-                )
+                remedy = "Put a PushCausality on the way there."
+                self.report.add_at("F405", place, "", text, remedy, ports.arriving())
 
     # -- counts
 
     def _counts(self) -> None:
         matched: dict[Site, list[Site]] = {}
-        for place, ports in self.graph.places.items():
+        for place, ports in self.reach.places.items():
             if place.declaration.bracket > 0 and "stream" in ports.outs:
                 for gather in self._matched(ports.outs["stream"]):
                     matched.setdefault(gather, []).append(place)
@@ -133,12 +120,10 @@ class Lists:
                 return
             if counting is None:
                 continue
-            ports = self.graph.places[gather]
-            foreign = [scatter for scatter in counting if scatter not in scatters]
-            if foreign and not any(scatter in scatters for scatter in counting):
-                text = f'"{gather.name}" gets the items of "{scatters[0].name}" and the count of "{foreign[0].name}": its lists are not counted.'
+            if counting and not any(scatter in scatters for scatter in counting):
+                text = f'"{gather.name}" gets the items of "{scatters[0].name}" and the count of "{counting[0].name}": its lists are not counted.'
                 remedy = f'Lead "{scatters[0].port("count")}" to "{gather.port("count")}".'
-                _report_port(self.report, "F402", gather, ports, "count", text, remedy)
+                self._report_last("F402", gather, "count", text, remedy)
             for scatter in scatters:
                 if scatter in counting and self._copies(scatter, gather) > 1:
                     text = (
@@ -146,117 +131,107 @@ class Lists:
                         "the list is full before all are there."
                     )
                     remedy = "Let each item come by one way, bring the ways together in a join first, or give each a gather of its own."
-                    _report_port(self.report, "F403", gather, ports, "stream", text, remedy)
+                    self._report_last("F403", gather, "stream", text, remedy)
 
-    def _matched(self, start: Node) -> list[Site]:
+    def _report_last(self, code: str, place: Site, port: str, text: str, remedy: str) -> None:
+        """Report at the last stream that leads to a port."""
+        arriving = self.reach.places[place].ins[port].arriving
+        streams = sorted((hop.stream for hop in arriving), key=by_place)
+        self.report.add_at(code, place, port, text, remedy, streams, streams[-1].declared_at)
+
+    def _matched(self, start: Gate) -> list[Site]:
         """Return the gathers that a scatter's stream leads to with no other list open; see `brackets`."""
         found: dict[Site, None] = {}
         seen = {(start, 0)}
         pending = [(start, 0)]
         while pending and self._steps > 0:
             self._steps -= 1
-            node, depth = pending.pop()
-            for after, deeper in self._after(node, _deeper_in_lists):
-                place = after.place
-                if place is not None and after.entering and place.declaration.bracket < 0:
+            gate, depth = pending.pop()
+            for after, deeper in self._after(gate, _deeper_in_lists):
+                place = after.taker
+                if place is not None and place.declaration.bracket < 0:
                     if after.name != "stream":
                         continue
                     if depth == 0:
                         found[place] = None
                         continue
                 state = (after, depth + (deeper or 0))
-                if state not in seen and 0 <= state[1] <= DEEPEST:
+                if state not in seen and 0 <= state[1] <= LISTS_DEEP:
                     seen.add(state)
                     pending.append(state)
         return list(found)
 
     def _counting(self, gather: Site) -> list[Site] | None:
         """Return the scatters whose count comes to a gather as it is; None if it gets another count, or none."""
-        node = self.graph.places[gather].ins.get("count")
-        if node is None:
+        gate = self.reach.places[gather].ins.get("count")
+        if gate is None:
             return None
         found: dict[Site, None] = {}
-        seen = {node}
-        pending = [node]
-        while pending:
-            for edge in pending.pop().arriving:
-                before = edge.source
-                place = before.place
-                if place is not None:
-                    if place.declaration.bracket <= 0 or before.name != "count":
-                        return None
-                    found[place] = None
-                elif before.is_input or not before.arriving:
+        for before in spread([gate], lambda each: each.sources):
+            if before.emitter is not None:
+                if before.emitter.declaration.bracket <= 0 or before.name != "count":
                     return None
-                elif before not in seen:
-                    seen.add(before)
-                    pending.append(before)
+                found[before.emitter] = None
+            elif before is not gate and (before.is_input or not before.arriving):
+                return None
         return list(found)
 
     def _copies(self, scatter: Site, gather: Site) -> int:
         """Count how often an item certainly comes to a gather, up to twice, on the ways through operations that hand on everything."""
-        visits: dict[Node, int] = {}
-        wanted = self.graph.places[gather].ins["stream"]
-        pending = [self.graph.places[scatter].outs["stream"]]
+        visits: dict[Gate, int] = {}
+        wanted = self.reach.places[gather].ins["stream"]
+        pending = [self.reach.places[scatter].outs["stream"]]
         while pending and self._steps > 0:
             self._steps -= 1
-            node = pending.pop()
-            visits[node] = visits.get(node, 0) + 1
-            if node is wanted or visits[node] > 2:
+            gate = pending.pop()
+            visits[gate] = visits.get(gate, 0) + 1
+            if gate is wanted or visits[gate] > 2:
                 continue
-            place = node.place
-            if node.entering and place is not None:
-                out = self.graph.places[place].outs.get("")
+            place = gate.taker
+            if place is not None:
+                out = self.reach.places[place].outs.get("")
                 if out is not None and _keeps_number(place.declaration):
                     pending.append(out)
             else:
-                pending += [edge.target for edge in node.leaving]
+                pending += gate.targets
         return visits.get(wanted, 0)
 
     # -- joins
 
     def _mixing_joins(self) -> None:
         """Report joins that pair by order what came on several ways from one place, of which some do not keep the order."""
-        graph = self.graph
-        bits: dict[Node, int] = {}  # of places that mix up, of forks, and of correlators
-        names: list[Site] = []
+        places = self.reach.places
+        bits: dict[Gate, int] = {}  # of places that mix up, of forks, and of correlators
+        names: list[Site | None] = []
         mixing = forking = correlating = 0
-        for part, _ in components(graph.nodes.values(), graph.successors):
+        for part, _ in components(self.reach.gates.values(), self.reach.successors):
             own = 0
-            for node in part:
-                for edge in node.arriving:
-                    own |= bits.get(edge.source, 0)
-                place = node.place
-                if place is not None and not node.entering:
-                    for before in graph.places[place].ins.values():
-                        own |= bits.get(before, 0)
-            for node in part:
-                place = node.place
-                mixes = place is not None and not node.entering and _mixes_up(place.declaration)
-                corrects = place is not None and not node.entering and isinstance(place.operation, Correlator)
-                forks = len(node.leaving) > 1 or (
-                    place is not None and node.entering and len(graph.places[place].outs) > 1
-                )
+            for gate in part:
+                place = gate.emitter
+                for before in places[place].ins.values() if place is not None else gate.sources:
+                    own |= bits.get(before, 0)
+            for gate in part:
+                place = gate.emitter
+                mixes = place is not None and _mixes_up(place.declaration)
+                corrects = place is not None and isinstance(place.operation, Correlator)
+                forks = len(self.reach.successors(gate)) > 1
                 if mixes or corrects or forks:
                     bit = 1 << len(names)
-                    names.append(place)  # type: ignore[arg-type]
+                    names.append(place)
                     own |= bit
                     mixing |= bit if mixes else 0
                     correlating |= bit if corrects else 0
                     forking |= bit if forks else 0
             bits.update(dict.fromkeys(part, own))
-        for place, ports in graph.places.items():
+        for place, ports in places.items():
             if _pairs(place.declaration) and len(ports.ins) > 1:
-                ways = [bits[node] for node in ports.ins.values()]
-                common = ways[0]
-                for way in ways:
-                    common &= way
-                some = 0
-                for way in ways:
-                    some |= way
+                ways = [bits[gate] for gate in ports.ins.values()]
+                common, some = reduce(and_, ways), reduce(or_, ways)
                 guilty = some & ~common & mixing
                 if guilty and common & forking and not some & correlating:
-                    self._report_mixing(place, ports, names[(guilty & -guilty).bit_length() - 1])
+                    one = names[(guilty & -guilty).bit_length() - 1]
+                    assert one is not None, "only places mix up"
+                    self._report_mixing(place, ports, one)
 
     def _report_mixing(self, place: Site, ports: Ports, guilty: Site) -> None:
         text = (
@@ -265,9 +240,8 @@ class Lists:
         )
         own = "" if isinstance(place.operation, Zip) else f'Give "{place.name}" by="run", or '
         remedy = f'{own}make "{guilty.name}" ordered=True.'
-        _report_place(
-            self.report, "F404", place, ports, text, remedy[0].upper() + remedy[1:], guilty.declaration
-        )
+        about = [*ports.arriving(), guilty.declaration]
+        self.report.add_at("F404", place, "", text, remedy[0].upper() + remedy[1:], about)
 
 
 def _deeper_in_lists(declaration: Declaration, entering: str, leaving: str) -> int | None:
@@ -293,9 +267,9 @@ def _shifted(mask: int, deeper: int | None) -> int:
     if deeper is None:  # as they are, or nearer the top
         return (1 << mask.bit_length()) - 1
     if deeper > 0:
-        return ((mask << 1) & ANY_DEPTH) | (mask & (1 << DEEPEST))
+        return ((mask << 1) & ANY_DEPTH) | (mask & (1 << LISTS_DEEP))
     if deeper < 0:
-        return (mask >> 1) | (mask & 1) | (mask & (1 << DEEPEST))
+        return (mask >> 1) | (mask & 1) | (mask & (1 << LISTS_DEEP))
     return mask
 
 
@@ -312,29 +286,3 @@ def _pairs(declaration: Declaration) -> bool:
     """Say whether an operation pairs messages by the order in which they come."""
     operation = declaration.operation
     return isinstance(operation, AutoResetJoin | Zip) and operation.by != "run"
-
-
-# -- reporting
-
-
-def _report_place(
-    report: Report, code: str, place: Site, ports: Ports, text: str, remedy: str, *more: Any
-) -> None:
-    about = [
-        place.declaration,
-        *more,
-        *(edge.stream for node in ports.ins.values() for edge in node.arriving),
-    ]
-    key = (id(place.flow.definition), id(place.declaration), place.instance.casefold())
-    report.add(code, key, text, place.declaration.declared_at, remedy, about)
-
-
-def _report_port(
-    report: Report, code: str, place: Site, ports: Ports, name: str, text: str, remedy: str
-) -> None:
-    """Report at the last stream that leads to a port."""
-    streams = sorted(
-        (edge.stream for edge in ports.ins[name].arriving), key=lambda each: place_of(each.declared_at)
-    )
-    key = (id(place.flow.definition), id(place.declaration), place.instance.casefold())
-    report.add(code, key, text, streams[-1].declared_at, remedy, [*streams, place.declaration])

@@ -1,0 +1,316 @@
+"""How far messages reach: every port of a flow and of the flows in it, within a limit, and the streams between; nothing is made or called."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+from attrs import Factory, define
+
+from flowrt.errors import FlowBuildError
+from flowrt.flow.definition import Definition, source_key
+from flowrt.flow.sites import UNKNOWN_FLOW, FlowSite, Sites
+from flowrt.operations.declarations import Declaration
+from flowrt.ports import Port, Stream, port_of
+
+if TYPE_CHECKING:
+    from flowrt.flow.definition import SourceKey
+    from flowrt.flow.sites import Site
+
+
+STREAMS_LIMIT = 20_000  # arbitrary: past so many, flows that were expanded somewhere are not expanded anew
+Side = Literal["in", "out", "result"]
+
+
+@define(eq=False)
+class Hop:
+    """A stream at one spot of the flow."""
+
+    stream: Stream
+    source: Gate
+    target: Gate
+
+
+@define(eq=False)
+class Gate:
+    """A port at one spot: of a place, of a flow (a way in or out), or where results leave.
+
+    Attributes:
+        flow: where it is.
+        key: operation, instance and port, folded.
+        place: whose port it is, if it is an operation's.
+        side: "in" for an in-port, "result" where results leave; "out" for all that streams start from.
+    """
+
+    flow: FlowSite
+    key: SourceKey
+    place: Site | None
+    side: Side
+    leaving: list[Hop] = Factory(list)
+    arriving: list[Hop] = Factory(list)
+
+    @property
+    def name(self) -> str:
+        """The port's own name, folded."""
+        return self.key[2]
+
+    @property
+    def is_input(self) -> bool:
+        """Whether inputs enter here from outside."""
+        return self.flow.parent is None and not self.key[0] and self.side != "result"
+
+    @property
+    def taker(self) -> Site | None:
+        """The place whose in-port it is."""
+        return self.place if self.side == "in" else None
+
+    @property
+    def emitter(self) -> Site | None:
+        """The place whose out-port it is."""
+        return self.place if self.side == "out" else None
+
+    @property
+    def port(self) -> Port:
+        """Its name; that of a flow's way in or out in lower case."""
+        return self.place.port(self.name) if self.place is not None else port_of(self.flow.path, *self.key)
+
+    @property
+    def sources(self) -> list[Gate]:
+        return [hop.source for hop in self.arriving]
+
+    @property
+    def targets(self) -> list[Gate]:
+        return [hop.target for hop in self.leaving]
+
+    def __repr__(self) -> str:
+        return f"<gate {self.port}>"
+
+
+@define(eq=False)
+class Ports:
+    """The ports of a place that streams lead to or start from, by folded names."""
+
+    ins: dict[str, Gate] = Factory(dict)
+    outs: dict[str, Gate] = Factory(dict)
+
+    def arriving(self) -> list[Stream]:
+        return [hop.stream for gate in self.ins.values() for hop in gate.arriving]
+
+    def leaving(self) -> list[Stream]:
+        return [hop.stream for gate in self.outs.values() for hop in gate.leaving]
+
+
+class Reach:
+    """The ports of a flow and of all flows in it.
+
+    A recursive flow is expanded once more than it is around itself. `again` says where it goes on from there: pairs of gates, which
+    are no streams and hold for what can be reached, not for a single way.
+
+    Attributes:
+        gates: in the order in which they are met from the root, breadth first.
+        places: the operations at their spots, with their ports.
+        lost: where streams end that start at something unknown.
+        flows: those of which all that they hold is here.
+        used: ids of the declarations that streams lead to or from.
+        uses: the streams around a flow that lead into it or out of it.
+        misnamed: flows of which a stream asks for a way in ("in") or out ("out") that they do not have.
+    """
+
+    def __init__(self, root: Definition) -> None:
+        self.root = FlowSite(root)
+        self.gates: dict[tuple[int, SourceKey, Side], Gate] = {}
+        self.places: dict[Site, Ports] = {}
+        self.again: dict[Gate, list[Gate]] = {}
+        self.lost: dict[Gate, None] = {}
+        self.flows: dict[FlowSite, None] = {}
+        self.used: set[int] = set()
+        self.uses: dict[FlowSite, list[Stream]] = {}
+        self.misnamed: set[tuple[FlowSite, Side]] = set()
+        self._first: dict[int, FlowSite] = {}  # by definition
+        self._closed: dict[FlowSite, None] = {}
+        self._pending: deque[FlowSite] = deque()
+        self._places = Sites(self.root)
+        self._walked = 0
+        self._enter(self.root)
+        while self._pending:
+            self._expand(self._pending.popleft())
+        for closed in self._closed:
+            self._go_on(closed)
+
+    def is_used(self, definition: Definition) -> bool:
+        """Say whether any stream leads into a flow or out of it."""
+        return id(definition) in self._first
+
+    def successors(self, gate: Gate) -> list[Gate]:
+        """Return the ports that what comes to one may come to next, through operations too."""
+        taker = gate.taker
+        return gate.targets if taker is None else list(self.places[taker].outs.values())
+
+    # -- expanding
+
+    def _enter(self, flow: FlowSite) -> None:
+        if flow in self.flows or flow in self._closed:
+            return
+        if flow.parent is not None:
+            self._enter(flow.parent)
+        full = self._walked > STREAMS_LIMIT and id(flow.definition) in self._first
+        same = sum(each.definition is flow.definition for each in _around(flow))
+        again = flow.definition is not UNKNOWN_FLOW and same > 1
+        if again or full or flow.parent in self._closed:
+            self._closed[flow] = None
+            return
+        self._first.setdefault(id(flow.definition), flow)
+        self.flows[flow] = None
+        self._pending.append(flow)
+
+    def _expand(self, flow: FlowSite) -> None:
+        for stream in flow.definition.streams():
+            self._walked += 1
+            source, target = self._source(flow, stream), self._target(flow, stream)
+            if source is not None and target is not None:
+                hop = Hop(stream, source, target)
+                source.leaving.append(hop)
+                target.arriving.append(hop)
+            elif target is not None:
+                self.lost[target] = None
+
+    def _source(self, flow: FlowSite, stream: Stream) -> Gate | None:
+        port = stream.source
+        try:
+            base = flow.descend(port, self.root)
+            self._enter(base)
+            key = source_key(port)
+            found = base.lookup(key[0]) if key[0] else None
+            if isinstance(found, Declaration):
+                return self._port_of(base.place(found, port.instance), port, "out")
+            if isinstance(found, Definition):
+                nested = base.child(port.operation, port.instance)
+                self._enter(nested)
+                self._use(nested, stream, "out", known=key[2] in found.ways_out)
+            elif key[0]:
+                return None
+            return self._gate("out", base, key)
+        except FlowBuildError:  # nested too deep, which is told of elsewhere
+            return None
+
+    def _target(self, flow: FlowSite, stream: Stream) -> Gate | None:
+        try:
+            end = self._places.end_of(stream, flow)
+        except FlowBuildError:
+            return None
+        if end is None:
+            return None
+        at, key, place = end
+        self._enter(at)
+        if place is not None:
+            return self._port_of(place, stream.target, "in")
+        if at.parent is None and not key[0]:
+            return self._gate("result", at, key)
+        if not key[0]:
+            self._use(at, stream, "in", known=key[2] in at.definition.ways_in)
+        return self._gate("out", at, key)
+
+    def _use(self, nested: FlowSite, stream: Stream, side: Side, *, known: bool) -> None:
+        self.uses.setdefault(nested, []).append(stream)
+        if not known:
+            self.misnamed.add((nested, side))
+
+    def _port_of(self, place: Site, port: Port, side: Side) -> Gate:
+        self.used.add(id(place.declaration))
+        ports = self.places.setdefault(place, Ports())
+        name = port.key[3]
+        gate = self._gate(side, place.flow, place.source(name), place)
+        (ports.ins if side == "in" else ports.outs)[name] = gate
+        return gate
+
+    def _gate(self, side: Side, flow: FlowSite, key: SourceKey, place: Site | None = None) -> Gate:
+        found = self.gates.get((id(flow), key, side))
+        if found is None:
+            found = self.gates[id(flow), key, side] = Gate(flow, key, place, side)
+        return found
+
+    def _go_on(self, closed: FlowSite) -> None:
+        """Let what enters a flow that is not expanded go on where it is, and come back from there."""
+        like = next(
+            (each for each in _around(closed) if each.definition is closed.definition and each in self.flows),
+            self._first.get(id(closed.definition)),
+        )
+        if closed.parent is None or like is None:
+            return
+        for name in closed.definition.ways_in:
+            entry = self.gates.get((id(closed), ("", "", name), "out"))
+            self._lead_on(entry, self.gates.get((id(like), ("", "", name), "out")))
+        for name in closed.definition.ways_out:
+            left = self.way_out(like, name) or self.gates.get((id(like), ("", "", name), "result"))
+            self._lead_on(left, self.way_out(closed, name))
+
+    def _lead_on(self, before: Gate | None, after: Gate | None) -> None:
+        if before is not None and after is not None:
+            self.again.setdefault(before, []).append(after)
+
+    def way_out(self, flow: FlowSite, name: str) -> Gate | None:
+        """Return a way out of a flow, as the flow around it has it."""
+        key = (flow.name.casefold(), flow.instance.casefold(), name)
+        return self.gates.get((id(flow.parent), key, "out")) if flow.parent is not None else None
+
+
+def _around(flow: FlowSite) -> Iterator[FlowSite]:
+    while flow.parent is not None:
+        flow = flow.parent
+        yield flow
+
+
+def spread(starts: Iterable[Gate], onwards: Callable[[Gate], Iterable[Gate]]) -> Iterator[Gate]:
+    """Iterate over the gates that can be reached from some, these first, each when it is met."""
+    seen = dict.fromkeys(starts)
+    yield from seen
+    pending = list(seen)
+    while pending:
+        for after in onwards(pending.pop()):
+            if after not in seen:
+                seen[after] = None
+                pending.append(after)
+                yield after
+
+
+def components(
+    gates: Iterable[Gate], successors: Callable[[Gate], Iterable[Gate]]
+) -> list[tuple[list[Gate], bool]]:
+    """Return the strongly connected parts, each behind those that lead to it, and whether it goes round; Tarjan's, without recursion."""
+    index: dict[Gate, int] = {}
+    low: dict[Gate, int] = {}
+    stack: list[Gate] = []
+    standing: set[Gate] = set()
+    work: list[tuple[Gate, Iterator[Gate]]] = []
+    found: list[tuple[list[Gate], bool]] = []
+
+    def enter(gate: Gate) -> None:
+        index[gate] = low[gate] = len(index)
+        stack.append(gate)
+        standing.add(gate)
+        work.append((gate, iter(successors(gate))))
+
+    for start in gates:
+        if start not in index:
+            enter(start)
+        while work:
+            gate, following = work[-1]
+            for after in following:
+                if after not in index:
+                    enter(after)
+                    break
+                if after in standing:
+                    low[gate] = min(low[gate], index[after])
+            else:
+                work.pop()
+                if work:
+                    before = work[-1][0]
+                    low[before] = min(low[before], low[gate])
+                if low[gate] == index[gate]:
+                    part: list[Gate] = []
+                    while gate in standing:
+                        part.append(stack.pop())
+                        standing.discard(part[-1])
+                    found.append((part[::-1], len(part) > 1 or gate in successors(gate)))
+    return found[::-1]
