@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime, Gather, Operation, Scatter
 from flowrt.flow.diagrams import flow_names, picture, to_dot, to_mermaid, to_svg
 from flowrt.flow.diagrams.graph import Graph, graph_of
-from flowrt.flow.diagrams.labels import lines_of, shown, width_of
+from flowrt.flow.diagrams.labels import shown, width_of, wrapped
 from flowrt.flow.diagrams.layout import crossings
 from flowrt.flow.diagrams.plan import Level, plan
 
@@ -343,7 +343,7 @@ def test_only_flows_are_drawn() -> None:
     with pytest.raises(
         FlowBuildError, match=r"^what is drawn is a Flow, or the FlowRuntime of one, got str\.$"
     ):
-        to_mermaid("a -> b")
+        to_mermaid("a -> b")  # type: ignore[arg-type]
 
 
 def test_drawing_makes_no_state_and_runs_nothing() -> None:
@@ -608,7 +608,7 @@ def test_streams_between_neighbours_in_a_chain_are_straight() -> None:
 
     level = plan(graph_of(flow), 100)
 
-    chain = [level.vertex(node) for node in level.nodes if node.name in {".in", "a"}]
+    chain = [level.vertices[node] for node in level.nodes if node.name in {".in", "a"}]
     assert len({vertex.y for vertex in chain}) == 1
 
 
@@ -624,7 +624,7 @@ def check_apart(level: Level) -> None:
 
 @given(st.text(max_size=80), st.integers(8, 30), st.integers(1, 4))
 def test_a_text_is_broken_into_lines_that_fit(text: str, most: int, rows: int) -> None:
-    lines = lines_of(shown(text), most, rows)
+    lines = wrapped(shown(text), most, rows)
 
     assert 1 <= len(lines) <= rows
     assert all(len(line) <= most for line in lines)
@@ -633,9 +633,9 @@ def test_a_text_is_broken_into_lines_that_fit(text: str, most: int, rows: int) -
 
 
 def test_names_are_broken_where_words_end() -> None:
-    assert lines_of("read_all_the_files", 12, 3) == ["read_all_", "the_files"]
-    assert lines_of("computeTheAverage", 12, 3) == ["computeThe", "Average"]
-    assert lines_of("a" * 30, 12, 2) == ["a" * 12, "aaaaaaa…aaaa"]
+    assert wrapped("read_all_the_files", 12, 3) == ["read_all_", "the_files"]
+    assert wrapped("computeTheAverage", 12, 3) == ["computeThe", "Average"]
+    assert wrapped("a" * 30, 12, 2) == ["a" * 12, "aaaaaaa…aaaa"]
 
 
 def test_what_cannot_be_seen_is_written_as_an_escape() -> None:

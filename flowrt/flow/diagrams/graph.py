@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal, Protocol
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.flow.definition import Definition, define_flow
@@ -21,6 +21,21 @@ BRACKETS: dict[int, Kind] = {1: "scatter", 0: "operation", -1: "gather"}
 DOTS = {"async": "●", "parallel": "●●", "dispatched": "○"}  # the ancestor's notation, and one for dispatchers
 BOXES_DEEP = 20  # boxes inside boxes; arbitrary: nobody reads further in
 BOXED_NODES = 20_000  # arbitrary: shared flows inside shared flows would be drawn in all combinations
+
+
+class _Building(Protocol):
+    @property
+    def flow(self) -> Flow: ...
+
+
+class Running(Protocol):
+    """A `FlowRuntime`, which is above: what is drawn of it is the flow it is built of."""
+
+    @property
+    def _building(self) -> _Building: ...
+
+
+Drawable = Flow | Running
 
 
 @define(eq=False)
@@ -44,6 +59,10 @@ class Node:
     known: bool = True
     inner: Graph | None = None
     box: Node | None = None
+
+    @property
+    def is_point(self) -> bool:
+        return self.kind in {"in", "out"}
 
     @property
     def dots(self) -> str:
@@ -91,20 +110,26 @@ class Graph:
     nodes: dict[tuple[str, str, str], Node] = Factory(dict)
     edges: list[Edge] = Factory(list)
 
+    def all_edges(self) -> Iterator[Edge]:
+        """Iterate over its edges, then over those in its boxes."""
+        yield from self.edges
+        for node in self.nodes.values():
+            if node.inner is not None:
+                yield from node.inner.all_edges()
 
-def graph_of(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> Graph:
+
+def graph_of(flow: Drawable, subflow: str = "", *, boxes: bool = False) -> Graph:
     """Say what a picture of a flow shows; `FlowBuildError` if there is no flow of that name in it."""
     root = _root_of(flow)
-    place = _subflow(root, subflow)
-    return _Sketch(place, root, boxes=boxes).graph
+    return _Sketch(_subflow(root, subflow), root, boxes=boxes).graph
 
 
-def flow_names(flow: Flow | Any) -> tuple[str, ...]:
+def flow_names(flow: Drawable) -> tuple[str, ...]:
     """Return the names of all flows inside a flow, those of flows inside these with their path; each flow once."""
     return tuple(_paths(_root_of(flow).definition))
 
 
-def _root_of(flow: Flow | Any) -> FlowSite:
+def _root_of(flow: Drawable) -> FlowSite:
     whole = flow if isinstance(flow, Flow) else getattr(getattr(flow, "_building", None), "flow", None)
     if not isinstance(whole, Flow):
         raise FlowBuildError(
@@ -138,9 +163,8 @@ def _subflow(root: FlowSite, subflow: str) -> FlowSite:
     found = _follow(root, wanted)
     if found is None:
         # A flow text has flows side by side, so a name alone says enough, wherever the flow is.
-        below = (
-            path for path in _paths(root.definition) if path.casefold().endswith(f"/{wanted.casefold()}")
-        )
+        end = f"/{wanted.casefold()}"
+        below = (path for path in _paths(root.definition) if path.casefold().endswith(end))
         found = _follow(root, next(below, ""))
     if found is None:
         known = did_you_mean(wanted, _paths(root.definition)) or " There are no flows in it at all."
@@ -210,27 +234,25 @@ class _Sketch:
 
     def _operation(self, graph: Graph, name: str, instance: str) -> Node:
         key = ("", name.casefold(), instance.casefold())
-        node = graph.nodes.get(key)
-        if node is None:
-            found = graph.place.lookup(key[1])
-            if isinstance(found, Declaration):
-                mode = "dispatched" if found.mode.dispatcher is not None else str(found.mode)
-                node = self._node(graph, BRACKETS[found.bracket], found.name, instance, mode)
-            else:
-                node = self._node(graph, "operation", name, instance)
-                node.known = not self._knows_operations
-            graph.nodes[key] = node
-        return node
+        if key in graph.nodes:
+            return graph.nodes[key]
+        found = graph.place.lookup(key[1])
+        if isinstance(found, Declaration):
+            mode = "dispatched" if found.mode.dispatcher is not None else str(found.mode)
+            return self._add(graph, key, BRACKETS[found.bracket], found.name, instance, mode)
+        known = not self._knows_operations
+        return self._add(graph, key, "operation", name, instance, known=known)
 
     def _flow(self, graph: Graph, name: str, instance: str) -> Node:
         key = ("flow", name.casefold(), instance.casefold())
-        node = graph.nodes.get(key)
-        if node is None:
-            found = graph.place.lookup(key[1])
-            node = self._node(graph, "flow", found.name if isinstance(found, Definition) else name, instance)
-            graph.nodes[key] = node
-            if isinstance(found, Definition) and self._is_boxed(graph, found):
-                node.inner = self._new_graph(graph.place.child(name, instance), node)
+        if key in graph.nodes:
+            return graph.nodes[key]
+        found = graph.place.lookup(key[1])
+        if not isinstance(found, Definition):
+            return self._add(graph, key, "flow", name, instance)
+        node = self._add(graph, key, "flow", found.name, instance)
+        if self._is_boxed(graph, found):
+            node.inner = self._new_graph(graph.place.child(name, instance), node)
         return node
 
     def _is_boxed(self, graph: Graph, definition: Definition) -> bool:
@@ -248,24 +270,26 @@ class _Sketch:
 
     def _point(self, graph: Graph, name: str, kind: Kind) -> Node:
         key = (kind, name.casefold(), "")
-        node = graph.nodes.get(key)
-        if node is None:
-            node = graph.nodes[key] = self._node(graph, kind, f".{name}", "")
-        return node
+        return graph.nodes.get(key) or self._add(graph, key, kind, f".{name}")
 
     def _elsewhere(self, graph: Graph, port: Port) -> tuple[Node, str]:
-        named = (
-            Port(path=port.path, operation=port.operation, instance=port.instance, name="")
-            if port.operation
-            else port
-        )
-        key = ("elsewhere", named.fullname.casefold(), "")
-        node = graph.nodes.get(key)
-        if node is None:
-            node = graph.nodes[key] = self._node(graph, "elsewhere", named.fullname, "")
+        name = (evolve(port, name="") if port.operation else port).fullname
+        key = ("elsewhere", name.casefold(), "")
+        node = graph.nodes.get(key) or self._add(graph, key, "elsewhere", name)
         return node, port.name if port.operation else ""
 
-    def _node(self, graph: Graph, kind: Kind, name: str, instance: str, mode: str = "") -> Node:
+    def _add(
+        self,
+        graph: Graph,
+        key: tuple[str, str, str],
+        kind: Kind,
+        name: str,
+        instance: str = "",
+        mode: str = "",
+        *,
+        known: bool = True,
+    ) -> Node:
         self._count += 1
         text = shown(f"{name}#{instance}" if instance else name)
-        return Node(f"n{self._count}", kind, text, mode, box=graph.box)
+        node = graph.nodes[key] = Node(f"n{self._count}", kind, text, mode, known, box=graph.box)
+        return node

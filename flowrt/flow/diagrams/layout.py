@@ -8,6 +8,7 @@ what PyPI has is either under a copyleft licence, or compiled and young, or know
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Iterator
 from itertools import pairwise
 
 from attrs import Factory, define
@@ -59,11 +60,16 @@ class Vertex:
     def is_bend(self) -> bool:
         return self.wire is not None
 
-    def left(self) -> float:
-        return self.width / 2 + max((slot.width for slot in self.ins), default=0.0)
+    def room(self, slots: list[Slot]) -> float:
+        """Return how far it reaches from its middle to a side, with the names of the ports there."""
+        return self.width / 2 + max((slot.width for slot in slots), default=0.0)
 
-    def right(self) -> float:
-        return self.width / 2 + max((slot.width for slot in self.outs), default=0.0)
+    def links(self, *, back: bool) -> list[Link]:
+        return self.before if back else self.after
+
+    def positions(self, *, back: bool) -> list[float]:
+        """Return where its links to one side end."""
+        return [_position(*link.beyond(back=back)[:2]) for link in self.links(back=back)]
 
 
 @define(eq=False)
@@ -74,6 +80,10 @@ class Link:
     out: Slot
     target: Vertex
     into: Slot
+
+    def beyond(self, *, back: bool) -> tuple[Vertex, Slot, Slot]:
+        """Return where it comes from (back) or leads to: the vertex and its slot, and the slot at this end."""
+        return (self.source, self.out, self.into) if back else (self.target, self.into, self.out)
 
 
 @define(eq=False)
@@ -116,57 +126,62 @@ def lay_out(vertices: list[Vertex], wires: list[Wire], most_bends: int) -> Layou
 
 def _without_loops(vertices: list[Vertex], wires: list[Wire]) -> list[Wire]:
     """Mark the wires that lead back to where a walk from the inputs came from; return the others."""
-    outs: dict[int, list[Wire]] = {id(vertex): [] for vertex in vertices}
-    fed: set[int] = set()
-    for wire in wires:
-        outs[id(wire.source)].append(wire)
-        if wire.source is not wire.target:
-            fed.add(id(wire.target))
-    state: dict[int, int] = {}  # 1: on the way that is walked, 2: left
-    for start in sorted(vertices, key=lambda vertex: id(vertex) in fed):
-        if id(start) in state:
-            continue
-        state[id(start)] = 1
-        way = [(start, iter(outs[id(start)]))]
+    outs, _ = _wires_at(vertices, wires)
+    fed = {wire.target for wire in wires if wire.source is not wire.target}
+    met: dict[Vertex, bool] = {}  # and whether it is on the way that is walked
+    way: list[tuple[Vertex, Iterator[Wire]]] = []
+
+    def enter(vertex: Vertex) -> None:
+        met[vertex] = True
+        way.append((vertex, iter(outs[vertex])))
+
+    for start in sorted(vertices, key=lambda vertex: vertex in fed):
+        if start not in met:
+            enter(start)
         while way:
             vertex, rest = way[-1]
-            following = next(rest, None)
-            if following is None:
-                state[id(vertex)] = 2
+            wire = next(rest, None)
+            if wire is None:
+                met[vertex] = False
                 way.pop()
                 continue
-            target = following.target
-            seen = state.get(id(target))
-            following.is_back = seen == 1
-            if seen is None:
-                state[id(target)] = 1
-                way.append((target, iter(outs[id(target)])))
+            wire.is_back = met.get(wire.target, False)
+            if wire.target not in met:
+                enter(wire.target)
     return [wire for wire in wires if not wire.is_back]
+
+
+def _wires_at(
+    vertices: list[Vertex], wires: list[Wire]
+) -> tuple[dict[Vertex, list[Wire]], dict[Vertex, list[Wire]]]:
+    """Return the wires that leave each vertex, and those that come to it."""
+    outs: dict[Vertex, list[Wire]] = {vertex: [] for vertex in vertices}
+    ins: dict[Vertex, list[Wire]] = {vertex: [] for vertex in vertices}
+    for wire in wires:
+        outs[wire.source].append(wire)
+        ins[wire.target].append(wire)
+    return outs, ins
 
 
 def _set_layers(vertices: list[Vertex], wires: list[Wire]) -> None:
     """Put each vertex as far left as its inputs allow, then those that only lead on as far right as their targets allow."""
-    outs: dict[int, list[Wire]] = {id(vertex): [] for vertex in vertices}
-    ins: dict[int, list[Wire]] = {id(vertex): [] for vertex in vertices}
-    for wire in wires:
-        outs[id(wire.source)].append(wire)
-        ins[id(wire.target)].append(wire)
-    missing = {key: len(incoming) for key, incoming in ins.items()}
-    ready = [vertex for vertex in vertices if not missing[id(vertex)]]
+    outs, ins = _wires_at(vertices, wires)
+    missing = {vertex: len(coming) for vertex, coming in ins.items()}
+    ready = [vertex for vertex in vertices if not missing[vertex]]
     for vertex in ready:  # grows while it is gone through
-        vertex.layer = max((wire.source.layer + _length(wire) for wire in ins[id(vertex)]), default=0)
-        for wire in outs[id(vertex)]:
-            missing[id(wire.target)] -= 1
-            if not missing[id(wire.target)]:
+        vertex.layer = max((wire.source.layer + _length(wire) for wire in ins[vertex]), default=0)
+        for wire in outs[vertex]:
+            missing[wire.target] -= 1
+            if not missing[wire.target]:
                 ready.append(wire.target)
     for _ in range(TIGHTENINGS):
         for vertex in reversed(ready):
-            leaving = outs[id(vertex)]
-            if leaving and len(leaving) > len(ins[id(vertex)]):
+            leaving = outs[vertex]
+            if leaving and len(leaving) > len(ins[vertex]):
                 vertex.layer = min(wire.target.layer - _length(wire) for wire in leaving)
         for vertex in ready:
-            coming = ins[id(vertex)]
-            if coming and len(coming) > len(outs[id(vertex)]):
+            coming = ins[vertex]
+            if coming and len(coming) > len(outs[vertex]):
                 vertex.layer = max(wire.source.layer + _length(wire) for wire in coming)
     if any(vertex.pinned for vertex in vertices):
         _pin(vertices, wires)
@@ -198,7 +213,10 @@ def _add_bends(wires: list[Wire], most: int) -> None:
         count += len(layers)
         if count > most:
             raise TooMuchToDrawError
-        wire.bends = [_bend(wire, layer) for layer in layers]
+        wire.bends = [
+            Vertex(0.0, 2.0, [Slot("")], [Slot("")], is_fixed=True, wire=wire, layer=layer)
+            for layer in layers
+        ]
         if wire.is_back:
             wire.bends[0].anchor = wire.source
             wire.bends[-1].anchor = wire.target
@@ -209,12 +227,6 @@ def _add_bends(wires: list[Wire], most: int) -> None:
             middle.ins[0].y = middle.outs[0].y = middle.height / 2 - 3
             middle.has_text = True
         _link(wire)
-
-
-def _bend(wire: Wire, layer: int) -> Vertex:
-    bend = Vertex(0.0, 2.0, [Slot("")], [Slot("")], is_fixed=True, wire=wire)
-    bend.layer = layer
-    return bend
 
 
 def _link(wire: Wire) -> None:
@@ -232,26 +244,26 @@ def _link(wire: Wire) -> None:
 def _layers(vertices: list[Vertex], wires: list[Wire]) -> list[list[Vertex]]:
     """Sort what there is into layers, in the order of a walk along the streams; empty layers are left out."""
     found: dict[int, list[Vertex]] = {}
-    seen: set[int] = set()
-    back: dict[int, list[Wire]] = {}
+    seen: set[Vertex] = set()
+    back: dict[Vertex, list[Wire]] = {}
     for wire in wires:
         if wire.is_back:
-            back.setdefault(id(wire.source), []).append(wire)
-    pending = sorted(vertices, key=lambda vertex: vertex.layer)
-    pending.reverse()
+            back.setdefault(wire.source, []).append(wire)
+    pending = sorted(vertices, key=lambda vertex: vertex.layer)[::-1]
     while pending:
         vertex = pending.pop()
-        if id(vertex) in seen:
+        if vertex in seen:
             continue
-        seen.add(id(vertex))
+        seen.add(vertex)
         found.setdefault(vertex.layer, []).append(vertex)
-        for wire in back.get(id(vertex), ()):
-            pending += [bend for bend in reversed(wire.bends) if id(bend) not in seen]
-        pending += [link.target for link in reversed(vertex.after) if id(link.target) not in seen]
+        for wire in back.get(vertex, ()):
+            pending += [bend for bend in reversed(wire.bends) if bend not in seen]
+        pending += [link.target for link in reversed(vertex.after) if link.target not in seen]
     layers = [found[layer] for layer in sorted(found)]
     for number, layer in enumerate(layers):
-        for order, vertex in enumerate(layer):
-            vertex.layer, vertex.order = number, order
+        _number(layer)
+        for vertex in layer:
+            vertex.layer = number
     return layers
 
 
@@ -259,14 +271,10 @@ def _set_columns(layout: Layout) -> None:
     """Set the layers side by side: names of ports have their room, and steep streams have some more."""
     x = 0.0
     for number, layer in enumerate(layout.layers):
-        left = max(vertex.left() for vertex in layer)
-        right = max(vertex.right() for vertex in layer)
+        left = max(vertex.room(vertex.ins) for vertex in layer)
+        right = max(vertex.room(vertex.outs) for vertex in layer)
         if number:
-            climbs = (
-                abs(link.target.y + link.into.y - link.source.y - link.out.y)
-                for vertex in layer
-                for link in vertex.before
-            )
+            climbs = (abs(_climb(link)) for vertex in layer for link in vertex.before)
             x += min(GAP + STEEP * max(climbs, default=0.0), WIDEST_GAP)
         for vertex in layer:
             vertex.x = x + left
@@ -274,10 +282,12 @@ def _set_columns(layout: Layout) -> None:
         x += left + right
 
 
-SWEEPS = (
-    24  # at most; each sorts every layer by where its neighbours in the layer before (then: behind) stand
-)
-PATIENCE = 6  # sweeps without fewer crossings
+# -- the order in a layer
+
+
+# At most; each sorts every layer by where its neighbours in the layer before (then: behind) stand.
+SWEEPS = 24
+IDLE_SWEEPS = 6  # without fewer crossings
 SWITCHES = 8  # rounds of exchanging neighbours at most
 SWITCHED_VERTICES = 4_000  # in larger pictures exchanging takes too long
 SLOT_DISTANCE = 18.0
@@ -287,7 +297,7 @@ def order_layers(layers: list[list[Vertex]]) -> None:
     """Order each layer so that few streams cross."""
     best, fewest, tried = [list(layer) for layer in layers], crossings(layers), 0
     for sweep in range(SWEEPS):
-        if not fewest or tried == PATIENCE:
+        if not fewest or tried == IDLE_SWEEPS:
             break
         downwards = sweep % 2 == 0
         for layer in layers[1:] if downwards else layers[-2::-1]:
@@ -307,23 +317,16 @@ def _sort(layer: list[Vertex], layers: list[list[Vertex]], *, downwards: bool, f
     """Sort a layer by the mean position of each vertex's neighbours; `flips`: equal ones change their order."""
     beside = layers[layer[0].layer + (-1 if downwards else 1)]
     scale = len(beside) / len(layer)
-    keys: dict[int, float] = {}
+    keys: dict[Vertex, float] = {}
     for vertex in layer:
-        links = vertex.before if downwards else vertex.after
-        if links:
-            positions = [
-                _position(link.source, link.out) if downwards else _position(link.target, link.into)
-                for link in links
-            ]
-            keys[id(vertex)] = sum(positions) / len(positions)
-        else:
-            keys[id(vertex)] = vertex.order * scale
+        positions = vertex.positions(back=downwards)
+        keys[vertex] = _mean(positions) if positions else vertex.order * scale
     for vertex in layer:
-        if vertex.anchor is not None and not (vertex.before if downwards else vertex.after):
-            keys[id(vertex)] = keys[id(vertex.anchor)] + 0.01
+        if vertex.anchor is not None and not vertex.links(back=downwards):
+            keys[vertex] = keys[vertex.anchor] + 0.01
     if flips:
         layer.reverse()
-    layer.sort(key=lambda vertex: keys[id(vertex)])
+    layer.sort(key=keys.__getitem__)
     _number(layer)
 
 
@@ -334,7 +337,15 @@ def _number(layer: list[Vertex]) -> None:
 
 def _position(vertex: Vertex, slot: Slot) -> float:
     """Return where a link ends: ports that stay where they are count, others can go where their streams do."""
-    return vertex.order + (slot.y / (vertex.height + 1) * 0.9 if vertex.is_fixed else 0.0)
+    return _exactly(vertex, slot) if vertex.is_fixed else vertex.order
+
+
+def _exactly(vertex: Vertex, slot: Slot) -> float:
+    return vertex.order + slot.y / (vertex.height + 1) * 0.9
+
+
+def _mean(positions: list[float]) -> float:
+    return sum(positions) / len(positions)
 
 
 def crossings(layers: list[list[Vertex]]) -> int:
@@ -371,18 +382,10 @@ def _switch(layers: list[list[Vertex]]) -> None:
 
 def _crossed(upper: Vertex, lower: Vertex) -> int:
     """Count the crossings between the links of two vertices of one layer if the first stands above the second."""
-    return _inversions(
-        [_position(link.source, link.out) for link in upper.before],
-        [_position(link.source, link.out) for link in lower.before],
-    ) + _inversions(
-        [_position(link.target, link.into) for link in upper.after],
-        [_position(link.target, link.into) for link in lower.after],
-    )
+    return sum(_inversions(upper.positions(back=back), lower.positions(back=back)) for back in (True, False))
 
 
 def _inversions(above: list[float], below: list[float]) -> int:
-    if not above or not below:
-        return 0
     above.sort()
     return sum(len(above) - bisect_right(above, position) for position in below)
 
@@ -392,49 +395,40 @@ def _inversions(above: list[float], below: list[float]) -> int:
 
 def order_slots(layers: list[list[Vertex]]) -> None:
     """Order the ports of each node by where their streams lead, and space them evenly."""
-    backwards = _backward_slots(layers)
-    for layer in layers:
-        for vertex in layer:
-            if not vertex.is_fixed:
-                _space(vertex.outs, _ends(vertex.after, backwards, leaving=True))
-    for layer in layers:
-        for vertex in layer:
-            if not vertex.is_fixed:
-                _space(vertex.ins, _ends(vertex.before, backwards, leaving=False))
+    turning = _turning_slots(layers)
+    for leaving in (True, False):
+        for layer in layers:
+            for vertex in layer:
+                if not vertex.is_fixed:
+                    _space(vertex, turning, leaving=leaving)
 
 
-def _backward_slots(layers: list[list[Vertex]]) -> dict[int, list[float]]:
+def _turning_slots(layers: list[list[Vertex]]) -> dict[Slot, list[float]]:
     """Say for the slots of streams that run backwards on which side they turn around."""
-    found: dict[int, list[float]] = {}
+    found: dict[Slot, list[float]] = {}
     for layer in layers:
         for bend in layer:
             if bend.anchor is not None and bend.wire is not None:
                 side = float(len(layer) if bend.order > bend.anchor.order else -1)
                 if bend is bend.wire.bends[0]:
-                    found.setdefault(id(bend.wire.out), []).append(side)
+                    found.setdefault(bend.wire.out, []).append(side)
                 if bend is bend.wire.bends[-1]:
-                    found.setdefault(id(bend.wire.into), []).append(side)
+                    found.setdefault(bend.wire.into, []).append(side)
     return found
 
 
-def _ends(links: list[Link], backwards: dict[int, list[float]], *, leaving: bool) -> dict[int, list[float]]:
-    ends: dict[int, list[float]] = {}
-    for link in links:
-        vertex, slot, own = (
-            (link.target, link.into, link.out) if leaving else (link.source, link.out, link.into)
-        )
-        ends.setdefault(id(own), []).append(vertex.order + slot.y / (vertex.height + 1) * 0.9)
-    return {**backwards, **ends}
-
-
-def _space(slots: list[Slot], ends: dict[int, list[float]]) -> None:
-    def mean(slot: Slot) -> float:
-        positions = ends.get(id(slot), [0.0])
-        return sum(positions) / len(positions)
-
-    slots.sort(key=mean)
+def _space(vertex: Vertex, turning: dict[Slot, list[float]], *, leaving: bool) -> None:
+    ends: dict[Slot, list[float]] = {}
+    for link in vertex.links(back=not leaving):
+        other, slot, own = link.beyond(back=not leaving)
+        ends.setdefault(own, []).append(_exactly(other, slot))
+    slots = vertex.outs if leaving else vertex.ins
+    slots.sort(key=lambda slot: _mean(ends.get(slot) or turning.get(slot) or [0.0]))
     for number, slot in enumerate(slots):
         slot.y = (number - (len(slots) - 1) / 2) * SLOT_DISTANCE
+
+
+# -- heights
 
 
 NODE_DISTANCE = 26.0
@@ -447,31 +441,26 @@ STRAIGHT = 0.05
 def set_heights(layers: list[list[Vertex]]) -> None:
     """Set `y`, the middle of each vertex; it grows downwards and starts anywhere."""
     conflicts = _conflicts(layers)
-    found: list[dict[int, float]] = []
-    for rightwards in (True, False):
-        for downwards in (True, False):
-            ordered = layers if rightwards else layers[::-1]
-            if not downwards:
-                ordered = [layer[::-1] for layer in ordered]
-            found.append(
-                _Assignment(ordered, conflicts, rightwards=rightwards, downwards=downwards).heights()
-            )
+    found = [
+        _Assignment(layers, conflicts, rightwards=rightwards, downwards=downwards).heights()
+        for rightwards in (True, False)
+        for downwards in (True, False)
+    ]
     _line_up(found)
     for layer in layers:
         for vertex in layer:
-            values = sorted(each[id(vertex)] for each in found)
+            values = sorted(each[vertex] for each in found)
             vertex.y = (values[1] + values[2]) / 2
     for _ in range(STRAIGHTENINGS):
         _straighten(layers)
 
 
-def _conflicts(layers: list[list[Vertex]]) -> set[int]:
+def _conflicts(layers: list[list[Vertex]]) -> set[Link]:
     """Return the links that cross a stretch between two bends: the stretch is to be straight, so they are not."""
-    found: set[int] = set()
+    found: set[Link] = set()
     for layer in layers[1:]:
-        stretches = [
-            link for vertex in layer for link in vertex.before if vertex.is_bend and link.source.is_bend
-        ]
+        links = [link for vertex in layer for link in vertex.before]
+        stretches = [link for link in links if link.source.is_bend and link.target.is_bend]
         if not stretches:
             continue
         upper, at = -1, 0
@@ -483,7 +472,7 @@ def _conflicts(layers: list[list[Vertex]]) -> set[int]:
             for link in vertex.before:
                 is_stretch = vertex.is_bend and link.source.is_bend
                 if not is_stretch and not upper <= link.source.order <= lower:
-                    found.add(id(link))
+                    found.add(link)
     return found
 
 
@@ -491,63 +480,60 @@ class _Assignment:
     """One of the four. It works downwards; upwards is the same with everything turned over."""
 
     def __init__(
-        self, layers: list[list[Vertex]], conflicts: set[int], *, rightwards: bool, downwards: bool
+        self, layers: list[list[Vertex]], conflicts: set[Link], *, rightwards: bool, downwards: bool
     ) -> None:
-        self._layers = layers
+        ordered = layers if rightwards else layers[::-1]
+        self._layers = ordered if downwards else [layer[::-1] for layer in ordered]
         self._conflicts = conflicts
         self._rightwards = rightwards
         self._sign = 1.0 if downwards else -1.0
-        self._root: dict[int, int] = {}
-        self._shift: dict[int, float] = {}  # of a vertex, from the root of its block
+        self._root: dict[Vertex, Vertex] = {}  # of the block that a vertex belongs to
+        self._shift: dict[Vertex, float] = {}  # of a vertex, from the root of its block
 
-    def heights(self) -> dict[int, float]:
+    def heights(self) -> dict[Vertex, float]:
         self._align()
         blocks = self._compact()
-        return {key: self._sign * (blocks[root] + self._shift[key]) for key, root in self._root.items()}
+        return {each: self._sign * (blocks[root] + self._shift[each]) for each, root in self._root.items()}
 
     def _align(self) -> None:
         """Make blocks of vertices that are to be on one line: each with the middle one of its neighbours, if nothing is crossed."""
-        positions = {id(vertex): at for layer in self._layers for at, vertex in enumerate(layer)}
-        followed: set[int] = set()
+        positions = {vertex: at for layer in self._layers for at, vertex in enumerate(layer)}
+        followed: set[Vertex] = set()
         for layer in self._layers:
             last = -1
             for vertex in layer:
-                key = id(vertex)
-                self._root[key], self._shift[key] = key, 0.0
+                self._root[vertex], self._shift[vertex] = vertex, 0.0
                 for link in self._middle(vertex, positions):
-                    neighbour = link.source if self._rightwards else link.target
-                    at = positions[id(neighbour)]
-                    if at <= last or id(neighbour) in followed or id(link) in self._conflicts:
+                    neighbour, slot, own = link.beyond(back=self._rightwards)
+                    at = positions[neighbour]
+                    if at <= last or neighbour in followed or link in self._conflicts:
                         continue
-                    lean = (link.out.y - link.into.y) * (1 if self._rightwards else -1) * self._sign
-                    self._root[key] = self._root[id(neighbour)]
-                    self._shift[key] = self._shift[id(neighbour)] + lean
-                    followed.add(id(neighbour))
+                    self._root[vertex] = self._root[neighbour]
+                    self._shift[vertex] = self._shift[neighbour] + (slot.y - own.y) * self._sign
+                    followed.add(neighbour)
                     last = at
                     break
 
-    def _middle(self, vertex: Vertex, positions: dict[int, int]) -> list[Link]:
-        links = vertex.before if self._rightwards else vertex.after
-
+    def _middle(self, vertex: Vertex, positions: dict[Vertex, int]) -> list[Link]:
         def place(link: Link) -> tuple[int, float]:
-            end, slot = (link.source, link.out) if self._rightwards else (link.target, link.into)
-            return positions[id(end)], slot.y * self._sign
+            neighbour, slot, _ = link.beyond(back=self._rightwards)
+            return positions[neighbour], slot.y * self._sign
 
-        ordered = sorted(links, key=place)
+        ordered = sorted(vertex.links(back=self._rightwards), key=place)
         count = len(ordered)
         return ordered[(count - 1) // 2 : count // 2 + 1]
 
-    def _compact(self) -> dict[int, float]:
+    def _compact(self) -> dict[Vertex, float]:
         """Put the blocks as close as their distances allow, then each as near to those below it as it can be."""
-        below: dict[int, dict[int, float]] = {root: {} for root in self._root.values()}
+        below: dict[Vertex, dict[Vertex, float]] = {root: {} for root in self._root.values()}
         for layer in self._layers:
             for upper, lower in pairwise(layer):
-                one, other = self._root[id(upper)], self._root[id(lower)]
-                distance = self._shift[id(upper)] + _distance(upper, lower) - self._shift[id(lower)]
+                one, other = self._root[upper], self._root[lower]
+                distance = self._shift[upper] + _distance(upper, lower) - self._shift[lower]
                 below[one][other] = max(below[one].get(other, distance), distance)
         order = _sorted_blocks(below)
         heights = dict.fromkeys(order, 0.0)
-        above: dict[int, float] = {}
+        above: dict[Vertex, float] = {}
         for block in order:
             heights[block] = above.get(block, 0.0)
             for other, distance in below[block].items():
@@ -559,7 +545,7 @@ class _Assignment:
         return heights
 
 
-def _sorted_blocks(below: dict[int, dict[int, float]]) -> list[int]:
+def _sorted_blocks(below: dict[Vertex, dict[Vertex, float]]) -> list[Vertex]:
     """Sort the blocks from top to bottom."""
     missing = dict.fromkeys(below, 0)
     for lowers in below.values():
@@ -579,7 +565,7 @@ def _distance(upper: Vertex, lower: Vertex) -> float:
     return (upper.height + lower.height) / 2 + (BEND_DISTANCE if bends else NODE_DISTANCE)
 
 
-def _line_up(found: list[dict[int, float]]) -> None:
+def _line_up(found: list[dict[Vertex, float]]) -> None:
     """Move the four assignments onto the narrowest of them: by the upper edge those made downwards, by the lower edge the others."""
     spans = [(min(each.values()), max(each.values())) for each in found]
     top, bottom = min(spans, key=lambda span: span[1] - span[0])
@@ -591,25 +577,24 @@ def _line_up(found: list[dict[int, float]]) -> None:
 
 def _straighten(layers: list[list[Vertex]]) -> None:
     """Take small kinks out: move a node, or all bends of a stream, where that makes more streams straight than it bends."""
-    seen: set[int] = set()
+    seen: set[Vertex] = set()
     for layer in layers:
         for vertex in layer:
             moved = vertex.wire.bends if vertex.wire is not None else [vertex]
-            if id(moved[0]) in seen:
+            if moved[0] in seen:
                 continue
-            seen.add(id(moved[0]))
-            group = {id(each) for each in moved}
+            seen.add(moved[0])
+            group = set(moved)
             kinks = [
-                _climb(link) * (-1 if id(link.target) in group else 1)
+                _climb(link) * (-1 if link.target in group else 1)
                 for each in moved
                 for link in (*each.before, *each.after)
-                if not (id(link.source) in group and id(link.target) in group)
+                if not (link.source in group and link.target in group)
             ]
             straight = sum(abs(kink) < STRAIGHT for kink in kinks)
             for by in (kink for kink in kinks if STRAIGHT <= abs(kink) < KINK):
-                if sum(abs(kink - by) < STRAIGHT for kink in kinks) > straight and _has_room(
-                    moved, by, layers
-                ):
+                straightened = sum(abs(kink - by) < STRAIGHT for kink in kinks)
+                if straightened > straight and _has_room(moved, by, layers):
                     for each in moved:
                         each.y += by
                     break

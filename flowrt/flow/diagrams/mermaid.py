@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flowrt.flow.diagrams.graph import graph_of
 
 if TYPE_CHECKING:
-    from flowrt.flow.diagrams.graph import Edge, Graph, Node
-    from flowrt.flow.flow import Flow
+    from flowrt.flow.diagrams.graph import Drawable, Edge, Graph
 
 
 SHAPES = {
@@ -29,7 +28,7 @@ EDGES_DRAWN = 500  # Mermaid's own default of maxEdges
 _PLAIN = frozenset(" .,/-_→●○…")
 
 
-def to_mermaid(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> str:
+def to_mermaid(flow: Drawable, subflow: str = "", *, boxes: bool = False) -> str:
     """Return the text of a Mermaid flowchart.
 
     Args:
@@ -46,7 +45,7 @@ def to_mermaid(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> s
         lines.append(f"%% {len(graph.edges)} streams: Mermaid must be initialised with maxEdges above that")
     unknown: list[str] = []
     lines += _nodes(graph, "  ", unknown)
-    lines += _edges(graph)
+    lines += [f"  {edge.source.id} -->{_label(edge)} {edge.target.id}" for edge in graph.all_edges()]
     if unknown:
         lines += ["  classDef unknown stroke-dasharray: 5 4", f"  class {','.join(unknown)} unknown"]
     return "\n".join(lines) + "\n"
@@ -60,22 +59,10 @@ def _nodes(graph: Graph, indent: str, unknown: list[str]) -> Iterator[str]:
             yield from _nodes(node.inner, indent + "  ", unknown)
             yield f"{indent}end"
         else:
-            yield f"{indent}{node.id}{_shape(node)}"
+            before, after = SHAPES[node.kind]
+            yield f"{indent}{node.id}{before}{_escaped(node.label)}{after}"
         if not node.known:
             unknown.append(node.id)
-
-
-def _shape(node: Node) -> str:
-    before, after = SHAPES[node.kind]
-    return f"{before}{_escaped(node.label)}{after}"
-
-
-def _edges(graph: Graph) -> Iterator[str]:
-    for edge in graph.edges:
-        yield f"  {edge.source.id} -->{_label(edge)} {edge.target.id}"
-    for node in graph.nodes.values():
-        if node.inner is not None:
-            yield from _edges(node.inner)
 
 
 def _label(edge: Edge) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from flowrt.errors import FlowBuildError
@@ -14,7 +14,7 @@ from flowrt.flow.diagrams.mermaid import to_mermaid
 from flowrt.flow.diagrams.svg import to_svg
 
 if TYPE_CHECKING:
-    from flowrt.flow.flow import Flow
+    from flowrt.flow.diagrams.graph import Drawable
 
 
 WRITERS = {".svg": to_svg, ".mmd": to_mermaid, ".mermaid": to_mermaid, ".dot": to_dot, ".gv": to_dot}
@@ -25,7 +25,7 @@ _FRAME = '<div style="overflow-x:auto;margin:4px 0">{}</div>'
 class Picture:
     """A picture of a flow, drawn anew whenever it is shown or saved. Notebooks show it as it is, with the flows inside it below."""
 
-    def __init__(self, flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> None:
+    def __init__(self, flow: Drawable, subflow: str = "", *, boxes: bool = False) -> None:
         graph_of(flow, subflow)  # a name that is none is told of here, not where the picture is shown
         self._flow = flow
         self._subflow = subflow
@@ -64,16 +64,14 @@ class Picture:
         parts = [_FRAME.format(self._repr_svg_())]
         if not self._subflow and not self._boxes:
             names = flow_names(self._flow)
-            parts += [self._nested(name) for name in names[:NESTED_SHOWN]]
+            for name in names[:NESTED_SHOWN]:
+                drawn = _FRAME.format(to_svg(self._flow, name))
+                parts.append(f"<details><summary>{escape(shown(name))}</summary>\n{drawn}</details>")
             if len(names) > NESTED_SHOWN:
                 parts.append(f"<p>and {len(names) - NESTED_SHOWN} flows more</p>")
         return "\n".join(parts)
 
-    def _nested(self, name: str) -> str:
-        drawn = _FRAME.format(to_svg(self._flow, name))
-        return f"<details><summary>{escape(shown(name))}</summary>\n{drawn}</details>"
 
-
-def picture(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> Picture:
+def picture(flow: Drawable, subflow: str = "", *, boxes: bool = False) -> Picture:
     """Return a picture that shows itself in notebooks and can be saved; arguments and errors as of `to_mermaid`."""
     return Picture(flow, subflow, boxes=boxes)

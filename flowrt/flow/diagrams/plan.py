@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attrs import Factory, define
 
 from flowrt.flow.diagrams.graph import Node
-from flowrt.flow.diagrams.labels import lines_of, shortened, width_of
+from flowrt.flow.diagrams.labels import COMMENTS, INPUTS, NAMES, PORTS, TITLES
 from flowrt.flow.diagrams.layout import SLOT_DISTANCE, Layout, Slot, Vertex, Wire, lay_out
 
 if TYPE_CHECKING:
     from flowrt.flow.diagrams.graph import Edge, Graph
 
 
-NODE_SIZE = 13.0  # of letters, in pixels
-PORT_SIZE = 10.5
-COMMENT_SIZE = 11.0
-LINE = 1.25  # height of a line, in sizes of its letters
-NAME_WIDTH, NAME_ROWS = 26, 3  # characters, lines
-COMMENT_WIDTH, COMMENT_ROWS = 30, 3
-PORT_WIDTH = 24
 PADDING = 14.0
 POINT = 5.0  # radius
 TITLE = 26.0  # room for the name of a box
@@ -30,10 +23,7 @@ TURN = 34.0  # how far a stream that runs backwards swings out at most: as far a
 
 @define(eq=False)
 class Piece:
-    """The part of a stream that lies in one flow. `is_last`: it ends where the stream does.
-
-    `has_comment`: it is the outermost, where the comment is written.
-    """
+    """The part of a stream that lies in one flow. `is_last`: it ends where the stream does. `comment`: what is written at this part."""
 
     edge: Edge
     source: Node
@@ -41,8 +31,7 @@ class Piece:
     target: Node
     into: str
     is_last: bool
-    has_comment: bool = False
-    wire: Wire | None = None
+    comment: str = ""
 
 
 @define(eq=False)
@@ -51,17 +40,15 @@ class Level:
 
     graph: Graph
     nodes: list[Node]
+    inner: dict[Node, Level]
     pieces: list[Piece] = Factory(list)
-    vertices: dict[int, Vertex] = Factory(dict)
+    vertices: dict[Node, Vertex] = Factory(dict)
+    wires: dict[Piece, Wire] = Factory(dict)
     layout: Layout = Factory(lambda: Layout([]))
-    inner: dict[int, Level] = Factory(dict)
     left: float = 0.0
     top: float = 0.0
     right: float = 0.0
     bottom: float = 0.0
-
-    def vertex(self, node: Node) -> Vertex:
-        return self.vertices[id(node)]
 
 
 def plan(graph: Graph, most_bends: int) -> Level:
@@ -73,11 +60,8 @@ def plan(graph: Graph, most_bends: int) -> Level:
 
 
 def _levels(graph: Graph) -> Level:
-    level = Level(graph, list(graph.nodes.values()))
-    for node in level.nodes:
-        if node.inner is not None:
-            level.inner[id(node)] = _levels(node.inner)
-    return level
+    nodes = list(graph.nodes.values())
+    return Level(graph, nodes, {node: _levels(node.inner) for node in nodes if node.inner is not None})
 
 
 # -- streams, cut at the borders they cross
@@ -114,9 +98,7 @@ def _cut_edge(top: Level, edge: Edge) -> None:
             _level(top, box).pieces.append(Piece(edge, border, "", target, into, is_last))
             target, is_last = border, False
         target, into = box, target.id
-    _level(top, common).pieces.append(
-        Piece(edge, source, out, target, into, is_last, has_comment=bool(edge.comment))
-    )
+    _level(top, common).pieces.append(Piece(edge, source, out, target, into, is_last, edge.comment))
 
 
 def _is_reached_from_outside(edge: Edge, box: Node) -> bool:
@@ -141,14 +123,14 @@ def _level(top: Level, box: Node | None) -> Level:
         return top
     level = top
     for each in (*_boxes(box), box):
-        level = level.inner[id(each)]
+        level = level.inner[each]
     return level
 
 
-def _border(top: Level, box: Node, kind: str) -> Node:
+def _border(top: Level, box: Node, kind: Literal["in", "out"]) -> Node:
     """Make a point without a name at the border of a box, where a stream crosses it past the flow's own ports."""
     level = _level(top, box)
-    point = Node(f"{box.id}x{len(level.nodes)}", "in" if kind == "in" else "out", "", box=box)
+    point = Node(f"{box.id}x{len(level.nodes)}", kind, "", box=box)
     level.nodes.append(point)
     return point
 
@@ -156,79 +138,71 @@ def _border(top: Level, box: Node, kind: str) -> Node:
 # -- sizes
 
 
+Ports = dict[tuple[Node, str, str], Slot]
+"""The slots of nodes, by side and name."""
+
+
 def _lay_out(level: Level, most_bends: int) -> None:
     for inner in level.inner.values():
         _lay_out(inner, most_bends)
-    ports: dict[tuple[int, str, str], Slot] = {}
+    ports: Ports = {}
     for node in level.nodes:
-        level.vertices[id(node)] = _vertex_of(level, node, ports)
+        level.vertices[node] = _vertex_of(level, node, ports)
     for piece in level.pieces:
         out = _slot(level, ports, piece.source, "out", piece.out)
         into = _slot(level, ports, piece.target, "in", piece.into)
-        text = _text_size(piece.edge.comment) if piece.has_comment else None
-        piece.wire = Wire(level.vertex(piece.source), out, level.vertex(piece.target), into, text)
+        text = (COMMENTS.width_of(piece.comment) + 8, COMMENTS.height_of(piece.comment))
+        source, target = level.vertices[piece.source], level.vertices[piece.target]
+        level.wires[piece] = Wire(source, out, target, into, text if piece.comment else None)
     for vertex in level.vertices.values():
         if not vertex.is_fixed:
             most = max(len(vertex.ins), len(vertex.outs))
             vertex.height = max(vertex.height, most * SLOT_DISTANCE + 8)
-    wires = [piece.wire for piece in level.pieces if piece.wire is not None]
     if level.nodes:
-        level.layout = lay_out(list(level.vertices.values()), wires, most_bends)
+        level.layout = lay_out(list(level.vertices.values()), list(level.wires.values()), most_bends)
     _measure(level)
 
 
-def _vertex_of(level: Level, node: Node, ports: dict[tuple[int, str, str], Slot]) -> Vertex:
-    inner = level.inner.get(id(node))
-    if inner is not None:
-        return _box_of(node, inner, ports)
-    if node.kind in {"in", "out"}:
-        if node.box is None:
-            text = width_of(shortened(node.name, PORT_WIDTH), COMMENT_SIZE) + 4
-            return Vertex(text + 2 * POINT, 2 * POINT + 6)
+def _vertex_of(level: Level, node: Node, ports: Ports) -> Vertex:
+    if node in level.inner:
+        return _box_of(node, level.inner[node], ports)
+    if node.is_point and node.box is None:
+        return Vertex(INPUTS.width_of(node.name) + 4 + 2 * POINT, 2 * POINT + 6)
+    if node.is_point:
         vertex = Vertex(0.0, 2 * POINT + 6, pinned=-1 if node.kind == "in" else 1)
-        name = shortened(node.name, PORT_WIDTH)
         side, slots = ("out", vertex.outs) if node.kind == "in" else ("in", vertex.ins)
-        slot = Slot(name, width_of(name, PORT_SIZE) + 14 if name else 0.0)
-        slots.append(slot)
-        ports[id(node), side, ""] = slot
+        slots.append(_named_slot(node.name))
+        ports[node, side, ""] = slots[0]
         return vertex
-    rows = lines_of(node.name, NAME_WIDTH, NAME_ROWS)
-    width = max(width_of(row, NODE_SIZE) for row in rows) + 2 * PADDING
+    width = NAMES.width_of(node.name) + 2 * PADDING
     if node.kind in {"scatter", "gather"}:
         width += 8
-    return Vertex(max(width, 40.0), len(rows) * NODE_SIZE * LINE + 18)
+    return Vertex(max(width, 40.0), NAMES.height_of(node.name) + 18)
 
 
-def _box_of(node: Node, inner: Level, ports: dict[tuple[int, str, str], Slot]) -> Vertex:
+def _box_of(node: Node, inner: Level, ports: Ports) -> Vertex:
     box = Vertex(inner.right - inner.left, inner.bottom - inner.top, is_fixed=True)
     middle = (inner.top + inner.bottom) / 2
     for point in inner.nodes:
-        if point.kind in {"in", "out"}:
-            slot = Slot("", 0.0, inner.vertex(point).y - middle)
+        if point.is_point:
+            slot = Slot("", 0.0, inner.vertices[point].y - middle)
             (box.ins if point.kind == "in" else box.outs).append(slot)
-            ports[id(node), point.kind, point.id] = slot
+            ports[node, point.kind, point.id] = slot
     return box
 
 
-def _slot(level: Level, ports: dict[tuple[int, str, str], Slot], node: Node, side: str, port: str) -> Slot:
-    key = (id(node), side, port.casefold())
-    slot = ports.get(key)
-    if slot is None:
-        name = shortened(port, PORT_WIDTH)
-        slot = ports[key] = Slot(name, width_of(name, PORT_SIZE) + 14 if name else 0.0)
-        vertex = level.vertex(node)
-        (vertex.ins if side == "in" else vertex.outs).append(slot)
-    return slot
+def _slot(level: Level, ports: Ports, node: Node, side: str, port: str) -> Slot:
+    key = (node, side, port.casefold())
+    if key not in ports:
+        ports[key] = _named_slot(port)
+        vertex = level.vertices[node]
+        (vertex.ins if side == "in" else vertex.outs).append(ports[key])
+    return ports[key]
 
 
-def comment_lines(comment: str) -> list[str]:
-    """Break a comment into the lines in which it is drawn."""
-    return lines_of(comment, COMMENT_WIDTH, COMMENT_ROWS)
-
-
-def _text_size(comment: str) -> tuple[float, float]:
-    rows = comment_lines(comment)
-    return max(width_of(row, COMMENT_SIZE) for row in rows) + 8, len(rows) * COMMENT_SIZE * LINE
+def _named_slot(port: str) -> Slot:
+    (name,) = PORTS.rows_of(port)
+    return Slot(name, PORTS.width_of(port) + 14 if name else 0.0)
 
 
 def swing(height: float) -> float:
@@ -242,22 +216,17 @@ def _measure(level: Level) -> None:
     if not vertices:
         level.right, level.bottom = TITLE * 4, TITLE
         return
-    turns = [piece.wire for piece in level.pieces if piece.wire is not None and piece.wire.is_back]
+    turns = [wire for wire in level.wires.values() if wire.is_back]
     first = min((wire.target.layer for wire in turns), default=1)
     last = max((wire.source.layer for wire in turns), default=-1)
-    layers = level.layout.layers
-    left = level.layout.borders[0][0] - (TURN if first == 0 else 0)
-    right = level.layout.borders[-1][1] + (TURN if last == len(layers) - 1 else 0)
+    borders = level.layout.borders
+    left = borders[0][0] - (TURN if first == 0 else 0) - MARGIN
+    right = borders[-1][1] + (TURN if last == len(borders) - 1 else 0) + MARGIN
     level.top = min(vertex.y - vertex.height / 2 for vertex in vertices) - MARGIN
     level.bottom = max(vertex.y + vertex.height / 2 for vertex in vertices) + MARGIN
-    if level.graph.box is None:
-        level.left, level.right = left - MARGIN, right + MARGIN
-        return
-    pinned = [vertex for vertex in vertices if vertex.pinned]
-    level.left = min((vertex.x for vertex in pinned if vertex.pinned < 0), default=left - MARGIN)
-    level.right = max((vertex.x for vertex in pinned if vertex.pinned > 0), default=right + MARGIN)
-    name = width_of(shortened(level.graph.box.name, 2 * NAME_WIDTH), NODE_SIZE) + 2 * PADDING
-    level.right = (
-        max(level.right, level.left + name) if not any(v.pinned > 0 for v in pinned) else level.right
-    )
-    level.top -= TITLE - MARGIN / 2
+    if level.graph.box is not None:
+        left = min((vertex.x for vertex in vertices if vertex.pinned < 0), default=left)
+        name = left + TITLES.width_of(level.graph.box.name) + 2 * PADDING
+        right = max((vertex.x for vertex in vertices if vertex.pinned > 0), default=max(right, name))
+        level.top -= TITLE - MARGIN / 2
+    level.left, level.right = left, right

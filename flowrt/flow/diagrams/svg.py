@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from flowrt.errors import FlowBuildError
 from flowrt.flow.diagrams.graph import graph_of
-from flowrt.flow.diagrams.labels import lines_of, shortened
+from flowrt.flow.diagrams.labels import COMMENTS, INPUTS, NAMES, PORTS, TITLES
 from flowrt.flow.diagrams.layout import TooMuchToDrawError
-from flowrt.flow.diagrams.plan import (
-    COMMENT_SIZE,
-    LINE,
-    NAME_ROWS,
-    NAME_WIDTH,
-    NODE_SIZE,
-    PADDING,
-    POINT,
-    PORT_SIZE,
-    PORT_WIDTH,
-    TITLE,
-    comment_lines,
-    plan,
-    swing,
-)
+from flowrt.flow.diagrams.plan import PADDING, POINT, TITLE, plan, swing
 
 if TYPE_CHECKING:
-    from flowrt.flow.diagrams.graph import Edge, Graph, Node
+    from flowrt.flow.diagrams.graph import Drawable, Edge, Graph, Node
+    from flowrt.flow.diagrams.labels import Lettering
     from flowrt.flow.diagrams.layout import Vertex, Wire
     from flowrt.flow.diagrams.plan import Level
-    from flowrt.flow.flow import Flow
 
 
 NODES_DRAWN = 2_000  # more of them nobody reads, and crossings take their time
@@ -50,7 +36,7 @@ FILLS = {
 UNKNOWN = ("#fde9e7", "#c0392b")
 
 
-def to_svg(flow: Flow | Any, subflow: str = "", *, boxes: bool = False) -> str:
+def to_svg(flow: Drawable, subflow: str = "", *, boxes: bool = False) -> str:
     """Return an SVG picture; arguments as of `to_mermaid`.
 
     Raises:
@@ -114,30 +100,31 @@ class _Canvas:
         yield "</svg>"
 
     def _draw(self, level: Level, dx: float, dy: float) -> None:
-        for piece in level.pieces:
-            wire = piece.wire
-            assert wire is not None, "every piece of a level was laid out"
+        for piece, wire in level.wires.items():
             _, paths, heads = self._paths.setdefault(id(piece.edge), (piece.edge, [], []))
             paths.append(_path(level, wire, dx, dy))
             if piece.is_last:
                 x, y = wire.target.x - wire.target.width / 2 + dx, wire.target.y + wire.into.y + dy
-                if piece.target.inner is not None or (
-                    piece.target.kind == "out" and piece.target.box is not None
-                ):
+                target = piece.target
+                if target.inner is not None or (target.kind == "out" and target.box is not None):
                     x -= POINT
                 head = f"M{_at(x - ARROW, y - 3.5)}L{_at(x, y)}L{_at(x - ARROW, y + 3.5)}Z"
                 if head not in self._heads:
                     self._heads.add(head)
                     heads.append(head)
-            self._comment(wire, piece.edge.comment, dx, dy)
+            for bend in wire.bends:
+                if bend.has_text:
+                    y = bend.y - bend.height / 2 + COMMENTS.size + dy
+                    style = 'text-anchor="middle" font-style="italic"'
+                    self._texts += _rows(COMMENTS, piece.comment, bend.x + dx, y, style)
         for node in level.nodes:
-            vertex = level.vertex(node)
-            inner = level.inner.get(id(node))
+            vertex = level.vertices[node]
+            inner = level.inner.get(node)
             if inner is not None:
                 left, top = vertex.x - vertex.width / 2 + dx, vertex.y - vertex.height / 2 + dy
                 self._box(node, vertex, left, top)
                 self._draw(inner, left - inner.left, top - inner.top)
-            elif node.kind in {"in", "out"}:
+            elif node.is_point:
                 self._point(node, vertex, dx, dy)
             else:
                 self._node(node, vertex, vertex.x + dx, vertex.y + dy)
@@ -150,23 +137,18 @@ class _Canvas:
             f'<rect x="{_number(left)}" y="{_number(top)}" width="{_number(vertex.width)}" height="{_number(vertex.height)}" rx="8" '
             f'fill="{stroke}" fill-opacity="0.06" stroke="{stroke}"/></g>'
         )
-        name = shortened(node.name, 2 * NAME_WIDTH)
-        self._texts.append(
-            _text(name, left + PADDING, top + TITLE - 9, NODE_SIZE, f'font-weight="bold" fill="{stroke}"')
-        )
+        style = f'font-weight="bold" fill="{stroke}"'
+        self._texts += _rows(TITLES, node.name, left + PADDING, top + TITLE - 9, style)
 
     def _point(self, node: Node, vertex: Vertex, dx: float, dy: float) -> None:
         if not node.name:
             return  # where a stream crosses the border of a box
         x, y = vertex.x + dx, vertex.y + dy
         if node.box is None:
-            side = 1 if node.kind == "in" else -1
+            side, anchor = (1, "end") if node.kind == "in" else (-1, "start")
             x += side * (vertex.width / 2 - POINT)
-            anchor = "end" if node.kind == "in" else "start"
-            name = shortened(node.name, PORT_WIDTH)
-            self._texts.append(
-                _text(name, x - side * (POINT + 4), y + 4, COMMENT_SIZE, f'text-anchor="{anchor}"')
-            )
+            style = f'text-anchor="{anchor}"'
+            self._texts += _rows(INPUTS, node.name, x - side * (POINT + 4), y + 4, style)
         else:
             self._ports(vertex, dx, dy)
         self._nodes.append(
@@ -185,14 +167,8 @@ class _Canvas:
         ]
         if node.kind == "flow":
             parts.append(_rectangle(x, y, width - 3, height - 3, 2, f'fill="none" stroke="{stroke}"'))
-        rows = lines_of(node.name, NAME_WIDTH, NAME_ROWS)
-        first = y - (len(rows) - 1) * NODE_SIZE * LINE / 2 + NODE_SIZE * 0.35
-        for number, row in enumerate(rows):
-            parts.append(
-                _text(
-                    row, x, first + number * NODE_SIZE * LINE, NODE_SIZE, f'text-anchor="middle" fill="{INK}"'
-                )
-            )
+        first = y - (NAMES.height_of(node.name) - NAMES.line) / 2 + NAMES.size * 0.35
+        parts += _rows(NAMES, node.name, x, first, f'text-anchor="middle" fill="{INK}"')
         for number, dot in enumerate(node.dots):
             filling, ring = (stroke, fill) if dot == "●" else (fill, stroke)
             parts.append(
@@ -205,24 +181,8 @@ class _Canvas:
             for slot in slots:
                 if slot.name:
                     x = vertex.x + side * (vertex.width / 2 + 7) + dx
-                    self._texts.append(
-                        _text(slot.name, x, vertex.y + slot.y + dy - 5, PORT_SIZE, f'text-anchor="{anchor}"')
-                    )
-
-    def _comment(self, wire: Wire, comment: str, dx: float, dy: float) -> None:
-        for bend in wire.bends:
-            if bend.has_text:
-                first = bend.y - bend.height / 2 + COMMENT_SIZE + dy
-                for number, row in enumerate(comment_lines(comment)):
-                    self._texts.append(
-                        _text(
-                            row,
-                            bend.x + dx,
-                            first + number * COMMENT_SIZE * LINE,
-                            COMMENT_SIZE,
-                            'text-anchor="middle" font-style="italic"',
-                        )
-                    )
+                    y = vertex.y + slot.y + dy - 5
+                    self._texts += _rows(PORTS, slot.name, x, y, f'text-anchor="{anchor}"')
 
 
 def _path(level: Level, wire: Wire, dx: float, dy: float) -> str:
@@ -248,9 +208,8 @@ def _path(level: Level, wire: Wire, dx: float, dy: float) -> str:
             x, y = to_x, to_y
             steps.append(f"C{controls} {_at(x + dx, y + dy)}")
 
-    near, far = (
-        (1, 0) if not wire.is_back else (0, 1)
-    )  # the border of a layer where a stream leaves it, and enters it
+    # The border of a layer where a stream leaves it, and where it enters it.
+    near, far = (0, 1) if wire.is_back else (1, 0)
     level_to(borders[wire.source.layer][1])
     for number, bend in enumerate(wire.bends):
         to_x, to_y = borders[bend.layer][far], bend.y + bend.ins[0].y
@@ -290,10 +249,13 @@ def _rectangle(x: float, y: float, width: float, height: float, round_: float, s
     )
 
 
-def _text(text: str, x: float, y: float, size: float, style: str) -> str:
-    return (
-        f'<text x="{_number(x)}" y="{_number(y)}" font-size="{_number(size)}" {style}>{_escaped(text)}</text>'
-    )
+def _rows(lettering: Lettering, text: str, x: float, y: float, style: str) -> list[str]:
+    """Write a text, its first row at a height."""
+    size = _number(lettering.size)
+    return [
+        f'<text x="{_number(x)}" y="{_number(y + number * lettering.line)}" font-size="{size}" {style}>{_escaped(row)}</text>'
+        for number, row in enumerate(lettering.rows_of(text))
+    ]
 
 
 def _stream_title(edge: Edge) -> str:
