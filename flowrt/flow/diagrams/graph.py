@@ -213,83 +213,50 @@ class _Sketch:
         here, segments = graph, port.segments
         if port.is_rooted:
             if self.graph.place is not self._root:
-                return self._elsewhere(graph, port)
+                name = (evolve(port, name="") if port.operation else port).fullname
+                return self._node(graph, "elsewhere", name), port.name if port.operation else ""
             here = self.graph
         for depth, (name, instance) in enumerate(segments):
-            nested = self._flow(here, name, instance)
+            nested = self._node(here, "flow", name, instance)
             if nested.inner is None:
                 inside = "/".join(f"{flow}#{at}" if at else flow for flow, at in segments[depth + 1 :])
-                end = Port(path=inside, operation=port.operation, instance=port.instance, name=port.name)
-                return nested, end.fullname if inside or port.operation else port.name
+                return nested, evolve(port, path=inside).fullname if inside or port.operation else port.name
             here = nested.inner
         if not port.operation:
             from_inside = not segments  # a flow's own way out is a target, a nested flow's is a source
-            return self._point(here, port.name, "out" if entering == from_inside else "in"), ""
-        if isinstance(here.place.lookup(port.key[1]), Definition):
-            nested = self._flow(here, port.operation, port.instance)
-            if nested.inner is None:
-                return nested, port.name
-            return self._point(nested.inner, port.name, "in" if entering else "out"), ""
-        return self._operation(here, port.operation, port.instance), port.name
+            return self._node(here, "out" if entering == from_inside else "in", f".{port.name}"), ""
+        if not isinstance(here.place.lookup(port.key[1]), Definition):
+            return self._node(here, "operation", port.operation, port.instance), port.name
+        nested = self._node(here, "flow", port.operation, port.instance)
+        if nested.inner is None:
+            return nested, port.name
+        return self._node(nested.inner, "in" if entering else "out", f".{port.name}"), ""
 
-    def _operation(self, graph: Graph, name: str, instance: str) -> Node:
-        key = ("", name.casefold(), instance.casefold())
-        if key in graph.nodes:
-            return graph.nodes[key]
-        found = graph.place.lookup(key[1])
-        if isinstance(found, Declaration):
-            mode = "dispatched" if found.mode.dispatcher is not None else str(found.mode)
-            return self._add(graph, key, BRACKETS[found.bracket], found.name, instance, mode)
-        known = not self._knows_operations
-        return self._add(graph, key, "operation", name, instance, known=known)
-
-    def _flow(self, graph: Graph, name: str, instance: str) -> Node:
-        key = ("flow", name.casefold(), instance.casefold())
-        if key in graph.nodes:
-            return graph.nodes[key]
-        found = graph.place.lookup(key[1])
-        if not isinstance(found, Definition):
-            return self._add(graph, key, "flow", name, instance)
-        node = self._add(graph, key, "flow", found.name, instance)
-        if self._is_boxed(graph, found):
-            node.inner = self._new_graph(graph.place.child(name, instance), node)
+    def _node(self, graph: Graph, kind: Kind, name: str, instance: str = "") -> Node:
+        key = (kind, name.casefold(), instance.casefold())
+        node = graph.nodes.get(key)
+        if node is None:
+            self._count += 1
+            node = graph.nodes[key] = Node(f"n{self._count}", kind, name, box=graph.box)
+            found = graph.place.lookup(key[1])
+            if kind == "operation" and isinstance(found, Declaration):
+                node.name, node.kind = found.name, BRACKETS[found.bracket]
+                node.mode = "dispatched" if found.mode.dispatcher is not None else str(found.mode)
+            elif kind == "operation":
+                node.known = not self._knows_operations
+            elif kind == "flow" and isinstance(found, Definition):
+                node.name = found.name
+                if self._is_boxed(graph.place, found):
+                    node.inner = self._new_graph(graph.place.child(name, instance), node)
+            node.name = shown(f"{node.name}#{instance}" if instance else node.name)
         return node
 
-    def _is_boxed(self, graph: Graph, definition: Definition) -> bool:
+    def _is_boxed(self, flow: FlowSite, definition: Definition) -> bool:
         if not self._boxes or self._count > BOXED_NODES or not (definition.outs or definition.crossing):
             return False
-        depth, around = 0, graph
-        while around.place.definition is not definition:
-            if around.box is None:
+        depth, around = 0, flow
+        while around.definition is not definition:
+            if around is self.graph.place or around.parent is None:
                 return depth < BOXES_DEEP
-            depth, around = depth + 1, self._graph_around(around.box)
+            depth, around = depth + 1, around.parent
         return False  # it is in itself: it was drawn around here already
-
-    def _graph_around(self, node: Node) -> Graph:
-        return self.graph if node.box is None or node.box.inner is None else node.box.inner
-
-    def _point(self, graph: Graph, name: str, kind: Kind) -> Node:
-        key = (kind, name.casefold(), "")
-        return graph.nodes.get(key) or self._add(graph, key, kind, f".{name}")
-
-    def _elsewhere(self, graph: Graph, port: Port) -> tuple[Node, str]:
-        name = (evolve(port, name="") if port.operation else port).fullname
-        key = ("elsewhere", name.casefold(), "")
-        node = graph.nodes.get(key) or self._add(graph, key, "elsewhere", name)
-        return node, port.name if port.operation else ""
-
-    def _add(
-        self,
-        graph: Graph,
-        key: tuple[str, str, str],
-        kind: Kind,
-        name: str,
-        instance: str = "",
-        mode: str = "",
-        *,
-        known: bool = True,
-    ) -> Node:
-        self._count += 1
-        text = shown(f"{name}#{instance}" if instance else name)
-        node = graph.nodes[key] = Node(f"n{self._count}", kind, text, mode, known, box=graph.box)
-        return node

@@ -1,14 +1,15 @@
 """Where the nodes of a picture stand: in layers from left to right, with few crossings and long streams straight.
 
 The way of Sugiyama, Tagawa and Toda: streams that close a loop are set aside, nodes are put into layers, a stream that passes a
-layer gets a bend in it, layers are ordered against crossings (`ordering`), and heights are given (`heights`). Own code, because
+layer gets a bend in it, layers are ordered against crossings, and heights are given. Own code, because
 what PyPI has is either under a copyleft licence, or compiled and young, or knows neither ports nor labels.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from attrs import Factory, define
@@ -74,7 +75,7 @@ class Vertex:
 
 @define(eq=False)
 class Link:
-    """A part of a stream between two neighbouring layers."""
+    """A stream, or a part of one between two neighbouring layers."""
 
     source: Vertex
     out: Slot
@@ -87,13 +88,9 @@ class Link:
 
 
 @define(eq=False)
-class Wire:
+class Wire(Link):
     """A stream to be laid out. `text`: width and height of its comment. `bends`: those on its way, from source to target."""
 
-    source: Vertex
-    out: Slot
-    target: Vertex
-    into: Slot
     text: tuple[float, float] | None = None
     bends: list[Vertex] = Factory(list)
     is_back: bool = False
@@ -126,7 +123,9 @@ def lay_out(vertices: list[Vertex], wires: list[Wire], most_bends: int) -> Layou
 
 def _without_loops(vertices: list[Vertex], wires: list[Wire]) -> list[Wire]:
     """Mark the wires that lead back to where a walk from the inputs came from; return the others."""
-    outs, _ = _wires_at(vertices, wires)
+    outs: defaultdict[Vertex, list[Wire]] = defaultdict(list)
+    for wire in wires:
+        outs[wire.source].append(wire)
     fed = {wire.target for wire in wires if wire.source is not wire.target}
     met: dict[Vertex, bool] = {}  # and whether it is on the way that is walked
     way: list[tuple[Vertex, Iterator[Wire]]] = []
@@ -140,54 +139,54 @@ def _without_loops(vertices: list[Vertex], wires: list[Wire]) -> list[Wire]:
             enter(start)
         while way:
             vertex, rest = way[-1]
-            wire = next(rest, None)
-            if wire is None:
+            following = next(rest, None)
+            if following is None:
                 met[vertex] = False
                 way.pop()
                 continue
-            wire.is_back = met.get(wire.target, False)
-            if wire.target not in met:
-                enter(wire.target)
+            following.is_back = met.get(following.target, False)
+            if following.target not in met:
+                enter(following.target)
     return [wire for wire in wires if not wire.is_back]
 
 
-def _wires_at(
-    vertices: list[Vertex], wires: list[Wire]
-) -> tuple[dict[Vertex, list[Wire]], dict[Vertex, list[Wire]]]:
-    """Return the wires that leave each vertex, and those that come to it."""
+def _set_layers(vertices: list[Vertex], wires: list[Wire]) -> None:
+    """Put each vertex as far left as its inputs allow, then those that only lead on as far right as their targets allow."""
     outs: dict[Vertex, list[Wire]] = {vertex: [] for vertex in vertices}
     ins: dict[Vertex, list[Wire]] = {vertex: [] for vertex in vertices}
     for wire in wires:
         outs[wire.source].append(wire)
         ins[wire.target].append(wire)
-    return outs, ins
-
-
-def _set_layers(vertices: list[Vertex], wires: list[Wire]) -> None:
-    """Put each vertex as far left as its inputs allow, then those that only lead on as far right as their targets allow."""
-    outs, ins = _wires_at(vertices, wires)
-    missing = {vertex: len(coming) for vertex, coming in ins.items()}
-    ready = [vertex for vertex in vertices if not missing[vertex]]
-    for vertex in ready:  # grows while it is gone through
+    ordered = _in_order({vertex: [wire.target for wire in outs[vertex]] for vertex in vertices})
+    for vertex in ordered:
         vertex.layer = max((wire.source.layer + _length(wire) for wire in ins[vertex]), default=0)
-        for wire in outs[vertex]:
-            missing[wire.target] -= 1
-            if not missing[wire.target]:
-                ready.append(wire.target)
     for _ in range(TIGHTENINGS):
-        for vertex in reversed(ready):
-            leaving = outs[vertex]
-            if leaving and len(leaving) > len(ins[vertex]):
-                vertex.layer = min(wire.target.layer - _length(wire) for wire in leaving)
-        for vertex in ready:
-            coming = ins[vertex]
-            if coming and len(coming) > len(outs[vertex]):
-                vertex.layer = max(wire.source.layer + _length(wire) for wire in coming)
+        for vertex in reversed(ordered):
+            if len(outs[vertex]) > len(ins[vertex]):
+                vertex.layer = min(wire.target.layer - _length(wire) for wire in outs[vertex])
+        for vertex in ordered:
+            if len(ins[vertex]) > len(outs[vertex]):
+                vertex.layer = max(wire.source.layer + _length(wire) for wire in ins[vertex])
     if any(vertex.pinned for vertex in vertices):
         _pin(vertices, wires)
     first = min(vertex.layer for vertex in vertices)
     for vertex in vertices:
         vertex.layer -= first
+
+
+def _in_order(after: Mapping[Vertex, Iterable[Vertex]]) -> list[Vertex]:
+    """Sort vertices so that each stands before those behind it."""
+    missing = dict.fromkeys(after, 0)
+    for following in after.values():
+        for vertex in following:
+            missing[vertex] += 1
+    order = [vertex for vertex, count in missing.items() if not count]
+    for before in order:  # grows while it is gone through
+        for vertex in after[before]:
+            missing[vertex] -= 1
+            if not missing[vertex]:
+                order.append(vertex)
+    return order
 
 
 def _length(wire: Wire) -> int:
@@ -382,12 +381,11 @@ def _switch(layers: list[list[Vertex]]) -> None:
 
 def _crossed(upper: Vertex, lower: Vertex) -> int:
     """Count the crossings between the links of two vertices of one layer if the first stands above the second."""
-    return sum(_inversions(upper.positions(back=back), lower.positions(back=back)) for back in (True, False))
-
-
-def _inversions(above: list[float], below: list[float]) -> int:
-    above.sort()
-    return sum(len(above) - bisect_right(above, position) for position in below)
+    count = 0
+    for back in (True, False):
+        above = sorted(upper.positions(back=back))
+        count += sum(len(above) - bisect_right(above, position) for position in lower.positions(back=back))
+    return count
 
 
 # -- ports
@@ -395,26 +393,19 @@ def _inversions(above: list[float], below: list[float]) -> int:
 
 def order_slots(layers: list[list[Vertex]]) -> None:
     """Order the ports of each node by where their streams lead, and space them evenly."""
-    turning = _turning_slots(layers)
-    for leaving in (True, False):
-        for layer in layers:
-            for vertex in layer:
-                if not vertex.is_fixed:
-                    _space(vertex, turning, leaving=leaving)
-
-
-def _turning_slots(layers: list[list[Vertex]]) -> dict[Slot, list[float]]:
-    """Say for the slots of streams that run backwards on which side they turn around."""
-    found: dict[Slot, list[float]] = {}
-    for layer in layers:
-        for bend in layer:
-            if bend.anchor is not None and bend.wire is not None:
-                side = float(len(layer) if bend.order > bend.anchor.order else -1)
-                if bend is bend.wire.bends[0]:
-                    found.setdefault(bend.wire.out, []).append(side)
-                if bend is bend.wire.bends[-1]:
-                    found.setdefault(bend.wire.into, []).append(side)
-    return found
+    turning: defaultdict[Slot, list[float]] = defaultdict(list)  # to the side on which a stream turns around
+    for bend in (each for layer in layers for each in layer):
+        if bend.anchor is not None and bend.wire is not None:
+            side = float(len(layers[bend.layer]) if bend.order > bend.anchor.order else -1)
+            if bend is bend.wire.bends[0]:
+                turning[bend.wire.out].append(side)
+            if bend is bend.wire.bends[-1]:
+                turning[bend.wire.into].append(side)
+    vertices = [vertex for layer in layers for vertex in layer if not vertex.is_fixed]
+    for vertex in vertices:
+        _space(vertex, turning, leaving=True)
+    for vertex in vertices:
+        _space(vertex, turning, leaving=False)
 
 
 def _space(vertex: Vertex, turning: dict[Slot, list[float]], *, leaving: bool) -> None:
@@ -442,7 +433,7 @@ def set_heights(layers: list[list[Vertex]]) -> None:
     """Set `y`, the middle of each vertex; it grows downwards and starts anywhere."""
     conflicts = _conflicts(layers)
     found = [
-        _Assignment(layers, conflicts, rightwards=rightwards, downwards=downwards).heights()
+        _assign(layers, conflicts, rightwards=rightwards, downwards=downwards)
         for rightwards in (True, False)
         for downwards in (True, False)
     ]
@@ -476,88 +467,73 @@ def _conflicts(layers: list[list[Vertex]]) -> set[Link]:
     return found
 
 
-class _Assignment:
-    """One of the four. It works downwards; upwards is the same with everything turned over."""
+def _assign(
+    layers: list[list[Vertex]], conflicts: set[Link], *, rightwards: bool, downwards: bool
+) -> dict[Vertex, float]:
+    """Give heights, working in one of four directions. Upwards is downwards with everything turned over."""
+    sign = 1.0 if downwards else -1.0
+    ordered = layers if rightwards else layers[::-1]
+    ordered = ordered if downwards else [layer[::-1] for layer in ordered]
+    root, shift = _align(ordered, conflicts, sign, rightwards=rightwards)
+    blocks = _compact(ordered, root, shift)
+    return {vertex: sign * (blocks[root[vertex]] + shift[vertex]) for vertex in root}
 
-    def __init__(
-        self, layers: list[list[Vertex]], conflicts: set[Link], *, rightwards: bool, downwards: bool
-    ) -> None:
-        ordered = layers if rightwards else layers[::-1]
-        self._layers = ordered if downwards else [layer[::-1] for layer in ordered]
-        self._conflicts = conflicts
-        self._rightwards = rightwards
-        self._sign = 1.0 if downwards else -1.0
-        self._root: dict[Vertex, Vertex] = {}  # of the block that a vertex belongs to
-        self._shift: dict[Vertex, float] = {}  # of a vertex, from the root of its block
 
-    def heights(self) -> dict[Vertex, float]:
-        self._align()
-        blocks = self._compact()
-        return {each: self._sign * (blocks[root] + self._shift[each]) for each, root in self._root.items()}
+def _align(
+    layers: list[list[Vertex]], conflicts: set[Link], sign: float, *, rightwards: bool
+) -> tuple[dict[Vertex, Vertex], dict[Vertex, float]]:
+    """Make blocks of vertices that are to be on one line: each with the middle one of its neighbours, if nothing is crossed.
 
-    def _align(self) -> None:
-        """Make blocks of vertices that are to be on one line: each with the middle one of its neighbours, if nothing is crossed."""
-        positions = {vertex: at for layer in self._layers for at, vertex in enumerate(layer)}
-        followed: set[Vertex] = set()
-        for layer in self._layers:
-            last = -1
-            for vertex in layer:
-                self._root[vertex], self._shift[vertex] = vertex, 0.0
-                for link in self._middle(vertex, positions):
-                    neighbour, slot, own = link.beyond(back=self._rightwards)
-                    at = positions[neighbour]
-                    if at <= last or neighbour in followed or link in self._conflicts:
-                        continue
-                    self._root[vertex] = self._root[neighbour]
-                    self._shift[vertex] = self._shift[neighbour] + (slot.y - own.y) * self._sign
+    Return the root of each vertex's block, and how far from it the vertex is.
+    """
+    positions = {vertex: at for layer in layers for at, vertex in enumerate(layer)}
+    root: dict[Vertex, Vertex] = {}
+    shift: dict[Vertex, float] = {}
+    followed: set[Vertex] = set()
+
+    def place(link: Link) -> tuple[int, float]:
+        neighbour, slot, _ = link.beyond(back=rightwards)
+        return positions[neighbour], slot.y * sign
+
+    for layer in layers:
+        last = -1
+        for vertex in layer:
+            root[vertex], shift[vertex] = vertex, 0.0
+            links = sorted(vertex.links(back=rightwards), key=place)
+            for link in links[(len(links) - 1) // 2 : len(links) // 2 + 1]:  # the middle one, or both
+                neighbour, slot, own = link.beyond(back=rightwards)
+                at = positions[neighbour]
+                if at > last and neighbour not in followed and link not in conflicts:
+                    root[vertex] = root[neighbour]
+                    shift[vertex] = shift[neighbour] + (slot.y - own.y) * sign
                     followed.add(neighbour)
                     last = at
                     break
-
-    def _middle(self, vertex: Vertex, positions: dict[Vertex, int]) -> list[Link]:
-        def place(link: Link) -> tuple[int, float]:
-            neighbour, slot, _ = link.beyond(back=self._rightwards)
-            return positions[neighbour], slot.y * self._sign
-
-        ordered = sorted(vertex.links(back=self._rightwards), key=place)
-        count = len(ordered)
-        return ordered[(count - 1) // 2 : count // 2 + 1]
-
-    def _compact(self) -> dict[Vertex, float]:
-        """Put the blocks as close as their distances allow, then each as near to those below it as it can be."""
-        below: dict[Vertex, dict[Vertex, float]] = {root: {} for root in self._root.values()}
-        for layer in self._layers:
-            for upper, lower in pairwise(layer):
-                one, other = self._root[upper], self._root[lower]
-                distance = self._shift[upper] + _distance(upper, lower) - self._shift[lower]
-                below[one][other] = max(below[one].get(other, distance), distance)
-        order = _sorted_blocks(below)
-        heights = dict.fromkeys(order, 0.0)
-        above: dict[Vertex, float] = {}
-        for block in order:
-            heights[block] = above.get(block, 0.0)
-            for other, distance in below[block].items():
-                above[other] = max(above.get(other, -1e18), heights[block] + distance)
-        for block in reversed(order):
-            if below[block]:
-                room = min(heights[other] - distance for other, distance in below[block].items())
-                heights[block] = max(heights[block], room)
-        return heights
+    return root, shift
 
 
-def _sorted_blocks(below: dict[Vertex, dict[Vertex, float]]) -> list[Vertex]:
-    """Sort the blocks from top to bottom."""
-    missing = dict.fromkeys(below, 0)
-    for lowers in below.values():
-        for lower in lowers:
-            missing[lower] += 1
-    order = [block for block, count in missing.items() if not count]
-    for block in order:  # grows while it is gone through
-        for lower in below[block]:
-            missing[lower] -= 1
-            if not missing[lower]:
-                order.append(lower)
-    return order
+def _compact(
+    layers: list[list[Vertex]], root: dict[Vertex, Vertex], shift: dict[Vertex, float]
+) -> dict[Vertex, float]:
+    """Put the blocks as close as their distances allow, then each as near to those below it as it can be."""
+    below: dict[Vertex, dict[Vertex, float]] = {block: {} for block in root.values()}
+    for layer in layers:
+        for upper, lower in pairwise(layer):
+            distances, other = below[root[upper]], root[lower]
+            distance = shift[upper] + _distance(upper, lower) - shift[lower]
+            distances[other] = max(distances.get(other, distance), distance)
+    order = _in_order(below)
+    heights = dict.fromkeys(order, 0.0)
+    above: dict[Vertex, float] = {}
+    for block in order:
+        heights[block] = above.get(block, 0.0)
+        for other, distance in below[block].items():
+            above[other] = max(above.get(other, -1e18), heights[block] + distance)
+    for block in reversed(order):
+        if below[block]:
+            room = min(heights[other] - distance for other, distance in below[block].items())
+            heights[block] = max(heights[block], room)
+    return heights
 
 
 def _distance(upper: Vertex, lower: Vertex) -> float:
@@ -605,14 +581,11 @@ def _climb(link: Link) -> float:
 
 
 def _has_room(moved: list[Vertex], by: float, layers: list[list[Vertex]]) -> bool:
+    side = 1 if by > 0 else -1
     for vertex in moved:
-        layer = layers[vertex.layer]
-        if by < 0 and vertex.order:
-            upper = layer[vertex.order - 1]
-            if vertex.y + by - upper.y < _distance(upper, vertex):
-                return False
-        if by > 0 and vertex.order + 1 < len(layer):
-            lower = layer[vertex.order + 1]
-            if lower.y - vertex.y - by < _distance(vertex, lower):
+        layer, order = layers[vertex.layer], vertex.order + side
+        if 0 <= order < len(layer):
+            other = layer[order]
+            if (other.y - vertex.y - by) * side < _distance(vertex, other):
                 return False
     return True

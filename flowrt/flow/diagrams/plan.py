@@ -40,7 +40,7 @@ class Level:
 
     graph: Graph
     nodes: list[Node]
-    inner: dict[Node, Level]
+    inner: dict[Node, Level] = Factory(dict)
     pieces: list[Piece] = Factory(list)
     vertices: dict[Node, Vertex] = Factory(dict)
     wires: dict[Piece, Wire] = Factory(dict)
@@ -53,30 +53,30 @@ class Level:
 
 def plan(graph: Graph, most_bends: int) -> Level:
     """Lay a graph out, with all boxes in it."""
-    level = _levels(graph)
-    _cut(level)
-    _lay_out(level, most_bends)
-    return level
+    levels: dict[Node | None, Level] = {}
+    top = _level_of(graph, levels)
+    pending = [top]
+    while pending:
+        level = pending.pop()
+        for edge in level.graph.edges:
+            _cut(levels, edge)
+        pending += level.inner.values()
+    _lay_out(top, most_bends)
+    return top
 
 
-def _levels(graph: Graph) -> Level:
+def _level_of(graph: Graph, levels: dict[Node | None, Level]) -> Level:
     nodes = list(graph.nodes.values())
-    return Level(graph, nodes, {node: _levels(node.inner) for node in nodes if node.inner is not None})
+    level = Level(graph, nodes)
+    levels[graph.box] = level
+    level.inner = {node: _level_of(node.inner, levels) for node in nodes if node.inner is not None}
+    return level
 
 
 # -- streams, cut at the borders they cross
 
 
-def _cut(top: Level) -> None:
-    pending = [top]
-    while pending:
-        level = pending.pop()
-        for edge in level.graph.edges:
-            _cut_edge(top, edge)
-        pending += level.inner.values()
-
-
-def _cut_edge(top: Level, edge: Edge) -> None:
+def _cut(levels: dict[Node | None, Level], edge: Edge) -> None:
     leaving, entering = _boxes(edge.source), _boxes(edge.target)
     common: Node | None = None
     while leaving and entering and leaving[0] is entering[0]:
@@ -87,18 +87,18 @@ def _cut_edge(top: Level, edge: Edge) -> None:
     source, out = edge.source, edge.source_port
     for box in reversed(leaving):
         if source.kind != "out" or source.box is not box:
-            border = _border(top, box, "out")
-            _level(top, box).pieces.append(Piece(edge, source, out, border, "", is_last=False))
+            border = _border(levels[box], box, "out")
+            levels[box].pieces.append(Piece(edge, source, out, border, "", is_last=False))
             source = border
         source, out = box, source.id
     target, into, is_last = edge.target, edge.target_port, True
     for box in reversed(entering):
         if target.kind != "in" or target.box is not box:
-            border = _border(top, box, "in")
-            _level(top, box).pieces.append(Piece(edge, border, "", target, into, is_last))
+            border = _border(levels[box], box, "in")
+            levels[box].pieces.append(Piece(edge, border, "", target, into, is_last))
             target, is_last = border, False
         target, into = box, target.id
-    _level(top, common).pieces.append(Piece(edge, source, out, target, into, is_last, edge.comment))
+    levels[common].pieces.append(Piece(edge, source, out, target, into, is_last, edge.comment))
 
 
 def _is_reached_from_outside(edge: Edge, box: Node) -> bool:
@@ -110,26 +110,11 @@ def _is_reached_from_outside(edge: Edge, box: Node) -> bool:
 
 def _boxes(node: Node) -> list[Node]:
     """Return the boxes around a node, the outermost first."""
-    boxes: list[Node] = []
-    box = node.box
-    while box is not None:
-        boxes.insert(0, box)
-        box = box.box
-    return boxes
+    return [] if node.box is None else [*_boxes(node.box), node.box]
 
 
-def _level(top: Level, box: Node | None) -> Level:
-    if box is None:
-        return top
-    level = top
-    for each in (*_boxes(box), box):
-        level = level.inner[each]
-    return level
-
-
-def _border(top: Level, box: Node, kind: Literal["in", "out"]) -> Node:
+def _border(level: Level, box: Node, kind: Literal["in", "out"]) -> Node:
     """Make a point without a name at the border of a box, where a stream crosses it past the flow's own ports."""
-    level = _level(top, box)
     point = Node(f"{box.id}x{len(level.nodes)}", kind, "", box=box)
     level.nodes.append(point)
     return point

@@ -199,12 +199,13 @@ def _path(level: Level, wire: Wire, dx: float, dy: float) -> str:
                 steps.pop()
             steps.append(f"H{_number(x + dx)}")
 
-    def curve_to(to_x: float, to_y: float, by: float, back: float) -> None:
+    def curve_to(to_x: float, to_y: float, turn: float) -> None:
         nonlocal x, y
-        if abs(to_y - y) < 0.05 and not back:
+        if abs(to_y - y) < 0.05 and not turn:
             level_to(to_x)
         else:
-            controls = f"{_at(x + by + dx, y + dy)} {_at(to_x - by + back + dx, to_y + dy)}"
+            by = turn or (to_x - x) / 2
+            controls = f"{_at(x + by + dx, y + dy)} {_at(to_x - by + 2 * turn + dx, to_y + dy)}"
             x, y = to_x, to_y
             steps.append(f"C{controls} {_at(x + dx, y + dy)}")
 
@@ -212,19 +213,11 @@ def _path(level: Level, wire: Wire, dx: float, dy: float) -> str:
     near, far = (0, 1) if wire.is_back else (1, 0)
     level_to(borders[wire.source.layer][1])
     for number, bend in enumerate(wire.bends):
-        to_x, to_y = borders[bend.layer][far], bend.y + bend.ins[0].y
-        if wire.is_back and number == 0:
-            turn = swing(to_y - y)
-            curve_to(to_x, to_y, turn, 2 * turn)
-        else:
-            curve_to(to_x, to_y, (to_x - x) / 2, 0.0)
+        height = bend.y + bend.ins[0].y
+        curve_to(borders[bend.layer][far], height, swing(height - y) if wire.is_back and not number else 0.0)
         level_to(borders[bend.layer][near])
-    to_x, to_y = borders[wire.target.layer][0], wire.target.y + wire.into.y
-    if wire.is_back:
-        turn = -swing(to_y - y)
-        curve_to(to_x, to_y, turn, 2 * turn)
-    else:
-        curve_to(to_x, to_y, (to_x - x) / 2, 0.0)
+    height = wire.target.y + wire.into.y
+    curve_to(borders[wire.target.layer][0], height, -swing(height - y) if wire.is_back else 0.0)
     level_to(wire.target.x - wire.target.width / 2)
     return "".join(steps)
 
