@@ -1,4 +1,9 @@
-"""`check(flow)`: what is wrong with a flow, or looks like it, before it runs. Nothing is imported, made or called for it."""
+"""`check(flow)`: what is wrong with a flow, or looks like it, before it runs. Nothing is imported, made or called for it.
+
+Begin with `check` below, then `reach`: the ports of all flows and the streams between them. `wiring`, `lists` and `data` put their
+questions to it and tell `findings` what they find; for `data`, `hints` reads annotations and `fitting` compares types.
+It imports from the drawing (`flow`), the operators of `standard` and what is below them, and nothing that runs.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from flowrt.ports import Stream
 if TYPE_CHECKING:
     from flowrt.flow.checks.findings import Report
     from flowrt.flow.checks.hints import Hints
-    from flowrt.flow.checks.reach import Gate, Hop, Reach
+    from flowrt.flow.checks.reach import Pin, Hop, Reach
     from flowrt.flow.sites import Site
 
 
@@ -58,7 +58,7 @@ class Origin:
     """Where something of a type comes from: the operation that emits it, and the stream by which to name its way."""
 
     place: Site
-    gate: Gate
+    pin: Pin
     stream: Stream | None = None
     depth: int = 0
 
@@ -73,24 +73,23 @@ class Data:
         self.reach = reach
         self.report = report
         self._hints: dict[int, Hints] = {}
-        self._kinds: dict[Gate, Kinds] = {}
+        self._kinds: dict[Pin, Kinds] = {}
 
     def check(self) -> None:
-        """Report what is not as it should be."""
-        for part, circle in components(self.reach.gates.values(), self.reach.successors):
+        for part, circle in components(self.reach.pins.values(), self.reach.successors):
             for _ in range(PASSES if circle else 1):
-                before = sum(len(self._kinds.get(gate, ())) for gate in part)
-                for gate in part:
-                    self._kinds[gate] = self._kinds_at(gate, circle=circle)
-                if not circle or before == sum(len(self._kinds[gate]) for gate in part):
+                before = sum(len(self._kinds.get(pin, ())) for pin in part)
+                for pin in part:
+                    self._kinds[pin] = self._kinds_at(pin, circle=circle)
+                if not circle or before == sum(len(self._kinds[pin]) for pin in part):
                     break
             else:
-                self._kinds.update((gate, {}) for gate in part)
-        for gate in self.reach.gates.values():
-            if gate.taker is not None:
-                self._types_at(gate, gate.taker)
-            elif gate.emitter is not None:
-                self._mutable(gate, gate.emitter)
+                self._kinds.update((pin, {}) for pin in part)
+        for pin in self.reach.pins.values():
+            if pin.taker is not None:
+                self._types_at(pin, pin.taker)
+            elif pin.emitter is not None:
+                self._mutable(pin, pin.emitter)
 
     def hints(self, declaration: Declaration) -> Hints:
         """Return what the annotations of an operation say, looked at once."""
@@ -101,32 +100,31 @@ class Data:
 
     # -- following
 
-    def _kinds_at(self, gate: Gate, *, circle: bool) -> Kinds:
-        if gate.emitter is not None:
-            return self._emitted(gate, gate.emitter, circle=circle)
+    def _kinds_at(self, pin: Pin, *, circle: bool) -> Kinds:
+        if pin.emitter is not None:
+            return self._emitted(pin, pin.emitter, circle=circle)
         kinds: Kinds = {}
-        for hop in gate.arriving:
+        for hop in pin.arriving:
             for kind, origin in self._kinds.get(hop.source, {}).items():
-                if kind not in kinds:
-                    kinds[kind] = _along(hop, origin)
+                kinds.setdefault(kind, _along(hop, origin))
         return kinds if len(kinds) <= KINDS_LIMIT else {}
 
-    def _emitted(self, gate: Gate, place: Site, *, circle: bool) -> Kinds:
+    def _emitted(self, pin: Pin, place: Site, *, circle: bool) -> Kinds:
         declaration, operation = place.declaration, place.declaration.operation
         kind: Any = Any
-        if gate.name == ERROR_PORT and declaration.policies.on_error == "route":
+        if pin.name == ERROR_PORT and declaration.policies.on_error == "route":
             kind = OperationError
         elif operation is None:
-            kind = self.hints(declaration).emitted.get(gate.name, Any)
-        elif isinstance(operation, standard.PushCausality) and gate.name == "exception":
+            kind = self.hints(declaration).emitted.get(pin.name, Any)
+        elif isinstance(operation, standard.PushCausality) and pin.name == "exception":
             kind = OperationError
         elif isinstance(operation, PASSING):
             return self._entering(place)
         elif isinstance(operation, standard.Scan | standard.Reduce):
             kind = result_of(operation.f)
         elif not circle or type(operation) is standard.Scatter:
-            kind = self._made(place, operation, gate.name)
-        return {} if is_any(kind) or kind in (typing.NoReturn, typing.Never) else {kind: Origin(place, gate)}
+            kind = self._made(place, operation, pin.name)
+        return {} if is_any(kind) or kind in (typing.NoReturn, typing.Never) else {kind: Origin(place, pin)}
 
     def _made(self, place: Site, operation: Any, port: str) -> Any:
         """Return the type of what an operator makes of what it takes."""
@@ -149,79 +147,79 @@ class Data:
 
     def _entering(self, place: Site) -> Kinds:
         kinds: Kinds = {}
-        for gate in self.reach.places[place].ins.values():
-            for kind, origin in self._kinds.get(gate, {}).items():
+        for pin in self.reach.places[place].ins.values():
+            for kind, origin in self._kinds.get(pin, {}).items():
                 kinds.setdefault(kind, origin)
         return kinds if len(kinds) <= KINDS_LIMIT else {}
 
     def _whole(self, place: Site) -> Any:
-        return union([self._all(gate) for gate in self.reach.places[place].ins.values()])
+        return union([self._all(pin) for pin in self.reach.places[place].ins.values()])
 
-    def _all(self, gate: Gate | None) -> Any:
+    def _all(self, pin: Pin | None) -> Any:
         """Return the type of all that comes to a port; `Any` if something comes of which nothing is known."""
-        return union(list(self._kinds[gate])) if gate is not None and self._is_all_known(gate) else Any
+        return union(list(self._kinds[pin])) if pin is not None and self._is_all_known(pin) else Any
 
-    def _is_all_known(self, gate: Gate) -> bool:
+    def _is_all_known(self, pin: Pin) -> bool:
         """Say whether the types of all that comes to a port are known."""
-        for number, before in enumerate(spread([gate], self._before)):
+        for number, before in enumerate(spread([pin], self._before)):
             if not self._kinds.get(before) or before in self.reach.lost or number == SOURCES_LIMIT:
                 return False
         return True
 
-    def _before(self, gate: Gate) -> list[Gate]:
+    def _before(self, pin: Pin) -> list[Pin]:
         """Return the ports from which something comes to one as it is."""
-        if gate.emitter is None:
-            return gate.sources
-        passes = isinstance(gate.emitter.operation, PASSING)
-        return list(self.reach.places[gate.emitter].ins.values()) if passes else []
+        if pin.emitter is None:
+            return pin.sources
+        passes = isinstance(pin.emitter.operation, PASSING)
+        return list(self.reach.places[pin.emitter].ins.values()) if passes else []
 
     # -- types
 
-    def _types_at(self, gate: Gate, place: Site) -> None:
+    def _types_at(self, pin: Pin, place: Site) -> None:
         operation = place.declaration.operation
         if type(operation) is standard.Scatter:
             takes, fits = "a list or another iterable, no text or mapping", _may_be_scattered
         else:
-            wanted = TAKEN.get((type(operation), gate.name), Any)
+            wanted = TAKEN.get((type(operation), pin.name), Any)
             if operation is None:
-                wanted = self.hints(place.declaration).taken(gate.name)
+                wanted = self.hints(place.declaration).taken(pin.name)
             if is_any(wanted):
                 return
             takes, fits = type_text(wanted), functools.partial(may_fit, wanted=wanted)
-        for kind, origin in self._kinds.get(gate, {}).items():
+        for kind, origin in self._kinds.get(pin, {}).items():
             if not fits(kind):
-                self._misfit(gate, place, kind, origin, takes)
+                self._misfit(pin, place, kind, origin, takes)
 
-    def _misfit(self, gate: Gate, place: Site, kind: Any, origin: Origin, takes: str) -> None:
+    def _misfit(self, pin: Pin, place: Site, kind: Any, origin: Origin, takes: str) -> None:
         stream, source, target = origin.stream, origin.place.declaration, place.declaration
         assert stream is not None, "it has come by a stream"
-        text = f'"{origin.gate.port}" emits {type_text(kind)}, but "{gate.port}" takes {takes}.'
+        text = f'"{origin.pin.port}" emits {type_text(kind)}, but "{pin.port}" takes {takes}.'
         remedy = "Connect what fits, put an operation between that turns the one into the other, or correct the annotation."
-        about = [stream, *(hop.stream for hop in gate.arriving), source, target]
-        key = (stream.declared_at, id(source), id(target), gate.name, type_text(kind))
+        about = [stream, *(hop.stream for hop in pin.arriving), source, target]
+        key = (stream.declared_at, id(source), id(target), pin.name, type_text(kind))
         self.report.add("F301", key, text, stream.declared_at, remedy, about)
 
     # -- mutable data
 
-    def _mutable(self, gate: Gate, place: Site) -> None:
+    def _mutable(self, pin: Pin, place: Site) -> None:
         declaration = place.declaration
-        if declaration.operation is not None or not gate.leaving:
+        if declaration.operation is not None or not pin.leaving:
             return
-        emitted = members(self.hints(declaration).emitted.get(gate.name, Any))
+        emitted = members(self.hints(declaration).emitted.get(pin.name, Any))
         kind = next(filter(_is_mutable, emitted), None)
         if kind is None:
             return
         # Where it leads to, through the borders of flows.
-        found = list(spread([gate], lambda each: each.targets))
+        found = list(spread([pin], lambda each: each.targets))
         ends = [each for each in found if each.side == "result" or each.taker is not None]
         changing = [
             each.taker for each in ends if each.taker is not None and self._may_change(each.taker, each.name)
         ]
         if len(ends) < 2 or not changing:
             return
-        text = f'{len(ends)} targets get one and the same {type_text(kind)} that leaves at "{gate.port}", and "{changing[0].name}" may change it.'
+        text = f'{len(ends)} targets get one and the same {type_text(kind)} that leaves at "{pin.port}", and "{changing[0].name}" may change it.'
         remedy = "Emit what cannot be changed (a tuple, a frozen class), or annotate those who only read it with Sequence, Mapping or Iterable."
-        self.report.add_at("F302", place, gate.name, text, remedy, [hop.stream for hop in gate.leaving])
+        self.report.add_at("F302", place, pin.name, text, remedy, [hop.stream for hop in pin.leaving])
 
     def _may_change(self, place: Site, port: str) -> bool:
         declaration = place.declaration
@@ -256,5 +254,5 @@ def _along(hop: Hop, origin: Origin) -> Origin:
     """Follow a stream. Of a way through several flows the last stream of the outermost one is told."""
     depth = hop.source.flow.depth
     if origin.stream is None or depth <= origin.depth:
-        return Origin(origin.place, origin.gate, hop.stream, depth)
+        return Origin(origin.place, origin.pin, hop.stream, depth)
     return origin

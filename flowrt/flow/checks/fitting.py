@@ -120,8 +120,7 @@ def _plain(found: Any) -> Any:
     if typing.is_typeddict(found):
         return dict
     if typing.get_origin(found) is None and not isinstance(found, type | types.UnionType):
-        bare = {typing.LiteralString: str}.get(found)
-        return bare if bare is not None else Any
+        return str if found is typing.LiteralString else Any
     return found
 
 

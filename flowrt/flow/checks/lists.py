@@ -15,7 +15,7 @@ from flowrt.standard import AutoResetJoin, Correlator, Gather, PopCausality, Pus
 
 if TYPE_CHECKING:
     from flowrt.flow.checks.findings import Report
-    from flowrt.flow.checks.reach import Gate, Ports, Reach
+    from flowrt.flow.checks.reach import Pin, Ports, Reach
     from flowrt.flow.sites import Site
 
 
@@ -23,20 +23,19 @@ Change = Callable[[Declaration, str, str], int | None]
 """Of an operation, an in-port and an out-port: by how much what leaves is deeper; None for any number."""
 LISTS_DEEP = 8  # lists inside lists that are told apart; what is deeper counts as any depth
 ANY_DEPTH = (1 << (LISTS_DEEP + 1)) - 1
-STEPS_PER_GATE = 50  # arbitrary: how far lists are followed before large flows of very many are left alone
+STEPS_PER_PIN = 50  # arbitrary: how far lists are followed before large flows of very many are left alone
 
 
 class Lists:
     """Looks at what happens to scattered lists, and at what comes together again."""
 
-    def __init__(self, reach: Reach, report: Report, reached: dict[Gate, None]) -> None:
+    def __init__(self, reach: Reach, report: Report, reached: dict[Pin, None]) -> None:
         self.reach = reach
         self.report = report
         self.reached = reached
-        self._steps = STEPS_PER_GATE * len(reach.gates) + 10_000
+        self._steps = STEPS_PER_PIN * len(reach.pins) + 10_000
 
     def check(self) -> None:
-        """Report what is not as it should be."""
         declarations = {id(place.declaration): place.declaration for place in self.reach.places}
         if any(each.bracket for each in declarations.values()):
             self._gathers_without_scatter()
@@ -48,42 +47,42 @@ class Lists:
 
     # -- how deep in lists or causalities something may be
 
-    def _depths(self, change: Change) -> dict[Gate, int]:
+    def _depths(self, change: Change) -> dict[Pin, int]:
         """Return for each port the depths that messages may have there, as bits."""
-        depths: dict[Gate, int] = {}
-        for gate in self.reached:
-            if not self._explained(gate):
-                depths[gate] = ANY_DEPTH
-            elif gate.is_input or (gate.emitter is not None and emits_alone(gate.emitter.declaration)):
-                depths[gate] = 1
+        depths: dict[Pin, int] = {}
+        for pin in self.reached:
+            if not self._explained(pin):
+                depths[pin] = ANY_DEPTH
+            elif pin.is_input or (pin.emitter is not None and emits_alone(pin.emitter.declaration)):
+                depths[pin] = 1
         pending = list(depths)
         while pending:
-            gate = pending.pop()
-            for after, deeper in self._after(gate, change):
+            pin = pending.pop()
+            for after, deeper in self._after(pin, change):
                 known = depths.get(after, 0)
-                depths[after] = _shifted(depths[gate], deeper) | known
+                depths[after] = _shifted(depths[pin], deeper) | known
                 if depths[after] != known:
                     pending.append(after)
         return depths
 
-    def _after(self, gate: Gate, change: Change) -> Iterator[tuple[Gate, int | None]]:
-        for after in (*gate.targets, *self.reach.again.get(gate, ())):
+    def _after(self, pin: Pin, change: Change) -> Iterator[tuple[Pin, int | None]]:
+        for after in (*pin.targets, *self.reach.again.get(pin, ())):
             yield after, 0
-        if gate.taker is not None:
-            for name, out in self.reach.places[gate.taker].outs.items():
-                yield out, change(gate.taker.declaration, gate.name, name)
+        if pin.taker is not None:
+            for name, out in self.reach.places[pin.taker].outs.items():
+                yield out, change(pin.taker.declaration, pin.name, name)
 
-    def _explained(self, gate: Gate) -> bool:
+    def _explained(self, pin: Pin) -> bool:
         """Say whether it is known what comes to a port."""
-        if gate in self.reach.lost:
+        if pin in self.reach.lost:
             return False
-        if gate.place is None:
+        if pin.place is None:
             return True
-        if gate.place.flow not in self.reach.flows:
+        if pin.place.flow not in self.reach.flows:
             return False
-        if gate.side == "in":
-            return bool(gate.arriving)
-        return bool(self.reach.places[gate.place].ins) or emits_alone(gate.place.declaration)
+        if pin.side == "in":
+            return bool(pin.arriving)
+        return bool(self.reach.places[pin.place].ins) or emits_alone(pin.place.declaration)
 
     def _gathers_without_scatter(self) -> None:
         depths = self._depths(_deeper_in_lists)
@@ -101,7 +100,7 @@ class Lists:
         for place, ports in self.reach.places.items():
             if not isinstance(place.operation, PopCausality) or not ports.ins:
                 continue
-            if all(depths.get(gate) == 1 for gate in ports.ins.values()):
+            if all(depths.get(pin) == 1 for pin in ports.ins.values()):
                 text = f'"{place.name}" closes a causality, and nothing that comes there is in one: every message will fail.'
                 remedy = "Put a PushCausality on the way there."
                 self.report.add_at("F405", place, "", text, remedy, ports.arriving())
@@ -139,15 +138,15 @@ class Lists:
         streams = sorted((hop.stream for hop in arriving), key=by_place)
         self.report.add_at(code, place, port, text, remedy, streams, streams[-1].declared_at)
 
-    def _matched(self, start: Gate) -> list[Site]:
+    def _matched(self, start: Pin) -> list[Site]:
         """Return the gathers that a scatter's stream leads to with no other list open; see `brackets`."""
         found: dict[Site, None] = {}
         seen = {(start, 0)}
         pending = [(start, 0)]
         while pending and self._steps > 0:
             self._steps -= 1
-            gate, depth = pending.pop()
-            for after, deeper in self._after(gate, _deeper_in_lists):
+            pin, depth = pending.pop()
+            for after, deeper in self._after(pin, _deeper_in_lists):
                 place = after.taker
                 if place is not None and place.declaration.bracket < 0:
                     if after.name != "stream":
@@ -163,37 +162,37 @@ class Lists:
 
     def _counting(self, gather: Site) -> list[Site] | None:
         """Return the scatters whose count comes to a gather as it is; None if it gets another count, or none."""
-        gate = self.reach.places[gather].ins.get("count")
-        if gate is None:
+        pin = self.reach.places[gather].ins.get("count")
+        if pin is None:
             return None
         found: dict[Site, None] = {}
-        for before in spread([gate], lambda each: each.sources):
+        for before in spread([pin], lambda each: each.sources):
             if before.emitter is not None:
                 if before.emitter.declaration.bracket <= 0 or before.name != "count":
                     return None
                 found[before.emitter] = None
-            elif before is not gate and (before.is_input or not before.arriving):
+            elif before is not pin and (before.is_input or not before.arriving):
                 return None
         return list(found)
 
     def _copies(self, scatter: Site, gather: Site) -> int:
         """Count how often an item certainly comes to a gather, up to twice, on the ways through operations that hand on everything."""
-        visits: dict[Gate, int] = {}
+        visits: dict[Pin, int] = {}
         wanted = self.reach.places[gather].ins["stream"]
         pending = [self.reach.places[scatter].outs["stream"]]
         while pending and self._steps > 0:
             self._steps -= 1
-            gate = pending.pop()
-            visits[gate] = visits.get(gate, 0) + 1
-            if gate is wanted or visits[gate] > 2:
+            pin = pending.pop()
+            visits[pin] = visits.get(pin, 0) + 1
+            if pin is wanted or visits[pin] > 2:
                 continue
-            place = gate.taker
+            place = pin.taker
             if place is not None:
                 out = self.reach.places[place].outs.get("")
                 if out is not None and _keeps_number(place.declaration):
                     pending.append(out)
             else:
-                pending += gate.targets
+                pending += pin.targets
         return visits.get(wanted, 0)
 
     # -- joins
@@ -201,20 +200,20 @@ class Lists:
     def _mixing_joins(self) -> None:
         """Report joins that pair by order what came on several ways from one place, of which some do not keep the order."""
         places = self.reach.places
-        bits: dict[Gate, int] = {}  # of places that mix up, of forks, and of correlators
+        bits: dict[Pin, int] = {}  # of places that mix up, of forks, and of correlators
         names: list[Site | None] = []
         mixing = forking = correlating = 0
-        for part, _ in components(self.reach.gates.values(), self.reach.successors):
+        for part, _ in components(self.reach.pins.values(), self.reach.successors):
             own = 0
-            for gate in part:
-                place = gate.emitter
-                for before in places[place].ins.values() if place is not None else gate.sources:
+            for pin in part:
+                place = pin.emitter
+                for before in places[place].ins.values() if place is not None else pin.sources:
                     own |= bits.get(before, 0)
-            for gate in part:
-                place = gate.emitter
+            for pin in part:
+                place = pin.emitter
                 mixes = place is not None and _mixes_up(place.declaration)
                 corrects = place is not None and isinstance(place.operation, Correlator)
-                forks = len(self.reach.successors(gate)) > 1
+                forks = len(self.reach.successors(pin)) > 1
                 if mixes or corrects or forks:
                     bit = 1 << len(names)
                     names.append(place)
@@ -225,7 +224,7 @@ class Lists:
             bits.update(dict.fromkeys(part, own))
         for place, ports in places.items():
             if _pairs(place.declaration) and len(ports.ins) > 1:
-                ways = [bits[gate] for gate in ports.ins.values()]
+                ways = [bits[pin] for pin in ports.ins.values()]
                 common, some = reduce(and_, ways), reduce(or_, ways)
                 guilty = some & ~common & mixing
                 if guilty and common & forking and not some & correlating:

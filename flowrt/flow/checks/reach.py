@@ -28,12 +28,12 @@ class Hop:
     """A stream at one spot of the flow."""
 
     stream: Stream
-    source: Gate
-    target: Gate
+    source: Pin
+    target: Pin
 
 
 @define(eq=False)
-class Gate:
+class Pin:
     """A port at one spot: of a place, of a flow (a way in or out), or where results leave.
 
     Attributes:
@@ -76,39 +76,39 @@ class Gate:
         return self.place.port(self.name) if self.place is not None else port_of(self.flow.path, *self.key)
 
     @property
-    def sources(self) -> list[Gate]:
+    def sources(self) -> list[Pin]:
         return [hop.source for hop in self.arriving]
 
     @property
-    def targets(self) -> list[Gate]:
+    def targets(self) -> list[Pin]:
         return [hop.target for hop in self.leaving]
 
     def __repr__(self) -> str:
-        return f"<gate {self.port}>"
+        return f"<pin {self.port}>"
 
 
 @define(eq=False)
 class Ports:
     """The ports of a place that streams lead to or start from, by folded names."""
 
-    ins: dict[str, Gate] = Factory(dict)
-    outs: dict[str, Gate] = Factory(dict)
+    ins: dict[str, Pin] = Factory(dict)
+    outs: dict[str, Pin] = Factory(dict)
 
     def arriving(self) -> list[Stream]:
-        return [hop.stream for gate in self.ins.values() for hop in gate.arriving]
+        return [hop.stream for pin in self.ins.values() for hop in pin.arriving]
 
     def leaving(self) -> list[Stream]:
-        return [hop.stream for gate in self.outs.values() for hop in gate.leaving]
+        return [hop.stream for pin in self.outs.values() for hop in pin.leaving]
 
 
 class Reach:
     """The ports of a flow and of all flows in it.
 
-    A recursive flow is expanded once more than it is around itself. `again` says where it goes on from there: pairs of gates, which
+    A recursive flow is expanded once more than it is around itself. `again` says where it goes on from there: pairs of pins, which
     are no streams and hold for what can be reached, not for a single way.
 
     Attributes:
-        gates: in the order in which they are met from the root, breadth first.
+        pins: in the order in which they are met from the root, breadth first.
         places: the operations at their spots, with their ports.
         lost: where streams end that start at something unknown.
         flows: those of which all that they hold is here.
@@ -119,10 +119,10 @@ class Reach:
 
     def __init__(self, root: Definition) -> None:
         self.root = FlowSite(root)
-        self.gates: dict[tuple[int, SourceKey, Side], Gate] = {}
+        self.pins: dict[tuple[int, SourceKey, Side], Pin] = {}
         self.places: dict[Site, Ports] = {}
-        self.again: dict[Gate, list[Gate]] = {}
-        self.lost: dict[Gate, None] = {}
+        self.again: dict[Pin, list[Pin]] = {}
+        self.lost: dict[Pin, None] = {}
         self.flows: dict[FlowSite, None] = {}
         self.used: set[int] = set()
         self.uses: dict[FlowSite, list[Stream]] = {}
@@ -142,10 +142,13 @@ class Reach:
         """Say whether any stream leads into a flow or out of it."""
         return id(definition) in self._first
 
-    def successors(self, gate: Gate) -> list[Gate]:
+    def successors(self, pin: Pin) -> list[Pin]:
         """Return the ports that what comes to one may come to next, through operations too."""
-        taker = gate.taker
-        return gate.targets if taker is None else list(self.places[taker].outs.values())
+        taker = pin.taker
+        return pin.targets if taker is None else list(self.places[taker].outs.values())
+
+    def all_successors(self, pin: Pin) -> list[Pin]:
+        return [*self.successors(pin), *self.again.get(pin, ())]
 
     # -- expanding
 
@@ -175,7 +178,7 @@ class Reach:
             elif target is not None:
                 self.lost[target] = None
 
-    def _source(self, flow: FlowSite, stream: Stream) -> Gate | None:
+    def _source(self, flow: FlowSite, stream: Stream) -> Pin | None:
         port = stream.source
         try:
             base = flow.descend(port, self.root)
@@ -190,11 +193,11 @@ class Reach:
                 self._use(nested, stream, "out", known=key[2] in found.ways_out)
             elif key[0]:
                 return None
-            return self._gate("out", base, key)
+            return self._pin("out", base, key)
         except FlowBuildError:  # nested too deep, which is told of elsewhere
             return None
 
-    def _target(self, flow: FlowSite, stream: Stream) -> Gate | None:
+    def _target(self, flow: FlowSite, stream: Stream) -> Pin | None:
         try:
             end = self._places.end_of(stream, flow)
         except FlowBuildError:
@@ -206,28 +209,28 @@ class Reach:
         if place is not None:
             return self._port_of(place, stream.target, "in")
         if at.parent is None and not key[0]:
-            return self._gate("result", at, key)
+            return self._pin("result", at, key)
         if not key[0]:
             self._use(at, stream, "in", known=key[2] in at.definition.ways_in)
-        return self._gate("out", at, key)
+        return self._pin("out", at, key)
 
     def _use(self, nested: FlowSite, stream: Stream, side: Side, *, known: bool) -> None:
         self.uses.setdefault(nested, []).append(stream)
         if not known:
             self.misnamed.add((nested, side))
 
-    def _port_of(self, place: Site, port: Port, side: Side) -> Gate:
+    def _port_of(self, place: Site, port: Port, side: Side) -> Pin:
         self.used.add(id(place.declaration))
         ports = self.places.setdefault(place, Ports())
         name = port.key[3]
-        gate = self._gate(side, place.flow, place.source(name), place)
-        (ports.ins if side == "in" else ports.outs)[name] = gate
-        return gate
+        pin = self._pin(side, place.flow, place.source(name), place)
+        (ports.ins if side == "in" else ports.outs)[name] = pin
+        return pin
 
-    def _gate(self, side: Side, flow: FlowSite, key: SourceKey, place: Site | None = None) -> Gate:
-        found = self.gates.get((id(flow), key, side))
+    def _pin(self, side: Side, flow: FlowSite, key: SourceKey, place: Site | None = None) -> Pin:
+        found = self.pins.get((id(flow), key, side))
         if found is None:
-            found = self.gates[id(flow), key, side] = Gate(flow, key, place, side)
+            found = self.pins[id(flow), key, side] = Pin(flow, key, place, side)
         return found
 
     def _go_on(self, closed: FlowSite) -> None:
@@ -239,20 +242,20 @@ class Reach:
         if closed.parent is None or like is None:
             return
         for name in closed.definition.ways_in:
-            entry = self.gates.get((id(closed), ("", "", name), "out"))
-            self._lead_on(entry, self.gates.get((id(like), ("", "", name), "out")))
+            entry = self.pins.get((id(closed), ("", "", name), "out"))
+            self._lead_on(entry, self.pins.get((id(like), ("", "", name), "out")))
         for name in closed.definition.ways_out:
-            left = self.way_out(like, name) or self.gates.get((id(like), ("", "", name), "result"))
+            left = self.way_out(like, name) or self.pins.get((id(like), ("", "", name), "result"))
             self._lead_on(left, self.way_out(closed, name))
 
-    def _lead_on(self, before: Gate | None, after: Gate | None) -> None:
+    def _lead_on(self, before: Pin | None, after: Pin | None) -> None:
         if before is not None and after is not None:
             self.again.setdefault(before, []).append(after)
 
-    def way_out(self, flow: FlowSite, name: str) -> Gate | None:
+    def way_out(self, flow: FlowSite, name: str) -> Pin | None:
         """Return a way out of a flow, as the flow around it has it."""
         key = (flow.name.casefold(), flow.instance.casefold(), name)
-        return self.gates.get((id(flow.parent), key, "out")) if flow.parent is not None else None
+        return self.pins.get((id(flow.parent), key, "out")) if flow.parent is not None else None
 
 
 def _around(flow: FlowSite) -> Iterator[FlowSite]:
@@ -261,8 +264,8 @@ def _around(flow: FlowSite) -> Iterator[FlowSite]:
         yield flow
 
 
-def spread(starts: Iterable[Gate], onwards: Callable[[Gate], Iterable[Gate]]) -> Iterator[Gate]:
-    """Iterate over the gates that can be reached from some, these first, each when it is met."""
+def spread(starts: Iterable[Pin], onwards: Callable[[Pin], Iterable[Pin]]) -> Iterator[Pin]:
+    """Iterate over the pins that can be reached from some, these first, each when it is met."""
     seen = dict.fromkeys(starts)
     yield from seen
     pending = list(seen)
@@ -275,42 +278,42 @@ def spread(starts: Iterable[Gate], onwards: Callable[[Gate], Iterable[Gate]]) ->
 
 
 def components(
-    gates: Iterable[Gate], successors: Callable[[Gate], Iterable[Gate]]
-) -> list[tuple[list[Gate], bool]]:
+    pins: Iterable[Pin], successors: Callable[[Pin], Iterable[Pin]]
+) -> list[tuple[list[Pin], bool]]:
     """Return the strongly connected parts, each behind those that lead to it, and whether it goes round; Tarjan's, without recursion."""
-    index: dict[Gate, int] = {}
-    low: dict[Gate, int] = {}
-    stack: list[Gate] = []
-    standing: set[Gate] = set()
-    work: list[tuple[Gate, Iterator[Gate]]] = []
-    found: list[tuple[list[Gate], bool]] = []
+    index: dict[Pin, int] = {}
+    low: dict[Pin, int] = {}
+    stack: list[Pin] = []
+    standing: set[Pin] = set()
+    work: list[tuple[Pin, Iterator[Pin]]] = []
+    found: list[tuple[list[Pin], bool]] = []
 
-    def enter(gate: Gate) -> None:
-        index[gate] = low[gate] = len(index)
-        stack.append(gate)
-        standing.add(gate)
-        work.append((gate, iter(successors(gate))))
+    def enter(pin: Pin) -> None:
+        index[pin] = low[pin] = len(index)
+        stack.append(pin)
+        standing.add(pin)
+        work.append((pin, iter(successors(pin))))
 
-    for start in gates:
+    for start in pins:
         if start not in index:
             enter(start)
         while work:
-            gate, following = work[-1]
+            pin, following = work[-1]
             for after in following:
                 if after not in index:
                     enter(after)
                     break
                 if after in standing:
-                    low[gate] = min(low[gate], index[after])
+                    low[pin] = min(low[pin], index[after])
             else:
                 work.pop()
                 if work:
                     before = work[-1][0]
-                    low[before] = min(low[before], low[gate])
-                if low[gate] == index[gate]:
-                    part: list[Gate] = []
-                    while gate in standing:
+                    low[before] = min(low[before], low[pin])
+                if low[pin] == index[pin]:
+                    part: list[Pin] = []
+                    while pin in standing:
                         part.append(stack.pop())
                         standing.discard(part[-1])
-                    found.append((part[::-1], len(part) > 1 or gate in successors(gate)))
+                    found.append((part[::-1], len(part) > 1 or pin in successors(pin)))
     return found[::-1]

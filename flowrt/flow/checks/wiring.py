@@ -15,7 +15,7 @@ from flowrt.standard import AutoResetJoin, Gather, Latest, ManualResetJoin, Scan
 
 if TYPE_CHECKING:
     from flowrt.flow.checks.findings import Report
-    from flowrt.flow.checks.reach import Gate, Ports, Reach
+    from flowrt.flow.checks.reach import Pin, Ports, Reach
     from flowrt.flow.definition import Definition
     from flowrt.flow.flow import Flow
     from flowrt.flow.sites import FlowSite, Site
@@ -58,7 +58,6 @@ class Wiring:
         self.reached = self._reached()
 
     def check(self, flows: Iterable[tuple[Flow, Definition]]) -> None:
-        """Report what is not as it should be."""
         self._twice()
         self._not_used(flows)
         self._untaken_outputs()
@@ -69,27 +68,25 @@ class Wiring:
 
     # -- what can be reached
 
-    def _reached(self) -> dict[Gate, None]:
+    def _reached(self) -> dict[Pin, None]:
         reach = self.reach
-        starts = [gate for gate in reach.gates.values() if gate.is_input]
+        starts = [pin for pin in reach.pins.values() if pin.is_input]
         starts += reach.lost
         for place, ports in reach.places.items():
             if emits_alone(place.declaration) or place in self._excused:
                 starts += ports.outs.values()
                 starts += ports.ins.values() if place in self._excused else ()
-        for gate in reach.gates.values():  # ways that a faulty stream names
-            if gate.side == "out" and not gate.place and not gate.arriving and not self._has_way(gate):
-                starts.append(gate)
-        return dict.fromkeys(
-            spread(starts, lambda gate: [*reach.successors(gate), *reach.again.get(gate, ())])
-        )
+        for pin in reach.pins.values():  # ways that a faulty stream names
+            if pin.side == "out" and not pin.place and not pin.arriving and not self._has_way(pin):
+                starts.append(pin)
+        return dict.fromkeys(spread(starts, reach.all_successors))
 
-    def _has_way(self, gate: Gate) -> bool:
-        """Say whether a flow has the way in or out that a gate stands for."""
-        if not gate.key[0]:
-            return gate.name in gate.flow.definition.ways_in
-        nested = gate.flow.children.get(gate.key[:2])
-        return nested is None or gate.name in nested.definition.ways_out
+    def _has_way(self, pin: Pin) -> bool:
+        """Say whether a flow has the way in or out that a pin stands for."""
+        if not pin.key[0]:
+            return pin.name in pin.flow.definition.ways_in
+        nested = pin.flow.children.get(pin.key[:2])
+        return nested is None or pin.name in nested.definition.ways_out
 
     # -- names
 
@@ -100,8 +97,8 @@ class Wiring:
                 first = seen.setdefault((stream.source, stream.target), stream)
                 if first is not stream:
                     text = f'stream "{stream}" is there twice, first at {first.declared_at}: every message arrives twice.'
-                    remedy = "Take one away."
-                    self.report.add("F107", stream.declared_at, text, stream.declared_at, remedy, [stream])
+                    at = stream.declared_at
+                    self.report.add("F107", at, text, at, "Take one away.", [stream])
 
     def _not_used(self, flows: Iterable[tuple[Flow, Definition]]) -> None:
         if self._cut_off:
@@ -136,11 +133,10 @@ class Wiring:
             if declaration.bracket > 0:
                 optional.add("count")  # a gather does without
             for port in outputs_of(declaration, ports.ins):
-                if port.casefold() not in optional and port.casefold() not in ports.outs:
+                name = port.casefold()
+                if name not in optional and name not in ports.outs:
                     fault = untaken("", place.port(port).fullname, declaration)
-                    self.report.add_at(
-                        "F201", place, port.casefold(), fault.says, fault.remedy, ports.arriving()
-                    )
+                    self.report.add_at("F201", place, name, fault.says, fault.remedy, ports.arriving())
 
     def _lacking_inputs(self) -> None:
         for place, ports in self.reach.places.items():
@@ -160,13 +156,13 @@ class Wiring:
             if flow.parent not in self.reach.flows or not uses or (flow, "out") in self.reach.misnamed:
                 continue
             for folded, name in flow.definition.ways_out.items():
-                gate = self.reach.way_out(flow, folded)
-                if gate is None or gate.leaving or not gate.arriving:
+                pin = self.reach.way_out(flow, folded)
+                if pin is None or pin.leaving or not pin.arriving:
                     continue
                 label = _label(flow, name)
                 text = f'no stream takes what leaves flow "{flow.name}" at "{label}".'
-                key = (id(flow.parent.definition), *gate.key)
-                about = [*uses, *(hop.stream for hop in gate.arriving)]
+                key = (id(flow.parent.definition), *pin.key)
+                about = [*uses, *(hop.stream for hop in pin.arriving)]
                 self.report.add("F206", key, text, uses[0].declared_at, f'Connect "{label}".', about)
 
     def _uses(self, flow: FlowSite) -> list[Stream]:
@@ -177,18 +173,18 @@ class Wiring:
 
     def _dead_parts(self) -> None:
         """Report where each part begins that nothing leads to, and no more of it."""
-        dead = [gate for gate in self.reach.gates.values() if gate not in self.reached]
-        covered: set[Gate] = set()
+        dead = [pin for pin in self.reach.pins.values() if pin not in self.reached]
+        covered: set[Pin] = set()
         for part, _ in components(dead, self._dead_successors):
             if part[0] not in covered:
                 covered.update(spread(part, self._dead_successors))
-                self._report_dead(next((gate for gate in part if gate.place is not None), part[0]))
+                self._report_dead(next((pin for pin in part if pin.place is not None), part[0]))
 
-    def _dead_successors(self, gate: Gate) -> list[Gate]:
-        return [after for after in self.reach.successors(gate) if after not in self.reached]
+    def _dead_successors(self, pin: Pin) -> list[Pin]:
+        return [after for after in self.reach.successors(pin) if after not in self.reached]
 
-    def _report_dead(self, gate: Gate) -> None:
-        place, flow = gate.place, gate.flow
+    def _report_dead(self, pin: Pin) -> None:
+        place, flow = pin.place, pin.flow
         if place is not None:
             ports = self.reach.places[place]
             coming = ports.arriving()
@@ -201,30 +197,30 @@ class Wiring:
             remedy = "Lead a stream to it, or take it away with its streams."
             at = streams[0].declared_at if streams else ""
             self.report.add_at("F205", place, "", text, remedy, streams, at)
-        elif gate.leaving and not gate.key[0] and (flow, "in") not in self.reach.misnamed:
-            streams = [*self._uses(flow), *(hop.stream for hop in gate.leaving)]
-            label = _label(flow, flow.definition.ways_in.get(gate.name, gate.name))
+        elif pin.leaving and not pin.key[0] and (flow, "in") not in self.reach.misnamed:
+            streams = [*self._uses(flow), *(hop.stream for hop in pin.leaving)]
+            label = _label(flow, flow.definition.ways_in.get(pin.name, pin.name))
             text = f'nothing leads to "{label}", so what flow "{flow.name}" does with it is never done.'
             around = id(flow.parent.definition) if flow.parent else 0
-            key = (around, flow.name.casefold(), flow.instance, gate.name)
+            key = (around, flow.name.casefold(), flow.instance, pin.name)
             remedy = f'Lead a stream to "{label}".'
             self.report.add("F207", key, text, streams[0].declared_at, remedy, streams)
 
     def _endless_loops(self) -> None:
         """Report circles of functions that hand on every message: none ever ends."""
 
-        def onwards(gate: Gate) -> list[Gate]:
-            if gate.taker is None:
-                return gate.targets
-            out = self.reach.places[gate.taker].outs.get("")
-            return [out] if out is not None and hands_on(gate.taker.declaration) else []
+        def onwards(pin: Pin) -> list[Pin]:
+            if pin.taker is None:
+                return pin.targets
+            out = self.reach.places[pin.taker].outs.get("")
+            return [out] if out is not None and hands_on(pin.taker.declaration) else []
 
-        for part, circle in components(self.reach.gates.values(), onwards):
-            places = [gate.place for gate in part if gate.place is not None]
+        for part, circle in components(self.reach.pins.values(), onwards):
+            places = [pin.place for pin in part if pin.place is not None]
             if not circle or not places or part[0] not in self.reached:
                 continue
             members = set(part)
-            streams = [hop.stream for gate in part for hop in gate.leaving if hop.target in members]
+            streams = [hop.stream for pin in part for hop in pin.leaving if hop.target in members]
             back = max(streams, key=by_place).declared_at
             unique = list(dict.fromkeys(f'"{place.name}"' for place in places))
             more = len(unique) - KNOWN_NAMES_SHOWN

@@ -1,4 +1,9 @@
-"""Pictures of flows: Mermaid and DOT text, and SVG that needs nothing but flowrt. Drawing runs and imports nothing of the flow."""
+"""Pictures of flows: Mermaid and DOT text, and SVG that needs nothing but flowrt. Drawing runs and imports nothing of the flow.
+
+Begin with `graph`, which says what a picture shows, then `mermaid` or `dot`, which write that as it is. For `svg`, `plan` gives the
+nodes their sizes, by the texts in them (`labels`), and cuts streams at the borders of boxes; `layout` gives them their places.
+It imports from the drawing (`flow`) and what is below it; of a `FlowRuntime` it knows that it has a flow.
+"""
 
 from flowrt.flow.diagrams.dot import to_dot
 from flowrt.flow.diagrams.graph import flow_names

@@ -123,14 +123,14 @@ def _border(level: Level, box: Node, kind: Literal["in", "out"]) -> Node:
 # -- sizes
 
 
-Ports = dict[tuple[Node, str, str], Slot]
+Slots = dict[tuple[Node, str, str], Slot]
 """The slots of nodes, by side and name."""
 
 
 def _lay_out(level: Level, most_bends: int) -> None:
     for inner in level.inner.values():
         _lay_out(inner, most_bends)
-    ports: Ports = {}
+    ports: Slots = {}
     for node in level.nodes:
         level.vertices[node] = _vertex_of(level, node, ports)
     for piece in level.pieces:
@@ -148,7 +148,7 @@ def _lay_out(level: Level, most_bends: int) -> None:
     _measure(level)
 
 
-def _vertex_of(level: Level, node: Node, ports: Ports) -> Vertex:
+def _vertex_of(level: Level, node: Node, ports: Slots) -> Vertex:
     if node in level.inner:
         return _box_of(node, level.inner[node], ports)
     if node.is_point and node.box is None:
@@ -165,7 +165,7 @@ def _vertex_of(level: Level, node: Node, ports: Ports) -> Vertex:
     return Vertex(max(width, 40.0), NAMES.height_of(node.name) + 18)
 
 
-def _box_of(node: Node, inner: Level, ports: Ports) -> Vertex:
+def _box_of(node: Node, inner: Level, ports: Slots) -> Vertex:
     box = Vertex(inner.right - inner.left, inner.bottom - inner.top, is_fixed=True)
     middle = (inner.top + inner.bottom) / 2
     for point in inner.nodes:
@@ -176,7 +176,7 @@ def _box_of(node: Node, inner: Level, ports: Ports) -> Vertex:
     return box
 
 
-def _slot(level: Level, ports: Ports, node: Node, side: str, port: str) -> Slot:
+def _slot(level: Level, ports: Slots, node: Node, side: str, port: str) -> Slot:
     key = (node, side, port.casefold())
     if key not in ports:
         ports[key] = _named_slot(port)
