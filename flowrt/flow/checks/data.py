@@ -25,7 +25,7 @@ from flowrt.ports import Stream
 if TYPE_CHECKING:
     from flowrt.flow.checks.findings import Report
     from flowrt.flow.checks.hints import Hints
-    from flowrt.flow.checks.reach import Pin, Hop, Reach
+    from flowrt.flow.checks.reach import Hop, Pin, Reach
     from flowrt.flow.sites import Site
 
 
