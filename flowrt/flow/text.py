@@ -18,13 +18,17 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import Factory, define, frozen
 
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.ports import RESERVED, UNNAMED, Port, Stream, is_control, one_line, quoted
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    from flowrt.flow.flow import Flow
 
 
 BYTES_LIMIT = 1 << 20  # of a text, as UTF-8: a hundred times what anybody writes by hand
@@ -48,8 +52,11 @@ class Reader(Protocol):
 
 
 Text = str | Iterable[str] | Reader
+Line = Stream | str | None
+"""A stream; a comment that has a line of its own; a blank line."""
 
 
+@define(eq=False)
 class Section:
     """A headline and what stands below it, up to the next; what stands above the first has none.
 
@@ -58,22 +65,13 @@ class Section:
         declared_at: file:line:column of the headline.
         comment: behind the headline.
         above: the comments on the lines right above it.
-        lines: streams; comments that have a line of their own; None for a blank line.
     """
 
-    def __init__(
-        self,
-        headline: str = "",
-        declared_at: str = "",
-        comment: str = "",
-        above: Iterable[str] = (),
-        lines: Iterable[Stream | str | None] = (),
-    ) -> None:
-        self.headline = headline
-        self.declared_at = declared_at
-        self.comment = comment
-        self.above = list(above)
-        self.lines = list(lines)
+    headline: str = ""
+    declared_at: str = ""
+    comment: str = ""
+    above: list[str] = Factory(list)
+    lines: list[Line] = Factory(list)
 
     @property
     def name(self) -> str:
@@ -110,12 +108,14 @@ def _check_size(text: str, source: str) -> None:
 
 
 def _too_large(source: str, size: str) -> FlowBuildError:
-    return FlowBuildError(
-        Fault(
-            f"{source}: the flow text has {size}, which is the limit. Write several texts: add_streams_from() adds them up.",
-            source,
-        )
+    return _refusal(
+        source,
+        f"the flow text has {size}, which is the limit. Write several texts: add_streams_from() adds them up.",
     )
+
+
+def _refusal(place: str, text: str) -> FlowBuildError:
+    return FlowBuildError(Fault(f"{place}: {text}", place))
 
 
 def _whole_of(text: Text, source: str) -> str:
@@ -129,33 +129,24 @@ def _whole_of(text: Text, source: str) -> str:
     elif isinstance(text, Iterable) and not isinstance(text, bytes | bytearray):
         pieces, end = iter(text), "\n"
     else:
-        raise FlowBuildError(
-            Fault(
-                f"{source}: a flow text is a str, lines or an open text file, not of type {type(text).__qualname__}. "
-                "Flow.from_file() takes the path of a file.",
-                source,
-            )
-        )
+        given = type(text).__qualname__
+        what = f"a flow text is a str, lines or an open text file, not of type {given}. Flow.from_file() takes the path of a file."
+        raise _refusal(source, what)
     whole: list[str] = []
     size = 0
     try:
         for piece in pieces:
             if not isinstance(piece, str):
-                raise FlowBuildError(
-                    Fault(
-                        f"{source}: flow text is made of str, and this holds {type(piece).__qualname__}. Open the file as text, with "
-                        'encoding="utf-8".',
-                        source,
-                    )
-                )
+                given = type(piece).__qualname__
+                what = f'flow text is made of str, and this holds {given}. Open the file as text, with encoding="utf-8".'
+                raise _refusal(source, what)
             whole.append(piece.removesuffix("\n").removesuffix("\r") + end if end else piece)
             size += len(whole[-1])
             if size > BYTES_LIMIT or len(whole) > BYTES_LIMIT:
                 raise _too_large(source, f"more than {BYTES_LIMIT:,} bytes (1 MiB)")
     except UnicodeDecodeError as error:
-        raise FlowBuildError(
-            Fault(f'{source}: the text is not {error.encoding}. Open the file with encoding="utf-8".', source)
-        ) from error
+        what = f'the text is not {error.encoding}. Open the file with encoding="utf-8".'
+        raise _refusal(source, what) from error
     return "".join(whole)
 
 
@@ -168,7 +159,6 @@ class _Reading:
         self._source = source
 
     def take(self, number: int, line: str) -> None:
-        """Read the next line."""
         place = _Place(self._source, number, self.faults)
         found = re.search(_COMMENT, line)
         code = line[: found.start()] if found else line
@@ -187,32 +177,30 @@ class _Reading:
             return
         if found and (mark := re.match(_MARK, comment)):
             where = "behind a headline" if code.strip() else "on a line of its own"
-            place.fault(
-                line.find(mark[0], found.end()), f'"flowrt: ignore" {where} ignores nothing. {_HOW_TO_IGNORE}'
-            )
+            text = f'"flowrt: ignore" {where} ignores nothing. {_HOW_TO_IGNORE}'
+            place.fault(line.find(mark[0], found.end()), text)
         if code.strip():
             self._open(place, code, comment)
         else:
             self.sections[-1].lines.append(comment if found else None)
 
     def _open(self, place: _Place, code: str, comment: str) -> None:
-        name = place.headline(code)
         above: list[str] = []
         lines = self.sections[-1].lines
         while lines and isinstance(lines[-1], str):
-            above.append(lines[-1])
+            above.insert(0, lines[-1])
             lines.pop()
-        section = Section(name or "/", place.at(_start(code)), comment, above[::-1])
-        self.sections.append(section)
+        name = place.headline(code) or "/"
+        self.sections.append(Section(name, place.at(_start(code)), comment, above))
 
 
+@frozen
 class _Place:
     """One line of a text: what stands in it, and what is wrong with it."""
 
-    def __init__(self, source: str, line: int, faults: list[Fault]) -> None:
-        self.source = source
-        self.line = line
-        self.faults = faults
+    source: str
+    line: int
+    faults: list[Fault]
 
     def at(self, index: int) -> str:
         """Return file:line:column of a character of the line."""
@@ -227,10 +215,8 @@ class _Place:
             return
         for index, character in enumerate(line[start:], start):
             if is_control(character) and character != "\t":
-                self.fault(
-                    index,
-                    f"the comment has the control character U+{ord(character):04X} in it. Leave it out: comments are shown as they are.",
-                )
+                text = f"the comment has the control character U+{ord(character):04X} in it. Leave it out: comments are shown as they are."
+                self.fault(index, text)
                 return
 
     def headline(self, code: str) -> str | None:
@@ -285,11 +271,8 @@ class _Place:
             try:
                 ports.append(Port.parse(column.strip()))
             except FlowBuildError as error:
-                glued = (
-                    ' A comment starts with "//" after blank space.'
-                    if "//" in column and "://" not in column
-                    else ""
-                )
+                is_glued = "//" in column and "://" not in column
+                glued = ' A comment starts with "//" after blank space.' if is_glued else ""
                 self.fault(index, f"{error}{glued}")
         return ports
 
@@ -303,10 +286,8 @@ class _Place:
         if not all(re.fullmatch(_CODE, code) for code in codes):
             self.fault(index, f'"flowrt: ignore" without codes in brackets. {_HOW_TO_IGNORE}')
         elif (before and behind) or re.search(_MARK, behind):
-            self.fault(
-                index,
-                '"flowrt: ignore[...]" stands in the middle of a comment. Write it once, at its start or at its end.',
-            )
+            text = '"flowrt: ignore[...]" stands in the middle of a comment. Write it once, at its start or at its end.'
+            self.fault(index, text)
         return before or behind, tuple(codes)
 
 
@@ -315,9 +296,9 @@ def _start(text: str) -> int:
     return len(text) - len(text.lstrip())
 
 
-def tidied(lines: list[Stream | str | None]) -> list[Stream | str | None]:
+def tidied(lines: list[Line]) -> list[Line]:
     """Leave one blank line of several, and none at the start and the end."""
-    tidy: list[Stream | str | None] = []
+    tidy: list[Line] = []
     for line in lines:
         if line is not None or (tidy and tidy[-1] is not None):
             tidy.append(line)
@@ -366,17 +347,12 @@ def _written(section: Section) -> Iterator[str]:
 
 def _streams(streams: list[Stream], indent: str) -> Iterator[str]:
     """Write consecutive streams, their comments aligned."""
-    lines = [f"{indent}{stream.source.fullname}, {stream.target.fullname}" for stream in streams]
-    comments = [comment_of(stream) for stream in streams]
-    width = max(
-        (
-            len(line)
-            for line, comment in zip(lines, comments, strict=True)
-            if comment and len(line) <= ALIGNED
-        ),
-        default=0,
-    )
-    for line, comment in zip(lines, comments, strict=True):
+    lines = [
+        (f"{indent}{stream.source.fullname}, {stream.target.fullname}", comment_of(stream))
+        for stream in streams
+    ]
+    width = max((len(line) for line, comment in lines if comment and len(line) <= ALIGNED), default=0)
+    for line, comment in lines:
         yield f"{line:<{width}}  {_comment(comment)}" if comment else line
 
 
@@ -411,37 +387,17 @@ def _comment(text: str) -> str:
     return f"// {text}" if text and not text.startswith("/") else f"//{text}"
 
 
-class Drawn(Protocol):
-    """What of a flow is written down."""
-
-    name: str
-    comment: str
-    declared_at: str
-
-    @property
-    def streams(self) -> tuple[Stream, ...]: ...
-
-    @property
-    def operations(self) -> tuple[Any, ...]: ...
-
-    @property
-    def flows(self) -> tuple[Any, ...]: ...
-
-    @property
-    def remarks(self) -> tuple[tuple[int, str | None], ...]: ...
-
-    @property
-    def comments_above(self) -> list[str]: ...
+# -- flows
 
 
-def sections_of(root: Drawn) -> list[Section]:
+def sections_of(root: Flow) -> list[Section]:
     """Return what a flow and all flows in it are written as; `FlowBuildError` if text would mean something else."""
-    flows: dict[str, Drawn] = {}
+    flows: dict[str, Flow] = {}
     faults: list[Fault] = []
-    twins: list[tuple[Drawn, Drawn]] = []
+    twins: list[tuple[Flow, Flow]] = []
     pending = [root]
-    holders: dict[int, list[Drawn]] = {}
-    everything: dict[int, Drawn] = {id(root): root}
+    holders: dict[int, list[Flow]] = {}
+    everything: dict[int, Flow] = {id(root): root}
     for holder in pending:
         for flow in holder.flows:
             holders.setdefault(id(flow), []).append(holder)
@@ -449,9 +405,8 @@ def sections_of(root: Drawn) -> list[Section]:
                 continue
             if flow.name.casefold() == root.name.casefold():
                 which = "itself" if flow is root else "another flow of its own name"
-                faults.append(
-                    _unwritable(flow, f"holds {which}. Add it to a root flow without a name, and write that")
-                )
+                why = f"holds {which}. Add it to a root flow without a name, and write that"
+                faults.append(_unwritable(flow, why))
                 continue
             known = flows.setdefault(flow.name.casefold(), flow)
             if known is not flow:
@@ -460,45 +415,35 @@ def sections_of(root: Drawn) -> list[Section]:
             pending.append(flow)
     faults += _different(twins, everything)
     faults += _hidden(root, flows, everything, holders)
-    for flow in everything.values():
-        faults += [
-            Fault(
-                f'stream "{stream}" at {stream.declared_at} cannot be written as flow text: it would not be read as what it is. Leave commas out of '
-                'its names, and "flowrt: ignore" out of its comment.',
-                stream.declared_at,
-            )
-            for stream in flow.streams
-            if not reads_back(stream)
-        ]
-    faults += [
-        _unwritable(
-            flow,
-            'would not be read as a headline. Leave arrows out of its name, and "flowrt: ignore" out of its comment',
-        )
-        for flow in flows.values()
-        if not reads_back(Section(flow.name, comment=one_line(flow.comment)))
-    ]
+    for stream in (each for flow in everything.values() for each in flow.streams):
+        if not reads_back(stream):
+            at = stream.declared_at
+            text = f'stream "{stream}" at {at} cannot be written as flow text: it would not be read as what it is.'
+            remedy = 'Leave commas out of its names, and "flowrt: ignore" out of its comment.'
+            faults.append(Fault(f"{text} {remedy}", at))
+    for flow in flows.values():
+        if not reads_back(Section(flow.name, comment=one_line(flow.comment))):
+            remedy = 'Leave arrows out of its name, and "flowrt: ignore" out of its comment'
+            faults.append(_unwritable(flow, f"would not be read as a headline. {remedy}"))
     if faults:
         raise FlowBuildError(*dict.fromkeys(faults))
     said = [one_line(root.comment), None] if root.comment else []  # it has no headline to stand behind
-    return [Section(lines=tidied([*said, *_lines(root)])), *(_section(flow) for flow in flows.values())]
+    first = Section(lines=tidied([*said, *_lines(root)]))
+    return [first, *(_section(flow) for flow in flows.values())]
 
 
-def _unwritable(flow: Drawn, why: str) -> Fault:
-    place = flow.declared_at
-    return Fault(
-        f'flow "{flow.name}", made at {place}, cannot be written as flow text: it {why}.',
-        place,
-    )
+def _unwritable(flow: Flow, why: str) -> Fault:
+    at = flow.declared_at
+    return Fault(f'flow "{flow.name}", made at {at}, cannot be written as flow text: it {why}.', at)
 
 
-def _section(flow: Drawn) -> Section:
+def _section(flow: Flow) -> Section:
     return Section(flow.name, flow.declared_at, one_line(flow.comment), flow.comments_above, _lines(flow))
 
 
-def _lines(flow: Drawn) -> list[Stream | str | None]:
+def _lines(flow: Flow) -> list[Line]:
     """Return the streams of a flow, with its comments and blank lines between them."""
-    lines: list[Stream | str | None] = []
+    lines: list[Line] = []
     written = 0
     for index, remark in flow.remarks:
         lines += flow.streams[written:index]
@@ -507,7 +452,7 @@ def _lines(flow: Drawn) -> list[Stream | str | None]:
     return tidied([*lines, *flow.streams[written:]])
 
 
-def _different(twins: list[tuple[Drawn, Drawn]], everything: dict[int, Drawn]) -> Iterator[Fault]:
+def _different(twins: list[tuple[Flow, Flow]], everything: dict[int, Flow]) -> Iterator[Fault]:
     """Find two flows of one name that are not made alike, or become different by streams on their path."""
     by_path = {
         stream.source.segments[-1][0].casefold()
@@ -518,14 +463,12 @@ def _different(twins: list[tuple[Drawn, Drawn]], everything: dict[int, Drawn]) -
     for one, other in twins:
         alike = list(map(as_written, one.streams)) == list(map(as_written, other.streams))
         if not alike or one.name.casefold() in by_path:
-            yield _unwritable(
-                other,
-                f"is not the one made at {one.declared_at}, and in a text a name is one flow. Give one of them another name",
-            )
+            where = f"is not the one made at {one.declared_at}, and in a text a name is one flow."
+            yield _unwritable(other, f"{where} Give one of them another name")
 
 
 def _hidden(
-    root: Drawn, flows: dict[str, Drawn], everything: dict[int, Drawn], holders: dict[int, list[Drawn]]
+    root: Flow, flows: dict[str, Flow], everything: dict[int, Flow], holders: dict[int, list[Flow]]
 ) -> Iterator[Fault]:
     """Find names that mean nothing where they are used, but would mean a flow that stands deeper: a text has all flows in its root."""
     inner = {
@@ -533,28 +476,24 @@ def _hidden(
     }
     inner &= flows.keys()
     for name in sorted(inner & {operation.name.casefold() for operation in root.operations}):
-        yield _unwritable(
-            flows[name],
-            "has the name of an operation of the root flow, which would win. Give it another name",
-        )
+        why = "has the name of an operation of the root flow, which would win. Give it another name"
+        yield _unwritable(flows[name], why)
     deep = inner - {flow.name.casefold() for flow in root.flows}
     if not deep:
         return
     for name in sorted(deep):
         for stream in flows[name].streams:
             if stream.source.is_rooted:
-                yield _unwritable(
-                    flows[name],
-                    f'is not used in the root flow itself, and would be by stream "{stream}" at {stream.declared_at}. Add it to the root flow',
-                )
+                by = f'stream "{stream}" at {stream.declared_at}'
+                why = f"is not used in the root flow itself, and would be by {by}. Add it to the root flow"
+                yield _unwritable(flows[name], why)
     own = {key: deep & {flow.name.casefold() for flow in each.flows} for key, each in everything.items()}
     seen = {key: own[key] if each is root else deep for key, each in everything.items()}
     changed = True
     while changed:  # what all holders of a flow see, it sees as well
         changed = False
-        for key in list(everything)[
-            1:
-        ]:  # holders come first, but for circles and short cuts: a pass or two do
+        # Holders come first, but for circles and short cuts: a pass or two do.
+        for key in list(everything)[1:]:
             sight = own[key] | set(deep).intersection(*(seen[id(holder)] for holder in holders[key]))
             changed |= sight != seen[key]
             seen[key] = sight
@@ -564,13 +503,14 @@ def _hidden(
                 sight = seen[id(root)] if port.is_rooted else seen[key]
                 for name in [*(name.casefold() for name, _ in port.segments), port.key[1]]:
                     if name in deep - sight:
-                        where = f'stream "{stream}" at {stream.declared_at}'
-                        yield _unwritable(
-                            flows[name],
-                            f"is not seen by {where}, which has its name, and would be. Give it another name",
-                        )
+                        by = f'stream "{stream}" at {stream.declared_at}'
+                        why = f"is not seen by {by}, which has its name, and would be. Give it another name"
+                        yield _unwritable(flows[name], why)
                     if name in flows:
                         sight = sight | seen[id(flows[name])]
+
+
+# -- files
 
 
 NEIGHBOURS_READ = 1_000  # files of a folder that are looked at for a name that was probably meant; arbitrary
@@ -588,10 +528,8 @@ def read_flow_file(path: str | PathLike[str]) -> str:
         with open(name, "rb") as file:  # noqa: PTH123 - importing pathlib costs more than this
             content = file.read(BYTES_LIMIT + 4)  # with a byte order mark, and one more to be too large
     except FileNotFoundError as error:
-        folder, base = os.path.split(name)
-        raise FlowBuildError(
-            Fault(f'there is no flow file "{name}".{_neighbours(folder, base)}', name)
-        ) from error
+        text = f'there is no flow file "{name}".{_neighbours(*os.path.split(name))}'
+        raise FlowBuildError(Fault(text, name)) from error
     except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise FlowBuildError(Fault(f"the flow file {name!r} cannot be read: {why}.", name)) from error
@@ -607,12 +545,8 @@ def decoded(content: bytes, name: str) -> str:
             return content.decode("utf-8", "replace")
         before = content[: error.start].decode("utf-8")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        place = f"{name}:{line}:{column}"
-        raise FlowBuildError(
-            Fault(
-                f"{place}: the byte 0x{content[error.start]:02X} is not UTF-8. Save the file as UTF-8.", place
-            )
-        ) from error
+        text = f"the byte 0x{content[error.start]:02X} is not UTF-8. Save the file as UTF-8."
+        raise _refusal(f"{name}:{line}:{column}", text) from error
 
 
 def _neighbours(folder: str, base: str) -> str:
