@@ -119,24 +119,17 @@ def _annotations(function: Any) -> tuple[list[str], dict[str, Any]]:
         made = function if type(function) is type and not _made_elsewhere(function) else Any
         return [], {"return": made}
     if isinstance(function, types.MethodType):
-        given += 1
-        function = function.__func__
+        given, function = given + 1, function.__func__
     elif not isinstance(function, types.FunctionType):
-        call = getattr_static(type(function), "__call__", None)
-        if not isinstance(call, types.FunctionType):
-            return [], {}
-        given += 1
-        function = call
-    if not isinstance(function, types.FunctionType) or hasattr(function, "__wrapped__"):
-        return [], {}  # what a decorator makes of it, it may make differently
-    if hasattr(function, "__no_type_check__"):
+        given, function = given + 1, getattr_static(type(function), "__call__", None)
+    if not isinstance(function, types.FunctionType) or hasattr(function, "__no_type_check__"):
         return [], {}
+    if hasattr(function, "__wrapped__"):
+        return [], {}  # what a decorator makes of it, it may make differently
     code = function.__code__
     names = [name for name in code.co_varnames[given : code.co_argcount] if name not in named]
     resolve = _Resolver(function)
     found = {name: _usable(resolve(annotation)) for name, annotation in function.__annotations__.items()}
-    if code.co_flags & (0x20 | 0x80 | 0x200):
-        found["return"] = found.get("return", Any)
     return names, found
 
 
