@@ -187,12 +187,11 @@ class _Resolver:
         return Any
 
     def _generic(self, generic: Any, inner: ast.expr) -> Any:
-        if generic is typing.Literal:
-            values = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-            return typing.Literal[tuple(ast.literal_eval(value) for value in values)]
-        if generic is typing.Annotated and isinstance(inner, ast.Tuple):
-            return self._value(inner.elts[0])
         elements = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+        if generic is typing.Literal:
+            return typing.Literal[tuple(ast.literal_eval(element) for element in elements)]
+        if generic is typing.Annotated and isinstance(inner, ast.Tuple):
+            return self._value(elements[0])
         arguments = tuple(self._value(element) for element in elements)
         if type(generic).__module__ in ("typing", "types") or _is_safe_to_subscript(generic):
             return generic[arguments if len(arguments) != 1 else arguments[0]]

@@ -184,15 +184,8 @@ class Lists:
             self._steps -= 1
             pin = pending.pop()
             visits[pin] = visits.get(pin, 0) + 1
-            if pin is wanted or visits[pin] > 2:
-                continue
-            place = pin.taker
-            if place is not None:
-                out = self.reach.places[place].outs.get("")
-                if out is not None and _keeps_number(place.declaration):
-                    pending.append(out)
-            else:
-                pending += pin.targets
+            if pin is not wanted and visits[pin] <= 2:
+                pending += self.reach.passed_on(pin, _keeps_number)
         return visits.get(wanted, 0)
 
     # -- joins

@@ -150,6 +150,13 @@ class Reach:
     def all_successors(self, pin: Pin) -> list[Pin]:
         return [*self.successors(pin), *self.again.get(pin, ())]
 
+    def passed_on(self, pin: Pin, passes: Callable[[Declaration], bool]) -> list[Pin]:
+        """Return where all goes that comes to a port; through an operation only if it `passes` on everything, at its default port."""
+        if pin.taker is None:
+            return pin.targets
+        out = self.places[pin.taker].outs.get("")
+        return [out] if out is not None and passes(pin.taker.declaration) else []
+
     # -- expanding
 
     def _enter(self, flow: FlowSite) -> None:

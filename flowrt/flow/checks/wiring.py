@@ -208,14 +208,8 @@ class Wiring:
 
     def _endless_loops(self) -> None:
         """Report circles of functions that hand on every message: none ever ends."""
-
-        def onwards(pin: Pin) -> list[Pin]:
-            if pin.taker is None:
-                return pin.targets
-            out = self.reach.places[pin.taker].outs.get("")
-            return [out] if out is not None and hands_on(pin.taker.declaration) else []
-
-        for part, circle in components(self.reach.pins.values(), onwards):
+        parts = components(self.reach.pins.values(), lambda pin: self.reach.passed_on(pin, hands_on))
+        for part, circle in parts:
             places = [pin.place for pin in part if pin.place is not None]
             if not circle or not places or part[0] not in self.reached:
                 continue

@@ -78,10 +78,10 @@ def _level_of(graph: Graph, levels: dict[Node | None, Level]) -> Level:
 
 def _cut(levels: dict[Node | None, Level], edge: Edge) -> None:
     leaving, entering = _boxes(edge.source), _boxes(edge.target)
+    # Boxes at whose own port it begins or ends: that is as it is seen around them, even if it comes from inside.
+    reached = [node.box for node, kind in ((edge.source, "out"), (edge.target, "in")) if node.kind == kind]
     common: Node | None = None
-    while leaving and entering and leaving[0] is entering[0]:
-        if _is_reached_from_outside(edge, leaving[0]):
-            break
+    while leaving and entering and leaving[0] is entering[0] and leaving[0] not in reached:
         common = leaving.pop(0)
         del entering[0]
     source, out = edge.source, edge.source_port
@@ -99,13 +99,6 @@ def _cut(levels: dict[Node | None, Level], edge: Edge) -> None:
             target, is_last = border, False
         target, into = box, target.id
     levels[common].pieces.append(Piece(edge, source, out, target, into, is_last, edge.comment))
-
-
-def _is_reached_from_outside(edge: Edge, box: Node) -> bool:
-    """Say whether a stream begins or ends at a port of a box as it is seen around it, even if it comes from inside."""
-    return (edge.source.kind == "out" and edge.source.box is box) or (
-        edge.target.kind == "in" and edge.target.box is box
-    )
 
 
 def _boxes(node: Node) -> list[Node]:
