@@ -52,7 +52,7 @@ class Reader(Protocol):
 
 
 Text = str | Iterable[str] | Reader
-Line = Stream | str | None
+TextLine = Stream | str | None
 """A stream; a comment that has a line of its own; a blank line."""
 
 
@@ -71,7 +71,7 @@ class Section:
     declared_at: str = ""
     comment: str = ""
     above: list[str] = Factory(list)
-    lines: list[Line] = Factory(list)
+    lines: list[TextLine] = Factory(list)
 
     @property
     def name(self) -> str:
@@ -296,9 +296,9 @@ def _start(text: str) -> int:
     return len(text) - len(text.lstrip())
 
 
-def tidied(lines: list[Line]) -> list[Line]:
+def tidied(lines: list[TextLine]) -> list[TextLine]:
     """Leave one blank line of several, and none at the start and the end."""
-    tidy: list[Line] = []
+    tidy: list[TextLine] = []
     for line in lines:
         if line is not None or (tidy and tidy[-1] is not None):
             tidy.append(line)
@@ -441,9 +441,9 @@ def _section(flow: Flow) -> Section:
     return Section(flow.name, flow.declared_at, one_line(flow.comment), flow.comments_above, _lines(flow))
 
 
-def _lines(flow: Flow) -> list[Line]:
+def _lines(flow: Flow) -> list[TextLine]:
     """Return the streams of a flow, with its comments and blank lines between them."""
-    lines: list[Line] = []
+    lines: list[TextLine] = []
     written = 0
     for index, remark in flow.remarks:
         lines += flow.streams[written:index]
