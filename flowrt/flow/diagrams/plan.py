@@ -204,7 +204,7 @@ def _measure(level: Level) -> None:
     level.bottom = max(vertex.y + vertex.height / 2 for vertex in vertices) + MARGIN
     if level.graph.box is not None:
         left = min((vertex.x for vertex in vertices if vertex.pinned < 0), default=left)
-        name = left + TITLES.width_of(level.graph.box.name) + 2 * PADDING
+        name = left + (TITLES.width_of(level.graph.box.name) + 2 * PADDING)
         right = max((vertex.x for vertex in vertices if vertex.pinned > 0), default=max(right, name))
         level.top -= TITLE - MARGIN / 2
     level.left, level.right = left, right
