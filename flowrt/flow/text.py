@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.ports import RESERVED, UNNAMED, Port, Stream, is_control, one_line, quoted
@@ -188,13 +188,13 @@ class _Reading:
         above: list[str] = []
         lines = self.sections[-1].lines
         while lines and isinstance(lines[-1], str):
-            above.insert(0, lines[-1])
+            above.append(lines[-1])
             lines.pop()
         name = place.headline(code) or "/"
-        self.sections.append(Section(name, place.at(_start(code)), comment, above))
+        self.sections.append(Section(name, place.at(_start(code)), comment, above[::-1]))
 
 
-@frozen
+@define(eq=False)
 class _Place:
     """One line of a text: what stands in it, and what is wrong with it."""
 
@@ -249,11 +249,9 @@ class _Place:
         source_at, target_at = _start(source), len(source) + 1 + _start(target)
         ports = self._ports(code, (source_at, source), (target_at, target))
         if more and (found := re.search(_THIRD, more[0])):
-            self.fault(
-                len(code) - len(more[0]) + found.start(),
-                f'{quoted(found[0].strip())} is a third name on one line. A stream is "source, target": write one to a line; a comment starts '
-                'with "//" after blank space.',
-            )
+            third = f"{quoted(found[0].strip())} is a third name on one line."
+            remedy = 'A stream is "source, target": write one to a line; a comment starts with "//" after blank space.'
+            self.fault(len(code) - len(more[0]) + found.start(), f"{third} {remedy}")
         said, codes = self._marked(comment, comment_at)
         if len(self.faults) > count:
             return None

@@ -70,7 +70,9 @@ class Vertex:
 
     def positions(self, *, back: bool) -> list[float]:
         """Return where its links to one side end."""
-        return [_position(*link.beyond(back=back)[:2]) for link in self.links(back=back)]
+        if back:
+            return [_position(link.source, link.out) for link in self.before]
+        return [_position(link.target, link.into) for link in self.after]
 
 
 @define(eq=False)
