@@ -1,4 +1,4 @@
-"""The command line: `flowrt run`, `check`, `draw` and `format`. The one place that handles signals, and imports operations by name."""
+"""The command line: `flowrt run`, `check`, `draw` and `format`. The one place that handles signals."""
 
 from __future__ import annotations
 

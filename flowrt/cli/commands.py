@@ -14,7 +14,6 @@ import click
 
 from flowrt.cli import INTERRUPTED, USAGE
 from flowrt.cli.inputs import STANDARD_INPUT, InputError, parse_input
-from flowrt.cli.modules import ModuleError, operations_of
 from flowrt.cli.output import FAILED, Output, UnreadError, lines_of
 from flowrt.cli.running import Execution, Settings
 from flowrt.engine.schedules import SCHEDULES
@@ -22,6 +21,7 @@ from flowrt.errors import FlowBuildError
 from flowrt.flow.checks import check, findings_of
 from flowrt.flow.diagrams import flow_names, to_dot, to_mermaid, to_svg
 from flowrt.flow.flow import Flow
+from flowrt.flow.packages import ModuleError, operations_of
 from flowrt.flow.text import BYTES_LIMIT, decoded, format_text, read_flow_file
 
 if TYPE_CHECKING:

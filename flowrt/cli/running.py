@@ -48,11 +48,7 @@ class Execution:
     """
 
     def __init__(
-        self,
-        flow: Flow,
-        operations: Iterable[FlowOperationContainer],
-        settings: Settings,
-        output: Output,
+        self, flow: Flow, operations: Iterable[FlowOperationContainer], settings: Settings, output: Output
     ) -> None:
         for container in operations:
             flow.add_operations(container)

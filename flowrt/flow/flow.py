@@ -73,12 +73,7 @@ class Flow:
         return tuple(self._flows.values())
 
     def add_stream(
-        self,
-        source: str | Port,
-        target: str | Port,
-        *,
-        comment: str = "",
-        ignore: str | Iterable[str] = (),
+        self, source: str | Port, target: str | Port, *, comment: str = "", ignore: str | Iterable[str] = ()
     ) -> Self:
         """Connect two ports.
 

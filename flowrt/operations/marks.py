@@ -46,12 +46,7 @@ def operation(
 
 
 def operation(
-    f: Any = None,
-    /,
-    *,
-    name: str | None = None,
-    mode: Mode | str | Any | None = None,
-    signal: bool = False,
+    f: Any = None, /, *, name: str | None = None, mode: Mode | str | Any | None = None, signal: bool = False
 ) -> Any:
     """Mark a function or method as an operation, for `add_module`, `add_instance_operations` and `add_static_operations`.
 

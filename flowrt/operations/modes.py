@@ -36,14 +36,7 @@ SYNC = Mode()
 SHARED = Mode("parallel", DEFAULT_WORKERS, " shared", ordered=True)
 
 
-def parallel_mode(
-    owner: str,
-    workers: Any,
-    pool: Any,
-    *,
-    ordered: bool,
-    by_key: Any,
-) -> Mode:
+def parallel_mode(owner: str, workers: Any, pool: Any, *, ordered: bool, by_key: Any) -> Mode:
     """Return a parallel mode; `FlowBuildError`, with `owner` in front, for numbers and wishes that cannot be."""
     if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= WORKERS_LIMIT:
         raise FlowBuildError(
