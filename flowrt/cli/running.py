@@ -88,7 +88,8 @@ class Execution:
         """Refuse inputs that would lead nowhere, and files that are not there: whoever types a name can mistype it."""
         places = Sites(FlowSite(self._definition))
         for each in inputs:
-            if not places.leads_on(*places.source(each.port)):
+            flow, source = places.source(each.port)
+            if not flow.leads_on(source):
                 known = self._definition.input_ports()
                 hint = did_you_mean(each.port.fullname, known) or " It has no ports of its own."
                 raise InputError(f'no stream of the flow starts at "{each.port}".{hint}')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError
-from flowrt.flow.sites import Site, _not_made
+from flowrt.flow.sites import Site, not_made
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
 
@@ -93,7 +93,7 @@ class Place(Site):
                 made = declaration.factory() if declaration.factory is not None else declaration.operation
                 self.operation, self.state = made, made.create() if made is not None else None
             except Exception as error:
-                raise _not_made(self.name, declaration, error) from error
+                raise not_made(self.name, declaration, error) from error
         self.outs: dict[str, Route] = {}
         self.chain: Any = None  # that begins here, once it was asked for
         self.handlers: dict[str, Handler] = {}

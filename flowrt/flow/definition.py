@@ -50,7 +50,7 @@ class Definition:
 
     def __init__(self, name: str, operations: dict[str, Declaration] | None = None) -> None:
         self.name = name
-        self.operations = operations if operations is not None else {}
+        self.operations = operations or {}
         self.flows: dict[str, Definition] = {}
         self.outs: dict[SourceKey, list[Stream]] = {}
         self.crossing: dict[tuple[Path, SourceKey], list[Stream]] = {}
@@ -155,13 +155,15 @@ def _place_stream(stream: Stream, definition: Definition, root: Definition) -> F
         if root.flows.get(definition.name.casefold()) is not definition:
             says = f'it starts at the root, but flow "{definition.name}" is not used there itself, so it does not say where it would lead.'
             return Fault.of_stream("F105", stream, says, "Lead the messages in through the flow's own ports.")
-        target = target if target.is_rooted else _inside(definition.name, target)
+        if not target.is_rooted:
+            inner = f"{definition.name}/{target.path}" if target.path else definition.name
+            target = evolve(target, path=inner)
         definition = root
     if definition is root:
         source, target = _unrooted(source), _unrooted(target)
     if source.path and source.key[0] == target.key[0]:
         owner = _owner(source, definition, root)
-        owner.add(evolve(stream, source=_unplaced(source), target=_unplaced(target)))
+        owner.add(evolve(stream, source=evolve(source, path=""), target=evolve(target, path="")))
     else:
         definition.add(evolve(stream, source=source, target=target))
     return None
@@ -184,17 +186,4 @@ def _owner(port: Port, definition: Definition, root: Definition) -> Definition:
 
 
 def _unrooted(port: Port) -> Port:
-    if not port.is_rooted:
-        return port
-    return Port(
-        path=port.path.removeprefix("/"), operation=port.operation, instance=port.instance, name=port.name
-    )
-
-
-def _unplaced(port: Port) -> Port:
-    return Port(operation=port.operation, instance=port.instance, name=port.name)
-
-
-def _inside(path: str, port: Port) -> Port:
-    inner = f"{path}/{port.path}" if port.path else path
-    return Port(path=inner, operation=port.operation, instance=port.instance, name=port.name)
+    return evolve(port, path=port.path.removeprefix("/")) if port.is_rooted else port

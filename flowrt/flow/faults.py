@@ -12,16 +12,14 @@ from flowrt.operations.declarations import Declaration, mode_faults
 from flowrt.ports import Port, Stream, port_of
 
 if TYPE_CHECKING:
-    from flowrt.flow.definition import Definition, Path, SourceKey
+    from flowrt.flow.definition import Definition
     from flowrt.flow.flow import Flow
 
 
-HINTS_LIMIT = (
-    100  # arbitrary: of more faults it is not said what was probably meant, which takes long in a large flow
-)
-WAYS_LIMIT = (
-    10_000  # arbitrary: of flows nested in more ways than that, those met already are not checked anew
-)
+# Both arbitrary: of more faults it is not said what was probably meant, which takes long in a large flow; and of flows
+# nested in more ways than that, those met already are not checked anew.
+HINTS_LIMIT = 100
+WAYS_LIMIT = 10_000
 UNREGISTERED = " Nothing is registered here: add_operations(container) or add_flow(flow) does that."
 
 
@@ -58,7 +56,7 @@ def _end_fault(
     try:
         base = flow.descend(port, root) if port.path else flow
         if not port.operation:
-            lost = entering and base is not flow and not _is_taken(base, ("", "", port.key[3]))
+            lost = entering and base is not flow and not base.leads_on(("", "", port.key[3]))
             fault = _way_fault(stream, flow, base, port) if lost and base.parent is not None else None
             return fault, base if base is not flow else None
         found = base.lookup(port.key[1])
@@ -122,36 +120,19 @@ def _ports_hint(name: str, ports: tuple[str, ...], declaration: Declaration) -> 
 
 
 def _known_names(flow: FlowSite) -> Iterator[str]:
-    level: FlowSite | None = flow
-    while level is not None:
+    for level in flow.levels():
         yield from (declaration.name for declaration in level.definition.operations.values())
         yield from (definition.name for definition in level.definition.flows.values())
-        level = level.parent
-
-
-def _is_taken(flow: FlowSite, source: SourceKey) -> bool:
-    """Say whether a stream of a flow, or one from around it that crosses its border, starts at a port."""
-    if source in flow.definition.outs:
-        return True
-    path: Path = ()
-    while flow.parent is not None:
-        path = ((flow.name.casefold(), flow.instance.casefold()), *path)
-        flow = flow.parent
-        if (path, source) in flow.definition.crossing:
-            return True
-    return False
 
 
 def _unconnected(flow: FlowSite) -> Iterator[Fault]:
-    used: dict[tuple[str, str], Declaration] = {}
-    for operation, instance in flow.definition.fed:
-        found = flow.lookup(operation)
-        if isinstance(found, Declaration):
-            used[operation, instance] = found
-    for (operation, instance), declaration in used.items():
+    for (operation, instance), fed in flow.definition.fed.items():
+        declaration = flow.lookup(operation)
+        if not isinstance(declaration, Declaration):
+            continue
         optional = getattr(declaration.operation, "optional_ports", ())
-        for port in outputs_of(declaration, flow.definition.fed.get((operation, instance), ())):
-            if port not in optional and not _is_taken(flow, (operation, instance, port.casefold())):
+        for port in outputs_of(declaration, fed):
+            if port not in optional and not flow.leads_on((operation, instance, port.casefold())):
                 name = port_of(flow.path, declaration.name, instance, port).fullname
                 yield untaken("strict: ", name, declaration)
 
@@ -169,10 +150,8 @@ def outputs_of(declaration: Declaration, fed: Collection[str]) -> Iterator[str]:
 def untaken(prefix: str, port: str, declaration: Declaration) -> Fault:
     """Say that no stream takes what leaves at a port."""
     text, place = f'no stream takes what leaves at "{port}"', declaration.declared_at
-    remedy = "Connect it"
-    remedy += (
-        ", or add it with add_action if its result is not wanted." if declaration.kind == "function" else "."
-    )
+    by_action = ", or add it with add_action if its result is not wanted"
+    remedy = f"Connect it{by_action if declaration.kind == 'function' else ''}."
     whole = f"{prefix}{text} (declared at {place}). {remedy}"
     return Fault(whole, place, "F201", f"{text}.", remedy, (declaration,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port, Stream, port_of
 
 if TYPE_CHECKING:
-    from flowrt.flow.definition import SourceKey
+    from flowrt.flow.definition import Path, SourceKey
 
 
 NESTING_LIMIT = 1_000  # flows inside flows; a recursion deeper than that is taken for one without an end
@@ -89,15 +90,18 @@ class FlowSite:
 
     def lookup(self, name: str) -> Declaration | Definition | None:
         """Find an operation or a flow by its folded name: here, else in the flow around, up to the root."""
-        flow: FlowSite | None = self
-        while flow is not None:
-            found: Declaration | Definition | None = flow.definition.operations.get(
-                name
-            ) or flow.definition.flows.get(name)
+        for flow in self.levels():
+            found = flow.definition.operations.get(name) or flow.definition.flows.get(name)
             if found is not None:
                 return found
-            flow = flow.parent
         return None
+
+    def levels(self) -> Iterator[FlowSite]:
+        """Iterate over this flow and those around it, up to the root."""
+        flow: FlowSite | None = self
+        while flow is not None:
+            yield flow
+            flow = flow.parent
 
     def child(self, name: str, instance: str) -> FlowSite:
         """Return the flow used here under a name, expanded on first entry; `FlowBuildError` past the nesting limit."""
@@ -127,10 +131,23 @@ class FlowSite:
 
     def repeats_itself(self) -> bool:
         """Say whether it is nested in itself."""
-        above = self.parent
-        while above is not None and above.definition is not self.definition:
-            above = above.parent
-        return above is not None
+        return any(flow.definition is self.definition for flow in self.levels() if flow is not self)
+
+    def streams_from(self, source: SourceKey) -> Iterator[tuple[Stream, FlowSite]]:
+        """Iterate over the streams that start at a port of this flow or of an operation in it, each with the flow it is in."""
+        for stream in self.definition.outs.get(source, ()):
+            yield stream, self
+        path: Path = ()
+        flow = self
+        while flow.parent is not None:
+            path = ((flow.name.casefold(), flow.instance.casefold()), *path)
+            flow = flow.parent
+            for stream in flow.definition.crossing.get((path, source), ()):
+                yield stream, flow
+
+    def leads_on(self, source: SourceKey) -> bool:
+        """Say whether any stream starts at a port."""
+        return any(True for _ in self.streams_from(source))
 
     def place(self, declaration: Declaration, instance: str, in_port: str = "") -> Any:
         """Return what was made for an operation here; of a component that of one in-port, for each has its own mode."""
@@ -154,7 +171,7 @@ class FlowSite:
             try:
                 self.components[key] = declaration.component.make()
             except Exception as error:
-                raise _not_made(port.fullname, declaration, error) from error
+                raise not_made(port.fullname, declaration, error) from error
             if self.bind is not None and declaration.component.factory is not None:
                 self.bind(self.components[key], port)
         return self.components[key]
@@ -173,7 +190,8 @@ class FlowSite:
             pending += flow.children.values()
 
 
-def _not_made(name: str, declaration: Declaration, error: Exception) -> FlowBuildError:
+def not_made(name: str, declaration: Declaration, error: Exception) -> FlowBuildError:
+    """Say that what stands for an operation at its place could not be made."""
     return FlowBuildError(
         f'operation "{name}" (declared at {declaration.declared_at}) could not be made for its place: its factory or create() '
         f"raised {describe(error)}."
@@ -260,33 +278,16 @@ class Sites:
             step = pending.pop()
             if isinstance(step, Target):
                 found.append(step)
-            elif (
-                step.closes_a_circle()
-            ):  # of flow ports, with no operation in it: nothing ever arrives from there
+            elif step.closes_a_circle():
+                # Of flow ports, with no operation in it: nothing ever arrives from there.
                 found.append(Target(None, step.port, step.crossed, dead=True))
             else:
-                ends = [
-                    self._follow(stream, base, step) for stream, base in self._streams(step.flow, step.source)
-                ]
+                streams = step.flow.streams_from(step.source)
+                ends = [self._follow(stream, base, step) for stream, base in streams]
                 pending += [end for end in reversed(ends) if end is not None]
                 if not ends and step.came_from is not None:
                     found.append(Target(None, step.port, step.crossed, dead=True))
         return found
-
-    def leads_on(self, flow: FlowSite, source: SourceKey) -> bool:
-        """Say whether any stream starts at a port."""
-        return any(True for _ in self._streams(flow, source))
-
-    def _streams(self, flow: FlowSite, key: SourceKey) -> Iterator[tuple[Stream, FlowSite]]:
-        for stream in flow.definition.outs.get(key, ()):
-            yield stream, flow
-        path: tuple[tuple[str, str], ...] = ()
-        above: FlowSite | None = flow
-        while above is not None and above.parent is not None:
-            path = ((above.name.casefold(), above.instance.casefold()), *path)
-            above = above.parent
-            for stream in above.definition.crossing.get((path, key), ()) if above.definition.crossing else ():
-                yield stream, above
 
     def end_of(self, stream: Stream, flow: FlowSite) -> tuple[FlowSite, SourceKey, Site | None] | None:
         """Say where a stream of a flow ends: at a place, or (None) at a way in or out of a flow, the root's results among them."""
@@ -357,7 +358,7 @@ def matched_gathers(places: Sites, scatter: Site) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _scatters_on_the_way(places: Sites, scatter: Site, around: dict[int, int]) -> int:
+def _scatters_on_the_way(places: Sites, scatter: Site, around: Counter[int]) -> int:
     """Count the scatters that can be reached at all."""
     seen: dict[Site, None] = {}
     pending: list[tuple[FlowSite, SourceKey]] = [(scatter.flow, scatter.source(STREAM_PORT))]
@@ -375,21 +376,14 @@ def out_sources(place: Site) -> list[SourceKey]:
     """Return the keys of a place's out-ports that streams start from."""
     operation, instance, _ = place.source("")
     keys: dict[SourceKey, None] = {}
-    flow: FlowSite | None = place.flow
-    while flow is not None:
+    for flow in place.flow.levels():
         keys.update(flow.definition.sources_of.get((operation, instance), {}))
-        flow = flow.parent
     return list(keys)
 
 
-def _definitions(flow: FlowSite) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    here: FlowSite | None = flow
-    while here is not None:
-        counts[id(here.definition)] = counts.get(id(here.definition), 0) + 1
-        here = here.parent
-    return counts
+def _definitions(flow: FlowSite) -> Counter[int]:
+    return Counter(id(level.definition) for level in flow.levels())
 
 
-def _recursing(flow: FlowSite, around: dict[int, int]) -> bool:
-    return any(number > around.get(definition, 0) + 1 for definition, number in _definitions(flow).items())
+def _recursing(flow: FlowSite, around: Counter[int]) -> bool:
+    return any(number > around[definition] + 1 for definition, number in _definitions(flow).items())
