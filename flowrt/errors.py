@@ -53,13 +53,9 @@ class Fault(str):
         about: tuple[Any, ...] = (),
     ) -> Self:
         fault = super().__new__(cls, text)
-        fault.place, fault.code, fault.says, fault.remedy, fault.about = (
-            place,
-            code,
-            says or text,
-            remedy,
-            about,
-        )
+        fault.place, fault.code = place, code
+        fault.says, fault.remedy = says or text, remedy
+        fault.about = about
         return fault
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -273,9 +269,8 @@ def frames_of(ident: int | None) -> Iterator[FrameType]:
 
 def _clear_ours(frame: FrameType | None) -> None:
     while frame is not None:
-        if (
-            is_ours(frame) and not frame.f_code.co_flags & _SUSPENDABLE
-        ):  # clearing a suspended generator would end it
+        # Clearing a suspended generator would end it.
+        if is_ours(frame) and not frame.f_code.co_flags & _SUSPENDABLE:
             try:
                 frame.clear()
             except RuntimeError:  # still running: its locals are in use

@@ -31,9 +31,7 @@ def check_name(name: object) -> None:
 
 
 PORTS_REMEMBERED = 4096  # parsed names, some 3 MB of them: a flow of ordinary size is parsed once
-NAME_REMEMBERED = (
-    1_000  # characters; a longer name is parsed anew, or a few thousand of them would fill the memory
-)
+NAME_REMEMBERED = 1_000  # characters: a few thousand names that are longer would fill the memory
 UNNAMED = "<flow text>"  # what errors call a flow text that is no file
 TEXT_SHOWN = 200  # characters of an offending name that an error repeats; arbitrary
 
@@ -41,8 +39,9 @@ TEXT_SHOWN = 200  # characters of an offending name that an error repeats; arbit
 def _checked(part: str) -> str:
     if not isinstance(part, str):
         kind = type(part).__qualname__
-        msg = f"a part of a port must be a str, not of type {kind}. Use Port.parse() for whole names."
-        raise FlowBuildError(msg)
+        raise FlowBuildError(
+            f"a part of a port must be a str, not of type {kind}. Use Port.parse() for whole names."
+        )
     return part
 
 
@@ -91,11 +90,10 @@ class Port:
         if self.operation and f"{self.path}{self.operation}{self.instance}{self.name}".isidentifier():
             return  # names of letters, digits and "_" alone
         if (self.path, self.operation, self.instance, self.name) != _split(self.fullname):
-            msg = (
+            raise FlowBuildError(
                 f"the parts of a port make up {quoted(self.fullname)}, which reads as another port's name. "
                 'Leave "/", "#", ".", "*" and blanks around them out of the parts, or give the name to Port.parse().'
             )
-            raise FlowBuildError(msg)
 
     @staticmethod
     def parse(text: str | Port) -> Port:
@@ -109,11 +107,10 @@ class Port:
         if isinstance(text, Port):
             return text
         if not isinstance(text, str):
-            msg = (
+            raise FlowBuildError(
                 f"a port is named by a str or a Port, not by a value of type {type(text).__qualname__}. "
                 'Write its name, such as "parse.text".'
             )
-            raise FlowBuildError(msg)
         return _parsed(text) if len(text) <= NAME_REMEMBERED else _parsed.__wrapped__(text)
 
     @property
@@ -130,7 +127,7 @@ class Port:
     def segments(self) -> tuple[tuple[str, str], ...]:
         """The (name, instance) of each flow on the path, outermost first."""
         flows = self.path.removeprefix("/")
-        return tuple(_halves(flow, "#") for flow in flows.split("/")) if flows else ()
+        return tuple(map(_halves, flows.split("/"))) if flows else ()
 
     def __str__(self) -> str:
         return self.fullname
@@ -153,8 +150,9 @@ def codes_of(ignore: str | Iterable[str]) -> tuple[str, ...]:
     found = []
     for code in codes:
         if not isinstance(code, str):
-            msg = f'what is ignored is named by its code, such as "F201", not by a value of type {type(code).__qualname__}.'
-            raise FlowBuildError(msg)
+            raise FlowBuildError(
+                f'what is ignored is named by its code, such as "F201", not by a value of type {type(code).__qualname__}.'
+            )
         found.append(code.strip())
     return tuple(filter(None, found))
 
@@ -162,8 +160,7 @@ def codes_of(ignore: str | Iterable[str]) -> tuple[str, ...]:
 def one_line(comment: str) -> str:
     """Return a comment as it is kept: on one line, without blanks around it."""
     if not isinstance(comment, str):
-        msg = f"a comment is a str, not of type {type(comment).__qualname__}."
-        raise FlowBuildError(msg)
+        raise FlowBuildError(f"a comment is a str, not of type {type(comment).__qualname__}.")
     if not comment:
         return comment
     if not comment.isprintable():
@@ -215,17 +212,15 @@ def _split(text: str) -> tuple[str, str, str, str]:
     """Take a name apart into path, operation, instance and port name, in a few passes over it."""
     plain = text.replace("*", "").replace("\\", "/").strip()
     if not plain:
-        msg = (
+        raise FlowBuildError(
             f"{quoted(text)} names no port. "
             'Write an operation ("parse"), a port of one ("parse.text") or a port of the flow (".in").'
         )
-        raise FlowBuildError(msg)
     if plain == "/":
-        msg = (
+        raise FlowBuildError(
             f"{quoted(text)} names no port, nor a flow. "
             'Write "/parse" for an operation of the root flow, "/.in" for one of its ports.'
         )
-        raise FlowBuildError(msg)
     path, _, rest = plain.rpartition("/")
     place, _, name = rest.rpartition(".") if "." in rest else (rest, "", "")
     root = "/" if plain.startswith("/") else ""
@@ -233,58 +228,48 @@ def _split(text: str) -> tuple[str, str, str, str]:
     flows = path.removeprefix("/").split("/") if path else []
     split_flows = [_place(flow, text) for flow in flows]
     if ("", "") in split_flows:
-        msg = (
+        raise FlowBuildError(
             f"{quoted(text)} has an empty name in its path. "
             'Write one "/" between two names, and none in front but to start from the root flow.'
         )
-        raise FlowBuildError(msg)
     operation, instance = _place(place, text)
     name = name.strip()
     path = root + "/".join(f"{flow}#{number}" if number else flow for flow, number in split_flows)
-    for part in (path, operation, instance, name):
-        _refuse_control_characters(part, text)
-    return path, operation, instance, name
+    parts = path, operation, instance, name
+    whole = "".join(parts)
+    control = "" if whole.isprintable() else next(filter(is_control, whole), "")
+    if control:
+        raise FlowBuildError(
+            f"{quoted(text)} has the control character U+{ord(control):04X} in it. "
+            "Leave it out: names are shown in errors and written to flow files."
+        )
+    return parts
 
 
 def _place(text: str, whole: str) -> tuple[str, str]:
     """Take the name of an operation or flow and its instance apart."""
-    name, instance = _halves(text, "#")
+    name, instance = _halves(text)
     if "#" in text and not instance:
-        msg = (
+        raise FlowBuildError(
             f'{quoted(whole)} has a "#" without an instance behind it. '
             'Write the instance ("parse#1") or leave out the "#".'
         )
-        raise FlowBuildError(msg)
     if instance and not name:
-        msg = (
+        raise FlowBuildError(
             f"{quoted(whole)} has the instance {quoted('#' + instance)} of nothing. "
             f"Write the name before it: {quoted('parse#' + instance)}."
         )
-        raise FlowBuildError(msg)
     if name in {".", ".."}:
-        msg = (
+        raise FlowBuildError(
             f'{quoted(whole)} has "{name}" where a name belongs: names are no file names, "." and ".." lead nowhere. '
             'Write the name of the flow, or "/" in front to start from the root flow.'
         )
-        raise FlowBuildError(msg)
     return name, instance
 
 
-def _halves(text: str, mark: str) -> tuple[str, str]:
-    before, _, after = text.partition(mark)
-    return before.strip(), after.strip()
-
-
-def _refuse_control_characters(part: str, whole: str) -> None:
-    if part.isprintable():
-        return
-    for character in part:
-        if is_control(character):
-            msg = (
-                f"{quoted(whole)} has the control character U+{ord(character):04X} in it. "
-                "Leave it out: names are shown in errors and written to flow files."
-            )
-            raise FlowBuildError(msg)
+def _halves(text: str) -> tuple[str, str]:
+    name, _, instance = text.partition("#")
+    return name.strip(), instance.strip()
 
 
 def is_control(character: str) -> bool:
