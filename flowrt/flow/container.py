@@ -9,9 +9,8 @@ from typing import Any, Self
 from attrs import evolve
 
 from flowrt.errors import FlowBuildError, check_count, did_you_mean
-from flowrt.operations.bodies import OperationBody, action_body, function_body, generator_body
+from flowrt.operations.bodies import OperationBody
 from flowrt.operations.declarations import Declaration, check_contract, declared_at, made_by, same_name
-from flowrt.operations.marks import marker_of
 from flowrt.operations.modes import DEFAULT_WORKERS, SYNC, Mode, checked_dispatcher, parallel_mode, pool_name
 from flowrt.operations.policies import (
     ERROR_PORT,
@@ -25,6 +24,7 @@ from flowrt.operations.policies import (
 )
 from flowrt.operations.registration import (
     WINDOW,
+    declare,
     declare_component,
     instance_operations,
     module_operations,
@@ -69,8 +69,7 @@ class FlowOperationContainer:
 
     def add_func(self, name: str, f: Callable[..., Any]) -> Self:
         """Add a function of the data, or of nothing; its return value leaves on the default port (also None, also a list)."""
-        body = function_body(name, f)
-        return self._add(Declaration(name, body, None, ("",), declared_at(), kind="function", function=f))
+        return self._add(declare("function", name, f, declared_at()))
 
     def add_action(self, name: str, f: Callable[..., Any], *, signal: bool = False) -> Self:
         """Add an action: its return value is ignored; it emits by calling its continuations.
@@ -84,9 +83,7 @@ class FlowOperationContainer:
             f: the action.
             signal: without continuations, emit None when done.
         """
-        marker = marker_of(f)
-        body, ports = action_body(name, f, signal=signal or (marker is not None and marker.signal))
-        return self._add(Declaration(name, body, None, ports, declared_at(), kind="action", function=f))
+        return self._add(declare("action", name, f, declared_at(), signal=signal))
 
     def add_generator(self, name: str, f: Callable[..., Any], *, window: int = WINDOW) -> Self:
         """Add a generator function: each yielded item is a message of its own, `Emit(port, item)` on a port of its own.
@@ -97,10 +94,7 @@ class FlowOperationContainer:
             window: how many live descendants all its open generators may have together (messages); they are pulled as there is room.
         """
         check_count(f'generator "{name}"', "window", window)
-        body = generator_body(name, f)
-        return self._add(
-            Declaration(name, body, None, None, declared_at(), window=window, kind="generator", function=f)
-        )
+        return self._add(declare("generator", name, f, declared_at(), window=window))
 
     def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
         """Add whatever fulfils the `Operation` contract, or a name and a factory that makes one instance per place.
@@ -113,17 +107,8 @@ class FlowOperationContainer:
             name = operation.name
         else:
             name, operation = operation, made_by(operation, factory)
-        return self._add(
-            Declaration(
-                name,
-                OperationBody(),
-                operation.in_ports,
-                operation.out_ports,
-                declared_at(),
-                operation=operation,
-                factory=factory,
-            )
-        )
+        body, ports = OperationBody(), (operation.in_ports, operation.out_ports)
+        return self._add(Declaration(name, body, *ports, declared_at(), operation=operation, factory=factory))
 
     def add_instance_operations(self, instance: Any) -> Self:
         """Add the methods of an object that `@operation` marks; if none is marked, every public method.
@@ -218,18 +203,13 @@ class FlowOperationContainer:
         )
 
     def _add(self, declaration: Declaration) -> Self:
-        name = declaration.name
-        marker = marker_of(declaration.function)
-        if marker is not None and marker.mode is not None:
-            declaration = evolve(declaration, mode=marker.mode)
-        check_name(name)
-        key = name.strip().casefold()
+        check_name(declaration.name)
+        name = declaration.name.strip()
+        key = name.casefold()
         earlier = self._declarations.get(key)
         if earlier is not None:
             raise FlowBuildError(same_name(earlier, declaration))
-        self._declarations[key] = (
-            declaration if name == name.strip() else evolve(declaration, name=name.strip())
-        )
+        self._declarations[key] = declaration if name == declaration.name else evolve(declaration, name=name)
         self._selected = key
         return self
 
@@ -329,9 +309,7 @@ class FlowOperationContainer:
     def ignore(self, *codes: str) -> Self:
         """Have `check` not report these findings about it, by their codes: `.ignore("F201")`."""
         declaration = self._selected_declaration("ignore")
-        ignored = tuple(dict.fromkeys((*declaration.ignore, *codes_of(codes))))
-        self._declarations[declaration.name.casefold()] = evolve(declaration, ignore=ignored)
-        return self
+        return self._change(declaration, ignore=tuple(dict.fromkeys((*declaration.ignore, *codes_of(codes)))))
 
     def _named(self, verb: str) -> str:
         return f'operation "{self._selected_declaration(verb).name}": {verb}()'
@@ -343,11 +321,13 @@ class FlowOperationContainer:
                 f'operation "{declaration.name}" ({type(declaration.operation).__name__}) works with the engine\'s own books, one list at a time; '
                 f"{verb}() is for functions, actions, generators and operations that take messages one by one."
             )
-        changed = evolve(declaration, policies=evolve(declaration.policies, **policy))
-        if changed.policies.on_error == "route" and changed.out_ports is not None:
-            ports = (*(port for port in changed.out_ports if port != ERROR_PORT), ERROR_PORT)
-            changed = evolve(changed, out_ports=ports)
-        self._declarations[declaration.name.casefold()] = changed
+        policies, ports = evolve(declaration.policies, **policy), declaration.out_ports
+        if policies.on_error == "route" and ports is not None:
+            ports = (*(port for port in ports if port != ERROR_PORT), ERROR_PORT)
+        return self._change(declaration, policies=policies, out_ports=ports)
+
+    def _change(self, declaration: Declaration, **changes: Any) -> Self:
+        self._declarations[declaration.name.casefold()] = evolve(declaration, **changes)
         return self
 
     def _selected_declaration(self, verb: str) -> Declaration:
@@ -359,21 +339,17 @@ class FlowOperationContainer:
 
     def _make(self, mode: Mode) -> Self:
         declaration = self._selected_declaration(f"make_{mode.kind}")
-        if mode.kind == "parallel" and declaration.operation is not None:
-            raise FlowBuildError(
-                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) keeps state, so only one thread at a time may enter it; '
-                "make_parallel is for functions, actions and generators. Leave it sync and make the operations around it parallel."
-            )
+        operation, why = declaration.operation, ""
         elsewhere = mode.kind == "async" or mode.dispatcher is not None
-        if elsewhere and hasattr(declaration.operation, "handle_many"):
+        if mode.kind == "parallel" and operation is not None:
+            why = "keeps state, so only one thread at a time may enter it; make_parallel is for functions, actions and generators"
+        elif elsewhere and hasattr(operation, "handle_many"):
+            why = "works with the engine's own books and runs on its thread"
+        elif elsewhere and hasattr(operation, "timer"):
+            why = "has a timer, which the engine calls on its own thread"
+        if why:
+            around = "async or dispatched" if elsewhere else "parallel"
             raise FlowBuildError(
-                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) works with the engine\'s own books and runs on its '
-                "thread. Leave it sync and make the operations around it async or dispatched."
+                f'operation "{declaration.name}" ({type(operation).__name__}) {why}. Leave it sync and make the operations around it {around}.'
             )
-        if elsewhere and hasattr(declaration.operation, "timer"):
-            raise FlowBuildError(
-                f'operation "{declaration.name}" ({type(declaration.operation).__name__}) has a timer, which the engine calls on its own thread. '
-                "Leave it sync and make the operations around it async or dispatched."
-            )
-        self._declarations[declaration.name.casefold()] = evolve(declaration, mode=mode)
-        return self
+        return self._change(declaration, mode=mode)

@@ -19,27 +19,20 @@ from flowrt.operations.modes import SYNC
 WINDOW = 1024  # messages: how many live descendants all open generators of one operation may have together
 NOT_MARKED = Marker()
 
-Found = tuple[str, Any, Marker]
-"""The name of an operation, what is called, and what its author said of it."""
+Member = tuple[str, Any, Marker]
+"""The name of an operation, what is called (of a class: its attribute), and what its author said of it."""
 
 
 def instance_operations(instance: Any) -> list[Declaration]:
     """Declare the methods of an object: those marked, or every public one of its class and of the classes of users it inherits from."""
     if isinstance(instance, type | ModuleType):
-        kind, verb = (
-            ("module", "add_module")
-            if isinstance(instance, ModuleType)
-            else ("class", "add_static_operations")
-        )
+        kind, verb = "class", "add_static_operations"
+        if isinstance(instance, ModuleType):
+            kind, verb = "module", "add_module"
         raise FlowBuildError(
             f"add_instance_operations takes an object, got the {kind} {instance.__name__}. Make an instance, or use {verb}."
         )
-    owner = type(instance)
-    marked, public = _members(owner, static=False)
-    found = [(name, getattr(instance, attribute), marker) for name, attribute, marker in marked or public]
-    if not found or (not marked and _members(owner, static=True)[0]):
-        raise _nothing_found(owner, "instance method", "add_instance_operations")
-    return _declared(owner.__qualname__, found)
+    return _methods_of(instance, type(instance), static=False)
 
 
 def static_operations(owner: Any) -> list[Declaration]:
@@ -49,11 +42,30 @@ def static_operations(owner: Any) -> list[Declaration]:
             f"add_static_operations takes a class, got an object of type {type(owner).__name__}. Its methods are added with "
             "add_instance_operations."
         )
-    marked, public = _members(owner, static=True)
-    found = [(name, getattr(owner, attribute), marker) for name, attribute, marker in marked or public]
-    if not found or (not marked and _members(owner, static=False)[0]):
-        raise _nothing_found(owner, "static or class method", "add_static_operations")
-    return _declared(owner.__qualname__, found)
+    return _methods_of(owner, owner, static=True)
+
+
+def _methods_of(given: Any, owner: type, *, static: bool) -> list[Declaration]:
+    """Declare the methods of a class or of an object of it; none are declared if only those of the other kind are marked."""
+    marked, public = _members(owner, static=static)
+    others = [attribute for _, attribute, _ in _members(owner, static=not static)[0]]
+    found = _bound(given, marked or public)
+    if found and (marked or not others):
+        return _declared(owner.__qualname__, found)
+    what = "static or class method" if static else "instance method"
+    verb = "add_static_operations" if static else "add_instance_operations"
+    if others:
+        raise FlowBuildError(
+            f"{verb}: class {owner.__qualname__} marks {', '.join(others)} with @operation, and no {what}; of a class that marks some, the others "
+            "are left out. Mark those that are meant."
+        )
+    raise FlowBuildError(
+        f"{verb}: class {owner.__qualname__} has no {what} that is public or marked with @operation."
+    )
+
+
+def _bound(given: Any, members: list[Member]) -> list[Member]:
+    return [(name, getattr(given, attribute), marker) for name, attribute, marker in members]
 
 
 def module_operations(module: Any, *, needed: bool = True) -> list[Declaration]:
@@ -65,25 +77,24 @@ def module_operations(module: Any, *, needed: bool = True) -> list[Declaration]:
     if not isinstance(module, ModuleType):
         raise FlowBuildError(f"add_module takes a module, got {type(module).__name__}. Import it first.")
     imported: dict[str, None] = {}
-    declarations = _marked_in([module], imported, below=True)
+    declarations = package_operations([module], imported, below=True)
     if needed and not declarations:
-        elsewhere = (
-            f" What it imports is added where it was written: {', '.join(imported)}." if imported else ""
-        )
+        hint = " What it imports is added where it was written: "
+        elsewhere = f"{hint}{', '.join(imported)}." if imported else ""
         raise FlowBuildError(
             f'module "{module.__name__}" has no operations: nothing written in it is marked with @operation or @in_port.{elsewhere}'
         )
     return declarations
 
 
-def package_operations(modules: list[ModuleType]) -> list[Declaration]:
-    """Declare what is marked in the modules of a package, as for a single one; each where it was written."""
-    return _marked_in(modules, {}, below=False)
+def package_operations(
+    modules: list[ModuleType], imported: dict[str, None] | None = None, *, below: bool = False
+) -> list[Declaration]:
+    """Declare what is marked and was written in modules, or (`below`) in modules of them.
 
-
-def _marked_in(modules: list[ModuleType], imported: dict[str, None], *, below: bool) -> list[Declaration]:
-    """Declare what is marked and was written in modules, or (`below`) in modules of them; note where else what they hold was written."""
-    found: list[Found] = []
+    Where else what they hold was written is noted in `imported`.
+    """
+    found: list[Member] = []
     faults: list[Fault | str] = []
     components: list[Declaration] = []
     seen: set[int] = set()
@@ -93,7 +104,8 @@ def _marked_in(modules: list[ModuleType], imported: dict[str, None], *, below: b
                 continue
             home = _home_of(value, module)
             if home != module.__name__ and not (below and home.startswith(f"{module.__name__}.")):
-                imported[home] = None
+                if imported is not None:
+                    imported[home] = None
                 continue
             seen.add(id(value))
             if isinstance(value, type):
@@ -120,19 +132,15 @@ def _has_operations(value: Any) -> bool:
 
 
 def _find_in_class(
-    owner: type, found: list[Found], components: list[Declaration], faults: list[Fault | str]
+    owner: type, found: list[Member], components: list[Declaration], faults: list[Fault | str]
 ) -> None:
     if is_component(owner):
+        where = f"{owner.__module__}.{owner.__qualname__}"
         try:
-            components.append(
-                declare_component(owner.__name__, owner, f"{owner.__module__}.{owner.__qualname__}")
-            )
+            components.append(declare_component(owner.__name__, owner, where))
         except FlowBuildError as error:
             faults += error.faults
-    found += [
-        (name, getattr(owner, attribute), marker)
-        for name, attribute, marker in _members(owner, static=True)[0]
-    ]
+    found += _bound(owner, _members(owner, static=True)[0])
     methods = _members(owner, static=False)[0]
     if not methods:
         return
@@ -144,13 +152,11 @@ def _find_in_class(
             f"({describe(error)}). Make it yourself and add it with add_instance_operations."
         )
         return
-    found += [(name, getattr(instance, attribute), marker) for name, attribute, marker in methods]
+    found += _bound(instance, methods)
 
 
-def _members(
-    owner: type, *, static: bool
-) -> tuple[list[tuple[str, str, Marker]], list[tuple[str, str, Marker]]]:
-    """Return (name of the operation, attribute, marker) of the methods that are marked, and of those that are public.
+def _members(owner: type, *, static: bool) -> tuple[list[Member], list[Member]]:
+    """Return the methods that are marked, and those that are public.
 
     A method that overrides a marked one is marked like it, unless it is marked itself.
     """
@@ -159,11 +165,11 @@ def _members(
     for base in reversed(owner.__mro__):
         theirs = base.__module__.partition(".")[0] in sys.stdlib_module_names
         for attribute, value in vars(base).items():
-            kind = _kind_of(value)
-            if kind is None or theirs:
+            is_method, is_static = _is_method(value), isinstance(value, staticmethod | classmethod)
+            if theirs or not (is_method or is_static):
                 methods.pop(attribute, None)
                 continue
-            methods[attribute] = kind is staticmethod
+            methods[attribute] = is_static
             if (marker := marker_of(value, OPERATION)) is not None:
                 markers[attribute] = marker
     wanted = [attribute for attribute, is_static in methods.items() if is_static == static]
@@ -171,24 +177,21 @@ def _members(
     return marked, [(a, a, NOT_MARKED) for a in wanted if not a.startswith("_")]
 
 
-def _kind_of(value: Any) -> type | None:
-    """Return staticmethod for static and class methods, FunctionType for methods, None for anything else in a class."""
-    if isinstance(value, staticmethod | classmethod):
-        return staticmethod
-    if isinstance(value, FunctionType | functools.partialmethod):
-        return FunctionType
-    # What functools.cache and the like make of a method.
-    return FunctionType if callable(value) and hasattr(value, "__wrapped__") else None
+def _is_method(value: Any) -> bool:
+    """Say whether something in a class is an instance method, also as functools.cache and the like make one."""
+    plain = isinstance(value, FunctionType | functools.partialmethod)
+    return plain or (callable(value) and hasattr(value, "__wrapped__"))
 
 
-def _declared(owner: str, found: list[Found], faults: list[Fault | str] | None = None) -> list[Declaration]:
+def _declared(owner: str, found: list[Member], faults: list[Fault | str] | None = None) -> list[Declaration]:
     """Declare what was found, all of it or (`FlowBuildError`) none."""
     faults = list(faults or ())
     declarations = []
     for name, function, marker in found:
         where = written_at(function)
         try:
-            declarations.append(declare(name, function, marker, where))
+            kind = _kind_of(name, function, marker)
+            declarations.append(declare(kind, name, function, where, marker))
         except FlowBuildError as error:
             faults += [f'{owner}, "{name}" at {where}: {fault}' for fault in error.faults]
     if faults:
@@ -196,26 +199,43 @@ def _declared(owner: str, found: list[Found], faults: list[Fault | str] | None =
     return declarations
 
 
-def declare(name: str, function: Callable[..., Any], marker: Marker, where: str) -> Declaration:
-    """Declare a callable as what its signature says: a generator, an action, or a function."""
+def _kind_of(name: str, function: Callable[..., Any], marker: Marker) -> str:
+    """Return what a callable is, as its signature says it: a generator, an action, or a function."""
     shape = shape_of("operation", name, function)
-    mode = marker.mode or SYNC
     if shape.generates:
+        return "generator"
+    is_action = len(shape.required) > 1 or marker.signal or _returns_nothing(function)
+    return "action" if is_action else "function"
+
+
+def declare(
+    kind: str,
+    name: str,
+    function: Callable[..., Any],
+    where: str,
+    marker: Marker | None = None,
+    *,
+    signal: bool = False,
+    window: int = WINDOW,
+) -> Declaration:
+    """Declare a callable as a function, an action or a generator; `FlowBuildError` if its signature does not allow that."""
+    marker = marker or marker_of(function) or NOT_MARKED
+    mode = marker.mode or SYNC
+    if kind == "generator":
         body = generator_body(name, function)
-        return Declaration(name, body, None, None, where, mode, WINDOW, kind="generator", function=function)
-    if len(shape.required) > 1 or marker.signal or _returns_nothing(function):
-        action, ports = action_body(name, function, signal=marker.signal)
-        return Declaration(name, action, None, ports, where, mode, kind="action", function=function)
+        return Declaration(name, body, None, None, where, mode, window, kind=kind, function=function)
+    if kind == "action":
+        action, ports = action_body(name, function, signal=signal or marker.signal)
+        return Declaration(name, action, None, ports, where, mode, kind=kind, function=function)
     plain = function_body(name, function)
-    return Declaration(name, plain, None, ("",), where, mode, kind="function", function=function)
+    return Declaration(name, plain, None, ("",), where, mode, kind=kind, function=function)
 
 
 def declare_component(name: str, component: Any, where: str) -> Declaration:
     """Declare an object, or a class, with ports."""
     found = component_of(name, component)
-    return Declaration(
-        name, found.body, found.in_ports, found.out_ports, where, kind="component", component=found
-    )
+    ports = found.in_ports, found.out_ports
+    return Declaration(name, found.body, *ports, where, kind="component", component=found)
 
 
 def _returns_nothing(function: Any) -> bool:
@@ -234,16 +254,3 @@ def written_at(function: Any) -> str:
     """Return file:line of a function's definition; of what has none, of the caller outside flowrt."""
     code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else declared_at()
-
-
-def _nothing_found(owner: type, what: str, verb: str) -> FlowBuildError:
-    there = {static: _members(owner, static=static) for static in (False, True)}
-    marked = [attribute for found, _ in there.values() for _, attribute, _ in found]
-    if marked:
-        return FlowBuildError(
-            f"{verb}: class {owner.__qualname__} marks {', '.join(marked)} with @operation, and no {what}; of a class that marks some, the others "
-            "are left out. Mark those that are meant."
-        )
-    return FlowBuildError(
-        f"{verb}: class {owner.__qualname__} has no {what} that is public or marked with @operation."
-    )
