@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-USAGE = 2  # exit code: the command line itself is wrong
-INTERRUPTED = 130  # exit code: Ctrl-C
+# Exit codes: something failed or was found; the command line itself is wrong; Ctrl-C; that, and the number of a signal.
+FAULTY = 1
+USAGE = 2
+INTERRUPTED = 130
+STOPPED_BY = 128
 INSTALL = 'flowrt: the command line needs click and rich, which are not installed: pip install "flowrt[cli]"'
 
 

@@ -6,26 +6,27 @@ import difflib
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from flowrt.cli import INTERRUPTED, USAGE
+from flowrt.cli import FAULTY, INTERRUPTED, USAGE
 from flowrt.cli.inputs import STANDARD_INPUT, InputError, parse_input
-from flowrt.cli.output import FAILED, Output, UnreadError, lines_of
-from flowrt.cli.running import Execution, Settings
+from flowrt.cli.output import Output, UnreadError
+from flowrt.cli.running import RunCommand
 from flowrt.engine.schedules import SCHEDULES
 from flowrt.errors import FlowBuildError
 from flowrt.flow.checks import check, findings_of
+from flowrt.flow.container import FlowOperationContainer
 from flowrt.flow.diagrams import flow_names, to_dot, to_mermaid, to_svg
 from flowrt.flow.flow import Flow
 from flowrt.flow.packages import ModuleError, operations_of
 from flowrt.flow.text import BYTES_LIMIT, decoded, format_text, read_flow_file
 
 if TYPE_CHECKING:
-    from flowrt.cli.inputs import Input
+    from flowrt.cli.inputs import InputOption
 
 
 FORMATS = {"mermaid": to_mermaid, "dot": to_dot, "svg": to_svg}
@@ -81,9 +82,8 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a terminal without the letter is no reason to fail
+            # A terminal without the letter is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     try:
         return cli.main(arguments, prog_name="flowrt", standalone_mode=False) or 0
     except click.ClickException as error:
@@ -97,7 +97,7 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
 
 def _read_inputs(
     _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
-) -> tuple[Input, ...]:
+) -> tuple[InputOption, ...]:
     try:
         return tuple(parse_input(value) for value in values)
     except InputError as error:
@@ -145,7 +145,7 @@ def run(
     *,
     flow: str,
     modules: tuple[str, ...],
-    inputs: tuple[Input, ...],
+    inputs: tuple[InputOption, ...],
     schedule: str,
     no_parallelism: bool,
     strict: bool,
@@ -165,19 +165,22 @@ def run(
             "the standard input can be read once: as the flow, or as the messages of one --input."
         )
     output = Output(as_json=as_json, verbose=verbose)
-    text, lines = _text_of(flow, output)
-    settings = Settings(Path(flow).stem, schedule, not no_parallelism, strict, timeout)
+    text = _text_of(flow, output)
+    parallelism = not no_parallelism
     try:
-        execution = Execution(Flow.from_text(text, source=flow), _imported(modules, output), settings, output)
-        code = execution.run(inputs)
+        whole = _with_operations(Flow.from_text(text, source=flow), _imported(modules, output))
+        command = RunCommand(
+            whole, output, timeout, schedule, name=Path(flow).stem, parallelism=parallelism, strict=strict
+        )
+        code = command.run(inputs)
     except FlowBuildError as error:
         if not modules and all(each.code == "F101" for each in findings_of(error)):
             output.error(
                 "the flow needs operations, and none were given: --operations (-m) names the module that holds them."
             )
         else:
-            output.build_error(error, {flow: lines})
-        code = FAILED
+            output.build_error(error)
+        code = FAULTY
     except InputError as error:
         output.error(str(error))
         code = USAGE
@@ -201,22 +204,20 @@ def check_command(
     containers = _imported(modules, output)
     count = 0
     for name in flows:
-        text, lines = _text_of(name, output)
+        text = _text_of(name, output)
         try:
-            flow = Flow.from_text(text, source=name)
-            for container in containers:
-                flow.add_operations(container)
+            flow = _with_operations(Flow.from_text(text, source=name), containers)
             ignored = ignore if modules else (*ignore, "F101")
             findings = check(flow, ignore=ignored, strict=strict)
         except FlowBuildError as error:
             findings = findings_of(error)
         for finding in findings:
-            output.finding(finding, {name: lines}, as_result=True)
+            output.finding(finding, as_result=True)
         count += len(findings)
     where = f"{len(flows)} flow{'s' if len(flows) > 1 else ''}"
     unknown = "" if modules else "; without --operations, so not whether there are such operations"
     output.note(f"{count or 'no'} finding{'' if count == 1 else 's'} in {where}{unknown}")
-    _end(FAILED if count else 0)
+    _end(FAULTY if count else 0)
 
 
 @cli.command(epilog=EXIT_CODES)
@@ -240,14 +241,14 @@ def draw(
 ) -> None:
     """Draw a flow as Mermaid, DOT or SVG. Nothing of it is imported or run."""
     output = Output(as_json=as_json)
-    text, lines = _text_of(flow, output)
+    text = _text_of(flow, output)
     form = form or SUFFIXES.get(Path(target or "").suffix.casefold(), "mermaid")
     try:
         whole = Flow.from_text(text, source=flow)
         drawn = FORMATS[form](whole, subflow, boxes=boxes)
     except FlowBuildError as error:
-        output.build_error(error, {flow: lines})
-        _end(FAILED)
+        output.build_error(error)
+        _end(FAULTY)
     target = None if target == STANDARD_INPUT else target
     if target is not None:
         _write(Path(target), drawn, output)
@@ -270,11 +271,11 @@ def format_command(*, flows: tuple[str, ...], only_check: bool, diff: bool, as_j
     output = Output(as_json=as_json)
     changed, faulty = 0, False
     for name in flows:
-        text, lines = _text_of(name, output)
+        text = _text_of(name, output)
         try:
             formatted = format_text(text, name)
         except FlowBuildError as error:
-            output.build_error(error, {name: lines})
+            output.build_error(error)
             faulty = True
             continue
         changed += formatted != text
@@ -289,7 +290,7 @@ def format_command(*, flows: tuple[str, ...], only_check: bool, diff: bool, as_j
             output.write_json({"flow": name, "changed": formatted != text})
         elif formatted != text and not diff:
             output.note(f"{name} {'would be' if only_check else 'was'} changed")
-    _end(FAILED if faulty or (changed and (only_check or diff)) else 0)
+    _end(FAULTY if faulty or (changed and (only_check or diff)) else 0)
 
 
 def _difference(name: str, before: str, after: str) -> str:
@@ -299,14 +300,15 @@ def _difference(name: str, before: str, after: str) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n\\ no newline at the end\n" for line in lines)
 
 
-def _text_of(name: str, output: Output) -> tuple[str, list[str]]:
+def _text_of(name: str, output: Output) -> str:
     """Read a flow file, or the standard input; a file that is not there ends the program."""
     try:
         text = _standard_input() if name == STANDARD_INPUT else read_flow_file(name)
     except FlowBuildError as error:
         output.error(str(error))
-        _end(FAILED if name == STANDARD_INPUT or Path(name).is_file() else USAGE)
-    return text, lines_of(text)
+        _end(FAULTY if name == STANDARD_INPUT or Path(name).is_file() else USAGE)
+    output.show_lines_of(name, text)
+    return text
 
 
 def _standard_input() -> str:
@@ -316,7 +318,13 @@ def _standard_input() -> str:
     return decoded(content, STANDARD_INPUT)
 
 
-def _imported(modules: tuple[str, ...], output: Output) -> list[Any]:
+def _with_operations(flow: Flow, containers: Iterable[FlowOperationContainer]) -> Flow:
+    for container in containers:
+        flow.add_operations(container)
+    return flow
+
+
+def _imported(modules: tuple[str, ...], output: Output) -> list[FlowOperationContainer]:
     try:
         return operations_of(modules)
     except ModuleError as error:

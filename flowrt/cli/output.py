@@ -18,15 +18,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from flowrt.cli.signals import STOPPED_BY
+from flowrt.cli import FAULTY, STOPPED_BY
 from flowrt.errors import FlowBuildError, OperationError, is_ours
 from flowrt.flow.checks import Finding, findings_of
 
 ERRORS_SHOWN = 20  # of a flow that runs; the rest is counted
-
-
-FAILED = 1  # exit codes
-UNREAD = STOPPED_BY + 13  # as the shell says of programs that SIGPIPE ends
+UNREAD = STOPPED_BY + 13  # exit code, as the shell says of programs that SIGPIPE ends
 
 
 class UnreadError(Exception):
@@ -56,6 +53,11 @@ class Output:
         self.failures = 0
         self._verbose = verbose
         self._lock = threading.Lock()
+        self._lines: dict[str, list[str]] = {}
+
+    def show_lines_of(self, name: str, text: str) -> None:
+        """Have findings in a flow text shown with the line they are about."""
+        self._lines[name] = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
     # -- the standard output
 
@@ -75,7 +77,7 @@ class Output:
     def _give_up(self, why: str | None) -> NoReturn:
         discard_output()
         self.error(f"the standard output cannot be written: {why}.")
-        raise UnreadError(FAILED) from None
+        raise UnreadError(FAULTY) from None
 
     def write_json(self, data: Mapping[str, Any]) -> None:
         """Write a line of JSON."""
@@ -98,21 +100,15 @@ class Output:
         if not self.as_json:
             self._say(Text.assemble(("flowrt: ", "dim"), text))
 
-    def error(self, text: str, **facts: Any) -> None:
+    def error(self, text: str) -> None:
         """Say why there is nothing else to say."""
         if self.as_json:
-            self._say_json({"error": text, **facts})
+            self._say_json({"error": text})
         else:
             self._say(Text.assemble(("error: ", "bold red"), text))
 
-    def finding(self, finding: Finding, lines: Mapping[str, list[str]], *, as_result: bool = False) -> None:
-        """Show a finding with the line it is about, a caret below it, and the remedy.
-
-        Args:
-            finding: what was found.
-            lines: those of the flow files, by name.
-            as_result: it is what was asked for, so as JSON it goes to the standard output.
-        """
+    def finding(self, finding: Finding, *, as_result: bool = False) -> None:
+        """Show a finding with the line it is about, a caret below it, and the remedy; `as_result`: on the standard output."""
         if self.as_json:
             if as_result:
                 self.write_json(finding.as_dict())
@@ -123,8 +119,8 @@ class Output:
         place = f"{finding.place}: " if finding.place else ""
         shown = Text.assemble((place, "bold"), (f"{finding.severity} {finding.code}: ", colour), finding.text)
         file, line, column = finding.where
-        if 0 < line <= len(lines.get(file, ())):
-            text = _visible(lines[file][line - 1])
+        if 0 < line <= len(self._lines.get(file, ())):
+            text = _visible(self._lines[file][line - 1])
             shown.append(f"\n    {text}")
             if column:
                 shown.append("\n    " + " " * cell_len(text[: column - 1])).append("^", colour)
@@ -135,10 +131,10 @@ class Output:
         else:
             self._say(shown)
 
-    def build_error(self, error: FlowBuildError, lines: Mapping[str, list[str]]) -> None:
+    def build_error(self, error: FlowBuildError) -> None:
         """Show all faults that an error lists."""
         for finding in findings_of(error):
-            self.finding(finding, lines)
+            self.finding(finding)
 
     def failure(self, error: BaseException) -> None:
         """Show what failed while a flow ran: whose fault, on what way, for what reason."""
@@ -243,11 +239,6 @@ def _facts_of(error: BaseException) -> dict[str, Any]:
     if error.__cause__ is not None:
         facts["cause"] = f"{type(error.__cause__).__qualname__}: {error.__cause__}"
     return facts
-
-
-def lines_of(text: str) -> list[str]:
-    """Return the lines of a flow text as findings count them."""
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _visible(line: str) -> str:

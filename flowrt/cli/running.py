@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
+from flowrt.cli import FAULTY, STOPPED_BY
 from flowrt.cli.inputs import InputError
-from flowrt.cli.output import FAILED, UnreadError
-from flowrt.cli.signals import STOPPED_BY, Signals, StoppedError, tell_at_once
+from flowrt.cli.output import UnreadError
+from flowrt.cli.signals import Signals, StoppedError
 from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, did_you_mean
-from flowrt.flow.container import FlowOperationContainer
 from flowrt.flow.definition import Definition, define_flow
 from flowrt.flow.flow import Flow
 from flowrt.flow.sites import FlowSite, Sites
@@ -22,25 +20,14 @@ from flowrt.runtime.runtime import FlowRuntime
 from flowrt.runtime.wiring import inner_parts
 
 if TYPE_CHECKING:
-    from flowrt.cli.inputs import Input
+    from flowrt.cli.inputs import InputOption
     from flowrt.cli.output import Output
 
 
 KILLED_WITHIN = 0.0  # seconds that live messages get after a second signal, and past --timeout
 
 
-@frozen
-class Settings:
-    """How a flow is to run. `name`: of its runtime, in what is said of it."""
-
-    name: str
-    schedule: str = "breadth_first"
-    parallelism: bool = True
-    strict: bool = False
-    timeout: float | None = None
-
-
-class Execution:
+class RunCommand:
     """One flow that runs.
 
     Called on: the main thread, but for the handlers, which the engine's thread calls: results are written there, so that a reader who
@@ -48,35 +35,28 @@ class Execution:
     """
 
     def __init__(
-        self, flow: Flow, operations: Iterable[FlowOperationContainer], settings: Settings, output: Output
+        self, flow: Flow, output: Output, timeout: float | None, schedule: str, **options: Any
     ) -> None:
-        for container in operations:
-            flow.add_operations(container)
-        self._flow = flow
-        self._settings = settings
+        """Make it; `options`: further ones of its `FlowRuntime`."""
         self._output = output
+        self._timeout = timeout
+        self._schedule = schedule
         self._unread = 0  # the exit code, once the standard output leads nowhere any more
-        self._runtime = FlowRuntime(
-            flow,
-            name=settings.name,
-            schedule=settings.schedule,
-            parallelism=settings.parallelism,
-            strict=settings.strict,
-        )
+        self._runtime = FlowRuntime(flow, schedule=schedule, **options)
         self._definition = define_flow(flow, [])
         self._named = len(_result_ports(self._definition)) > 1
-        self._signals = Signals(inner_parts(self._runtime).closer.begin, tell_at_once)
+        self._signals = Signals(inner_parts(self._runtime).closer.begin)
         self._end: float | None = None
 
-    def run(self, inputs: Sequence[Input]) -> int:
+    def run(self, inputs: Sequence[InputOption]) -> int:
         """Run it to its end; return the exit code.
 
         Raises:
             FlowBuildError: the flow is faulty; nothing was run.
             InputError: an input cannot be used.
         """
-        if self._settings.timeout is not None:
-            self._end = time.monotonic() + self._settings.timeout
+        if self._timeout is not None:
+            self._end = time.monotonic() + self._timeout
         self._check(inputs)
         with self._signals:
             try:
@@ -84,7 +64,7 @@ class Execution:
             except KeyboardInterrupt:  # the second signal
                 return self._close(KILLED_WITHIN)
 
-    def _check(self, inputs: Sequence[Input]) -> None:
+    def _check(self, inputs: Sequence[InputOption]) -> None:
         """Refuse inputs that would lead nowhere, and files that are not there: whoever types a name can mistype it."""
         places = Sites(FlowSite(self._definition))
         for each in inputs:
@@ -95,7 +75,7 @@ class Execution:
                 raise InputError(f'no stream of the flow starts at "{each.port}".{hint}')
             each.check_file()
 
-    def _run(self, inputs: Sequence[Input]) -> int:
+    def _run(self, inputs: Sequence[InputOption]) -> int:
         runtime = self._runtime
         runtime.on_result(self._show)
         runtime.on_exception(self._output.failure)
@@ -122,22 +102,20 @@ class Execution:
         except (StoppedError, FlowStoppedError):
             pass  # what is live drains
         except FlowTimeoutError:
-            self._output.error(
-                f"not done within {self._settings.timeout:g} s; what was under way is given up"
-            )
+            self._output.error(f"not done within {self._timeout:g} s; what was under way is given up")
             self._output.failures += 1
             drain = KILLED_WITHIN
         except (FlowError, InputError, SystemExit) as error:
             self._output.failure(error)
         return self._close(drain)
 
-    def _feed(self, inputs: Sequence[Input]) -> None:
+    def _feed(self, inputs: Sequence[InputOption]) -> None:
         runtime = self._runtime
         for each in inputs:
             remaining = self._remaining()
             if each.file:
                 runtime.process_many(each.port, each.lines(self._signals.waiting), timeout=remaining)
-            elif self._settings.schedule == "sync":  # it works the run off before it returns
+            elif self._schedule == "sync":  # it works the run off before it returns
                 runtime.process(each.port, each.data, deadline=remaining)
             else:
                 runtime.process(each.port, each.data, timeout=remaining)
@@ -178,7 +156,7 @@ class Execution:
             return STOPPED_BY + self._signals.number
         if self._unread:
             return self._unread
-        return FAILED if self._output.failures else 0
+        return FAULTY if self._output.failures else 0
 
 
 def _result_ports(root: Definition) -> set[str]:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-STOPPED_BY = 128  # exit codes: that, and the number of the signal
+from flowrt.cli import STOPPED_BY
+
 THIRD = 3
 
 
@@ -29,10 +30,9 @@ class Signals:
         number: the first signal that came; 0 without one.
     """
 
-    def __init__(self, begin: Callable[[], None], tell: Callable[[str], None]) -> None:
+    def __init__(self, begin: Callable[[], None]) -> None:
         self.number = 0
         self._begin = begin
-        self._tell = tell
         self._count = 0
         self._waits = False
         self._before: dict[int, Any] = {}
@@ -63,17 +63,17 @@ class Signals:
         if self._count >= THIRD:
             os._exit(STOPPED_BY + self.number)
         if self._count > 1:
-            self._tell("killed")
+            _tell_at_once("killed")
             raise KeyboardInterrupt
         self.number = number
         name = signal.Signals(number).name
-        self._tell(f"{name}: no more input, what is under way is finished; once more to kill it")
+        _tell_at_once(f"{name}: no more input, what is under way is finished; once more to kill it")
         self._begin()
         if self._waits:
             raise StoppedError
 
 
-def tell_at_once(text: str) -> None:
+def _tell_at_once(text: str) -> None:
     """Write to the standard error by a system call: a buffered write may be what was interrupted."""
     try:
         os.write(2, f"flowrt: {text}\n".encode())

@@ -17,7 +17,7 @@ import pytest
 from attrs import frozen
 
 from flowrt.cli import main
-from flowrt.cli.inputs import Input, InputError, parse_input
+from flowrt.cli.inputs import InputError, InputOption, parse_input
 from flowrt.cli.output import json_of
 from flowrt.ports import Port
 
@@ -468,19 +468,19 @@ def test_a_signal_lets_what_is_under_way_finish(flowrt, schedule) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (".in", Input(Port.parse(".in"))),
-        (".in=", Input(Port.parse(".in"), "")),
-        (".in=a=b", Input(Port.parse(".in"), "a=b")),
-        (".in=:x", Input(Port.parse(".in"), ":x")),
-        (".in:=1.5", Input(Port.parse(".in"), 1.5)),
-        ("a#1.b:=null", Input(Port.parse("a#1.b"), None)),
-        (".in=@@x", Input(Port.parse(".in"), "@x")),
-        (".in=@x.txt", Input(Port.parse(".in"), file="x.txt")),
-        (".in=@", Input(Port.parse(".in"), file="-")),
-        (".in:=@-", Input(Port.parse(".in"), file="-", is_json=True)),
+        (".in", InputOption(Port.parse(".in"))),
+        (".in=", InputOption(Port.parse(".in"), "")),
+        (".in=a=b", InputOption(Port.parse(".in"), "a=b")),
+        (".in=:x", InputOption(Port.parse(".in"), ":x")),
+        (".in:=1.5", InputOption(Port.parse(".in"), 1.5)),
+        ("a#1.b:=null", InputOption(Port.parse("a#1.b"), None)),
+        (".in=@@x", InputOption(Port.parse(".in"), "@x")),
+        (".in=@x.txt", InputOption(Port.parse(".in"), file="x.txt")),
+        (".in=@", InputOption(Port.parse(".in"), file="-")),
+        (".in:=@-", InputOption(Port.parse(".in"), file="-", is_json=True)),
     ],
 )
-def test_an_input_is_text_or_json_or_a_file(text: str, expected: Input) -> None:
+def test_an_input_is_text_or_json_or_a_file(text: str, expected: InputOption) -> None:
     assert parse_input(text) == expected
 
 
