@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flowrt.operations.modes import Mode
 
 
-Emit = Callable[[str, Any, object], None]
+WayOut = Callable[[str, Any, object], None]
 """Emits on a port, given data and correlation id, without a message in hand."""
 
 
@@ -286,10 +286,10 @@ def _takes_data(owner: type, attribute: str) -> bool:
 # -- without a message in hand
 
 # By id, for components need be neither hashable nor weakly referable.
-_ways: dict[int, tuple[Callable[[], object], Emit]] = {}
+_ways: dict[int, tuple[Callable[[], object], WayOut]] = {}
 
 
-def bind(component: Any, emit: Emit) -> None:
+def bind(component: Any, emit: WayOut) -> None:
     """Have what a component emits without a message in hand go this way, for as long as it lives."""
     key = id(component)
 
@@ -305,7 +305,7 @@ def bind(component: Any, emit: Emit) -> None:
     _ways[key] = known, emit
 
 
-def unbind(component: Any, emit: Emit, instead: Emit) -> None:
+def unbind(component: Any, emit: WayOut, instead: WayOut) -> None:
     """Have what a component emits from now on go another way, if it still went this one."""
     known = _ways.get(id(component))
     if known is not None and known[1] is emit:
@@ -315,7 +315,7 @@ def unbind(component: Any, emit: Emit, instead: Emit) -> None:
             del _ways[id(component)]
 
 
-def _way_of(component: object, port: OutPort) -> Emit:
+def _way_of(component: object, port: OutPort) -> WayOut:
     known = _ways.get(id(component))
     if known is None or known[0]() is not component:
         kind = type(component).__qualname__

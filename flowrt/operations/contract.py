@@ -60,7 +60,7 @@ class Act(enum.Enum):
     OWE = enum.auto()
 
 
-class Batch(Protocol):
+class MessageBatch(Protocol):
     """Consecutive messages of one context, as `handle_many` gets them."""
 
     port: str

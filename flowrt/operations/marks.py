@@ -12,7 +12,7 @@ from flowrt.operations.contract import checked_port
 from flowrt.operations.modes import DEFAULT_WORKERS, SYNC, Mode, checked_dispatcher, parallel_mode
 from flowrt.ports import check_name
 
-MODES = {"sync": SYNC, "async": Mode("async"), "parallel": Mode("parallel", DEFAULT_WORKERS)}
+MODES_BY_NAME = {"sync": SYNC, "async": Mode("async"), "parallel": Mode("parallel", DEFAULT_WORKERS)}
 DISPATCHES = (
     "dispatch",
     "call_soon_threadsafe",
@@ -111,11 +111,11 @@ def mode_of(where: str, mode: Any) -> Mode | None:
     """Return a mode given in whatever form; `FlowBuildError` if it is none."""
     if mode is None or isinstance(mode, Mode):
         return mode
-    if isinstance(mode, str) and mode in MODES:
-        return MODES[mode]
+    if isinstance(mode, str) and mode in MODES_BY_NAME:
+        return MODES_BY_NAME[mode]
     if not isinstance(mode, str) and any(hasattr(mode, name) for name in DISPATCHES):
         return Mode(dispatcher=checked_dispatcher(f"{where}: mode", mode))
-    hint = did_you_mean(mode, MODES) if isinstance(mode, str) else ""
+    hint = did_you_mean(mode, MODES_BY_NAME) if isinstance(mode, str) else ""
     raise FlowBuildError(
         f'{where}: mode is {mode!r}; give "sync", "async", "parallel", or parallel(workers).{hint}'
         if isinstance(mode, str)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flowrt.engine.failures import operation_error
 from flowrt.errors import FlowBuildError, FlowStoppedError, did_you_mean
 from flowrt.flow.sites import FlowSite, sites
-from flowrt.operations.components import Emit, bind, unbind
+from flowrt.operations.components import WayOut, bind, unbind
 from flowrt.operations.contract import checked_port
 from flowrt.ports import Port, port_of
 from flowrt.runtime.input import checked_priority
@@ -202,7 +202,7 @@ class Activations:
         engine.runs.end_input(run)
 
 
-def refusing(name: str) -> Emit:
+def refusing(name: str) -> WayOut:
     """Return what components emit to once their runtime is closed; it keeps nothing of that alive."""
 
     def refuse(_port: str, _data: Any, _correlation_id: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowrt.operations.contract import Batch, Emitter, Operation
+from flowrt.operations.contract import Emitter, MessageBatch, Operation
 
 
 class PushCausality(Operation):
@@ -22,7 +22,7 @@ class PushCausality(Operation):
 
     out_ports = ("", "exception")
 
-    def handle_many(self, _state: Any, _batch: Batch, emit: Emitter) -> None:
+    def handle_many(self, _state: Any, _batch: MessageBatch, emit: Emitter) -> None:
         """Send the messages on inside one causality of this place."""
         emit.push()
 
@@ -40,6 +40,6 @@ class PopCausality(Operation):
     Runs on: the engine thread.
     """
 
-    def handle_many(self, _state: Any, _batch: Batch, emit: Emitter) -> None:
+    def handle_many(self, _state: Any, _batch: MessageBatch, emit: Emitter) -> None:
         """Send the messages on outside their innermost causality."""
         emit.pop()

@@ -21,7 +21,7 @@ from flowrt.messages import (
     position_key,
     shared_causality,
 )
-from flowrt.operations.contract import Batch, Emitter, Operation
+from flowrt.operations.contract import Emitter, MessageBatch, Operation
 from flowrt.standard.keeping import Bucket, Buckets, without
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Gather(Operation):
     def create(self) -> _Waiting:
         return _Waiting(f'Gather "{self.name}"', self.max_open)
 
-    def handle_many(self, state: _Waiting, batch: Batch, emit: Emitter) -> None:
+    def handle_many(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
         """Take items or counts of one context."""
         scope = batch.gathering_scope()
         counts = batch.port.casefold() == "count"
@@ -212,7 +212,7 @@ class Gather(Operation):
 
     # -- lists of scopes
 
-    def _collect(self, state: _Waiting, scope: Scope, batch: Batch, emit: Emitter) -> None:
+    def _collect(self, state: _Waiting, scope: Scope, batch: MessageBatch, emit: Emitter) -> None:
         if scope in state.answered:
             self._refuse_late(batch, 0, emit)
             return
@@ -235,7 +235,7 @@ class Gather(Operation):
         emit.keep_for(scope)
         self._complete(state, scope, owed, emit)
 
-    def _announce(self, state: _Waiting, scope: Scope, batch: Batch, emit: Emitter) -> None:
+    def _announce(self, state: _Waiting, scope: Scope, batch: MessageBatch, emit: Emitter) -> None:
         for index, number in enumerate(batch.data):
             if not _is_count(number):
                 emit.fail(self._no_count(number), index)
@@ -271,7 +271,7 @@ class Gather(Operation):
         del state.lists[scope]
         state.answered[scope] = None  # forgotten when the scope has drained
 
-    def _refuse_late(self, batch: Batch, first: int, emit: Emitter) -> None:
+    def _refuse_late(self, batch: MessageBatch, first: int, emit: Emitter) -> None:
         emit.fail(self._too_late(), first, len(batch.data) - first)
 
     def _too_late(self) -> FlowBuildError:
@@ -372,7 +372,7 @@ class Gather(Operation):
 
     # -- correlation ids
 
-    def _collect_id(self, state: _Waiting, batch: Batch, emit: Emitter) -> None:
+    def _collect_id(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
         bucket = state.buckets.of_id(batch.correlation_id)
         if len(bucket.parts) + len(batch.data) > self.max_waiting:
             raise FlowOverloadError(
@@ -387,7 +387,7 @@ class Gather(Operation):
         emit.hold(parts)
         self._complete_id(state, bucket, emit)
 
-    def _announce_id(self, state: _Waiting, batch: Batch, emit: Emitter) -> None:
+    def _announce_id(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
         for index, number in enumerate(batch.data):
             if not _is_count(number):
                 emit.fail(self._no_count(number), index)
