@@ -28,9 +28,8 @@ class Failure:
     def __init__(self, error: BaseException) -> None:
         trace = error.__traceback__
         self.error = error
-        if (
-            trace is not None and trace.tb_next is not None
-        ):  # without our own frame; an error's own method might raise
+        # Without our own frame; an error's own method might raise.
+        if trace is not None and trace.tb_next is not None:
             BaseException.with_traceback(error, trace.tb_next)
 
 
@@ -140,9 +139,8 @@ class FunctionBody:
     def _each(self, group: Group, items: Iterable[Any]) -> bool:
         """Call the function with each item; say whether it may go on."""
         function = self.function
-        results = (
-            group.results
-        )  # its method is looked up each time: for that the interpreter has an instruction of its own
+        # Its method is looked up each time: for that the interpreter has an instruction of its own.
+        results = group.results
         for item in items:
             try:
                 results.append(function(item))
@@ -409,9 +407,7 @@ def generator_body(name: str, function: Any) -> GeneratorBody:
     return GeneratorBody(_given_data(function, shape))
 
 
-def action_body(
-    name: str, function: Any, *, signal: bool
-) -> tuple[FunctionBody | ActionBody, tuple[str, ...]]:
+def action_body(name: str, function: Any, *, signal: bool) -> tuple[Body, tuple[str, ...]]:
     """Turn an action into a body and its out-ports: one per continuation; its own for one, or for a signal; else none."""
     shape = shape_of("action", name, function)
     continuations = shape.required[1:]
@@ -424,18 +420,15 @@ def action_body(
         raise FlowBuildError(
             f'action "{name}" is a generator function. Add it with add_generator("{name}", ...).'
         )
-    if not continuations:
-        body = FunctionBody(_signalling(_given_data(function, shape)))
-        return body, ("",) if signal else ()
-    ports = ("",) if len(continuations) == 1 else continuations
-    return ActionBody(function, ports), ports
+    if continuations:
+        ports = ("",) if len(continuations) == 1 else continuations
+        return ActionBody(function, ports), ports
+    call = _given_data(function, shape)
 
+    def without_result(data: Any) -> None:
+        call(data)
 
-def _signalling(function: Callable[..., Any]) -> Callable[..., None]:
-    def call(data: Any) -> None:
-        function(data)
-
-    return call
+    return FunctionBody(without_result), ("",) if signal else ()
 
 
 def _at_most_one(what: str, shape: Shape, hint: str) -> None:

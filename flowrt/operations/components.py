@@ -60,10 +60,9 @@ class OutPort:
     @overload
     def __get__(self, instance: None, owner: type) -> OutPort: ...
 
+    # So a test may put a function there.
     @overload
-    def __get__(
-        self, instance: object, owner: type | None = None
-    ) -> Callable[..., None]: ...  # so a test may put a function there
+    def __get__(self, instance: object, owner: type | None = None) -> Callable[..., None]: ...
 
     def __get__(self, instance: object | None, owner: type | None = None) -> OutPort | Callable[..., None]:
         return self if instance is None else Outlet(instance, self)
@@ -111,13 +110,8 @@ class Outlet:
             _way_of(self._component, self._port)(self._port.name, data, correlation_id)
             return
         group = call.group
-        group.log.append(
-            (
-                call.index,
-                self._port.name,
-                data if correlation_id is None else Correlated(data, correlation_id),
-            )
-        )
+        argument = data if correlation_id is None else Correlated(data, correlation_id)
+        group.log.append((call.index, self._port.name, argument))
         if group.collect is not None:
             group.collect(group)
 
@@ -137,10 +131,8 @@ class ComponentBody:
             token = _in_hand.set(_Call(component, group, index))
             raised: BaseException | None = None
             try:
-                if takes_data:
-                    getattr(component, attribute)(item)
-                else:
-                    getattr(component, attribute)()
+                method = getattr(component, attribute)
+                method(item) if takes_data else method()
             except BaseException as error:
                 raised = error
             _in_hand.reset(token)
@@ -265,12 +257,8 @@ def _out_ports_of(owner: type) -> list[tuple[str, OutPort]]:
 def _takes_data(owner: type, attribute: str) -> bool:
     """Look at the signature of an in-port's method; `FlowBuildError` for what cannot be one."""
     plain = _members(owner)[attribute]
-    bound = (
-        getattr(owner, attribute)
-        if isinstance(plain, staticmethod | classmethod)
-        else MethodType(plain, owner)
-    )
-    shape = shape_of("method", attribute, bound)
+    static = isinstance(plain, staticmethod | classmethod)
+    shape = shape_of("method", attribute, getattr(owner, attribute) if static else MethodType(plain, owner))
     if shape.generates:
         raise FlowBuildError(
             f'method "{attribute}" is a generator function. A method of a component emits by calling an out-port: self.changed(item).'
@@ -297,12 +285,10 @@ def bind(component: Any, emit: WayOut) -> None:
         if (known := _ways.get(key)) is not None and known[0] is gone:
             del _ways[key]
 
-    known: Callable[[], object]
     try:
-        known = weakref.ref(component, forget)
+        _ways[key] = weakref.ref(component, forget), emit
     except TypeError:  # it has __slots__: it stays until it is unbound
-        known = lambda: component  # noqa: E731
-    _ways[key] = known, emit
+        _ways[key] = lambda: component, emit
 
 
 def unbind(component: Any, emit: WayOut, instead: WayOut) -> None:

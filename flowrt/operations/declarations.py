@@ -91,9 +91,8 @@ def declared_at() -> str:
 
 def same_name(earlier: Declaration, later: Declaration) -> str:
     """Say that two operations have one name."""
-    known = (
-        " A module brings its classes with ports itself." if earlier.kind == later.kind == "component" else ""
-    )
+    both = earlier.kind == later.kind == "component"
+    known = " A module brings its classes with ports itself." if both else ""
     return (
         f'there are two operations "{later.name}": at {earlier.declared_at} and at {later.declared_at}. Names ignore case; '
         f"give one of them another name.{known}"
@@ -137,11 +136,11 @@ def _policy_faults(parts: Iterable[Declaration]) -> list[Fault]:
     for declaration in parts:
         if declaration.policies.timeout is None:
             continue
-        if declaration.mode.dispatcher is not None:
-            says = "has a timeout and is called by a dispatcher, on whose thread a call cannot be given up."
-            faults.append(Fault.of_operation("F502", declaration, says, "Make it async or parallel."))
-        elif declaration.mode.kind == "sync":
-            says = "has a timeout and runs on the engine's thread, where a call cannot be given up."
+        if declaration.mode.kind == "sync":
+            where = "runs on the engine's thread, where"
+            if declaration.mode.dispatcher is not None:
+                where = "is called by a dispatcher, on whose thread"
+            says = f"has a timeout and {where} a call cannot be given up."
             faults.append(Fault.of_operation("F502", declaration, says, "Make it async or parallel."))
         elif type(declaration.body) is GeneratorBody:
             says = "is a generator and has a timeout: its items come one by one, each in its own time."

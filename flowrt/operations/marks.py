@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, TypeVar, overload
 
@@ -13,11 +14,8 @@ from flowrt.operations.modes import DEFAULT_WORKERS, SYNC, Mode, checked_dispatc
 from flowrt.ports import check_name
 
 MODES_BY_NAME = {"sync": SYNC, "async": Mode("async"), "parallel": Mode("parallel", DEFAULT_WORKERS)}
-DISPATCHES = (
-    "dispatch",
-    "call_soon_threadsafe",
-    "winfo_toplevel",
-)  # dispatchers, and what there are dispatchers for
+# Dispatchers, and what there are dispatchers for.
+DISPATCHES = ("dispatch", "call_soon_threadsafe", "winfo_toplevel")
 OPERATION = "__flowrt_operation__"
 IN_PORT = "__flowrt_in_port__"
 
@@ -59,10 +57,9 @@ def operation(
         mode: "sync", "async", "parallel", what `parallel(...)` returns, or something with `dispatch(callable)`.
         signal: an action without continuations emits None when done.
     """
-    marker = Marker(_checked_name("operation", name), mode_of("operation", mode), signal=bool(signal))
-    if f is not None:
-        return _mark(f, OPERATION, marker, "operation")
-    return lambda found: _mark(found, OPERATION, marker, "operation")
+    marker = Marker(_checked_name(name), mode_of("operation", mode), signal=bool(signal))
+    mark = partial(_mark, OPERATION, "operation", marker)
+    return mark if f is None else mark(f)
 
 
 @overload
@@ -90,10 +87,8 @@ def in_port(f: Any = None, /, *, name: str | None = None, mode: Mode | str | Any
             name = checked_port(name)
         except FlowBuildError as error:
             raise FlowBuildError(str(error).replace("an out-port", "an in-port")) from None
-    marker = Marker(name, mode_of("in_port", mode))
-    if f is not None:
-        return _mark(f, IN_PORT, marker, "in_port")
-    return lambda found: _mark(found, IN_PORT, marker, "in_port")
+    mark = partial(_mark, IN_PORT, "in_port", Marker(name, mode_of("in_port", mode)))
+    return mark if f is None else mark(f)
 
 
 def parallel(
@@ -111,15 +106,15 @@ def mode_of(where: str, mode: Any) -> Mode | None:
     """Return a mode given in whatever form; `FlowBuildError` if it is none."""
     if mode is None or isinstance(mode, Mode):
         return mode
-    if isinstance(mode, str) and mode in MODES_BY_NAME:
-        return MODES_BY_NAME[mode]
-    if not isinstance(mode, str) and any(hasattr(mode, name) for name in DISPATCHES):
+    given, hint = f"of type {type(mode).__name__}", ""
+    if isinstance(mode, str):
+        if mode in MODES_BY_NAME:
+            return MODES_BY_NAME[mode]
+        given, hint = repr(mode), did_you_mean(mode, MODES_BY_NAME)
+    elif any(hasattr(mode, name) for name in DISPATCHES):
         return Mode(dispatcher=checked_dispatcher(f"{where}: mode", mode))
-    hint = did_you_mean(mode, MODES_BY_NAME) if isinstance(mode, str) else ""
     raise FlowBuildError(
-        f'{where}: mode is {mode!r}; give "sync", "async", "parallel", or parallel(workers).{hint}'
-        if isinstance(mode, str)
-        else f'{where}: mode is of type {type(mode).__name__}; give "sync", "async", "parallel", or parallel(workers).'
+        f'{where}: mode is {given}; give "sync", "async", "parallel", or parallel(workers).{hint}'
     )
 
 
@@ -135,35 +130,27 @@ def marker_of(function: Any, kind: str = OPERATION) -> Marker | None:
     return found if isinstance(found, Marker) else None
 
 
-def _checked_name(where: str, name: Any) -> str | None:
+def _checked_name(name: Any) -> str | None:
     if name is None:
         return None
-    if callable(name) or not isinstance(name, str):
-        raise FlowBuildError(f"{where}: name is of type {type(name).__name__}, and a name is a text.")
+    if not isinstance(name, str):
+        raise FlowBuildError(f"operation: name is of type {type(name).__name__}, and a name is a text.")
     check_name(name)
     return name.strip()
 
 
-def _mark(function: Any, kind: str, marker: Marker, verb: str) -> Any:
-    if isinstance(function, type) or not (
-        callable(function) or isinstance(function, staticmethod | classmethod)
-    ):
+def _mark(kind: str, verb: str, marker: Marker, function: Any) -> Any:
+    is_class = isinstance(function, type)
+    what = f"the class {function.__name__}" if is_class else f"something of type {type(function).__name__}"
+    if is_class or not (callable(function) or isinstance(function, staticmethod | classmethod)):
         raise FlowBuildError(
-            f'@{verb} marks functions and methods, not {_what(function)}. Give other arguments by name: @{verb}(name="..."); of a class mark '
+            f'@{verb} marks functions and methods, not {what}. Give other arguments by name: @{verb}(name="..."); of a class mark '
             "the methods."
         )
     try:
         setattr(getattr(function, "__func__", function), kind, marker)
     except (AttributeError, TypeError):
         raise FlowBuildError(
-            f"@{verb} cannot mark {_what(function)}, which takes no attributes. Mark a function that calls it."
+            f"@{verb} cannot mark {what}, which takes no attributes. Mark a function that calls it."
         ) from None
     return function
-
-
-def _what(found: Any) -> str:
-    return (
-        f"the class {found.__name__}"
-        if isinstance(found, type)
-        else f"something of type {type(found).__name__}"
-    )

@@ -64,10 +64,11 @@ def pool_name(pool: Any) -> str | None:
 def checked_dispatcher(where: str, dispatcher: Any) -> Any:
     """Return what is to call an operation; `FlowBuildError` if it cannot."""
     if not callable(getattr(dispatcher, "dispatch", None)):
-        hint = (
-            " Wrap the loop: AsyncioDispatcher(loop)." if hasattr(dispatcher, "call_soon_threadsafe") else ""
-        )
-        hint = " Wrap the window: TkDispatcher(root)." if hasattr(dispatcher, "winfo_toplevel") else hint
+        hint = ""
+        if hasattr(dispatcher, "winfo_toplevel"):
+            hint = " Wrap the window: TkDispatcher(root)."
+        elif hasattr(dispatcher, "call_soon_threadsafe"):
+            hint = " Wrap the loop: AsyncioDispatcher(loop)."
         raise FlowBuildError(
             f"{where} takes an object with dispatch(callable), got {type(dispatcher).__name__}.{hint}"
         )
