@@ -9,27 +9,11 @@ from typing import Any, Self
 from attrs import evolve
 
 from flowrt.errors import FlowBuildError, check_count, did_you_mean
+from flowrt.operations import policies, registration
 from flowrt.operations.bodies import OperationBody
 from flowrt.operations.declarations import Declaration, check_contract, declared_at, made_by, same_name
 from flowrt.operations.modes import DEFAULT_WORKERS, SYNC, Mode, checked_dispatcher, parallel_mode, pool_name
-from flowrt.operations.policies import (
-    ERROR_PORT,
-    LONGEST_BACKOFF,
-    Backoff,
-    OnError,
-    on_error_of,
-    rate_of,
-    retry_of,
-    timeout_of,
-)
-from flowrt.operations.registration import (
-    WINDOW,
-    declare,
-    declare_component,
-    instance_operations,
-    module_operations,
-    static_operations,
-)
+from flowrt.operations.policies import ERROR_PORT, LONGEST_BACKOFF, Backoff, OnError
 from flowrt.ports import check_name, codes_of
 from flowrt.standard.keeping import MAX_IDS, MAX_WAITING, JoinedBy
 
@@ -69,7 +53,7 @@ class FlowOperationContainer:
 
     def add_func(self, name: str, f: Callable[..., Any]) -> Self:
         """Add a function of the data, or of nothing; its return value leaves on the default port (also None, also a list)."""
-        return self._add(declare("function", name, f, declared_at()))
+        return self._add(registration.declare("function", name, f, declared_at()))
 
     def add_action(self, name: str, f: Callable[..., Any], *, signal: bool = False) -> Self:
         """Add an action: its return value is ignored; it emits by calling its continuations.
@@ -83,9 +67,9 @@ class FlowOperationContainer:
             f: the action.
             signal: without continuations, emit None when done.
         """
-        return self._add(declare("action", name, f, declared_at(), signal=signal))
+        return self._add(registration.declare("action", name, f, declared_at(), signal=signal))
 
-    def add_generator(self, name: str, f: Callable[..., Any], *, window: int = WINDOW) -> Self:
+    def add_generator(self, name: str, f: Callable[..., Any], *, window: int = registration.WINDOW) -> Self:
         """Add a generator function: each yielded item is a message of its own, `Emit(port, item)` on a port of its own.
 
         Args:
@@ -94,7 +78,7 @@ class FlowOperationContainer:
             window: how many live descendants all its open generators may have together (messages); they are pulled as there is room.
         """
         check_count(f'generator "{name}"', "window", window)
-        return self._add(declare("generator", name, f, declared_at(), window=window))
+        return self._add(registration.declare("generator", name, f, declared_at(), window=window))
 
     def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
         """Add whatever fulfils the `Operation` contract, or a name and a factory that makes one instance per place.
@@ -120,11 +104,11 @@ class FlowOperationContainer:
         Raises:
             FlowBuildError: signatures that cannot be operations, or names that are taken: all of them at once, and nothing was added.
         """
-        return self._add_all(instance_operations(instance))
+        return self._add_all(registration.instance_operations(instance))
 
     def add_static_operations(self, owner: type) -> Self:
         """Add the static and class methods of a class, as `add_instance_operations` adds the others."""
-        return self._add_all(static_operations(owner))
+        return self._add_all(registration.static_operations(owner))
 
     def add_module(self, module: ModuleType) -> Self:
         """Add what `@operation` marks in a module: functions, and methods of classes, for which an instance is made without arguments.
@@ -136,7 +120,7 @@ class FlowOperationContainer:
         Raises:
             FlowBuildError: as for `add_instance_operations`; nothing is marked; an instance cannot be made.
         """
-        return self._add_all(module_operations(module))
+        return self._add_all(registration.module_operations(module))
 
     def add_component(self, name: str, component: Any) -> Self:
         """Add an object whose methods marked `@in_port` are in-ports, and whose attributes declared `out_port()` are out-ports.
@@ -152,7 +136,7 @@ class FlowOperationContainer:
         Raises:
             FlowBuildError: it has no ports, or methods that cannot be in-ports.
         """
-        return self._add(declare_component(name, component, declared_at()))
+        return self._add(registration.declare_component(name, component, declared_at()))
 
     def _add_all(self, declarations: list[Declaration]) -> Self:
         faults = []
@@ -281,7 +265,8 @@ class FlowOperationContainer:
             on: which exceptions; a call that was given up for its time is an `OperationTimeoutError`.
             longest: seconds it waits at most.
         """
-        return self._with("retry", retry=retry_of(self._named("retry"), attempts, backoff, longest, on))
+        where = self._named("retry")
+        return self._with("retry", retry=policies.retry_of(where, attempts, backoff, longest, on))
 
     def timeout(self, seconds: float) -> Self:
         """Give a call up that has not returned after so many seconds: `OperationTimeoutError`.
@@ -290,7 +275,7 @@ class FlowOperationContainer:
         new one, and what it still brings is dropped. On the engine's own thread that is impossible, so the operation must be async or
         parallel; where it runs there all the same (`parallelism=False`), there is no limit.
         """
-        return self._with("timeout", timeout=timeout_of(self._named("timeout"), seconds))
+        return self._with("timeout", timeout=policies.timeout_of(self._named("timeout"), seconds))
 
     def on_error(self, decision: OnError) -> Self:
         """Say what becomes of a message that fails.
@@ -300,11 +285,11 @@ class FlowOperationContainer:
                 reason in the ledger, and nobody is told; a gather misses it. "route": the `OperationError` leaves on the port
                 `<operation>.error`, in the context of the message; if no stream starts there it is as with "fail".
         """
-        return self._with("on_error", on_error=on_error_of(self._named("on_error"), decision))
+        return self._with("on_error", on_error=policies.on_error_of(self._named("on_error"), decision))
 
     def rate(self, per_second: float, burst: int = 1) -> Self:
         """Begin so many calls per second at most, retries included, and up to `burst` of them at once."""
-        return self._with("rate", rate=rate_of(self._named("rate"), per_second, burst))
+        return self._with("rate", rate=policies.rate_of(self._named("rate"), per_second, burst))
 
     def ignore(self, *codes: str) -> Self:
         """Have `check` not report these findings about it, by their codes: `.ignore("F201")`."""
@@ -321,10 +306,10 @@ class FlowOperationContainer:
                 f'operation "{declaration.name}" ({type(declaration.operation).__name__}) works with the engine\'s own books, one list at a time; '
                 f"{verb}() is for functions, actions, generators and operations that take messages one by one."
             )
-        policies, ports = evolve(declaration.policies, **policy), declaration.out_ports
-        if policies.on_error == "route" and ports is not None:
+        changed, ports = evolve(declaration.policies, **policy), declaration.out_ports
+        if changed.on_error == "route" and ports is not None:
             ports = (*(port for port in ports if port != ERROR_PORT), ERROR_PORT)
-        return self._change(declaration, policies=policies, out_ports=ports)
+        return self._change(declaration, policies=changed, out_ports=ports)
 
     def _change(self, declaration: Declaration, **changes: Any) -> Self:
         self._declarations[declaration.name.casefold()] = evolve(declaration, **changes)

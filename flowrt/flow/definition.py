@@ -35,19 +35,6 @@ class Definition:
         ways_out: those that streams end at.
     """
 
-    __slots__ = (
-        "crossing",
-        "fed",
-        "fed_below",
-        "flows",
-        "name",
-        "operations",
-        "outs",
-        "sources_of",
-        "ways_in",
-        "ways_out",
-    )
-
     def __init__(self, name: str, operations: dict[str, Declaration] | None = None) -> None:
         self.name = name
         self.operations = operations or {}

@@ -51,20 +51,6 @@ class FlowSite:
         bind: told of a component that was made for a place, with its default port.
     """
 
-    __slots__ = (
-        "bind",
-        "children",
-        "components",
-        "definition",
-        "depth",
-        "instance",
-        "make",
-        "name",
-        "operations",
-        "parent",
-        "path",
-    )
-
     def __init__(
         self,
         definition: Definition,

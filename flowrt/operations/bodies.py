@@ -378,65 +378,55 @@ def _shape_of_signature(function: Any) -> Shape:
     )
 
 
-def _given_data(function: Any, shape: Shape) -> Callable[..., Any]:
-    if shape.takes_data:
-        return function  # type: ignore[no-any-return]
+def body_of(
+    kind: str, name: str, function: Any, *, signal: bool = False
+) -> tuple[Body, tuple[str, ...] | None]:
+    """Turn a callable into the body of a function, an action or a generator, and say on which ports it emits.
 
-    def without_data(_data: Any) -> Any:
-        return function()
-
-    return without_data
-
-
-def function_body(name: str, function: Any) -> FunctionBody:
-    """Turn `f(data)` or `f()` into a body; `FlowBuildError` if it needs more."""
-    shape = shape_of("function", name, function)
-    if shape.generates:
+    A function emits on its default port, a generator on any; an action on one port per continuation, on its own for a single one or for a
+    signal, else on none. `FlowBuildError` if the signature does not allow that.
+    """
+    shape = shape_of(kind, name, function)
+    more = shape.required[1:]
+    if kind == "action" and signal and more:
         raise FlowBuildError(
-            f'function "{name}" is a generator function. Add it with add_generator("{name}", ...), which emits each item it yields.'
-        )
-    hint = f" If {shape.required[-1]} is what it emits through, use add_action." if shape.required else ""
-    _at_most_one(f'function "{name}"', shape, hint)
-    return FunctionBody(_given_data(function, shape))
-
-
-def generator_body(name: str, function: Any) -> GeneratorBody:
-    """Turn a generator function (or any that returns an iterable) into a body."""
-    shape = shape_of("generator", name, function)
-    _at_most_one(f'generator "{name}"', shape, "")
-    return GeneratorBody(_given_data(function, shape))
-
-
-def action_body(name: str, function: Any, *, signal: bool) -> tuple[Body, tuple[str, ...]]:
-    """Turn an action into a body and its out-ports: one per continuation; its own for one, or for a signal; else none."""
-    shape = shape_of("action", name, function)
-    continuations = shape.required[1:]
-    if signal and continuations:
-        raise FlowBuildError(
-            f'action "{name}" has continuations ({", ".join(continuations)}) and signal=True. A signal is for actions that emit nothing '
+            f'action "{name}" has continuations ({", ".join(more)}) and signal=True. A signal is for actions that emit nothing '
             "themselves: drop signal=True, or call a continuation when done."
         )
-    if shape.generates:
+    if shape.generates and kind != "generator":
+        hint = ", which emits each item it yields" if kind == "function" else ""
         raise FlowBuildError(
-            f'action "{name}" is a generator function. Add it with add_generator("{name}", ...).'
+            f'{kind} "{name}" is a generator function. Add it with add_generator("{name}", ...){hint}.'
         )
-    if continuations:
-        ports = ("",) if len(continuations) == 1 else continuations
-        return ActionBody(function, ports), ports
-    call = _given_data(function, shape)
-
-    def without_result(data: Any) -> None:
-        call(data)
-
-    return FunctionBody(without_result), ("",) if signal else ()
-
-
-def _at_most_one(what: str, shape: Shape, hint: str) -> None:
-    if len(shape.required) > 1:
+    if more and kind != "action":
+        hint = f" If {more[-1]} is what it emits through, use add_action." if kind == "function" else ""
         raise FlowBuildError(
-            f"{what} needs {len(shape.required)} arguments ({', '.join(shape.required)}), but an operation gets one: its data. "
+            f'{kind} "{name}" needs {len(shape.required)} arguments ({", ".join(shape.required)}), but an operation gets one: its data. '
             f"Pass a tuple and unpack it inside, or bind the others with functools.partial.{hint}"
         )
+    if more:
+        ports = ("",) if len(more) == 1 else more
+        return ActionBody(function, ports), ports
+    call = function if shape.takes_data else _without_data(function)
+    if kind == "generator":
+        return GeneratorBody(call), None
+    if kind == "function":
+        return FunctionBody(call), ("",)
+    return FunctionBody(_without_result(call)), ("",) if signal else ()
+
+
+def _without_data(function: Callable[[], Any]) -> Callable[[Any], Any]:
+    def call(_data: Any) -> Any:
+        return function()
+
+    return call
+
+
+def _without_result(function: Callable[[Any], Any]) -> Callable[[Any], None]:
+    def call(data: Any) -> None:
+        function(data)
+
+    return call
 
 
 # Which functions do, and the variable by which observe/calls.py finds what is in hand there.

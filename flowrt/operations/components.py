@@ -154,76 +154,58 @@ class Component:
 
     __slots__ = ("body", "factory", "in_ports", "instance", "modes", "out_ports")
 
-    def __init__(
-        self,
-        instance: Any,
-        factory: Callable[[], Any] | None,
-        in_ports: tuple[str, ...],
-        out_ports: tuple[str, ...],
-        modes: Mapping[str, Mode],
-        body: ComponentBody,
-    ) -> None:
-        self.instance = instance
-        self.factory = factory
-        self.in_ports = in_ports
-        self.out_ports = out_ports
+    def __init__(self, name: str, given: Any) -> None:
+        """Find the ports of an object, of a class, or of a class with arguments (`functools.partial`); `FlowBuildError` with all faults."""
+        kind = given.func if isinstance(given, partial) else given
+        made = isinstance(kind, type)
+        if isinstance(given, partial | FunctionType | MethodType | ModuleType) and not made:
+            raise FlowBuildError(
+                f'component "{name}" is a {type(given).__name__}; give an object, or a class, of which an instance is made per place '
+                "(functools.partial gives it arguments)."
+            )
+        owner = kind if isinstance(kind, type) else type(given)
+        faults: list[Fault | str] = []
+        in_ports: dict[str, str] = {}
+        methods: dict[str, tuple[str, bool]] = {}
+        modes: dict[str, Mode] = {}
+        for attribute, port, mode in _in_ports_of(owner):
+            if port.casefold() in methods:
+                other = methods[port.casefold()][0]
+                faults.append(
+                    f'component "{name}": {other} and {attribute} are both in-port ".{port}". Give one of them another name.'
+                )
+                continue
+            try:
+                in_ports[attribute] = checked_port(port)
+                methods[port.casefold()] = attribute, _takes_data(owner, attribute)
+            except FlowBuildError as error:
+                faults += [f'component "{name}", in-port ".{port}": {fault}' for fault in error.faults]
+            if mode is not None:
+                modes[port.casefold()] = mode
+        out_ports: dict[str, tuple[str, str]] = {}
+        for attribute, out in _out_ports_of(owner):
+            other, _ = out_ports.setdefault(out.name.casefold(), (attribute, out.name))
+            if other != attribute:
+                faults.append(
+                    f'component "{name}": {other} and {attribute} are both out-port ".{out.name}". Give each an out_port() and a name of its own.'
+                )
+        if not (in_ports or out_ports or faults):
+            faults.append(
+                f'component "{name}": class {owner.__qualname__} has no ports. Mark methods with @in_port, and declare out-ports: '
+                "changed = out_port()."
+            )
+        if faults:
+            raise FlowBuildError(*faults)
+        self.instance = None if made else given
+        self.factory: Callable[[], Any] | None = given if made else None
+        self.in_ports = tuple(in_ports.values())
+        self.out_ports = tuple(port for _, port in out_ports.values())
         self.modes = modes
-        self.body = body
+        self.body = ComponentBody(methods)
 
     def make(self) -> Any:
         """Return the object of a place."""
         return self.instance if self.factory is None else self.factory()
-
-
-def component_of(name: str, given: Any) -> Component:
-    """Find the ports of an object, of a class, or of a class with arguments (`functools.partial`); `FlowBuildError` with all faults."""
-    kind = given.func if isinstance(given, partial) else given
-    made = isinstance(kind, type)
-    if isinstance(given, partial | FunctionType | MethodType | ModuleType) and not made:
-        raise FlowBuildError(
-            f'component "{name}" is a {type(given).__name__}; give an object, or a class, of which an instance is made per place '
-            "(functools.partial gives it arguments)."
-        )
-    owner = kind if isinstance(kind, type) else type(given)
-    faults: list[Fault | str] = []
-    in_ports: dict[str, str] = {}
-    methods: dict[str, tuple[str, bool]] = {}
-    modes: dict[str, Mode] = {}
-    for attribute, port, mode in _in_ports_of(owner):
-        if port.casefold() in methods:
-            other = methods[port.casefold()][0]
-            faults.append(
-                f'component "{name}": {other} and {attribute} are both in-port ".{port}". Give one of them another name.'
-            )
-            continue
-        try:
-            in_ports[attribute] = checked_port(port)
-            methods[port.casefold()] = attribute, _takes_data(owner, attribute)
-        except FlowBuildError as error:
-            faults += [f'component "{name}", in-port ".{port}": {fault}' for fault in error.faults]
-        if mode is not None:
-            modes[port.casefold()] = mode
-    out_ports: dict[str, tuple[str, str]] = {}
-    for attribute, out in _out_ports_of(owner):
-        other, _ = out_ports.setdefault(out.name.casefold(), (attribute, out.name))
-        if other != attribute:
-            faults.append(
-                f'component "{name}": {other} and {attribute} are both out-port ".{out.name}". Give each an out_port() and a name of its own.'
-            )
-    if not (in_ports or out_ports or faults):
-        faults.append(
-            f'component "{name}": class {owner.__qualname__} has no ports. Mark methods with @in_port, and declare out-ports: changed = out_port().'
-        )
-    if faults:
-        raise FlowBuildError(*faults)
-    return Component(
-        None if made else given,
-        given if made else None,
-        tuple(in_ports.values()),
-        tuple(port for _, port in out_ports.values()),
-        modes,
-        ComponentBody(methods),
-    )
 
 
 def is_component(owner: type) -> bool:

@@ -10,8 +10,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from flowrt.errors import Fault, FlowBuildError, describe
-from flowrt.operations.bodies import action_body, function_body, generator_body, shape_of
-from flowrt.operations.components import component_of, is_component
+from flowrt.operations.bodies import body_of, shape_of
+from flowrt.operations.components import Component, is_component
 from flowrt.operations.declarations import Declaration, declared_at
 from flowrt.operations.marks import OPERATION, Marker, marker_of
 from flowrt.operations.modes import SYNC
@@ -220,20 +220,16 @@ def declare(
 ) -> Declaration:
     """Declare a callable as a function, an action or a generator; `FlowBuildError` if its signature does not allow that."""
     marker = marker or marker_of(function) or NOT_MARKED
+    body, ports = body_of(kind, name, function, signal=signal or marker.signal)
+    if kind != "generator":
+        window = 0
     mode = marker.mode or SYNC
-    if kind == "generator":
-        body = generator_body(name, function)
-        return Declaration(name, body, None, None, where, mode, window, kind=kind, function=function)
-    if kind == "action":
-        action, ports = action_body(name, function, signal=signal or marker.signal)
-        return Declaration(name, action, None, ports, where, mode, kind=kind, function=function)
-    plain = function_body(name, function)
-    return Declaration(name, plain, None, ("",), where, mode, kind=kind, function=function)
+    return Declaration(name, body, None, ports, where, mode, window, kind=kind, function=function)
 
 
 def declare_component(name: str, component: Any, where: str) -> Declaration:
     """Declare an object, or a class, with ports."""
-    found = component_of(name, component)
+    found = Component(name, component)
     ports = found.in_ports, found.out_ports
     return Declaration(name, found.body, *ports, where, kind="component", component=found)
 
