@@ -1,15 +1,16 @@
-"""The command line: `flowrt run`, `check`, `draw` and `format`. The one place that handles signals."""
+"""The command line: `flowrt run`, `check`, `draw` and `format`. The one place that handles signals.
+
+Begin with `commands.py`, what is asked for and with which exit code it ends; `running.py` is `flowrt run`. Everything of flowrt but the test
+kit may be imported, and nothing of flowrt imports this; click and rich are an extra, so this module does without them.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-# Exit codes: something failed or was found; the command line itself is wrong; Ctrl-C; that, and the number of a signal.
-FAULTY = 1
-USAGE = 2
-INTERRUPTED = 130
-STOPPED_BY = 128
+from flowrt.cli.exits import INTERRUPTED, USAGE
+
 INSTALL = 'flowrt: the command line needs click and rich, which are not installed: pip install "flowrt[cli]"'
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from flowrt.cli import FAULTY, INTERRUPTED, USAGE
+from flowrt.cli.exits import FAULTY, INTERRUPTED, USAGE
 from flowrt.cli.inputs import STANDARD_INPUT, InputError, parse_input
 from flowrt.cli.output import Output, UnreadError
 from flowrt.cli.running import RunCommand

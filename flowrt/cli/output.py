@@ -18,12 +18,11 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from flowrt.cli import FAULTY, STOPPED_BY
+from flowrt.cli.exits import FAULTY, UNREAD
 from flowrt.errors import FlowBuildError, OperationError, is_ours
 from flowrt.flow.checks import Finding, findings_of
 
 ERRORS_SHOWN = 20  # of a flow that runs; the rest is counted
-UNREAD = STOPPED_BY + 13  # exit code, as the shell says of programs that SIGPIPE ends
 
 
 class UnreadError(Exception):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flowrt.cli import FAULTY, STOPPED_BY
+from flowrt.cli.exits import FAULTY, STOPPED_BY
 from flowrt.cli.inputs import InputError
 from flowrt.cli.output import UnreadError
 from flowrt.cli.signals import Signals, StoppedError

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-from flowrt.cli import STOPPED_BY
+from flowrt.cli.exits import STOPPED_BY
 
 THIRD = 3
 

@@ -1,4 +1,4 @@
-"""`Flow`: streams, operations and flows; and the immutable definition that is made of it when it is used."""
+"""`Flow`: streams, operations and flows in it, as users add them or a text says them."""
 
 from __future__ import annotations
 
