@@ -108,8 +108,7 @@ class Port:
             return text
         if not isinstance(text, str):
             raise FlowBuildError(
-                f"a port is named by a str or a Port, not by a value of type {type(text).__qualname__}. "
-                'Write its name, such as "parse.text".'
+                f'a port is named by a str or a Port, not by a value of type {type(text).__qualname__}. Write its name, such as "parse.text".'
             )
         return _parsed(text) if len(text) <= NAME_REMEMBERED else _parsed.__wrapped__(text)
 
@@ -213,13 +212,11 @@ def _split(text: str) -> tuple[str, str, str, str]:
     plain = text.replace("*", "").replace("\\", "/").strip()
     if not plain:
         raise FlowBuildError(
-            f"{quoted(text)} names no port. "
-            'Write an operation ("parse"), a port of one ("parse.text") or a port of the flow (".in").'
+            f'{quoted(text)} names no port. Write an operation ("parse"), a port of one ("parse.text") or a port of the flow (".in").'
         )
     if plain == "/":
         raise FlowBuildError(
-            f"{quoted(text)} names no port, nor a flow. "
-            'Write "/parse" for an operation of the root flow, "/.in" for one of its ports.'
+            f'{quoted(text)} names no port, nor a flow. Write "/parse" for an operation of the root flow, "/.in" for one of its ports.'
         )
     path, _, rest = plain.rpartition("/")
     place, _, name = rest.rpartition(".") if "." in rest else (rest, "", "")
@@ -229,8 +226,7 @@ def _split(text: str) -> tuple[str, str, str, str]:
     split_flows = [_place(flow, text) for flow in flows]
     if ("", "") in split_flows:
         raise FlowBuildError(
-            f"{quoted(text)} has an empty name in its path. "
-            'Write one "/" between two names, and none in front but to start from the root flow.'
+            f'{quoted(text)} has an empty name in its path. Write one "/" between two names, and none in front but to start from the root flow.'
         )
     operation, instance = _place(place, text)
     name = name.strip()
@@ -240,8 +236,7 @@ def _split(text: str) -> tuple[str, str, str, str]:
     control = "" if whole.isprintable() else next(filter(is_control, whole), "")
     if control:
         raise FlowBuildError(
-            f"{quoted(text)} has the control character U+{ord(control):04X} in it. "
-            "Leave it out: names are shown in errors and written to flow files."
+            f"{quoted(text)} has the control character U+{ord(control):04X} in it. Leave it out: names are shown in errors and written to flow files."
         )
     return parts
 
@@ -251,13 +246,11 @@ def _place(text: str, whole: str) -> tuple[str, str]:
     name, instance = _halves(text)
     if "#" in text and not instance:
         raise FlowBuildError(
-            f'{quoted(whole)} has a "#" without an instance behind it. '
-            'Write the instance ("parse#1") or leave out the "#".'
+            f'{quoted(whole)} has a "#" without an instance behind it. Write the instance ("parse#1") or leave out the "#".'
         )
     if instance and not name:
         raise FlowBuildError(
-            f"{quoted(whole)} has the instance {quoted('#' + instance)} of nothing. "
-            f"Write the name before it: {quoted('parse#' + instance)}."
+            f"{quoted(whole)} has the instance {quoted('#' + instance)} of nothing. Write the name before it: {quoted('parse#' + instance)}."
         )
     if name in {".", ".."}:
         raise FlowBuildError(

@@ -82,8 +82,6 @@ class Definition:
 
     def all_operations(self) -> list[Declaration]:
         """Return the operations of this flow and of all flows in it."""
-        if not self.flows:
-            return list(self.operations.values())
         return [each for definition in self.all_flows() for each in definition.operations.values()]
 
     def streams(self) -> Iterator[Stream]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from flowrt.errors import FlowBuildError
-from flowrt.operations.contract import Emitter
+from flowrt.operations.contract import Emitter, Log
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -64,7 +64,7 @@ class Group:
     def __init__(self, data: list[Any], collect: Callable[[Group], None] | None = None) -> None:
         self.data = data
         self.results: list[Any] = []
-        self.log: list[tuple[int, Any, Any]] = []
+        self.log: Log = []
         self.failed = False
         self.finished = False
         self.stop = False
@@ -285,7 +285,7 @@ class OperationBody:
                 break
 
 
-class Shape:
+class Shape(NamedTuple):
     """How a callable wants to be called.
 
     Attributes:
@@ -296,30 +296,18 @@ class Shape:
         suspends: whether it is an `async def`.
     """
 
-    __slots__ = ("generates", "required", "stuck", "suspends", "takes_data")
-
-    def __init__(
-        self,
-        required: tuple[str, ...],
-        stuck: tuple[str, ...] = (),
-        *,
-        takes_data: bool,
-        generates: bool = False,
-        suspends: bool = False,
-    ) -> None:
-        self.required = required
-        self.stuck = stuck
-        self.takes_data = takes_data
-        self.generates = generates
-        self.suspends = suspends
+    required: tuple[str, ...]
+    stuck: tuple[str, ...]
+    takes_data: bool
+    generates: bool
+    suspends: bool
 
 
 def shape_of(kind: str, name: str, function: Any) -> Shape:
     """Look at a signature once; `FlowBuildError` for what cannot be an operation."""
     if not callable(function):
         raise FlowBuildError(
-            f'{kind} "{name}" needs something that can be called, got {type(function).__name__}. '
-            "Pass the function itself, without calling it."
+            f'{kind} "{name}" needs something that can be called, got {type(function).__name__}. Pass the function itself, without calling it.'
         )
     # A signature costs ten times what the code says of a function that nothing was hung on (`__wrapped__`, `__signature__`).
     plain = type(function) is FunctionType and not function.__dict__
@@ -364,7 +352,7 @@ def _shape_of_signature(function: Any) -> Shape:
     try:
         parameters = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):  # int, str and other built-ins have none
-        return Shape(("data",), takes_data=True, generates=generates, suspends=suspends)
+        return Shape(("data",), (), takes_data=True, generates=generates, suspends=suspends)
     needed = [p for p in parameters if p.default is p.empty]
     required = tuple(p.name for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
     # Parameters with defaults are left alone; but the only one of a built-in such as float(x=0, /) is its data.

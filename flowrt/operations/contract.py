@@ -60,6 +60,10 @@ class Act(enum.Enum):
     OWE = enum.auto()
 
 
+Log = list[tuple[int, Any, Any]]
+"""What calls did, in order: the number of the input; a port and data, or an `Act` and what it is about."""
+
+
 class MessageBatch(Protocol):
     """Consecutive messages of one context, as `handle_many` gets them."""
 
@@ -121,13 +125,9 @@ class Emitter:
     __slots__ = ("_fed", "_index", "_log", "_ports")
 
     def __init__(
-        self,
-        log: list[tuple[int, Any, Any]],
-        index: int,
-        fed: frozenset[str],
-        ports: tuple[str, ...] | None = None,
+        self, log: Log, index: int, fed: frozenset[str], ports: tuple[str, ...] | None = None
     ) -> None:
-        self._log: list[tuple[int, Any, Any]] | _Over = log
+        self._log: Log | _Over = log
         self._index = index
         self._fed = fed
         self._ports = ports

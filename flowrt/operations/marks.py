@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType, MethodType
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from flowrt.errors import FlowBuildError, did_you_mean
 from flowrt.operations.contract import checked_port
@@ -22,15 +22,12 @@ IN_PORT = "__flowrt_in_port__"
 Marked = TypeVar("Marked")
 
 
-class Marker:
+class Marker(NamedTuple):
     """What is known of a marked function. `name` and `mode` None: not said."""
 
-    __slots__ = ("mode", "name", "signal")
-
-    def __init__(self, name: str | None = None, mode: Mode | None = None, *, signal: bool = False) -> None:
-        self.name = name
-        self.mode = mode
-        self.signal = signal
+    name: str | None = None
+    mode: Mode | None = None
+    signal: bool = False
 
 
 @overload
@@ -144,8 +141,7 @@ def _mark(kind: str, verb: str, marker: Marker, function: Any) -> Any:
     what = f"the class {function.__name__}" if is_class else f"something of type {type(function).__name__}"
     if is_class or not (callable(function) or isinstance(function, staticmethod | classmethod)):
         raise FlowBuildError(
-            f'@{verb} marks functions and methods, not {what}. Give other arguments by name: @{verb}(name="..."); of a class mark '
-            "the methods."
+            f'@{verb} marks functions and methods, not {what}. Give other arguments by name: @{verb}(name="..."); of a class mark the methods.'
         )
     try:
         setattr(getattr(function, "__func__", function), kind, marker)

@@ -39,8 +39,7 @@ def static_operations(owner: Any) -> list[Declaration]:
     """Declare the static and class methods of a class: those marked, or every public one."""
     if not isinstance(owner, type):
         raise FlowBuildError(
-            f"add_static_operations takes a class, got an object of type {type(owner).__name__}. Its methods are added with "
-            "add_instance_operations."
+            f"add_static_operations takes a class, got an object of type {type(owner).__name__}. Its methods are added with add_instance_operations."
         )
     return _methods_of(owner, owner, static=True)
 
