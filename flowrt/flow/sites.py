@@ -32,7 +32,6 @@ class Site:
         self.operation: Any = declaration.operation
 
     def port(self, name: str) -> Port:
-        """Return one of this place's ports."""
         return port_of(self.flow.path, self.declaration.name, self.instance, name)
 
     def source(self, name: str) -> SourceKey:
@@ -108,8 +107,6 @@ class FlowSite:
 
     def descend(self, port: Port, root: FlowSite) -> FlowSite:
         """Follow the path of a port as it is seen from this flow."""
-        if not port.path:
-            return self
         flow = root if port.is_rooted else self
         for name, instance in port.segments:
             flow = flow.child(name, instance)
@@ -144,8 +141,7 @@ class FlowSite:
         known = self.operations.get(key)
         if known is None:
             part = declaration if sketch else declaration.at(in_port)
-            known = self.make(self, part, instance, in_port)
-            self.operations[key] = known
+            known = self.operations[key] = self.make(self, part, instance, in_port)
         return known
 
     def component(self, declaration: Declaration, instance: str) -> Any:

@@ -113,7 +113,6 @@ class Body(Protocol):
 
     def perform(self, group: Group) -> None:
         """Perform the group's inputs one after another until all are done or `group.stop` is set; never raises."""
-        ...
 
 
 class FunctionBody:

@@ -76,7 +76,6 @@ class MessageBatch(Protocol):
 
     def gathering_scope(self) -> Scope | None:
         """Return the innermost scope of these messages that this place gathers."""
-        ...
 
 
 class OwnAccord(Protocol):
@@ -86,23 +85,18 @@ class OwnAccord(Protocol):
         self, data: Any = None, port: str = "", *, correlation_id: object = None, priority: int = 0
     ) -> None:
         """Emit on a port, as a run of its own."""
-        ...
 
     def wake(self, seconds: float | None) -> None:
         """Have `timer(state, None, emit)` called after so many seconds; None: not at all."""
-        ...
 
     def now(self) -> float:
         """Return the seconds of the runtime's clock."""
-        ...
 
     def time(self) -> datetime:
         """Return the date and time, in UTC."""
-        ...
 
     def has_room(self) -> bool:
         """Say whether there is room for input."""
-        ...
 
 
 class _Over:

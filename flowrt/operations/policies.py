@@ -86,13 +86,12 @@ NO_POLICIES = Policies()
 def retry_of(where: str, attempts: Any, backoff: Any, longest: Any, on: Any) -> Retry:
     """Make a retry policy; `FlowBuildError` if it is none."""
     check_count(where, "attempts", attempts, "calls")
-    if not callable(backoff):
-        _check_seconds(where, "backoff", backoff, least=0.0)
-    _check_seconds(where, "longest", longest, least=0.0)
+    backoff = backoff if callable(backoff) else _seconds(where, "backoff", backoff, least=0.0)
+    longest = _seconds(where, "longest", longest, least=0.0)
     kinds = on if isinstance(on, tuple) else (on,)
     if not kinds or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise FlowBuildError(f"{where}: on is {on!r}; give an exception type, or a tuple of them.")
-    return Retry(attempts, backoff if callable(backoff) else float(backoff), float(longest), kinds)
+    return Retry(attempts, backoff, longest, kinds)
 
 
 def rate_of(where: str, per_second: Any, burst: Any) -> Rate:
@@ -107,8 +106,7 @@ def rate_of(where: str, per_second: Any, burst: Any) -> Rate:
 
 def timeout_of(where: str, seconds: Any) -> float:
     """Check a time limit."""
-    _check_seconds(where, "seconds", seconds, least=None)
-    return float(seconds)
+    return _seconds(where, "seconds", seconds, least=None)
 
 
 def on_error_of(where: str, decision: Any) -> OnError:
@@ -123,7 +121,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _check_seconds(where: str, what: str, value: Any, *, least: float | None) -> None:
+def _seconds(where: str, what: str, value: Any, *, least: float | None) -> float:
     if not _is_number(value) or (value <= 0 if least is None else value < least):
         bound = "above 0" if least is None else f"of {least:g} or more"
         raise FlowBuildError(f"{where}: {what} is {value!r}; give a number of seconds {bound}.")
+    return float(value)
