@@ -13,7 +13,7 @@ from flowrt.cli.signals import Signals, StoppedError
 from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, did_you_mean
 from flowrt.flow.definition import Definition, define_flow
 from flowrt.flow.flow import Flow
-from flowrt.flow.sites import FlowSite, Sites
+from flowrt.flow.sites import FlowSite
 from flowrt.messages import Message
 from flowrt.runtime.closing import DEADLINE, DRAIN
 from flowrt.runtime.runtime import FlowRuntime
@@ -66,7 +66,7 @@ class RunCommand:
 
     def _check(self, inputs: Sequence[InputOption]) -> None:
         """Refuse inputs that would lead nowhere, and files that are not there: whoever types a name can mistype it."""
-        places = Sites(FlowSite(self._definition))
+        places = FlowSite(self._definition)
         for each in inputs:
             flow, source = places.source(each.port)
             if not flow.leads_on(source):

@@ -270,7 +270,7 @@ class Engine:
         """Drop every message that is still somewhere: the runtime is over."""
         self.schedule.clear(lambda _chunk: True)
         self.timers.clear()
-        self.routes.places.root.forget()
+        self.routes.places.forget()
         for place in self.routes.all_places():
             place.state = place.memo = None
             if place.guard is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flowrt.engine.places import Handler, Place, Route
 from flowrt.errors import FlowBuildError, did_you_mean
 from flowrt.flow.definition import Definition, Path, SourceKey
-from flowrt.flow.sites import FlowSite, Sites, Target, matched_gathers, sites
+from flowrt.flow.sites import FlowSite, Target, matched_gathers, sites
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
 
@@ -29,7 +29,7 @@ class Routes:
         equip: Callable[[Place], None],
         bind: Callable[[Any, Port], None] | None = None,
     ) -> None:
-        self.places = Sites(FlowSite(definition, make=Place, bind=bind))
+        self.places = FlowSite(definition, make=Place, bind=bind)
         self._equip = equip
         self.ordered = asks_for_positions(definition)
         self.capture = False  # what no stream takes leaves as a result, under its own port: for running an operation alone
@@ -50,7 +50,7 @@ class Routes:
 
     def swap(self, definition: Definition) -> None:
         """Go over to a changed flow; places that stay keep their state."""
-        root = self.places.root
+        root = self.places
         root.definition = definition
         self.ordered = self.ordered or asks_for_positions(definition)
         self._entries.clear()
@@ -67,7 +67,7 @@ class Routes:
 
     def enter_active(self, failed: Callable[[FlowBuildError], None]) -> None:
         """Enter the places of active operations before anything is sent there; tell of those that cannot be."""
-        root = self.places.root
+        root = self.places
         if any(declaration.active for declaration in root.definition.all_operations()):
             for flow, declaration, instance in sites(root):
                 if declaration.active:
@@ -92,7 +92,7 @@ class Routes:
 
     def hint_for_inputs(self, ports: Iterable[str]) -> str:
         """Say which of these ports no stream starts at, and where inputs may enter instead; empty if all lead somewhere."""
-        known = self.places.root.definition.input_ports()
+        known = self.places.definition.input_ports()
         wrong = [port for port in ports if not self.entry(Port.parse(port)).targets]
         if not wrong:
             return ""
@@ -114,7 +114,7 @@ class Routes:
         """Return the gathers matched to a scatter."""
         matched = place.matched
         if matched is None:
-            matched = place.matched = matched_gathers(self.places, place)
+            matched = place.matched = matched_gathers(place)
             for gather in matched:
                 self._outfit(gather)
         return matched
@@ -129,7 +129,7 @@ class Routes:
 
     def _found(self, port: Port, flow: FlowSite, key: SourceKey) -> Route:
         try:
-            targets = self.places.targets(flow, key)
+            targets = flow.targets(key)
         except FlowBuildError as fault:
             return Route(port, (), {}, fault)
         if not targets and self.capture:

@@ -28,8 +28,7 @@ def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
     faults: dict[Fault, None] = {}
     seen: set[tuple[int, ...]] = set()
     known: set[int] = set()
-    whole = FlowSite(root)
-    pending: list[tuple[FlowSite, tuple[int, ...]]] = [(whole, (id(root),))]
+    pending: list[tuple[FlowSite, tuple[int, ...]]] = [(FlowSite(root), (id(root),))]
     while pending:
         flow, chain = pending.pop()
         if chain in seen or (len(seen) > WAYS_LIMIT and chain[-1] in known):
@@ -39,7 +38,7 @@ def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
         for stream in flow.definition.streams():
             hinting = len(faults) < HINTS_LIMIT
             for port, entering in ((stream.source, False), (stream.target, True)):
-                fault, nested = _end_fault(flow, stream, port, whole, entering=entering, hinting=hinting)
+                fault, nested = _end_fault(flow, stream, port, entering=entering, hinting=hinting)
                 if fault is not None:
                     faults[fault] = None
                 if nested is not None and id(nested.definition) not in chain:
@@ -50,11 +49,11 @@ def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
 
 
 def _end_fault(
-    flow: FlowSite, stream: Stream, port: Port, root: FlowSite, *, entering: bool, hinting: bool
+    flow: FlowSite, stream: Stream, port: Port, *, entering: bool, hinting: bool
 ) -> tuple[Fault | None, FlowSite | None]:
     """Check one end of a stream; return what is wrong with it, and the flow it leads into."""
     try:
-        base = flow.descend(port, root) if port.path else flow
+        base = flow.descend(port)
         if not port.operation:
             lost = entering and base is not flow and not base.leads_on(("", "", port.key[3]))
             fault = _way_fault(stream, flow, base, port) if lost and base.parent is not None else None

@@ -63,6 +63,7 @@ class FlowSite:
         self.definition = definition
         self.make = make
         self.parent = parent
+        self.root: FlowSite = parent.root if parent is not None else self
         self.name = name
         self.instance = instance
         self.depth: int = parent.depth + 1 if parent is not None else 0
@@ -105,9 +106,9 @@ class FlowSite:
             )
         return known
 
-    def descend(self, port: Port, root: FlowSite) -> FlowSite:
+    def descend(self, port: Port) -> FlowSite:
         """Follow the path of a port as it is seen from this flow."""
-        flow = root if port.is_rooted else self
+        flow = self.root if port.is_rooted else self
         for name, instance in port.segments:
             flow = flow.child(name, instance)
         return flow
@@ -158,6 +159,60 @@ class FlowSite:
                 self.bind(self.components[key], port)
         return self.components[key]
 
+    def source(self, port: Port) -> tuple[FlowSite, SourceKey]:
+        """Say which flow's port, or which operation's, a name means that is used here."""
+        return self.descend(port), source_key(port)
+
+    def targets(self, source: SourceKey) -> list[Target]:
+        """Follow all streams from a port to the operations and results they lead to, through the borders of flows."""
+        found: list[Target] = []
+        pending: list[Target | Border] = [Border(self, source, (), None)]
+        while pending:
+            step = pending.pop()
+            if isinstance(step, Target):
+                found.append(step)
+            elif step.closes_a_circle():
+                # Of flow ports, with no operation in it: nothing ever arrives from there.
+                found.append(Target(None, step.port, step.crossed, dead=True))
+            else:
+                streams = step.flow.streams_from(step.source)
+                ends = [base._follow(stream, step) for stream, base in streams]
+                pending += [end for end in reversed(ends) if end is not None]
+                if not ends and step.came_from is not None:
+                    found.append(Target(None, step.port, step.crossed, dead=True))
+        return found
+
+    def end_of(self, stream: Stream) -> tuple[FlowSite, SourceKey, Site | None] | None:
+        """Say where a stream of this flow ends: at a place, or (None) at a way in or out of a flow, the root's results among them."""
+        target = stream.target
+        base = self.descend(target)
+        _, operation, _, name = target.key
+        if not operation:
+            if base.parent is None or base is not self:  # a nested flow's port named from outside: its way in
+                return base, ("", "", name), None
+            return base.parent, (base.name.casefold(), base.instance.casefold(), name), None
+        found = base.lookup(operation)
+        if isinstance(found, Declaration):
+            place = base.place(found, target.instance, target.name)
+            return base, place.source(name), place
+        if isinstance(found, Definition):
+            return base.child(target.operation, target.instance), ("", "", name), None
+        return None
+
+    def _follow(self, stream: Stream, came_from: Border) -> Target | Border | None:
+        end = self.end_of(stream)
+        if end is None:
+            return None
+        at, key, place = end
+        borders, name = came_from.crossed, stream.target.name
+        if place is not None:
+            return Target(place, place.port(name), borders)
+        inside = at.children[key[:2]] if key[0] else at
+        crossed = port_of(inside.path, "", "", name)
+        if inside.parent is None:
+            return Target(None, crossed, borders)
+        return Border(at, key, (*borders, crossed), came_from)
+
     def forget(self) -> None:
         """Let go of the components that stand here and below."""
         for flow in self.walk():
@@ -192,7 +247,7 @@ def sites(root: FlowSite) -> Iterator[tuple[FlowSite, Declaration, str]]:
         found: dict[tuple[FlowSite, Declaration, str], str] = {}
         for stream in flow.definition.streams():
             for port in (stream.source, stream.target):
-                base = flow.descend(port, root)
+                base = flow.descend(port)
                 at = base.lookup(port.key[1]) if port.operation else None
                 nested = base.child(port.operation, port.instance) if isinstance(at, Definition) else base
                 if not nested.repeats_itself():
@@ -246,72 +301,10 @@ class Border:
         return False
 
 
-class Sites:
-    """The places of one runtime, as far as they have been entered."""
-
-    def __init__(self, root: FlowSite) -> None:
-        self.root = root
-
-    def targets(self, flow: FlowSite, source: SourceKey) -> list[Target]:
-        """Follow all streams from a port to the operations and results they lead to, through the borders of flows."""
-        found: list[Target] = []
-        pending: list[Target | Border] = [Border(flow, source, (), None)]
-        while pending:
-            step = pending.pop()
-            if isinstance(step, Target):
-                found.append(step)
-            elif step.closes_a_circle():
-                # Of flow ports, with no operation in it: nothing ever arrives from there.
-                found.append(Target(None, step.port, step.crossed, dead=True))
-            else:
-                streams = step.flow.streams_from(step.source)
-                ends = [self._follow(stream, base, step) for stream, base in streams]
-                pending += [end for end in reversed(ends) if end is not None]
-                if not ends and step.came_from is not None:
-                    found.append(Target(None, step.port, step.crossed, dead=True))
-        return found
-
-    def end_of(self, stream: Stream, flow: FlowSite) -> tuple[FlowSite, SourceKey, Site | None] | None:
-        """Say where a stream of a flow ends: at a place, or (None) at a way in or out of a flow, the root's results among them."""
-        target = stream.target
-        base = flow.descend(target, self.root)
-        _, operation, _, name = target.key
-        if not operation:
-            if base.parent is None or base is not flow:  # a nested flow's port named from outside: its way in
-                return base, ("", "", name), None
-            return base.parent, (base.name.casefold(), base.instance.casefold(), name), None
-        found = base.lookup(operation)
-        if isinstance(found, Declaration):
-            place = base.place(found, target.instance, target.name)
-            return base, place.source(name), place
-        if isinstance(found, Definition):
-            return base.child(target.operation, target.instance), ("", "", name), None
-        return None
-
-    def _follow(self, stream: Stream, flow: FlowSite, came_from: Border) -> Target | Border | None:
-        end = self.end_of(stream, flow)
-        if end is None:
-            return None
-        at, key, place = end
-        borders, name = came_from.crossed, stream.target.name
-        if place is not None:
-            return Target(place, place.port(name), borders)
-        inside = at.children[key[:2]] if key[0] else at
-        crossed = port_of(inside.path, "", "", name)
-        if inside.parent is None:
-            return Target(None, crossed, borders)
-        return Border(at, key, (*borders, crossed), came_from)
-
-    def source(self, port: Port) -> tuple[FlowSite, SourceKey]:
-        """Say which flow's port, or which operation's, a name from outside means."""
-        flow = self.root.descend(port, self.root)
-        return flow, source_key(port)
-
-
 STREAM_PORT = "stream"
 
 
-def matched_gathers(places: Sites, scatter: Site) -> tuple[Any, ...]:
+def matched_gathers(scatter: Site) -> tuple[Any, ...]:
     """Return the gathers that `scatter` leads to with no other list open between them, in the order they are met.
 
     A scatter on the way opens a bracket, a gather closes one, and a gather met with none open is matched and ends that way. Each place is
@@ -319,13 +312,13 @@ def matched_gathers(places: Sites, scatter: Site) -> tuple[Any, ...]:
     recursive flow is entered once more than it is around the scatter.
     """
     around = _definitions(scatter.flow)
-    deepest = _scatters_on_the_way(places, scatter, around)
+    deepest = _scatters_on_the_way(scatter, around)
     found: dict[Site, None] = {}
     seen: set[tuple[Site, int]] = set()
     pending: list[tuple[FlowSite, SourceKey, int]] = [(scatter.flow, scatter.source(STREAM_PORT), 0)]
     while pending:
         flow, source, depth = pending.pop()
-        for target in places.targets(flow, source):
+        for target in flow.targets(source):
             place = target.place
             if place is None or _recursing(place.flow, around):
                 continue
@@ -340,13 +333,13 @@ def matched_gathers(places: Sites, scatter: Site) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _scatters_on_the_way(places: Sites, scatter: Site, around: Counter[int]) -> int:
+def _scatters_on_the_way(scatter: Site, around: Counter[int]) -> int:
     """Count the scatters that can be reached at all."""
     seen: dict[Site, None] = {}
     pending: list[tuple[FlowSite, SourceKey]] = [(scatter.flow, scatter.source(STREAM_PORT))]
     while pending:
         flow, source = pending.pop()
-        for target in places.targets(flow, source):
+        for target in flow.targets(source):
             place = target.place
             if place is not None and place not in seen and not _recursing(place.flow, around):
                 seen[place] = None

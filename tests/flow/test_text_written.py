@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import flowrt.flow.sites
 from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime
 from flowrt.flow.definition import define_flow
-from flowrt.flow.sites import FlowSite, Sites
+from flowrt.flow.sites import FlowSite
 from flowrt.flow.text import ALIGNED, BYTES_LIMIT, LINES_LIMIT, format_text
 from tests.kit.flows import SECONDS, Bench, double, every_schedule, flow_of, increment, results_of, text_of
 from tests.kit.strategies import Calls, Graph, graphs, outcome
@@ -510,13 +510,13 @@ def _shallow() -> Iterator[None]:
 
 def ways(flow: Flow) -> list[Any]:
     """Where messages would go, as far as some places: for each port of the flow and of the places that are reached, its targets."""
-    places = Sites(FlowSite(define_flow(flow, [])))
+    root = FlowSite(define_flow(flow, []))
     found: list[Any] = []
-    pending = [(places.root, ("", "", name)) for name in ("in", "", "out")]
-    pending += [places.source(stream.source) for stream in flow.streams]
+    pending = [(root, ("", "", name)) for name in ("in", "", "out")]
+    pending += [root.source(stream.source) for stream in flow.streams]
     for flow_place, source in islice(pending, 60):
         try:
-            targets = places.targets(flow_place, source)
+            targets = flow_place.targets(source)
         except FlowBuildError as error:
             found.append((flow_place.path.casefold(), source, str(error)))
             continue

@@ -27,8 +27,6 @@ STAY = {
 }
 # Found when this check was put up: each is to be asked for by a public name, or to move to where it is used.
 TO_GO = {
-    "cli.modules: FlowOperationContainer()._add_all",
-    "engine.places: from flowrt.flow.sites import _not_made",
     "testing.doubles: runtime._building",
     "testing.ledgers: run._picture",
     "testing.rules.subjects: container._add",

@@ -10,7 +10,7 @@ from attrs import Factory, define
 
 from flowrt.errors import FlowBuildError
 from flowrt.flow.definition import Definition, source_key
-from flowrt.flow.sites import UNKNOWN_FLOW, FlowSite, Sites
+from flowrt.flow.sites import UNKNOWN_FLOW, FlowSite
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port, Stream, port_of
 
@@ -130,7 +130,6 @@ class Reach:
         self._first: dict[int, FlowSite] = {}  # by definition
         self._closed: dict[FlowSite, None] = {}
         self._pending: deque[FlowSite] = deque()
-        self._places = Sites(self.root)
         self._walked = 0
         self._enter(self.root)
         while self._pending:
@@ -188,7 +187,7 @@ class Reach:
     def _source(self, flow: FlowSite, stream: Stream) -> Pin | None:
         port = stream.source
         try:
-            base = flow.descend(port, self.root)
+            base = flow.descend(port)
             self._enter(base)
             key = source_key(port)
             found = base.lookup(key[0]) if key[0] else None
@@ -206,7 +205,7 @@ class Reach:
 
     def _target(self, flow: FlowSite, stream: Stream) -> Pin | None:
         try:
-            end = self._places.end_of(stream, flow)
+            end = flow.end_of(stream)
         except FlowBuildError:
             return None
         if end is None:
