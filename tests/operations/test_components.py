@@ -512,7 +512,7 @@ def test_an_event_that_nobody_takes_is_a_run_that_ends_unconnected(schedule: str
         return runs[-1]
 
     with started(schedule, counter, ".in -> same -> .out") as runtime, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flowrt.runtime.activation.Run", noted)
+        patch.setattr("flowrt.runtime.input.Run", noted)
         runtime.start()
         counter.changed(1)
         runtime.wait_idle(SECONDS)
