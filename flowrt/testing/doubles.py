@@ -12,15 +12,12 @@ from flowrt.messages import Message
 from flowrt.operations.contract import Emitter, Operation
 from flowrt.ports import Port
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.wiring import inner_parts
 from flowrt.testing.clock import clock_in_use
+from flowrt.testing.comparing import same
+from flowrt.testing.inside import is_target, refuse_wait, wait_until, wake_waiting
 
 if TYPE_CHECKING:
     from flowrt.testing.clock import FakeClock
-
-
-def _same(data: Any) -> Any:
-    return data
 
 
 class _Collect(Operation):
@@ -57,9 +54,7 @@ class Probe:
         self.port = Port.parse(port)
         self.messages: list[Message] = []
         self._runtime = runtime
-        if not self.port.has_operation and any(
-            stream.target == self.port for stream in runtime._building.flow.streams
-        ):
+        if not self.port.has_operation and is_target(runtime, self.port):
             raise FlowBuildError(
                 f'"{self.port}" is where streams lead, and a probe listens where they start. Name the out-port in front of it; results are read '
                 "with run.results() or runtime.on_result()."
@@ -73,7 +68,7 @@ class Probe:
 
     def _keep(self, message: Message) -> None:
         self.messages.append(message)
-        inner_parts(self._runtime).owner.waits.changed.wake()
+        wake_waiting(self._runtime)
 
     @property
     def data(self) -> list[Any]:
@@ -93,9 +88,8 @@ class Probe:
             FlowTimeoutError: they did not come in time, or before the runtime was closed.
             FlowStalledError: it is called on the engine's thread or a worker's, where it would wait for itself.
         """
-        owner = inner_parts(self._runtime).owner
-        owner.refuse_wait(f"for messages of a probe of {self.port}", timeout)
-        if not owner.wait_until(lambda: len(self.messages) >= number, timeout):
+        refuse_wait(self._runtime, f"for messages of a probe of {self.port}", timeout)
+        if not wait_until(self._runtime, lambda: len(self.messages) >= number, timeout):
             raise FlowTimeoutError(
                 f'"{self.port}" gave {counted(len(self.messages), "message")} within {timeout} s; waited for {number}. See probe.messages, and '
                 "run.ledger for where the others are."
@@ -168,7 +162,7 @@ class Failing:
 
     def __init__(
         self,
-        function: Callable[[Any], Any] = _same,
+        function: Callable[[Any], Any] = same,
         at: int | Collection[int] = 1,
         error: BaseException | type[BaseException] = RuntimeError,
     ) -> None:
@@ -208,7 +202,7 @@ class Slow:
 
     def __init__(
         self,
-        function: Callable[[Any], Any] = _same,
+        function: Callable[[Any], Any] = same,
         seconds: float | Callable[[Any], float] = 1.0,
         clock: FakeClock | None = None,
     ) -> None:

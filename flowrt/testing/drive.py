@@ -12,8 +12,9 @@ from flowrt.operations.bodies import shape_of
 from flowrt.operations.components import is_component
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
+from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.wiring import inner_parts
+from flowrt.testing.inside import capture_outputs
 from flowrt.testing.simulation import simulated
 
 
@@ -44,21 +45,17 @@ def drive(operation: Any, *inputs: Any, port: str = "", seed: int | None = None)
     ]
     emitted: list[Message] = []
     with _runtime(seed) as runtime:
-        inner_parts(runtime).owner.engine.routes.capture = True
+        capture_outputs(runtime)
         runtime.add_operations(container)
         ports = dict.fromkeys([*(declaration.in_ports or ()), *(message.port.name for message in messages)])
         for name in ports:
-            runtime.add_stream(Port(name=f"in {name}".strip()), _in_port(declaration, name))
+            runtime.add_stream(entry(name), _in_port(declaration, name))
         runtime.on_result(emitted.append)
         runs = []
         for message in messages:
-            entry = Port(name=f"in {message.port.name}".strip())
-            run = runtime.process(
-                entry, message.data, correlation_id=message.correlation_id, priority=message.priority
-            )
-            runs.append(run)
+            runs.append(send(runtime, message))
             if seed is None:
-                run.wait()
+                runs[-1].wait()
         for run in runs:
             run.wait()
     return emitted
@@ -72,6 +69,17 @@ def _runtime(seed: int | None) -> FlowRuntime:
 
 def _in_port(declaration: Declaration, name: str) -> Port:
     return Port(operation=declaration.name, name=name.removeprefix("."))
+
+
+def entry(port: str, place: str = "") -> Port:
+    """Return the port of the environment from where a stream leads to an in-port."""
+    return Port(name=f"in {port} {place}".strip())
+
+
+def send(runtime: FlowRuntime, message: Message, place: str = "") -> Run:
+    """Send a message, whose port says which in-port it is for."""
+    port = entry(message.port.name, place)
+    return runtime.process(Message(port, message.data, message.correlation_id, message.priority))
 
 
 def container_of(operation: Any) -> FlowOperationContainer:

@@ -16,17 +16,18 @@ from flowrt.messages import Message
 from flowrt.ports import Port
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.wiring import inner_parts
+from flowrt.testing.inside import hint_for_inputs, wait_until
+from flowrt.testing.ledgers import balances
 from flowrt.testing.simulation import Possibility, Simulation, seams_of, simulated
 
 Inputs = Iterable[tuple[str | Port, Any] | Message]
 FlowOrMaker = Flow | Callable[[], Flow]
 
-PATIENCE = 10.0  # seconds; arbitrary: a test that takes longer is not about one flow and a few inputs
+TIMEOUT = 10.0  # seconds; arbitrary: a test that takes longer is not about one flow and a few inputs
 
 
 @define
-class Execution:
+class Rehearsal:
     """What came of one run through a flow.
 
     Attributes:
@@ -52,7 +53,7 @@ def run_flow(
     deviations: Mapping[int, int] | None = None,
     schedule: str | Callable[[], Schedule] = "breadth_first",
     parallelism: bool = True,
-    timeout: float = PATIENCE,
+    timeout: float = TIMEOUT,
 ) -> list[Message]:
     """Run a flow on some inputs until nothing is left to do, and return its results in order of arrival.
 
@@ -75,10 +76,10 @@ def run_flow(
         return _on_threads(made(flow), messages, schedule, timeout, parallelism=parallelism)
     simulation = simulated(seed, deviations=deviations).simulation
     assert isinstance(simulation, Simulation)
-    execution = execute(flow, messages, simulation, schedule, parallelism=parallelism)
-    if execution.error is not None:
-        raise execution.error
-    return execution.messages
+    rehearsal = rehearse(flow, messages, simulation, schedule, parallelism=parallelism)
+    if rehearsal.error is not None:
+        raise rehearsal.error
+    return rehearsal.messages
 
 
 def _on_threads(
@@ -102,16 +103,16 @@ def _on_threads(
     return results
 
 
-def execute(
+def rehearse(
     flow: FlowOrMaker,
     messages: list[Message],
     simulation: Simulation,
     schedule: str | Callable[[], Schedule] = "breadth_first",
     *,
     parallelism: bool = True,
-) -> Execution:
+) -> Rehearsal:
     """Run a flow in a simulation; inputs come when the simulation chooses them."""
-    execution = Execution()
+    rehearsal = Rehearsal()
     runs: list[Run] = []
     try:
         with FlowRuntime(
@@ -121,25 +122,25 @@ def execute(
             parallelism=parallelism,
             seams=seams_of(simulation),
         ) as runtime:
-            runtime.on_result(execution.messages.append)
+            runtime.on_result(rehearsal.messages.append)
             for number, message in enumerate(messages):
                 send = partial(_send, runtime, message, runs)
                 simulation.inputs.append(Possibility(f"input {message.port}#{number}", send))
             try:
-                inner_parts(runtime).owner.wait_until(lambda: not simulation.inputs, None)
+                wait_until(runtime, lambda: not simulation.inputs, None)
             finally:
                 simulation.inputs.clear()  # after an error none is to come while the runtime closes
             runtime.wait_idle()
             check_ports(runtime, messages)
-            execution.error = error_of(runs)
+            rehearsal.error = error_of(runs)
         check_ledgers(runs)
     except FlowBuildError:
         raise
     except Exception as error:
-        execution.error = error
-    execution.trace, execution.deviations = simulation.trace, simulation.deviations
-    execution.calls = simulation.calls_begun
-    return execution
+        rehearsal.error = error
+    rehearsal.trace, rehearsal.deviations = simulation.trace, simulation.deviations
+    rehearsal.calls = simulation.calls_begun
+    return rehearsal
 
 
 def _send(runtime: FlowRuntime, message: Message, runs: list[Run]) -> None:
@@ -162,9 +163,7 @@ def error_of(runs: Iterable[Run]) -> Exception | None:
 
 def check_ports(runtime: FlowRuntime, messages: Iterable[Message]) -> None:
     """Raise a FlowBuildError if an input went to a port at which no stream starts."""
-    hint = inner_parts(runtime).owner.engine.routes.hint_for_inputs(
-        {message.port.fullname: None for message in messages}
-    )
+    hint = hint_for_inputs(runtime, messages)
     if hint:
         raise FlowBuildError(f"an input led nowhere{hint}")
 
@@ -173,7 +172,7 @@ def check_ledgers(runs: Iterable[Run]) -> None:
     """Raise an AssertionError if the books of a run that is over do not balance, or something is left in it."""
     for run in runs:
         ledger = run.ledger
-        if not ledger.balanced or (run.done and (ledger.live or ledger.held)):
+        if not ledger.balanced or (run.done and not balances(ledger)):
             raise AssertionError(f"the books of a run do not balance:\n{ledger}")
 
 

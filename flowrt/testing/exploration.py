@@ -12,11 +12,11 @@ from attrs import frozen
 from flowrt.engine.schedules import Schedule
 from flowrt.errors import FlowBuildError, FlowError, counted
 from flowrt.messages import Message
-from flowrt.testing.execution import checked_inputs, execute
+from flowrt.testing.execution import checked_inputs, rehearse
 from flowrt.testing.simulation import Simulation, as_told, check_faults
 
 if TYPE_CHECKING:
-    from flowrt.testing.execution import Execution, FlowOrMaker, Inputs
+    from flowrt.testing.execution import FlowOrMaker, Inputs, Rehearsal
 
 
 Check = Callable[[list[Message]], object]
@@ -123,11 +123,11 @@ def _replayed(trial: _Trial, replay: Mapping[int, int]) -> Explored:
         raise FlowBuildError(
             f"replay takes the deviations of an order, such as {{11: 2}}; got {type(replay).__name__}."
         )
-    execution = trial.run(replay)
-    trial.raise_if(execution, f"replayed: {dict(replay)}")
-    if any(step >= len(execution.trace) for step in replay):
+    rehearsal = trial.run(replay)
+    trial.raise_if(rehearsal, f"replayed: {dict(replay)}")
+    if any(step >= len(rehearsal.trace) for step in replay):
         raise FlowBuildError(
-            f"the replayed order has {len(execution.trace)} steps, and replay={dict(replay)} deviates at a later one: these are deviations of "
+            f"the replayed order has {len(rehearsal.trace)} steps, and replay={dict(replay)} deviates at a later one: these are deviations of "
             "another flow, or of other inputs. Explore anew."
         )
     return Explored(1, exhaustive=False)
@@ -144,10 +144,10 @@ def _some_inputs(inputs: Inputs) -> list[Message]:
 
 def _search(trial: _Trial, longest: int) -> bool:
     """Go through all orders of the calls; say whether that was possible."""
-    for number, execution in enumerate(_all_orders(trial), 1):
-        if execution.error is not None:
-            _raise_shortest(trial, execution, f"order {number} of an exhaustive search")
-        if number >= MOST_ORDERS or len(execution.trace) > longest:
+    for number, rehearsal in enumerate(_all_orders(trial), 1):
+        if rehearsal.error is not None:
+            _raise_shortest(trial, rehearsal, f"order {number} of an exhaustive search")
+        if number >= MOST_ORDERS or len(rehearsal.trace) > longest:
             return False
     return True
 
@@ -176,29 +176,29 @@ class _Trial:
         self.failed_at = 0
         self._failed_with: type | None = None
 
-    def run(self, deviations: Mapping[int, int]) -> Execution:
+    def run(self, deviations: Mapping[int, int]) -> Rehearsal:
         return self.run_chosen(partial(as_told, deviations))
 
-    def run_chosen(self, choose: Callable[[int, int], int], *, eager: bool = False) -> Execution:
+    def run_chosen(self, choose: Callable[[int, int], int], *, eager: bool = False) -> Rehearsal:
         simulation = Simulation(choose, faults=self._faults, eager=eager, most_steps=self.most_steps)
         try:
-            execution = execute(self._flow, self._messages, simulation, self._schedule)
+            rehearsal = rehearse(self._flow, self._messages, simulation, self._schedule)
         except SystemExit as error:
             error.add_note(_order_text(simulation.trace))
             raise
-        if execution.error is not None and _is_tolerated(execution.error, self._tolerate):
-            execution.error = None
-        if execution.error is None:
+        if rehearsal.error is not None and _is_tolerated(rehearsal.error, self._tolerate):
+            rehearsal.error = None
+        if rehearsal.error is None:
             try:
-                _refuse_answer(self._check(execution.messages))
+                _refuse_answer(self._check(rehearsal.messages))
             except (KeyboardInterrupt, SystemExit, GeneratorExit, FlowBuildError):
                 raise
             except BaseException as error:  # pytest.fail raises no Exception
                 if type(error).__name__ in NO_FAILURES:
                     raise
-                execution.error = error
-        self.orders.add(hash(tuple(execution.trace)))
-        return execution
+                rehearsal.error = error
+        self.orders.add(hash(tuple(rehearsal.trace)))
+        return rehearsal
 
     def fails(self, deviations: Mapping[int, int]) -> bool:
         self.drawn += 1
@@ -209,9 +209,9 @@ class _Trial:
             self.failed_at, self._failed_with = self.drawn, type(error)
         return type(error) is self._failed_with  # what is shrunk stays the same failure
 
-    def raise_if(self, execution: Execution, found: str) -> None:
-        """Raise the error of an execution, with how to come by it again."""
-        error = execution.error
+    def raise_if(self, rehearsal: Rehearsal, found: str) -> None:
+        """Raise the error of a rehearsal, with how to come by it again."""
+        error = rehearsal.error
         if error is None:
             return
         options = "".join(
@@ -225,10 +225,10 @@ class _Trial:
         if self._tolerate:
             names = ", ".join(kind.__name__ for kind in self._tolerate)
             options += f", tolerate={names if len(self._tolerate) == 1 else f'({names})'}"
-        error.add_note(_order_text(execution.trace))
+        error.add_note(_order_text(rehearsal.trace))
         error.add_note(found)
         error.add_note(
-            f"replay it: explore(flow, inputs, check, replay={dict(sorted(execution.deviations.items()))}{options})"
+            f"replay it: explore(flow, inputs, check, replay={dict(sorted(rehearsal.deviations.items()))}{options})"
         )
         raise error
 
@@ -252,7 +252,7 @@ def _refuse_answer(answer: object) -> None:
         )
 
 
-def _all_orders(trial: _Trial) -> Iterator[Execution]:
+def _all_orders(trial: _Trial) -> Iterator[Rehearsal]:
     """Run every order in which the calls can begin, emit and end while the engine keeps up, depth first, each from the start."""
     path: list[int] = []
     while True:
@@ -328,13 +328,13 @@ def _hypothesis() -> Any:
     return hypothesis
 
 
-def _raise_shortest(trial: _Trial, failed: Execution, found: str) -> None:
+def _raise_shortest(trial: _Trial, failed: Rehearsal, found: str) -> None:
     shortest = _shortest(trial, dict(failed.deviations), type(failed.error))
     number = counted(len(shortest), "deviation")
-    execution = trial.run(shortest)
+    rehearsal = trial.run(shortest)
     if shortest:  # without any it is the undisturbed order, which had passed
-        trial.raise_if(execution, f"{found}; shrunk to {number} from first in, first out")
-    raise FlowError(NOT_THE_SAME) from (execution.error or failed.error)
+        trial.raise_if(rehearsal, f"{found}; shrunk to {number} from first in, first out")
+    raise FlowError(NOT_THE_SAME) from (rehearsal.error or failed.error)
 
 
 def _shortest(trial: _Trial, deviations: dict[int, int], kind: type) -> dict[int, int]:

@@ -1,12 +1,20 @@
-"""Watches the books of every run in a stretch of a test."""
+"""Whether the books of runs balance: of one, and of every run in a stretch of a test."""
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from flowrt.runtime.run import Run
-from flowrt.runtime.wiring import owner_of
+from flowrt.testing.inside import books_now, is_inside
+
+if TYPE_CHECKING:
+    from flowrt.observe.figures import Ledger
+
+
+def balances(ledger: Ledger) -> bool:
+    """Say whether the books of a run that is over balance, and nothing is left in it."""
+    return ledger.balanced and not ledger.live and not ledger.held
 
 
 class LedgerWatch:
@@ -40,8 +48,6 @@ class LedgerWatch:
             raise AssertionError("\n".join(["the books of a run do not balance:", *self._faults]))
 
     def _look_at(self, run: Run) -> None:
-        if not owner_of(run).inside():  # an engine that did not return was given up, its books as they were
-            return
-        ledger = run._picture()
-        if not ledger.balanced or ledger.live or ledger.held:
+        # An engine that did not return was given up, its books as they were.
+        if is_inside(run) and not balances(ledger := books_now(run)):
             self._faults.append(str(ledger))

@@ -14,24 +14,25 @@ from flowrt.messages import Message
 from flowrt.operations.bodies import GeneratorBody
 from flowrt.operations.declarations import Declaration
 from flowrt.operations.modes import SYNC, Mode
+from flowrt.testing.comparing import same, same_contents
 from flowrt.testing.execution import checked_inputs, made, run_flow
 
 if TYPE_CHECKING:
     from flowrt.testing.execution import FlowOrMaker, Inputs
 
 
-WORKERS = 4
-SEEDS = 10  # of the simulation, for modes whose order is open; arbitrary
-DISPATCHED = "dispatched"
-MODES = {
+SIMULATIONS = 10  # of modes whose order is open; arbitrary
+TO_CALLER = "dispatched"
+PARALLEL_CALLS = "parallel(4)"
+MODE_NAMED = {
     "as declared": None,
     "sync": SYNC,
     "async": Mode("async"),
-    DISPATCHED: None,  # to the thread that runs the flow, which waits for it and so makes the calls
-    f"parallel({WORKERS}, ordered=True)": Mode("parallel", WORKERS, ordered=True),
-    f"parallel({WORKERS})": Mode("parallel", WORKERS),
+    TO_CALLER: None,  # to the thread that runs the flow, which waits for it and so makes the calls
+    "parallel(4, ordered=True)": Mode("parallel", 4, ordered=True),
+    PARALLEL_CALLS: Mode("parallel", 4),
 }
-SHOWN = 300  # characters of differing results; arbitrary
+CHARACTERS_SHOWN = 300  # of differing results; arbitrary
 
 
 @frozen
@@ -72,7 +73,7 @@ def assert_same_in_all_modes(
     expected: dict[str, list[Any]] = {}
     first = _Way("sync", "breadth_first")
     for way in _ways(first):
-        results = _by_port(_run(flow, messages, way), normal or _same)
+        results = _by_port(_run(flow, messages, way), normal or same)
         if way is first:
             expected = results
         ordered = keeps_order and not _emits_as_completed(way, made(flow))
@@ -80,26 +81,20 @@ def assert_same_in_all_modes(
             raise AssertionError(_differ(first, expected, way, results))
 
 
-def _same(data: Any) -> Any:
-    return data
-
-
 def _ways(first: _Way) -> Iterator[_Way]:
     yield first
-    for mode in MODES:
+    for mode in MODE_NAMED:
         for schedule in SCHEDULES:
-            differs = schedule != PARALLEL or mode in (
-                "as declared",
-                "sync",
-            )  # else nothing is left to share out
+            # Where all is handed to workers, nothing is left to share out.
+            differs = schedule != PARALLEL or mode in ("as declared", "sync")
             if differs and (mode, schedule) != (first.mode, first.schedule):
                 yield _Way(mode, schedule)
-    for seed in range(SEEDS):
-        yield _Way(f"parallel({WORKERS})", first.schedule, seed)
+    for seed in range(SIMULATIONS):
+        yield _Way(PARALLEL_CALLS, first.schedule, seed)
 
 
 def _run(flow: FlowOrMaker, messages: list[Message], way: _Way) -> list[Message]:
-    mode = Mode(dispatcher=MainThreadDispatcher()) if way.mode == DISPATCHED else MODES[way.mode]
+    mode = Mode(dispatcher=MainThreadDispatcher()) if way.mode == TO_CALLER else MODE_NAMED[way.mode]
     variant = with_mode(made(flow), mode)
     try:
         return run_flow(variant, messages, schedule=way.schedule, seed=way.seed)
@@ -125,12 +120,16 @@ def with_mode(flow: Flow, mode: Mode | None) -> Flow:
 
 
 def _in_mode(declaration: Declaration, mode: Mode | None) -> Declaration:
-    operation = declaration.operation
-    if mode is None or hasattr(operation, "handle_many") or hasattr(operation, "timer"):
+    if mode is None or stays(declaration):
         return declaration
     if declaration.stateful and mode.kind == "parallel":
         mode = Mode("async")
     return evolve(declaration, mode=mode)
+
+
+def stays(declaration: Declaration) -> bool:
+    """Say whether an operation can only work on the engine's thread."""
+    return hasattr(declaration.operation, "handle_many") or hasattr(declaration.operation, "timer")
 
 
 def _flows_of(flow: Flow) -> list[Flow]:
@@ -156,7 +155,7 @@ def _keeps_order(flow: Flow, inputs: int) -> bool:
 
 
 def _emits_as_completed(way: _Way, flow: Flow) -> bool:
-    mode = SYNC if way.mode == DISPATCHED else MODES[way.mode]
+    mode = SYNC if way.mode == TO_CALLER else MODE_NAMED[way.mode]
     modes = [mode] if mode is not None else [d.mode for each in _flows_of(flow) for d in each.operations]
     return any(mode.kind == "parallel" and not mode.ordered for mode in modes)
 
@@ -172,30 +171,15 @@ def _alike(expected: dict[str, list[Any]], results: dict[str, list[Any]], *, ord
     if ordered:
         return expected == results
     return expected.keys() == results.keys() and all(
-        _same_contents(expected[port], results[port]) for port in expected
+        same_contents(expected[port], results[port]) for port in expected
     )
-
-
-def _same_contents(expected: list[Any], results: list[Any]) -> bool:
-    rest = list(results)
-    for item in expected:
-        if item not in rest:
-            return False
-        rest.remove(item)
-    return not rest
 
 
 def _differ(first: _Way, expected: dict[str, list[Any]], way: _Way, results: dict[str, list[Any]]) -> str:
-    lines = ["the results depend on where and when operations run."]
-    for known, found in ((first, expected), (way, results)):
-        lines.append(f"  {known}: {_shown(found)}")
-    lines.append(
+    texts = [repr(results) for results in (expected, results)]
+    known, found = [text[:CHARACTERS_SHOWN] + "…" * (len(text) > CHARACTERS_SHOWN) for text in texts]
+    return (
+        f"the results depend on where and when operations run.\n  {first}: {known}\n  {way}: {found}\n"
         "Lists in another order come of an unordered Gather: Gather(ordered=True), or normal=sorted if their order does not matter. Else look "
         "for a function that keeps something between calls."
     )
-    return "\n".join(lines)
-
-
-def _shown(results: dict[str, list[Any]]) -> str:
-    text = repr(results)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "…"

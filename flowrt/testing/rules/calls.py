@@ -11,6 +11,8 @@ from typing import Any
 
 from flowrt.testing.rules.rules import RuleViolation
 
+TAKE_ONCE = "Take what is performed out of the backlog in one step."
+
 
 class Calls:
     """Watches the calls of one operation: of what data, how many at once, how deep in the stack.
@@ -71,20 +73,15 @@ class Calls:
     def check(self) -> None:
         """Raise what they show of too many at once, and of too many in all."""
         if self.most > self.at_once:
-            what = "of one key" if self.keyed else "of an async operation"
-            one = self.at_once == 1
-            raise RuleViolation(
-                "R3" if one else "R1",
-                f"{self.most} calls {what if one else f'of a parallel({self.at_once}) operation'} at once.",
-                "Let a worker take work only when fewer than that are busy with it.",
-            )
-        twice = sorted(repr(data) for data, times in self.made.items() if times > 1)
+            rule, what = "R3", "one key" if self.keyed else "an async operation"
+            if self.at_once > 1:
+                rule, what = "R1", f"a parallel({self.at_once}) operation"
+            remedy = "Let a worker take work only when fewer than that are busy with it."
+            raise RuleViolation(rule, f"{self.most} calls of {what} at once.", remedy)
+        twice = sum(times > 1 for times in self.made.values())
         if twice:
-            raise RuleViolation(
-                "R2",
-                f"{len(twice)} of {len(self.made)} messages were performed more than once.",
-                "Take what is performed out of the backlog in one step.",
-            )
+            seen = f"{twice} of {len(self.made)} messages were performed more than once."
+            raise RuleViolation("R2", seen, TAKE_ONCE)
 
 
 def _depth() -> int:

@@ -1,4 +1,7 @@
-"""`check_executor`: an executor at small flows, rule by rule."""
+"""`check_executor`: an executor at small flows, rule by rule.
+
+One piece, though it is long: nineteen scenarios, each to be read alone, in the order of `SCENARIOS` at the end; what they share comes first.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, OperationError
@@ -15,9 +19,25 @@ from flowrt.flow.container import FlowOperationContainer
 from flowrt.messages import Message
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.testing.rules.calls import Calls
+from flowrt.testing.comparing import same
+from flowrt.testing.rules.calls import TAKE_ONCE, Calls
 from flowrt.testing.rules.rules import RuleViolation, check_factory, checked_numbers
-from flowrt.testing.rules.trials import GLANCE, HELPER, PATIENCE, Scenario, Trials, in_time
+from flowrt.testing.rules.trials import (
+    GLANCE,
+    HELPER,
+    KEYS,
+    THROUGH_WORK,
+    TRIED_MODES,
+    USUAL_PATIENCE,
+    WORKERS,
+    Scenario,
+    Trials,
+    calls_in,
+    in_mode,
+    in_time,
+    key_of,
+    results_of,
+)
 
 if TYPE_CHECKING:
     from flowrt.executors.seams import Seams
@@ -25,25 +45,45 @@ if TYPE_CHECKING:
 
 
 MESSAGES = 40  # arbitrary: several groups for each of a few workers
-KEYS = 3
-WORKERS = 3
 ROUNDS = 200  # deep enough for a stack to show, and to overflow if it takes five frames a round
 FRAMES = 30  # by how much the stack may differ between two calls: a continuation, an emitter, a generator
+NO_NUMBERS: tuple[Any, ...] = (0, -1, True, 1.5, "4", None)
 
 REPORT_ALL = "Perform every message that was submitted, and report every group that was performed."
 WAKE_ALL = "Wake a worker for each piece of work, as long as there are workers."
+LEAVE_FAILURE = "Leave what was raised in its place among the results, as a Failure."
+KEEP_ORDER = (
+    "Take work in the order in which it was submitted, and report it in the order in which it was taken."
+)
+STOP = (
+    "When stop() was called, or waiting.ended is set, start nothing any more; join() waits for the workers."
+)
 
-MODES: dict[str, Callable[[FlowOperationContainer], FlowOperationContainer]] = {
-    "async": lambda container: container.make_async(),
-    "parallel": lambda container: container.make_parallel(WORKERS),
-    "ordered": lambda container: container.make_parallel(WORKERS, ordered=True),
-    "keyed": lambda container: container.make_parallel(WORKERS, by_key=key_of),
-}
+
+def _done(trial: Trial, run: Run, *calls: Calls) -> None:
+    seen = "a run did not end: a message was not performed, or what became of it not reported."
+    trial.done(run, "R5", seen, REPORT_ALL, *calls)
 
 
-def key_of(number: int) -> int:
-    """Return the key of a number in keyed flows."""
-    return number % KEYS
+def _as_many_as_asked(trial: Trial, calls: Calls) -> None:
+    """Wait until there are as many calls at once as there may be."""
+    seen = f"a parallel({calls.at_once}) operation, with more than that waiting, made {calls.most} calls at a time."
+    trial.came(calls.full, "R1", seen, WAKE_ALL, calls)
+
+
+def _needs_no_worker(trial: Trial, seen: str, remedy: str, *calls: Calls) -> None:
+    """See a sync operation do its work, whatever the workers are at."""
+    trial.done(trial.runtime.process(".quick"), "R15", seen, remedy, *calls)
+
+
+def _same_items(found: list[int], expected: list[int], what: str) -> None:
+    more, less = Counter(found) - Counter(expected), Counter(expected) - Counter(found)
+    if more:
+        seen = f"{more.total()} results of {what} came more often than they should."
+        raise RuleViolation("R2", seen, "Report a group once.")
+    if less:
+        seen = f"{less.total()} of {len(expected)} results of {what} never came."
+        raise RuleViolation("R5", seen, REPORT_ALL)
 
 
 def rest(data: Any) -> Any:
@@ -52,21 +92,7 @@ def rest(data: Any) -> Any:
     return data
 
 
-def same(data: Any) -> Any:
-    """Return what is given."""
-    return data
-
-
-def calls_in(mode: str) -> Calls:
-    """Watch the calls of an operation in a mode."""
-    if mode == "keyed":
-        return Calls(key=key_of)
-    return Calls(1 if mode == "async" else WORKERS)
-
-
-def few_calls(calls: Calls) -> str:
-    """Say that there were not as many calls at once as there might have been."""
-    return f"a parallel({calls.at_once}) operation, with more than that waiting, made {calls.most} calls at a time."
+# -- the scenarios
 
 
 def stays_free(trials: Trials) -> None:
@@ -77,19 +103,13 @@ def stays_free(trials: Trials) -> None:
         calls = calls_in(mode)
         with trials.new() as trial:
             gate = trial.gate()
-            operations = FlowOperationContainer().add_func("slow", calls.of(gate))
-            MODES[mode](operations).add_func("quick", same)
-            runtime = trial.run_flow(operations, ".in -> slow -> .out", ".quick -> quick -> .out")
+            runtime = trial.run_work(mode, calls.of(gate))
             runs = [runtime.process(".in", number) for number in range(2 * WORKERS)]
             trial.came(calls.entered, "R5", "a message was never performed.", REPORT_ALL, calls)
-            trial.came(calls.full, "R1", few_calls(calls), WAKE_ALL, calls)
-            trial.done(
-                runtime.process(".quick"),
-                "R15",
-                f"while every worker of a {mode} operation was busy, a sync operation got no turn.",
-                "submit() puts the work into a backlog and returns; workers take it from there.",
-                calls,
-            )
+            _as_many_as_asked(trial, calls)
+            seen = f"while every worker of a {mode} operation was busy, a sync operation got no turn."
+            remedy = "submit() puts the work into a backlog and returns; workers take it from there."
+            _needs_no_worker(trial, seen, remedy, calls)
             gate.open()
             for run in runs:
                 _done(trial, run, calls)
@@ -114,12 +134,9 @@ def _do_not_overlap(trials: Trials, mode: str, numbers: list[int]) -> None:
         return number
 
     with trials.new() as trial:
-        operations = MODES[mode](FlowOperationContainer().add_func("work", calls.of(wait_for_another)))
-        runtime = trial.run_flow(operations, ".in -> work -> .out")
-        run = runtime.process_many(".in", numbers)
-        _done(trial, run, calls)
+        _done(trial, trial.run_work(mode, calls.of(wait_for_another)).process_many(".in", numbers), calls)
         if mode == "async":
-            _check_trace(trial, "work", 1)
+            _check_trace(trial, 1)
 
 
 def calls_as_many_as_asked(trials: Trials) -> None:
@@ -132,13 +149,11 @@ def calls_as_many_as_asked(trials: Trials) -> None:
         return number
 
     with trials.new() as trial:
-        operations = MODES["parallel"](FlowOperationContainer().add_func("work", calls.of(gather_round)))
-        runtime = trial.run_flow(operations, ".in -> work -> .out")
-        run = runtime.process_many(".in", range(2 * WORKERS + 1))
+        run = trial.run_work("parallel", calls.of(gather_round)).process_many(".in", range(2 * WORKERS + 1))
         if trials.can_block:
-            trial.came(calls.full, "R1", few_calls(calls), WAKE_ALL, calls)
+            _as_many_as_asked(trial, calls)
         _done(trial, run, calls)
-        _check_trace(trial, "work", WORKERS)
+        _check_trace(trial, WORKERS)
     if trials.can_block:
         _lets_in_no_more_than_capacity(trials)
 
@@ -146,45 +161,40 @@ def calls_as_many_as_asked(trials: Trials) -> None:
 def _lets_in_no_more_than_capacity(trials: Trials) -> None:
     with trials.new() as trial:
         gate = trial.gate()
-        operations = FlowOperationContainer().add_func("slow", gate).make_async()
-        runtime = trial.run_flow(operations, ".in -> slow -> .out", capacity=2)
+        runtime = trial.run_work("async", gate, capacity=2)
         runs = [runtime.process(".in", number) for number in range(2)]
         try:
             runtime.process(".in", 2, timeout=GLANCE)
         except FlowTimeoutError:
             pass
         else:
-            raise RuleViolation(
-                "R1", "capacity=2 let a third message in.", "Report a message when it is done, not before."
-            )
+            remedy = "Report a message when it is done, not before."
+            raise RuleViolation("R1", "capacity=2 let a third message in.", remedy)
         gate.open()
         for run in runs:
             _done(trial, run)
 
 
-def _check_trace(trial: Trial, operation: str, at_once: int) -> None:
+def _check_trace(trial: Trial, at_once: int) -> None:
     """In a simulation calls overlap when one starts before another has finished."""
     busy = most = 0
     for step in getattr(trial.simulation, "trace", ()):
         what, _, which = step.partition(" ")
-        if which.rpartition("#")[0] == operation:
+        if which.startswith("work#"):
             busy += {"start": 1, "finish": -1, "fail": -1}.get(what, 0)
             most = max(most, busy)
     if most > at_once:
-        raise RuleViolation(
-            "R3" if at_once == 1 else "R1",
-            f"{most} calls of an operation that may have {at_once} at a time were under way at once.",
-            "Start a call only when fewer than that are under way.",
-        )
+        seen = f"{most} calls of an operation that may have {at_once} at a time were under way at once."
+        remedy = "Start a call only when fewer than that are under way."
+        raise RuleViolation("R3" if at_once == 1 else "R1", seen, remedy)
 
 
 def performs_all_once_and_in_order(trials: Trials) -> None:
     """R2, R5, R10: every message once, in the order the mode promises, the same to every receiver."""
-    for mode, make in MODES.items():
+    for mode in TRIED_MODES:
         calls = calls_in(mode)
         with trials.new() as trial:
-            operations = make(FlowOperationContainer().add_func("work", calls.of(same)))
-            runtime = trial.run_flow(operations, ".in -> work -> .out", "work -> .copy")
+            runtime = trial.run_work(mode, calls.of(same)).add_stream("work", ".copy")
             run = runtime.process_many(".in", range(MESSAGES))
             _done(trial, run, calls)
             ports: dict[str, list[int]] = {"out": [], "copy": []}
@@ -192,19 +202,14 @@ def performs_all_once_and_in_order(trials: Trials) -> None:
                 ports[message.port.name].append(message.data)
             out = ports["out"]
             _same_items(out, list(range(MESSAGES)), f"a {mode} operation")
-            _balanced(run)
+            trial.check_books(run, REPORT_ALL)
             if out != ports["copy"]:
-                raise RuleViolation(
-                    "R10",
-                    f"two receivers of a {mode} operation got its results in different orders.",
-                    "Report a group once, and do not change what was reported.",
-                )
+                seen = f"two receivers of a {mode} operation got its results in different orders."
+                remedy = "Report a group once, and do not change what was reported."
+                raise RuleViolation("R10", seen, remedy)
             if not _in_order(out, mode):
-                raise RuleViolation(
-                    "R10",
-                    f"the results of a {mode} operation left in another order than its inputs came.",
-                    "Take work in the order in which it was submitted, and report it in the order in which it was taken.",
-                )
+                seen = f"the results of a {mode} operation left in another order than its inputs came."
+                raise RuleViolation("R10", seen, KEEP_ORDER)
 
 
 def _in_order(numbers: list[int], mode: str) -> bool:
@@ -230,15 +235,14 @@ def performs_actions_and_generators(trials: Trials) -> None:
     for mode in ("async", "parallel"):
         with trials.new() as trial:
             operations = FlowOperationContainer()
-            MODES[mode](operations.add_action("twice", twice))
-            MODES[mode](operations.add_generator("several", several))
+            in_mode(mode, operations.add_action("twice", twice))
+            in_mode(mode, operations.add_generator("several", several))
             runtime = trial.run_flow(operations, ".in -> twice -> several -> .out")
             run = runtime.process_many(".in", range(10))
             _done(trial, run)
-            _same_items(
-                run.values(), [number for number in range(10) for _ in range(10)], f"{mode} operations"
-            )
-            _balanced(run)
+            expected = [number for number in range(10) for _ in range(10)]
+            _same_items(run.values(), expected, f"{mode} operations")
+            trial.check_books(run, REPORT_ALL)
 
 
 def fails_what_raises(trials: Trials) -> None:
@@ -265,22 +269,16 @@ def fails_what_raises(trials: Trials) -> None:
                     operations.add_func("work", calls.of(refuse))
                 else:
                     operations.add_action("work", refuse_some)
-                MODES[mode](operations)
-                runtime = trial.run_flow(operations, ".in -> work -> .out")
-                run = runtime.process_many(".in", inputs)
-                trial.done(
-                    run, "R4", "a call that raised was never reported.", "Report it like any other.", calls
-                )
+                run = trial.run_flow(in_mode(mode, operations), THROUGH_WORK).process_many(".in", inputs)
+                seen = "a call that raised was never reported."
+                trial.done(run, "R4", seen, "Report it like any other.", calls)
                 _all_failed(run, bad, mode)
-                results = sorted(message.data for message in _results_of(run) if message.data is not None)
+                results = sorted(message.data for message in results_of(run) if message.data is not None)
                 expected = list(inputs) if operation == "action" else [n for n in inputs if n not in bad]
                 if results != expected:
-                    raise RuleViolation(
-                        "R4",
-                        f"beside {len(bad)} calls that raised, {len(results)} messages left a {mode} {operation} and not {len(expected)}.",
-                        "Leave the results and the log of a group alone.",
-                    )
-                _balanced(run)
+                    seen = f"beside {len(bad)} calls that raised, {len(results)} messages left a {mode} {operation} and not {len(expected)}."
+                    raise RuleViolation("R4", seen, "Leave the results and the log of a group alone.")
+                trial.check_books(run, REPORT_ALL)
 
 
 def _all_failed(run: Run, bad: list[int], mode: str) -> None:
@@ -288,32 +286,24 @@ def _all_failed(run: Run, bad: list[int], mode: str) -> None:
     for error in run.failures:
         told = isinstance(error, OperationError) and isinstance(error.__cause__, LookupError)
         if not told or error.message is None:  # type: ignore[attr-defined]
-            raise RuleViolation(
-                "R4",
-                f"a call raised LookupError, and the run got {type(error).__qualname__} from {type(error.__cause__).__qualname__}.",
-                "Leave what was raised in its place among the results, as a Failure.",
-            )
+            seen = f"a call raised LookupError, and the run got {type(error).__qualname__} from {type(error.__cause__).__qualname__}."
+            raise RuleViolation("R4", seen, LEAVE_FAILURE)
         failed[error.message.data] += 1  # type: ignore[attr-defined]
     if failed != Counter(bad):
-        raise RuleViolation(
-            "R4",
-            f"{len(bad)} calls of a {mode} operation raised, and {failed.total()} failures of {len(failed)} messages were told.",
-            "Leave what was raised in its place among the results, as a Failure.",
-        )
+        seen = f"{len(bad)} calls of a {mode} operation raised, and {failed.total()} failures of {len(failed)} messages were told."
+        raise RuleViolation("R4", seen, LEAVE_FAILURE)
 
 
 def stops_at_system_exit(trials: Trials) -> None:
     """R4: SystemExit stops the runtime and is raised to who waits."""
+
+    def leave(_number: int) -> None:
+        raise SystemExit(3)
+
     for mode in ("async", "parallel"):
         with trials.new() as trial:
-
-            def leave(_number: int) -> None:
-                raise SystemExit(3)
-
-            operations = MODES[mode](FlowOperationContainer().add_func("leave", leave))
-            runtime = trial.run_flow(operations, ".in -> leave -> .out")
-            run = runtime.process(".in", 1)
-            remedy = "Catch BaseException around each call, and leave it among the results as a Failure."
+            run = trial.run_work(mode, leave).process(".in", 1)
+            came = "nothing was"
             try:
                 run.wait(trial.patience)
             except SystemExit:
@@ -321,12 +311,10 @@ def stops_at_system_exit(trials: Trials) -> None:
                 continue
             except FlowError as error:
                 came = f"{type(error).__qualname__} was"
-            else:
-                came = "nothing was"
             trial.check()
-            raise RuleViolation(
-                "R4", f"a {mode} call raised SystemExit, and {came} raised to who waited.", remedy
-            )
+            seen = f"a {mode} call raised SystemExit, and {came} raised to who waited."
+            remedy = "Catch BaseException around each call, and leave it among the results as a Failure."
+            raise RuleViolation("R4", seen, remedy)
 
 
 def keeps_the_stack_flat(trials: Trials) -> None:
@@ -334,7 +322,7 @@ def keeps_the_stack_flat(trials: Trials) -> None:
     calls = Calls(WORKERS)
     with trials.new() as trial:
         work = FlowOperationContainer().add_func("work", calls.of(rest)).make_parallel(WORKERS, by_key=same)
-        run = trial.run_flow(work, ".in -> work -> .out").process_many(".in", range(ROUNDS))
+        run = trial.run_flow(work, THROUGH_WORK).process_many(".in", range(ROUNDS))
         _flat(trial, run, calls, "messages of different keys")
 
     rounds = Calls()
@@ -345,10 +333,8 @@ def keeps_the_stack_flat(trials: Trials) -> None:
 
     with trials.new() as trial:
         loop = FlowOperationContainer().add_action("loop", count_down).make_async()
-        run = trial.run_flow(loop, ".in -> loop", "loop.again -> loop", "loop.done -> .out").process(
-            ".in", ROUNDS
-        )
-        _flat(trial, run, rounds, "rounds of a feedback loop")
+        runtime = trial.run_flow(loop, ".in -> loop", "loop.again -> loop", "loop.done -> .out")
+        _flat(trial, runtime.process(".in", ROUNDS), rounds, "rounds of a feedback loop")
 
     nested = Calls()
     over = threading.Event()
@@ -362,8 +348,7 @@ def keeps_the_stack_flat(trials: Trials) -> None:
                     over.set()
             return number
 
-        start = FlowOperationContainer().add_func("start", start_another).make_async()
-        runtime = trial.run_flow(start, ".in -> start -> .out")
+        runtime = trial.run_work("async", start_another)
         run = runtime.process(".in", ROUNDS)
         _flat(trial, run, nested, "inputs, each sent from inside the call before")
         runtime.wait_idle(trial.patience)
@@ -376,11 +361,9 @@ def _flat(trial: Trial, run: Run, calls: Calls, what: str) -> None:
     _done(trial, run, calls)
     deepest = max(calls.depths) - min(calls.depths)
     if deepest > FRAMES:
-        raise RuleViolation(
-            "R14",
-            f"within {calls.number} {what} the stack grew by {deepest} frames.",
-            "A worker loops: it returns from one piece of work before it takes the next.",
-        )
+        seen = f"within {calls.number} {what} the stack grew by {deepest} frames."
+        remedy = "A worker loops: it returns from one piece of work before it takes the next."
+        raise RuleViolation("R14", seen, remedy)
 
 
 def makes_room_for_what_failed(trials: Trials) -> None:
@@ -390,71 +373,25 @@ def makes_room_for_what_failed(trials: Trials) -> None:
         raise LookupError
 
     with trials.new() as trial:
-        operations = FlowOperationContainer().add_func("refuse", refuse).make_async()
-        runtime = trial.run_flow(operations, ".in -> refuse -> .out", capacity=2)
+        runtime = trial.run_work("async", refuse, capacity=2)
         remedy = "Report calls that raised like others."
         try:
             run = runtime.process_many(".in", range(20), timeout=trial.patience)
         except FlowTimeoutError as error:
             trial.check()
-            raise RuleViolation(
-                "R23", "behind messages that failed, input waited for room without end.", remedy
-            ) from error
+            seen = "behind messages that failed, input waited for room without end."
+            raise RuleViolation("R23", seen, remedy) from error
         trial.done(run, "R23", "a run whose messages all failed did not end.", remedy)
-
-
-# -- what was seen
-
-
-def _done(trial: Trial, run: Run, *calls: Calls) -> None:
-    seen = "a run did not end: a message was not performed, or what became of it not reported."
-    trial.done(run, "R5", seen, REPORT_ALL, *calls)
-
-
-def _results_of(run: Run) -> list[Any]:
-    results = []
-    try:
-        for message in run.results():
-            results.append(message)  # noqa: PERF402 - what comes before the failure is kept
-    except OperationError:
-        pass
-    return results
-
-
-def _same_items(found: list[int], expected: list[int], what: str) -> None:
-    more, less = Counter(found) - Counter(expected), Counter(expected) - Counter(found)
-    if more:
-        raise RuleViolation(
-            "R2",
-            f"{more.total()} results of {what} came more often than they should.",
-            "Report a group once.",
-        )
-    if less:
-        raise RuleViolation(
-            "R5", f"{less.total()} of {len(expected)} results of {what} never came.", REPORT_ALL
-        )
-
-
-def _balanced(run: Run) -> None:
-    ledger = run.ledger
-    if not ledger.balanced or ledger.live or ledger.held:
-        raise RuleViolation("R5", f"the ledger of a run that is done does not balance:\n{ledger}", REPORT_ALL)
-
-
-STOP = (
-    "When stop() was called, or waiting.ended is set, start nothing any more; join() waits for the workers."
-)
-NO_NUMBERS: tuple[Any, ...] = (0, -1, True, 1.5, "4", None)
 
 
 def subscribers_may_act(trials: Trials) -> None:
     """R11: subscribers may call process() and close()."""
     with trials.new() as trial:
-        runtime = trial.run_flow(_work(), ".in -> work -> .out")
-        seen: list[Any] = []
+        runtime = trial.run_work("async", same)
+        came: list[Any] = []
 
         def go_on(message: Message) -> None:
-            seen.append(message.data)
+            came.append(message.data)
             if message.data:
                 runtime.process(".in", message.data - 1)
             else:
@@ -468,22 +405,18 @@ def subscribers_may_act(trials: Trials) -> None:
             pass  # closed before anybody waited
         except FlowTimeoutError as error:
             trial.check()
-            raise RuleViolation(
-                "R11", "behind a subscriber that sent input, all stood still.", STOP
-            ) from error
+            still = "behind a subscriber that sent input, all stood still."
+            raise RuleViolation("R11", still, STOP) from error
         report = trial.close("R11", drain=trial.patience)
-        if not report.clean or seen != [3, 2, 1, 0]:
-            raise RuleViolation(
-                "R11",
-                f"of 4 results, 3 of which a subscriber had asked for, {len(seen)} came: {report}.",
-                STOP,
-            )
+        if not report.clean or came != [3, 2, 1, 0]:
+            seen = f"of 4 results, 3 of which a subscriber had asked for, {len(came)} came: {report}."
+            raise RuleViolation("R11", seen, STOP)
 
 
 def subscribers_may_raise(trials: Trials) -> None:
     """R13: a subscriber that raises is contained."""
     with trials.new() as trial:
-        runtime = trial.run_flow(_work(), ".in -> work -> .out")
+        runtime = trial.run_work("async", same)
         told: list[BaseException] = []
 
         def refuse(_message: Message) -> None:
@@ -494,11 +427,8 @@ def subscribers_may_raise(trials: Trials) -> None:
         run = runtime.process_many(".in", range(5))
         trial.done(run, "R13", "behind a subscriber that raised, the flow stood still.", "Contain it.")
         if len(told) != 5 or run.failures:
-            raise RuleViolation(
-                "R13",
-                f"a subscriber raised 5 times, and on_exception was told {len(told)} times.",
-                "Tell it.",
-            )
+            seen = f"a subscriber raised 5 times, and on_exception was told {len(told)} times."
+            raise RuleViolation("R13", seen, "Tell it.")
 
 
 def holds_on_to_what_is_in_flight(trials: Trials) -> None:
@@ -511,16 +441,12 @@ def holds_on_to_what_is_in_flight(trials: Trials) -> None:
                 trial.runtime.close()  # from inside it marks and returns; this very call is in flight then
                 return number
 
-            operations = MODES[mode](FlowOperationContainer().add_func("work", calls.of(close)))
-            runtime = trial.run_flow(operations, ".in -> work -> .out")
-            run = runtime.process(".in", 1)
+            run = trial.run_work(mode, calls.of(close)).process(".in", 1)
             report = trial.close("R12", drain=trial.patience)
             if not report.clean or not run.done or run.ledger.delivered != 1:
-                raise RuleViolation(
-                    "R12",
-                    f"a {mode} call was in flight when the runtime was closed, and its result did not come out: {report}.",
-                    "Post every outcome, also after stop(), before join() returns.",
-                )
+                seen = f"a {mode} call was in flight when the runtime was closed, and its result did not come out: {report}."
+                remedy = "Post every outcome, also after stop(), before join() returns."
+                raise RuleViolation("R12", seen, remedy)
             trial.nothing_more(report)
         _leaves_the_others_alone(trials, mode)
 
@@ -535,27 +461,21 @@ def _leaves_the_others_alone(trials: Trials, mode: str) -> None:
                 gate(number)
             return number
 
-        operations = MODES[mode](FlowOperationContainer().add_func("work", calls.of(work)))
-        operations.add_func("quick", same)
-        runtime = trial.run_flow(operations, ".in -> work -> .out", ".quick -> quick -> .out")
+        runtime = trial.run_work(mode, calls.of(work))
         runs = [runtime.process(".in", number) for number in range(3 * WORKERS)]
         # What came first was submitted first: some of it waits for workers when runs are cancelled.
-        trial.done(runtime.process(".quick"), "R15", "a sync operation got no turn.", "Do not wait.", calls)
+        _needs_no_worker(trial, "a sync operation got no turn.", "Do not wait.", calls)
         for run in runs[::2]:
             run.cancel()
-        trial.done(runtime.process(".quick"), "R15", "a sync operation got no turn.", "Do not wait.", calls)
+        _needs_no_worker(trial, "a sync operation got no turn.", "Do not wait.", calls)
         gate.open()
         for run in runs:
-            trial.done(
-                run, "R12", "beside runs that were cancelled, another did not end.", "Report all.", calls
-            )
+            seen = "beside runs that were cancelled, another did not end."
+            trial.done(run, "R12", seen, "Report all.", calls)
         lost = [run for run in runs[1::2] if run.values() != [runs.index(run)]]
         if lost:
-            raise RuleViolation(
-                "R12",
-                f"cancelling some runs cost {len(lost)} others their result.",
-                "Look at each run's own.",
-            )
+            seen = f"cancelling some runs cost {len(lost)} others their result."
+            raise RuleViolation("R12", seen, "Look at each run's own.")
         if not all(run.ledger.balanced for run in runs):
             raise RuleViolation("R12", "the ledger of a cancelled run does not balance.", "Report all.")
 
@@ -565,22 +485,20 @@ def starts_nothing_after_the_end(trials: Trials) -> None:
     calls = Calls(WORKERS)
     given_up = threading.Event()
     late: list[int] = []
-
-    def work(number: int, _gate: Callable[[Any], Any]) -> int:
-        if given_up.is_set():
-            late.append(number)
-        elif trials.can_block:
-            _gate(number)
-        return number
-
     with trials.new() as trial:
         gate = trial.gate()
-        watched = calls.of(lambda number: work(number, gate))
-        operations = MODES["parallel"](FlowOperationContainer().add_func("work", watched))
-        runtime = trial.run_flow(operations, ".in -> work -> .out")
+
+        def work(number: int) -> int:
+            if given_up.is_set():
+                late.append(number)
+            elif trials.can_block:
+                gate(number)
+            return number
+
+        runtime = trial.run_work("parallel", calls.of(work))
         runs = [runtime.process(".in", number) for number in range(3 * WORKERS)]
         if trials.can_block:
-            trial.came(calls.full, "R1", few_calls(calls), WAKE_ALL, calls)
+            _as_many_as_asked(trial, calls)
 
         def let_go() -> None:
             try:
@@ -606,7 +524,7 @@ def closes_once_for_all(trials: Trials) -> None:
     """R16, R17: closing again, also at once from many threads, changes nothing; what comes then is refused."""
     calls = Calls()
     with trials.new() as trial:
-        runtime = trial.run_flow(_work(calls), ".in -> work -> .out")
+        runtime = trial.run_work("async", calls.of(same))
         runs = [runtime.process(".in", number) for number in range(5)]
         reports: list[Any] = []
         closers = 1 if trial.simulated else 3
@@ -635,9 +553,10 @@ def closes_once_for_all(trials: Trials) -> None:
 def refuses_numbers(trials: Trials) -> None:
     """R18: numbers that cannot be meant are refused, by name."""
     for number in NO_NUMBERS:
+        work = FlowOperationContainer().add_func("work", same)
         attempts: list[tuple[str, Callable[[], Any]]] = [
-            ("workers", lambda number=number: _work().make_parallel(number)),  # type: ignore[misc]
-            ("capacity", lambda number=number: FlowRuntime(capacity=number, seams=trials.seams())),  # type: ignore[misc]
+            ("workers", partial(work.make_parallel, number)),
+            ("capacity", partial(FlowRuntime, capacity=number, seams=trials.seams())),
         ]
         for name, attempt in attempts:
             try:
@@ -665,11 +584,9 @@ def forgets(trials: Trials) -> None:
         gc.collect()
         left = sum(datum() is not None for datum in held)
         if left:
-            raise RuleViolation(
-                "R19",
-                f"after close() {left} of {len(held)} messages were still held by something.",
-                "Let go of a task when it was reported, and of what waits when stop() is called.",
-            )
+            seen = f"after close() {left} of {len(held)} messages were still held by something."
+            remedy = "Let go of a task when it was reported, and of what waits when stop() is called."
+            raise RuleViolation("R19", seen, remedy)
 
 
 def _watch_data(trial: Trial) -> list[weakref.ref[_Datum]]:
@@ -684,16 +601,13 @@ def _watch_data(trial: Trial) -> list[weakref.ref[_Datum]]:
         raise LookupError
 
     operations = FlowOperationContainer().add_func("make", make).make_async()
-    for name in ("work", "refuse"):
-        operations.add_func(name, same if name == "work" else refuse).make_parallel(WORKERS)
+    in_mode("parallel", operations.add_func("work", same))
+    in_mode("parallel", operations.add_func("refuse", refuse))
     runtime = trial.run_flow(operations, ".in -> make -> work -> .out", ".bad -> make#2 -> refuse -> .out")
     for port in (".in", ".bad"):
         run = runtime.process_many(port, range(5))
         trial.done(run, "R5", "a run did not end.", "Report everything.")
-        try:
-            run.values()
-        except FlowError:
-            pass
+        results_of(run)
     trial.close()
     return held
 
@@ -711,31 +625,24 @@ def names_what_stays(trials: Trials) -> None:
         trial.came(calls.entered, "R5", "a message was never performed.", "Perform it.", calls)
         report = trial.close("R16", drain=0.0, deadline=0.0)
         if not any("stuck" in name for name in report.abandoned):
-            raise RuleViolation(
-                "R7",
-                f"a call had not returned when the runtime was closed, and the report named {list(report.abandoned)}.",
-                "join(seconds) returns the names of the threads that did not end, with what they are doing.",
+            seen = f"a call had not returned when the runtime was closed, and the report named {list(report.abandoned)}."
+            remedy = (
+                "join(seconds) returns the names of the threads that did not end, with what they are doing."
             )
-
-
-def _work(calls: Calls | None = None) -> FlowOperationContainer:
-    return FlowOperationContainer().add_func("work", (calls or Calls()).of(same)).make_async()
+            raise RuleViolation("R7", seen, remedy)
 
 
 def look(trials: Trials) -> None:
     """See whether a call may wait for another."""
     calls: list[object] = []
     with trials.new() as trial:
-        work = FlowOperationContainer().add_func("work", calls.append).make_async()
-        run = trial.run_flow(work, ".in -> work -> .out").process(".in")
+        run = trial.run_work("async", calls.append).process(".in")
         try:
             trial.done(run, "R5", "the one message of a run was not performed, or not reported.", REPORT_ALL)
         except RuleViolation:
             if len(calls) > 1:
                 seen = "the one message of a run was performed more than once."
-                raise RuleViolation(
-                    "R2", seen, "Take what is performed out of the backlog in one step."
-                ) from None
+                raise RuleViolation("R2", seen, TAKE_ONCE) from None
             raise
         trials.can_block = not (trial.inline or trial.simulated)
 
@@ -765,7 +672,7 @@ SCENARIOS = (
 
 
 def check_executor(
-    factory: Callable[[], Seams], *, patience: float = PATIENCE, leave_out: Collection[str] = ()
+    factory: Callable[[], Seams], *, patience: float = USUAL_PATIENCE, leave_out: Collection[str] = ()
 ) -> None:
     """Check the executors that `factory` gives a runtime against the rules, at small flows; return if none is broken.
 

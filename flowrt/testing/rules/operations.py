@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from flowrt.errors import FlowBuildError, FlowError
+from flowrt.errors import FlowBuildError
 from flowrt.executors.seams import Seams
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.messages import Message
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.wiring import inner_parts, owner_of
+from flowrt.testing.comparing import same_contents, same_data
+from flowrt.testing.drive import entry, send
+from flowrt.testing.inside import capture_outputs, fatal_of
+from flowrt.testing.modes import stays
 from flowrt.testing.rules.rules import RuleViolation, check_factory, checked_numbers
-from flowrt.testing.rules.subjects import STATE, Subject, Watch, alike, copied, entry, watchable
-from flowrt.testing.rules.trials import PATIENCE, Scenario, Trials
+from flowrt.testing.rules.subjects import STATE, Loans, Subject, copied, watchable
+from flowrt.testing.rules.trials import USUAL_PATIENCE, Scenario, Trials, in_mode, results_of
 from flowrt.testing.simulation import simulated
 
 if TYPE_CHECKING:
+    from flowrt.operations.declarations import Declaration
     from flowrt.testing.rules.trials import Trial
 
 
 SEEDS = range(5)  # arbitrary: orders of events that each mode is tried in
-WORKERS = 3
 GATE = "rule kit gate"
 QUICK = "rule kit quick"
 
@@ -42,7 +45,7 @@ class Outcome:
     failures: int
 
     def is_like(self, other: Outcome) -> bool:
-        return self.failures == other.failures and alike(self.results, other.results)
+        return self.failures == other.failures and same_data(self.results, other.results)
 
 
 class OperationTrials(Trials):
@@ -72,25 +75,22 @@ def fulfils_the_contract(trials: OperationTrials) -> None:
         raise RuleViolation("R8", f"the container holds {len(declared)} operations.", "Check one at a time.")
     operation = declared[0].operation
     if operation is not None and operation is subject.declaration(subject.container()).operation:
-        raise RuleViolation(
-            "R9", "the factory gave the same operation twice.", "Make a new one in every call of it."
-        )
+        remedy = "Make a new one in every call of it."
+        raise RuleViolation("R9", "the factory gave the same operation twice.", remedy)
 
 
 def works_off_what_it_gets(trials: OperationTrials) -> None:
     """R2, R4, R5, R7, R10, R12: every input comes to an end, and stays what it was."""
     with trials.new() as trial:
-        watch = Watch(trial.note)
+        loans = Loans(trial.note)
         messages = trials.subject.messages()
         before = [copied(message.data) for message in messages]
-        _observe(trials, trial, trials.subject.container(watch), messages)
+        _observe(trials, trial, trials.subject.container(loans), messages)
         for number, (message, data) in enumerate(zip(messages, before, strict=True)):
-            if not alike(message.data, data):
-                raise RuleViolation(
-                    "R10",
-                    f"input number {number} was changed by the operation.",
-                    "Messages are shared by all who get them: make a copy, and change that.",
-                )
+            if not same_data(message.data, data):
+                seen = f"input number {number} was changed by the operation."
+                remedy = "Messages are shared by all who get them: make a copy, and change that."
+                raise RuleViolation("R10", seen, remedy)
         trial.nothing_more(trial.close())
 
 
@@ -100,33 +100,30 @@ def keeps_state_per_place(trials: OperationTrials) -> None:
     first, second = _outcomes(trials), _outcomes(trials)
     if not trials.repeatable:
         return
-    if not all(a.is_like(b) for a, b in zip(first, second, strict=True)):
-        raise RuleViolation(
-            "R9",
-            "two operations, both new, brought forth different things from the same inputs.",
-            f"What is kept outside of them is shared by all. {PER_PLACE} {REPEATABLE}",
-        )
+    if not _all_alike(first, second):
+        seen = "two operations, both new, brought forth different things from the same inputs."
+        remedy = f"What is kept outside of them is shared by all. {PER_PLACE} {REPEATABLE}"
+        raise RuleViolation("R9", seen, remedy)
     container = subject.container()
     with trials.new() as trial:
         for place, outcomes in zip(("1", "2"), _observe_places(trials, trial, container), strict=True):
-            if not all(a.is_like(b) for a, b in zip(first, outcomes, strict=True)):
-                raise RuleViolation(
-                    "R9",
-                    f"beside another place of the same operation, place #{place} brought forth something else than alone.",
-                    f"What is kept in the operation itself is shared by its places. {PER_PLACE}",
-                )
+            if not _all_alike(first, outcomes):
+                seen = f"beside another place of the same operation, place #{place} brought forth something else than alone."
+                remedy = f"What is kept in the operation itself is shared by its places. {PER_PLACE}"
+                raise RuleViolation("R9", seen, remedy)
     _works_in_one_runtime(trials)
+
+
+def _all_alike(first: list[Outcome], second: list[Outcome]) -> bool:
+    return all(a.is_like(b) for a, b in zip(first, second, strict=True))
 
 
 def _works_in_one_runtime(trials: OperationTrials) -> None:
     container = trials.subject.container()
     declaration = trials.subject.declaration(container)
     operation = declaration.operation
-    if (
-        operation is None
-        or declaration.factory is not None
-        or type(operation).__module__.startswith("flowrt.")
-    ):
+    ours = type(operation).__module__.startswith("flowrt.")
+    if operation is None or declaration.factory is not None or ours:
         return
     with FlowRuntime() as one, FlowRuntime() as other:
         one.add_operations(container).process(".in").wait(trials.patience)
@@ -142,46 +139,31 @@ def brings_forth_the_same_everywhere(trials: OperationTrials) -> None:
     if not trials.repeatable:
         return
     expected = _outcomes(trials)
-    for mode, make in _modes_of(trials.subject).items():
+    for mode in _modes_of(trials.subject.declaration(trials.subject.container())):
         for seed in (None, *SEEDS):
             container = trials.subject.container()
-            make(container[trials.subject.declaration(container).name])
+            in_mode(mode, container[trials.subject.declaration(container).name])
             with trials.new(Seams() if seed is None else simulated(seed)) as trial:
                 messages = trials.subject.messages()
                 found = _observe(trials, trial, container, messages, at_once=not trials.subject.is_own)
             if not _same_in_all(expected, found):
                 where = "on threads" if seed is None else f"in the simulation with seed {seed}"
-                raise RuleViolation(
-                    "R24",
-                    f"as {mode}, {where}, the operation brought forth something else than on the engine's thread.",
-                    f"Let no call depend on what another has done. {REPEATABLE}",
-                )
+                seen = f"as {mode}, {where}, the operation brought forth something else than on the engine's thread."
+                raise RuleViolation("R24", seen, f"Let no call depend on what another has done. {REPEATABLE}")
 
 
-def _modes_of(subject: Subject) -> Mapping[str, Callable[[FlowOperationContainer], Any]]:
-    operation = subject.declaration(subject.container()).operation
-    if hasattr(operation, "handle_many") or hasattr(operation, "timer"):
-        return {}  # the engine's thread is where it works
-    modes: dict[str, Callable[[FlowOperationContainer], Any]] = {
-        "async": lambda container: container.make_async()
-    }
-    if operation is None:
-        modes["parallel"] = lambda container: container.make_parallel(WORKERS)
-        modes["ordered"] = lambda container: container.make_parallel(WORKERS, ordered=True)
-    return modes
+def _modes_of(declaration: Declaration) -> Sequence[str]:
+    if stays(declaration):
+        return ()
+    return ("async",) if declaration.operation is not None else ("async", "parallel", "ordered")
 
 
 def _same_in_all(expected: list[Outcome], found: list[Outcome]) -> bool:
+    """Say whether two rows of outcomes have as many failures and the same results, whichever input they came of."""
     if sum(each.failures for each in expected) != sum(each.failures for each in found):
         return False
-    left = [result for outcome in found for result in outcome.results]
-    for outcome in expected:
-        for result in outcome.results:
-            index = next((i for i, other in enumerate(left) if alike(result, other)), None)
-            if index is None:
-                return False
-            del left[index]
-    return not left
+    first, second = ([result for each in some for result in each.results] for some in (expected, found))
+    return same_contents(first, second, same_data)
 
 
 def forgets_what_was_cancelled(trials: OperationTrials) -> None:
@@ -189,8 +171,8 @@ def forgets_what_was_cancelled(trials: OperationTrials) -> None:
     if not trials.subject.is_own:
         return
     with trials.new() as trial:
-        watch = Watch(trial.note)
-        container = trials.subject.container(watch)
+        loans = Loans(trial.note)
+        container = trials.subject.container(loans)
         gate = trial.gate()
         streams = trials.subject.flow(container)
         container.add_func(GATE, gate).make_async().add_func(QUICK, str)
@@ -201,32 +183,29 @@ def forgets_what_was_cancelled(trials: OperationTrials) -> None:
             runtime.add_stream(source, GATE)
         runtime.on_result(lambda _message: None)
         runtime.on_exception(lambda _error: None)
-        held = _cancel_some(trials, trial, watch)
+        held = _cancel_some(trials, trial, loans)
         gate.open()
         for port in (".last", ".quick"):  # behind all that the gate held up, and what follows from that
             trial.done(runtime.process(port), "R12", "the runtime stood still.", END)
         trial.forget()
         gc.collect()
-        left = [what for what in watch.still_there() if what != STATE]
+        left = [what for what in loans.still_there() if what != STATE]
         if left and held:  # what it remembers of messages that were over is its own business, until R19
-            raise RuleViolation(
-                "R12",
-                f"of runs that were cancelled the operation still had {', '.join(left)}.",
-                "cancelled(state, run) drops every part whose `part.scope.run` is that run, and what belongs to it.",
-            )
-        last = trials.subject.messages()[-1]
-        run = _send(trial, last)
+            seen = f"of runs that were cancelled the operation still had {', '.join(left)}."
+            remedy = "cancelled(state, run) drops every part whose `part.scope.run` is that run, and what belongs to it."
+            raise RuleViolation("R12", seen, remedy)
+        run = send(runtime, trials.subject.messages()[-1])
         trial.done(run, "R12", "after runs were cancelled, another one did not end.", END)
 
 
-def _cancel_some(trials: OperationTrials, trial: Trial, watch: Watch) -> int:
+def _cancel_some(trials: OperationTrials, trial: Trial, loans: Loans) -> int:
     """Cancel runs under way; return how many messages were held in them."""
     runtime = trial.runtime
     messages = trials.subject.messages()
     runs = []
     for message in messages[:-1] or messages:  # the last may be what completes what is held
-        _hand(watch, message)
-        runs.append(_send(trial, message))
+        _lend(loans, message)
+        runs.append(send(runtime, message))
     trial.done(runtime.process(".quick"), "R5", "a call did not return.", END)
     held = sum(run.ledger.held for run in runs)
     for run in runs:
@@ -235,35 +214,32 @@ def _cancel_some(trials: OperationTrials, trial: Trial, watch: Watch) -> int:
     return held
 
 
-def _hand(watch: Watch, message: Message) -> None:
+def _lend(loans: Loans, message: Message) -> None:
     """Give a message data that can be watched, where there are such."""
     data = watchable(message.data)
     if data is not message.data:
-        watch.hand("an input", data)
+        loans.lend("an input", data)
         message.data = data
 
 
 def forgets_what_is_over(trials: OperationTrials) -> None:
     """R19: once the runtime is closed, it holds no message, no input and no state."""
     with trials.new() as trial:
-        watch = Watch(trial.note)
-        container = trials.subject.container(watch)
+        loans = Loans(trial.note)
+        container = trials.subject.container(loans)
         messages = trials.subject.messages()
         for message in messages:
-            _hand(watch, message)
+            _lend(loans, message)
         del message
         _observe(trials, trial, container, messages)
         messages.clear()
         trial.close()
         trial.forget()
         gc.collect()
-        left = watch.still_there()
+        left = loans.still_there()
         if left:
-            raise RuleViolation(
-                "R19",
-                f"after close() there was still {', '.join(left)}.",
-                f'Keep nothing of a message in the operation or around it. {PER_PLACE} A cache that is meant so: leave_out=["R19"].',
-            )
+            remedy = f'Keep nothing of a message in the operation or around it. {PER_PLACE} A cache that is meant so: leave_out=["R19"].'
+            raise RuleViolation("R19", f"after close() there was still {', '.join(left)}.", remedy)
 
 
 # -- what comes of inputs
@@ -286,7 +262,7 @@ def _observe(
     _build(trials, trial, container)
     runs = []
     for message in messages:
-        runs.append(_send(trial, message))
+        runs.append(send(trial.runtime, message))
         if not at_once:
             _done(trial, runs[-1])
     return [_outcome(trial, run, message) for run, message in zip(runs, messages, strict=True)]
@@ -299,7 +275,7 @@ def _observe_places(
     found: tuple[list[Outcome], list[Outcome]] = ([], [])
     for first, second in zip(trials.subject.messages(), trials.subject.messages(), strict=True):
         for place, message, outcomes in (("1", first, found[0]), ("2", second, found[1])):
-            run = _send(trial, message, place)
+            run = send(trial.runtime, message, place)
             _done(trial, run)
             outcomes.append(_outcome(trial, run, message))
     return found
@@ -310,47 +286,27 @@ def _build(
 ) -> None:
     streams = trials.subject.flow(container, places)
     runtime = trial.run_flow(container)
-    inner_parts(runtime).owner.engine.routes.capture = True
+    capture_outputs(runtime)
     for source, target in streams:
         runtime.add_stream(source, target)
 
 
-def _send(trial: Trial, message: Message, place: str = "") -> Run:
-    return trial.runtime.process(
-        entry(message.port.name, place),
-        message.data,
-        correlation_id=message.correlation_id,
-        priority=message.priority,
-    )
-
-
 def _done(trial: Trial, run: Run) -> None:
     trial.done(run, "R5", f"within {trial.patience} s an input did not come to an end.", END)
-    fatal = owner_of(run).life.fatal
+    fatal = fatal_of(run)
     if isinstance(fatal, SystemExit | KeyboardInterrupt):
-        raise RuleViolation(
-            "R4",
-            f"the operation raised {type(fatal).__qualname__}, which stops the whole runtime.",
-            "Raise an Exception: it fails the message in hand.",
-        )
+        seen = f"the operation raised {type(fatal).__qualname__}, which stops the whole runtime."
+        raise RuleViolation("R4", seen, "Raise an Exception: it fails the message in hand.")
 
 
 def _outcome(trial: Trial, run: Run, message: Message) -> Outcome:
     _done(trial, run)
-    ledger = run.ledger
-    if not ledger.balanced or ledger.live or ledger.held:
-        raise RuleViolation("R5", f"the ledger of a run that is done does not balance:\n{ledger}", END)
-    results = []
-    try:
-        for result in run.results():
-            results.append((result.port.name, result.data))
-            if result.correlation_id != message.correlation_id:
-                raise RuleViolation(
-                    "R2", "a result left with another correlation id than its input came with.", "Leave it."
-                )
-    except FlowError:
-        pass  # the failures are counted
-    return Outcome(tuple(results), len(run.failures))
+    trial.check_books(run, END)
+    results = results_of(run)
+    if any(result.correlation_id != message.correlation_id for result in results):
+        seen = "a result left with another correlation id than its input came with."
+        raise RuleViolation("R2", seen, "Leave it.")
+    return Outcome(tuple((result.port.name, result.data) for result in results), len(run.failures))
 
 
 SCENARIOS = (
@@ -370,7 +326,7 @@ def check_operation(
     port: str = "",
     behind: tuple[Callable[[], Any], dict[str, str]] | None = None,
     repeatable: bool = True,
-    patience: float = PATIENCE,
+    patience: float = USUAL_PATIENCE,
     leave_out: Collection[str] = (),
 ) -> None:
     """Check an operation against the rules, in real runtimes, on threads and in simulations; return if none is broken.

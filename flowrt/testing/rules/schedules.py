@@ -20,10 +20,9 @@ from flowrt.standard import Gather, Scatter
 from flowrt.testing.execution import run_flow
 from flowrt.testing.rules.rules import RuleViolation, check_factory, checked_numbers
 
-TRIES = 20  # arbitrary; what is wrong with a schedule shows in the first few
+ATTEMPTS = 20  # arbitrary; what is wrong with a schedule shows in the first few
 STEPS = 120  # of the engine, in each
 PRIORITIES = (0, 0, 0, 0, 5, -1, 99)
-ROUNDS = 100  # of a loop
 
 ONCE = "Keep each chunk until it is taken, and let go of it then; extend() leaves nothing of the other chunk to be kept."
 IN_ORDER = "Keep a line for each stream_of(chunk): put adds behind it, put_back in front of it."
@@ -97,13 +96,11 @@ class _Trial:
             raise RuleViolation("R2", f"take() gave {type(chunk).__qualname__} without messages.", ONCE)
         line = self.waiting.get(_line(chunk), deque())
         if not set(chunk.data) <= set(line) or len(set(chunk.data)) < len(chunk.data):
-            raise RuleViolation(
-                "R2", "take() gave what does not wait: it was taken before, or dropped.", ONCE
-            )
+            seen = "take() gave what does not wait: it was taken before, or dropped."
+            raise RuleViolation("R2", seen, ONCE)
         if [*line][: len(chunk.data)] != chunk.data:
-            raise RuleViolation(
-                "R10", "take() gave the messages of one stream in another order than they came.", IN_ORDER
-            )
+            seen = "take() gave the messages of one stream in another order than they came."
+            raise RuleViolation("R10", seen, IN_ORDER)
         highest = max(priority for _, priority in self.waiting)
         for _ in chunk.data:
             line.popleft()
@@ -111,17 +108,15 @@ class _Trial:
             del self.waiting[_line(chunk)]
         if chunk.priority != highest:
             self.look()
-            raise RuleViolation(
-                "R25", f"take() gave priority {chunk.priority} while {highest} waited.", HIGHEST
-            )
+            seen = f"take() gave priority {chunk.priority} while {highest} waited."
+            raise RuleViolation("R25", seen, HIGHEST)
 
     def look(self) -> None:
         """Iterate over what waits."""
         found = Counter(number for chunk in self.schedule for number in chunk.data)
         if found != Counter(number for line in self.waiting.values() for number in line):
-            raise RuleViolation(
-                "R2", "what it was given is lost, or there twice, as iterating over it shows.", ONCE
-            )
+            seen = "what it was given is lost, or there twice, as iterating over it shows."
+            raise RuleViolation("R2", seen, ONCE)
 
     def clear(self) -> None:
         """Drop some of it."""
@@ -134,20 +129,14 @@ class _Trial:
             return True
 
         self.schedule.clear(unwanted)
-        for line, numbers in list(self.waiting.items()):
-            kept = deque(number for number in numbers if number not in dropped)
-            if kept:
-                self.waiting[line] = kept
-            else:
-                del self.waiting[line]
+        kept = {line: [n for n in numbers if n not in dropped] for line, numbers in self.waiting.items()}
+        self.waiting = {line: deque(numbers) for line, numbers in kept.items() if numbers}
         try:
             self.look()
         except RuleViolation:
-            raise RuleViolation(
-                "R19",
-                "clear() dropped something else than it was told to.",
-                "Drop each chunk for which unwanted(chunk) is true.",
-            ) from None
+            seen = "clear() dropped something else than it was told to."
+            remedy = "Drop each chunk for which unwanted(chunk) is true."
+            raise RuleViolation("R19", seen, remedy) from None
 
 
 def _line(chunk: Chunk) -> Line:
@@ -168,43 +157,32 @@ def _count_to(number: int) -> Iterator[int]:
 
 
 def _loop() -> Flow:
-    flow = Flow().add_operations(FlowOperationContainer().add_action("around", _around))
-    return (
-        flow.add_stream(".in", "around").add_stream("around.again", "around").add_stream("around.out", ".out")
-    )
+    flow = Flow.from_text(".in, around\naround.again, around\naround.out, .out")
+    return flow.add_operations(FlowOperationContainer().add_action("around", _around))
 
 
 def _lists() -> Flow:
-    operations = (
-        FlowOperationContainer()
-        .add_operation(Scatter("scatter"))
-        .add_operation(Gather("gather", ordered=True))
-    )
-    operations.add_generator("count to", _count_to).add_func("work", abs).make_parallel(2).add_func(
-        "more", abs
-    )
-    flow = Flow().add_operations(operations)
-    for source, target in (
-        (".in", "scatter"),
-        ("scatter.stream", "work"),
-        ("scatter.count", "gather.count"),
-        ("work", "more"),
-        ("more", "gather.stream"),
-        ("gather", ".out"),
-        (".number", "count to"),
-        ("count to", "more"),
-    ):
-        flow.add_stream(source, target)
-    return flow
+    operations = FlowOperationContainer().add_operation(Scatter("scatter"))
+    operations.add_operation(Gather("gather", ordered=True)).add_generator("count to", _count_to)
+    operations.add_func("work", abs).make_parallel(2).add_func("more", abs)
+    return Flow.from_text(
+        """
+        .in, scatter
+        scatter.stream, work
+        scatter.count, gather.count
+        work, more
+        more, gather.stream
+        gather, .out
+        .number, count to
+        count to, more
+        """
+    ).add_operations(operations)
 
 
+THREE_LISTS = [Message(".in", [3, -1, 2] * 5, priority=priority) for priority in (0, 2, 0)]
 FLOWS: tuple[tuple[str, Callable[[], Flow], list[Message]], ...] = (
-    ("a feedback loop", _loop, [Message(".in", ROUNDS)]),
-    (
-        "lists and a generator",
-        _lists,
-        [*(Message(".in", [3, -1, 2] * 5, priority=each) for each in (0, 2, 0)), Message(".number", 0)],
-    ),
+    ("a feedback loop", _loop, [Message(".in", 100)]),
+    ("lists and a generator", _lists, [*THREE_LISTS, Message(".number", 0)]),
 )
 
 
@@ -215,9 +193,8 @@ def _works_in_flows(factory: Callable[[], Schedule]) -> None:
             try:
                 results = run_flow(make, inputs, seed=seed, schedule=factory)
             except (FlowError, AssertionError, ExceptionGroup) as error:
-                raise RuleViolation(
-                    "R5", f"{what} ended with {type(error).__qualname__}.", f"It says: {error}"
-                ) from error
+                seen = f"{what} ended with {type(error).__qualname__}."
+                raise RuleViolation("R5", seen, f"It says: {error}") from error
             if sorted(map(_shown, results)) != sorted(map(_shown, expected)):
                 raise RuleViolation("R2", f"{what} gave something else than breadth-first.", ONCE)
 
@@ -251,8 +228,8 @@ def check_schedule(
             schedule_of(factory)
         except FlowBuildError as error:
             raise RuleViolation("R8", str(error), "See flowrt.engine.schedules.Schedule.") from error
-        for number in range(TRIES):
-            _attempt(factory, seed * TRIES + number)
+        for number in range(ATTEMPTS):
+            _attempt(factory, seed * ATTEMPTS + number)
         _works_in_flows(factory)
     except RuleViolation as violation:
         if violation.rule not in left_out:

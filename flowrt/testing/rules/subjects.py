@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +13,8 @@ from flowrt.messages import Message, Part
 from flowrt.operations.contract import Emitter
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
-from flowrt.testing.drive import container_of
+from flowrt.testing.drive import container_of, entry
+from flowrt.testing.inside import add_declared
 
 Note = Callable[[str, str, str], BaseException]
 
@@ -24,7 +24,7 @@ KEPT_EMITTER = "Emit during the call; what is to come later is held, and merged 
 FAILED_TWICE = "Raise, or call emit.fail(error): each fails the message in hand."
 
 
-class Watch:
+class Loans:
     """What one operation had in hand, and may not keep; and which rules it broke on the way.
 
     Args:
@@ -33,18 +33,18 @@ class Watch:
 
     def __init__(self, note: Note) -> None:
         self.note = note
-        self._handed: list[tuple[str, weakref.ref[Any]]] = []
+        self._lent: list[tuple[str, weakref.ref[Any]]] = []
 
-    def hand(self, what: str, thing: Any) -> None:
+    def lend(self, what: str, thing: Any) -> None:
         """Remember something that is to be let go, if it can be watched."""
         try:
-            self._handed.append((what, weakref.ref(thing)))
+            self._lent.append((what, weakref.ref(thing)))
         except TypeError:
             pass  # an int, a tuple: nothing tells when it goes
 
     def still_there(self) -> list[str]:
         """Say what has not been let go."""
-        return sorted(what for what, thing in self._handed if thing() is not None)
+        return sorted(what for what, thing in self._lent if thing() is not None)
 
 
 class _TooLate:
@@ -61,20 +61,20 @@ class _TooLate:
 class WatchedEmitter(Emitter):
     """Writes to the log of another emitter, and notes what is not in it."""
 
-    __slots__ = ("_watch", "failed")
+    __slots__ = ("_loans", "failed")
 
-    def __init__(self, emit: Emitter, watch: Watch) -> None:
+    def __init__(self, emit: Emitter, loans: Loans) -> None:
         super().__init__(emit._log, emit._index, emit._fed, emit._ports)  # type: ignore[arg-type]
-        self._watch = watch
+        self._loans = loans
         self.failed = 0
 
     def end(self) -> None:
-        self._log = _TooLate(self._watch.note)  # type: ignore[assignment]
+        self._log = _TooLate(self._loans.note)  # type: ignore[assignment]
 
     def hold(self, parts: Sequence[Part]) -> None:
         """Keep the messages in hand, as before."""
         for part in parts:
-            self._watch.hand("a part", part)
+            self._loans.lend("a part", part)
         super().hold(parts)
 
     def fail(self, error: FlowError, first: int = 0, messages: int = 1) -> None:
@@ -86,9 +86,9 @@ class WatchedEmitter(Emitter):
 class WatchedOperation:
     """Stands for an own operation. What it has besides the contract is asked of that."""
 
-    def __init__(self, operation: Any, watch: Watch) -> None:
+    def __init__(self, operation: Any, loans: Loans) -> None:
         self._operation = operation
-        self._watch = watch
+        self._loans = loans
 
     def __getattr__(self, name: str) -> Any:
         if name == "handle_many":  # it is optional, and decides where the operation may run
@@ -97,12 +97,12 @@ class WatchedOperation:
 
     def create(self) -> Any:
         state = self._operation.create()
-        self._watch.hand(STATE, state)
+        self._loans.lend(STATE, state)
         return state
 
     def handle(self, state: Any, message: Message, emit: Emitter) -> None:
-        self._watch.hand("a message", message)
-        watched = WatchedEmitter(emit, self._watch)
+        self._loans.lend("a message", message)
+        watched = WatchedEmitter(emit, self._loans)
         raised = False
         try:
             self._operation.handle(state, message, watched)
@@ -113,14 +113,14 @@ class WatchedOperation:
             watched.end()
             if watched.failed + raised > 1:
                 seen = f"the operation failed one message {watched.failed + raised} times."
-                self._watch.note("R4", seen, FAILED_TWICE)
+                self._loans.note("R4", seen, FAILED_TWICE)
 
     def drained(self, state: Any, scope: Any, emit: Emitter) -> None:
         self._watched(self._operation.drained)(state, scope, emit)
 
     def _watched(self, method: Callable[..., None]) -> Callable[..., None]:
         def call(state: Any, what: Any, emit: Emitter) -> None:
-            watched = WatchedEmitter(emit, self._watch)
+            watched = WatchedEmitter(emit, self._loans)
             try:
                 method(state, what, watched)
             finally:
@@ -159,7 +159,7 @@ class Subject:
         """Whether it is an operation with state, and not a plain callable."""
         return next(iter(self.container())).operation is not None
 
-    def container(self, watch: Watch | None = None) -> FlowOperationContainer:
+    def container(self, loans: Loans | None = None) -> FlowOperationContainer:
         """Make the operation anew, and put it into a container; watched, if it is an own one."""
         try:
             made = self.factory()
@@ -168,8 +168,8 @@ class Subject:
                 f"the factory raised {describe(error)}. It is called without arguments and makes the operation; is it the operation itself? "
                 "Put `lambda:` in front of it."
             ) from error
-        if watch is not None and hasattr(made, "handle"):
-            made = WatchedOperation(made, watch)
+        if loans is not None and hasattr(made, "handle"):
+            made = WatchedOperation(made, loans)
         return container_of(made)
 
     def declaration(self, container: FlowOperationContainer) -> Declaration:
@@ -186,7 +186,7 @@ class Subject:
         if self._behind is not None:
             declared = self.declaration(container_of(self._behind[0]()))
             front = declared.name
-            container._add(declared)
+            add_declared(container, declared)
         streams = []
         for place in places:
             for port in ports:
@@ -208,11 +208,6 @@ class Subject:
         return made
 
 
-def entry(port: str, place: str = "") -> Port:
-    """Return the port of the environment from where a stream leads to an in-port."""
-    return Port(name=f"in {port} {place}".strip())
-
-
 def copied(data: Any) -> Any:
     """Copy data, deeply; what cannot be copied is itself."""
     try:
@@ -221,24 +216,20 @@ def copied(data: Any) -> Any:
         return data
 
 
-class _List(list[Any]):
-    """A list that can be watched."""
+class _List(list[Any]): ...
 
 
-class _Dict(dict[Any, Any]):
-    """A dict that can be watched."""
+class _Dict(dict[Any, Any]): ...
 
 
-class _Set(set[Any]):
-    """A set that can be watched."""
+class _Set(set[Any]): ...
 
 
 class _Text(str):
-    """A text that can be watched."""
-
     __slots__ = ("__weakref__",)
 
 
+# Of these types themselves nothing tells when one goes.
 _WATCHABLE: dict[type, Callable[[Any], Any]] = {list: _List, dict: _Dict, set: _Set, str: _Text}
 
 
@@ -246,25 +237,3 @@ def watchable(data: Any) -> Any:
     """Return the data as something whose end can be seen, where there is such a thing."""
     make = _WATCHABLE.get(type(data))
     return data if make is None else make(data)
-
-
-def alike(first: Any, second: Any) -> bool:
-    """Say whether two data are the same, as far as that can be told: objects that only know identity are compared by what they hold."""
-    if first is second or type(first) is not type(second):
-        return first is second
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(alike, first, second))
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(alike(first[key], second[key]) for key in first)
-    try:
-        if first == second:
-            return True
-    except Exception:
-        return repr(first) == repr(second)
-    if isinstance(first, float):
-        return math.isnan(first) and math.isnan(second)
-    if isinstance(first, BaseException):
-        return alike(first.args, second.args)
-    if getattr(type(first), "__eq__", None) is object.__eq__:  # it only knows itself
-        return alike(getattr(first, "__dict__", None), getattr(second, "__dict__", None))
-    return False

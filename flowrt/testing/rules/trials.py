@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
@@ -23,28 +23,63 @@ from flowrt.executors.threads import thread_pools
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.runtime.closing import CloseReport
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.runtime.wiring import inner_parts, owner_of
-from flowrt.testing.rules.calls import Gate
+from flowrt.testing.comparing import same
+from flowrt.testing.inside import break_off, fatal_of, is_engine
+from flowrt.testing.ledgers import balances
+from flowrt.testing.rules.calls import Calls, Gate
 from flowrt.testing.rules.rules import RuleViolation
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from flowrt.engine.chunks import Chunk
-    from flowrt.engine.places import Place
     from flowrt.executors.seams import Seams
-    from flowrt.operations.bodies import Group
+    from flowrt.messages import Message
     from flowrt.operations.declarations import Declaration
     from flowrt.runtime.run import Run
-    from flowrt.testing.rules.calls import Calls
 
 
 GLANCE = 0.02  # seconds to look for what must not happen: time enough for an idle thread to do it
-PATIENCE = 5.0  # seconds for what must happen
+USUAL_PATIENCE = 5.0  # seconds for what must happen
 CLOSING = 2.0  # seconds, in addition: what close() itself gives threads that are late
 HELPER = "rule kit"  # the name of the kit's own threads
 
+WORKERS = 3
+KEYS = 3
+TRIED_MODES = ("async", "parallel", "ordered", "keyed")  # what scenarios call them
+THROUGH_WORK = ".in -> work -> .out"
+
 ESCAPED = "Catch BaseException around everything a thread does; a worker brings it back as an outcome."
+
+
+def key_of(number: int) -> int:
+    """Return the key of a number in keyed flows."""
+    return number % KEYS
+
+
+def in_mode(mode: str, operations: FlowOperationContainer) -> FlowOperationContainer:
+    """Have the operation that was added last run in one of `TRIED_MODES`."""
+    if mode == "async":
+        return operations.make_async()
+    key = key_of if mode == "keyed" else None
+    return operations.make_parallel(WORKERS, ordered=mode == "ordered", by_key=key)
+
+
+def calls_in(mode: str) -> Calls:
+    """Watch the calls of an operation in one of `TRIED_MODES`."""
+    if mode == "keyed":
+        return Calls(key=key_of)
+    return Calls(1 if mode == "async" else WORKERS)
+
+
+def results_of(run: Run) -> list[Message]:
+    """Return the results of a run up to its failure, if it has one."""
+    results = []
+    try:
+        for message in run.results():
+            results.append(message)  # noqa: PERF402 - what comes before the failure is kept
+    except FlowError:
+        pass
+    return results
 
 
 class _Reports:
@@ -53,9 +88,10 @@ class _Reports:
     def __init__(self, reports: Reports, trial: Trial) -> None:
         self._reports = reports
         self._trial = trial
-
-    def collect(self, group: Group) -> None:
-        self._reports.collect(group)
+        self.collect = reports.collect
+        self.pass_on = reports.pass_on
+        self.give_back = reports.give_back
+        self.handed = reports.handed
 
     def report(self, task: Task, *, final: bool = True) -> None:
         if final:
@@ -67,15 +103,6 @@ class _Reports:
             self._trial.hear(pull)
         self._reports.report_pull(pull, final=final)
 
-    def pass_on(self, place: Place, chunk: Chunk, results: list[Any], seconds: float) -> None:
-        self._reports.pass_on(place, chunk, results, seconds)
-
-    def give_back(self, chunk: Chunk) -> None:
-        self._reports.give_back(chunk)
-
-    def handed(self) -> None:
-        self._reports.handed()
-
 
 class _Executors:
     """Passes executors on, and notes whether what is made async runs inline."""
@@ -83,15 +110,13 @@ class _Executors:
     def __init__(self, executors: Executors, trial: Trial) -> None:
         self._executors = executors
         self._trial = trial
+        self.all = executors.all
 
     def executor_for(self, declaration: Declaration) -> Executor:
         found = self._executors.executor_for(declaration)
         if declaration.mode.kind != "sync":
             self._trial.inline = completed(found).inline
         return found
-
-    def all(self) -> Sequence[Executor]:
-        return self._executors.all()
 
 
 class Trial:
@@ -102,7 +127,7 @@ class Trial:
     Called on: the thread of the kit; `hear` on the engine's, what it gives the executors on any.
     """
 
-    def __init__(self, seams: Seams, patience: float = PATIENCE) -> None:
+    def __init__(self, seams: Seams, patience: float = USUAL_PATIENCE) -> None:
         self.patience = patience
         self.inline = False
         self.simulated = seams.simulation is not None
@@ -146,12 +171,9 @@ class Trial:
         """Take note of an outcome."""
         if id(task) in self._heard:
             self.note("R2", "one outcome was reported twice.", "Report every task once.")
-        if self._runtime is not None and not inner_parts(self._runtime).owner.is_engine():
-            self.note(
-                "R3",
-                "an outcome was reported on another thread than the engine's.",
-                "From workers use post(reports.report, task).",
-            )
+        if self._runtime is not None and not is_engine(self._runtime):
+            seen = "an outcome was reported on another thread than the engine's."
+            self.note("R3", seen, "From workers use post(reports.report, task).")
         if isinstance(task, Task) and len(task.results) > len(task.data):
             self.note("R2", "a task came back with more results than inputs.", "Report one for each.")
         self._heard[id(task)] = task
@@ -198,8 +220,7 @@ class Trial:
     @property
     def runtime(self) -> FlowRuntime:
         """The runtime of this trial."""
-        if self._runtime is None:
-            raise AssertionError("unreachable: there is no trial without a runtime")
+        assert self._runtime is not None  # it is asked for when a flow runs
         return self._runtime
 
     def run_flow(self, operations: FlowOperationContainer, *chains: str, **options: Any) -> FlowRuntime:
@@ -211,6 +232,12 @@ class Trial:
                 runtime.add_stream(source, target)
         return runtime.add_operations(operations)
 
+    def run_work(self, mode: str, function: Callable[[Any], Any], **options: Any) -> FlowRuntime:
+        """Make the runtime for one function, called in a mode, from `.in` to `.out`; beside it `.quick` leads to one that needs no worker."""
+        operations = in_mode(mode, FlowOperationContainer().add_func("work", function))
+        chains = (THROUGH_WORK, ".quick -> quick -> .out")
+        return self.run_flow(operations.add_func("quick", same), *chains, **options)
+
     def done(self, run: Run, rule: str, seen: str, remedy: str, *calls: Calls) -> None:
         """Wait until a run is done, failed or not; `rule` is broken if that does not come."""
         try:
@@ -221,14 +248,20 @@ class Trial:
         except (FlowError, SystemExit, KeyboardInterrupt):
             pass  # of interest to whoever made it fail; looked at in `run.failures`
         self.check(*calls)
-        fatal = owner_of(run).life.fatal
+        fatal = fatal_of(run)
         if isinstance(fatal, FlowError):
-            raise RuleViolation(
-                "R5", f"the engine was stopped by {type(fatal).__qualname__}.", remedy
-            ) from fatal
+            stopped = f"the engine was stopped by {type(fatal).__qualname__}."
+            raise RuleViolation("R5", stopped, remedy) from fatal
         for failure in run.failures:
             if isinstance(failure, FlowStalledError):
                 raise RuleViolation(rule, seen, remedy) from failure
+
+    def check_books(self, run: Run, remedy: str) -> None:
+        """See the ledger of a run that is done balance."""
+        ledger = run.ledger
+        if not balances(ledger):
+            seen = f"the ledger of a run that is done does not balance:\n{ledger}"
+            raise RuleViolation("R5", seen, remedy)
 
     def came(self, event: threading.Event, rule: str, seen: str, remedy: str, *calls: Calls) -> None:
         """Wait for an event; `rule` is broken if it does not come."""
@@ -247,9 +280,8 @@ class Trial:
             except BaseException:  # failures nobody saw: they are told once
                 reports.append(runtime.close())
 
-        late = RuleViolation(
-            rule, "close() did not come back.", "stop() and join(seconds) must not wait for work."
-        )
+        remedy = "stop() and join(seconds) must not wait for work."
+        late = RuleViolation(rule, "close() did not come back.", remedy)
         in_time(self.patience + (CLOSING if grace is None else grace), late, close)
         self.check()
         return reports[0]
@@ -261,11 +293,9 @@ class Trial:
             thread.join(self.patience)
         left = sorted({thread.name for thread in self._left(report) if thread.is_alive()})
         if left:
-            raise RuleViolation(
-                "R7",
-                f"after close() there was still {', '.join(map(repr, left))}, not named in its report.",
-                "join(seconds) waits for every thread, and returns the names of those that did not end.",
-            )
+            seen = f"after close() there was still {', '.join(map(repr, left))}, not named in its report."
+            remedy = "join(seconds) waits for every thread, and returns the names of those that did not end."
+            raise RuleViolation("R7", seen, remedy)
         self.check()
 
     def _left(self, report: CloseReport) -> list[threading.Thread]:
@@ -310,8 +340,7 @@ class Trial:
 
     def _end(self) -> None:
         if self._runtime is not None:  # a simulation may be going round and round
-            inner_parts(self._runtime).life.stopped = True
-            inner_parts(self._runtime).owner.waits.wake_all()
+            break_off(self._runtime)
 
 
 class Trials:
@@ -353,12 +382,8 @@ class Scenario:
         what = f'"{self.attempt.__name__.replace("_", " ")}"'
         hung = RuleViolation(self.hung, f"{what} did not come back.", "Nothing but join() may wait for work.")
         try:
-            in_time(
-                3 * trials.patience + CLOSING,
-                hung,
-                partial(self.attempt, trials),
-                since=lambda: trials.began,
-            )
+            seconds = 3 * trials.patience + CLOSING
+            in_time(seconds, hung, partial(self.attempt, trials), since=lambda: trials.began)
         except RuleViolation as violation:
             if violation is hung:
                 trials.give_up()
