@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, check_count
 from flowrt.operations.contract import Emitter, Operation, checked_port
-from flowrt.standard.keeping import MAX_OPEN, Pools, check_by, check_function
+from flowrt.standard.keeping import MAX_OPEN, Keeper, check_function
 
 if TYPE_CHECKING:
-    from flowrt.messages import Message, RunBooks, Scope
-    from flowrt.standard.keeping import By
+    from flowrt.messages import Message
+    from flowrt.standard.keeping import By, ByList
 
 
 MAX_KEYS = 100_000  # arbitrary; some 10 MB of short texts
@@ -81,7 +81,7 @@ class Switch(Operation):
         emit(message.data, port)
 
 
-class Distinct(Operation):
+class Distinct(Keeper):
     """Let only the first message of each key pass.
 
     Ports:
@@ -113,17 +113,14 @@ class Distinct(Operation):
         max_keys: int = MAX_KEYS,
         max_open: int = MAX_OPEN,
     ) -> None:
-        super().__init__(name)
-        owner = f'Distinct "{name}"'
-        self.key = None if key is None else check_function(owner, "key", key)
-        self.by = check_by(owner, by)
-        self.max_keys = check_count(owner, "max_keys", max_keys)
-        self.max_open = check_count(owner, "max_open", max_open)
+        super().__init__(name, by, max_open)
+        self.key = None if key is None else check_function(self._owner, "key", key)
+        self.max_keys = check_count(self._owner, "max_keys", max_keys)
 
-    def create(self) -> Pools[dict[Any, None]]:
-        return Pools(f'Distinct "{self.name}"', self.by, self.max_open, dict)
+    def make_kept(self) -> dict[Any, None]:
+        return {}
 
-    def handle(self, state: Pools[dict[Any, None]], message: Message, emit: Emitter) -> None:
+    def handle(self, state: ByList[dict[Any, None]], message: Message, emit: Emitter) -> None:
         """Let the message pass if its key is new."""
         key = message.data if self.key is None else self.key(message.data)
         try:
@@ -142,11 +139,3 @@ class Distinct(Operation):
         seen[key] = None
         if not known:
             emit(message.data)
-
-    def drained(self, state: Pools[dict[Any, None]], scope: Scope, _emit: Emitter) -> None:
-        """Forget the keys of a list."""
-        state.take_own(scope)
-
-    def cancelled(self, state: Pools[dict[Any, None]], run: RunBooks) -> None:
-        """Forget the keys of the lists of a run."""
-        state.forget(run)

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from flowrt.errors import FlowBuildError, check_count
+from flowrt.errors import FlowBuildError
 from flowrt.messages import Part, shared_causality
-from flowrt.operations.contract import Emitter, Operation
-from flowrt.standard.keeping import MAX_OPEN, Pools, check_by, check_function
+from flowrt.operations.contract import Emitter
+from flowrt.standard.keeping import MAX_OPEN, Keeper, check_function
 
 if TYPE_CHECKING:
-    from flowrt.messages import Message, RunBooks, Scope
-    from flowrt.standard.keeping import By
+    from flowrt.messages import Message, Scope
+    from flowrt.standard.keeping import By, ByList
 
 
 class _Fold:
@@ -29,35 +29,23 @@ class _Fold:
         self.causality: Any = None
 
 
-class _Folding(Operation):
+class _Folding(Keeper):
     """What Scan and Reduce have in common."""
 
     def __init__(self, name: str, f: Callable[[Any, Any], Any], initial: Any, by: By, max_open: int) -> None:
-        super().__init__(name)
-        owner = f'{type(self).__name__} "{name}"'
-        self.f = check_function(owner, "f", f)
-        self.by = check_by(owner, by)
-        self.max_open = check_count(owner, "max_open", max_open)
+        super().__init__(name, by, max_open)
+        self.f = check_function(self._owner, "f", f)
         try:
             deepcopy(initial)
         except Exception as error:
             raise FlowBuildError(
-                f"{owner}: initial ({type(initial).__name__}) cannot be copied, and each fold starts with a copy of it. Start with None, and make "
-                "the first value in f."
+                f"{self._owner}: initial ({type(initial).__name__}) cannot be copied, and each fold starts with a copy of it. Start with None, and "
+                "make the first value in f."
             ) from error
         self.initial = initial
 
-    def create(self) -> Pools[_Fold]:
-        return Pools(
-            f'{type(self).__name__} "{self.name}"',
-            self.by,
-            self.max_open,
-            lambda: _Fold(deepcopy(self.initial)),
-        )
-
-    def cancelled(self, state: Pools[_Fold], run: RunBooks) -> None:
-        """Forget the values of a run and its lists."""
-        state.forget(run)
+    def make_kept(self) -> _Fold:
+        return _Fold(deepcopy(self.initial))
 
 
 class Scan(_Folding):
@@ -94,15 +82,11 @@ class Scan(_Folding):
     ) -> None:
         super().__init__(name, f, initial, by, max_open)
 
-    def handle(self, state: Pools[_Fold], message: Message, emit: Emitter) -> None:
+    def handle(self, state: ByList[_Fold], message: Message, emit: Emitter) -> None:
         """Take one step, and emit the value."""
         fold = state.of(message, emit)
         fold.value = self.f(fold.value, message.data)
         emit(fold.value)
-
-    def drained(self, state: Pools[_Fold], scope: Scope, _emit: Emitter) -> None:
-        """Forget the value of a list."""
-        state.take_own(scope)
 
 
 class Reduce(_Folding):
@@ -133,7 +117,7 @@ class Reduce(_Folding):
     ) -> None:
         super().__init__(name, f, initial, "run", max_open)
 
-    def handle(self, state: Pools[_Fold], message: Message, emit: Emitter) -> None:
+    def handle(self, state: ByList[_Fold], message: Message, emit: Emitter) -> None:
         """Take one step; of all messages one is held."""
         fold = state.of(message, emit)
         fold.value = self.f(fold.value, message.data)
@@ -148,7 +132,7 @@ class Reduce(_Folding):
             fold.causality = shared_causality(fold.causality, causality)
         fold.messages += 1
 
-    def drained(self, state: Pools[_Fold], scope: Scope, emit: Emitter) -> None:
+    def drained(self, state: ByList[_Fold], scope: Scope, emit: Emitter) -> None:
         """Emit the value of a run or list."""
         fold = state.take(scope)
         if fold is not None and fold.messages:

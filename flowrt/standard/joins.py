@@ -8,53 +8,62 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowOverloadError, check_count
 from flowrt.messages import Part, branch_position, first_position
-from flowrt.operations.contract import Emitter, Operation
+from flowrt.operations.contract import Emitter
 from flowrt.standard.keeping import (
     MAX_IDS,
     MAX_OPEN,
     MAX_WAITING,
     Bucket,
     Buckets,
-    Pools,
-    check_by,
+    Holder,
+    Keeper,
     check_in_ports,
-    check_joined_by,
     check_seconds,
     data_of,
     home_of,
+    index_of,
     without,
 )
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope
-    from flowrt.standard.keeping import By, JoinedBy
+    from flowrt.standard.keeping import By, ByList, JoinedBy
 
 
-Queues = list[deque[Part]]
 UNPAIRED = "nothing came at another port to go with it"
 RESET = "the join was reset"
 
 
-class _Joining(Operation):
-    """What all joins have in common."""
+class _Queues(list[deque[Part]]):
+    """The messages held at each port of a join, oldest first."""
 
-    def __init__(self, name: str, ports: tuple[str, ...], max_open: int) -> None:
-        super().__init__(name)
-        self._owner = f'{type(self).__name__} "{name}"'
+    def parts(self) -> list[Part]:
+        return [part for queue in self for part in queue]
+
+    def forget(self, run: RunBooks) -> None:
+        """Forget what belongs to a run."""
+        self[:] = [without(queue, run) for queue in self]
+
+
+class _Joining(Holder):
+    """What joins that hold messages have in common."""
+
+    def __init__(self, name: str, ports: tuple[str, ...], by: Any, max_open: int, max_waiting: int) -> None:
+        super().__init__(name, by, max_open)
         self.in_ports = self._joined = ports
-        self.max_open = check_count(self._owner, "max_open", max_open)
-        self._index = {port.casefold(): index for index, port in enumerate(ports)}
+        self.max_waiting = check_count(self._owner, "max_waiting", max_waiting)
+        self._index = index_of(ports)
 
-    def _queues(self) -> Queues:
-        return [deque() for _ in self._index]
+    def make_kept(self) -> _Queues:
+        return _Queues(deque() for _ in self._index)
 
-    def _add(self, queues: Queues, message: Message, emit: Emitter, limit: int) -> Part:
+    def _add(self, queues: _Queues, message: Message, emit: Emitter) -> Part:
         """Hold a message as the last of its port."""
         queue = queues[self._index[message.port.name.casefold()]]
-        if len(queue) >= limit:
+        if len(queue) >= self.max_waiting:
             raise FlowOverloadError(
-                f'{self._owner} would hold more than max_waiting={limit} messages of its port "{message.port.name}". Send as many to its other '
-                "ports, or raise max_waiting."
+                f'{self._owner} would hold more than max_waiting={self.max_waiting} messages of its port "{message.port.name}". Send as many to '
+                "its other ports, or raise max_waiting."
             )
         part = Part(message.data, scope=home_of(message))
         emit.hold([part])
@@ -96,36 +105,24 @@ class Zip(_Joining):
         max_open: int = MAX_OPEN,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        owner = f'Zip "{name}"'
-        super().__init__(name, check_in_ports(owner, ports), max_open)
-        self.by = check_by(owner, by)
-        self.max_waiting = check_count(owner, "max_waiting", max_waiting)
+        super().__init__(name, check_in_ports(f'Zip "{name}"', ports), by, max_open, max_waiting)
 
-    def create(self) -> Pools[Queues]:
-        return Pools(self._owner, self.by, self.max_open, self._queues)
-
-    def handle(self, state: Pools[Queues], message: Message, emit: Emitter) -> None:
+    def handle(self, state: ByList[_Queues], message: Message, emit: Emitter) -> None:
         """Hold the message, and emit the tuple that it completes."""
         queues = state.of(message, emit)
-        self._add(queues, message, emit, self.max_waiting)
+        self._add(queues, message, emit)
         if all(queues):
             parts = [waiting.popleft() for waiting in queues]
             emit.merge(parts, tuple(data_of(parts)))
 
-    def drained(self, state: Pools[Queues], scope: Scope, emit: Emitter) -> None:
+    def drained(self, state: ByList[_Queues], scope: Scope, emit: Emitter) -> None:
         """Give up what is left over in a list."""
-        rest = [part for queue in state.take_own(scope) or () for part in queue]
-        if rest:
-            emit.release(rest, UNPAIRED)
-
-    def cancelled(self, state: Pools[Queues], run: RunBooks) -> None:
-        """Forget the messages of a run, and only those."""
-        state.forget(run)
-        for queues in state:
-            queues[:] = [without(queue, run) for queue in queues]
+        queues = state.take_own(scope)
+        if queues is not None and any(queues):
+            emit.release(queues.parts(), UNPAIRED)
 
 
-class Latest(_Joining):
+class Latest(Keeper):
     """Emit the latest data of all ports whenever a message comes at one of them.
 
     Ports:
@@ -149,27 +146,19 @@ class Latest(_Joining):
     """
 
     def __init__(self, name: str, ports: Sequence[str], *, by: By = "all", max_open: int = MAX_OPEN) -> None:
-        owner = f'Latest "{name}"'
-        super().__init__(name, check_in_ports(owner, ports), max_open)
-        self.by = check_by(owner, by)
+        super().__init__(name, by, max_open)
+        self.in_ports = check_in_ports(self._owner, ports)
+        self._index = index_of(self.in_ports)
 
-    def create(self) -> Pools[dict[int, Any]]:
-        return Pools(self._owner, self.by, self.max_open, dict)
+    def make_kept(self) -> dict[int, Any]:
+        return {}
 
-    def handle(self, state: Pools[dict[int, Any]], message: Message, emit: Emitter) -> None:
+    def handle(self, state: ByList[dict[int, Any]], message: Message, emit: Emitter) -> None:
         """Remember the data, and emit it with that of the other ports."""
         latest = state.of(message, emit)
         latest[self._index[message.port.name.casefold()]] = message.data
         if len(latest) == len(self._index):
             emit(tuple(latest[index] for index in range(len(latest))))
-
-    def drained(self, state: Pools[dict[int, Any]], scope: Scope, _emit: Emitter) -> None:
-        """Forget the data of a list."""
-        state.take_own(scope)
-
-    def cancelled(self, state: Pools[dict[int, Any]], run: RunBooks) -> None:
-        """Forget the data of the lists of a run."""
-        state.forget(run)
 
 
 class _JoinBucket(Bucket):
@@ -177,7 +166,7 @@ class _JoinBucket(Bucket):
 
     __slots__ = ("queues", "ready")
 
-    def __init__(self, queues: Queues) -> None:
+    def __init__(self, queues: _Queues) -> None:
         self.queues = queues
         self.ready = False  # every port has had a message, and what it had last is kept
 
@@ -187,14 +176,15 @@ class _JoinBuckets(Buckets[_JoinBucket]):
 
     __slots__ = ("expiring",)
 
-    def __init__(self, owner: str, limit: int, queues: Callable[[], Queues], remedy: str) -> None:
-        super().__init__(owner, limit, lambda: _JoinBucket(queues()), remedy)
+    def __init__(self, owner: str, limit: int, make: Callable[[], _JoinBucket], remedy: str) -> None:
+        super().__init__(owner, limit, make, remedy)
         self.expiring: dict[Part, _JoinBucket] = {}  # messages with a time of their own to be joined in
 
 
 class _ResetJoin(_Joining):
     """What the joins by correlation id have in common."""
 
+    ways = ("correlation", "run")
     remedy: str
     more_ports: tuple[str, ...] = ()
 
@@ -208,16 +198,13 @@ class _ResetJoin(_Joining):
         max_open: int = MAX_IDS,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        owner = f'{type(self).__name__} "{name}"'
-        number = check_count(owner, "inputs", inputs, "in-ports")
-        super().__init__(name, tuple(f"in{index}" for index in range(number)), max_open)
+        number = check_count(f'{type(self).__name__} "{name}"', "inputs", inputs, "in-ports")
+        super().__init__(name, tuple(f"in{index}" for index in range(number)), by, max_open, max_waiting)
         self.in_ports = (*self._joined, *self.more_ports)
-        self.by = check_joined_by(owner, by)
-        self.expire = None if expire is None else check_seconds(owner, "expire", expire)
-        self.max_waiting = check_count(owner, "max_waiting", max_waiting)
+        self.expire = None if expire is None else check_seconds(self._owner, "expire", expire)
 
     def create(self) -> _JoinBuckets:
-        return _JoinBuckets(self._owner, self.max_open, self._queues, self.remedy)
+        return _JoinBuckets(self._owner, self.max_open, lambda: _JoinBucket(self.make_kept()), self.remedy)
 
     def _bucket_of(self, state: _JoinBuckets, message: Message, emit: Emitter) -> _JoinBucket:
         if self.by == "run":
@@ -239,7 +226,7 @@ class _ResetJoin(_Joining):
     def drained(self, state: _JoinBuckets, scope: Scope, emit: Emitter) -> None:
         """Give back what is left over in a list or run, by run; what waits under a correlation id stays there, for other runs."""
         for left in state.take(scope):
-            rest = [part for queue in left.queues for part in queue]
+            rest = left.queues.parts()
             emit.absorb(rest, UNPAIRED)
             if self.expire is not None:
                 emit.wake(None, left)
@@ -252,7 +239,7 @@ class _ResetJoin(_Joining):
         for gone in state.take_all(run):
             gone.queues.clear()  # it may still be waited for to expire
         for waiting in state:
-            waiting.queues[:] = [without(queue, run) for queue in waiting.queues]
+            waiting.queues.forget(run)
             waiting.ready = waiting.ready and all(waiting.queues)
             if not any(waiting.queues):
                 state.drop(waiting)
@@ -304,7 +291,7 @@ class AutoResetJoin(_ResetJoin):
     def handle(self, state: _JoinBuckets, message: Message, emit: Emitter) -> None:
         """Hold the message, and emit the tuple that it completes."""
         waiting = self._bucket_of(state, message, emit)
-        part = self._add(waiting.queues, message, emit, self.max_waiting)
+        part = self._add(waiting.queues, message, emit)
         if all(waiting.queues):
             parts = [queue.popleft() for queue in waiting.queues]
             for each in parts if self.expire is not None else ():
@@ -383,7 +370,7 @@ class ManualResetJoin(_ResetJoin):
         kept = self._bucket_of(state, message, emit)
         if kept.ready:
             kept.queues[self._index[port]].clear()
-        part = self._add(kept.queues, message, emit, self.max_waiting)
+        part = self._add(kept.queues, message, emit)
         if self.expire is not None:
             emit.wake(self.expire, kept)
         if kept.ready:
@@ -393,7 +380,7 @@ class ManualResetJoin(_ResetJoin):
             kept.ready = True
             self._work_off(kept.queues, emit)
 
-    def _work_off(self, queues: Queues, emit: Emitter) -> None:
+    def _work_off(self, queues: _Queues, emit: Emitter) -> None:
         while True:
             oldest = [queue[0] for queue in queues]
             longer = next((queue for queue in queues if len(queue) > 1), None)
@@ -409,7 +396,7 @@ class ManualResetJoin(_ResetJoin):
 
     def _forget(self, state: _JoinBuckets, kept: _JoinBucket, emit: Emitter, reason: str) -> None:
         if state.drop(kept):
-            emit.release([part for queue in kept.queues for part in queue], reason)
+            emit.release(kept.queues.parts(), reason)
 
     def timer(self, state: _JoinBuckets, kept: _JoinBucket, emit: Emitter) -> None:
         """Forget what nothing has come for in a while."""

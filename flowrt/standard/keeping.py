@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from itertools import islice
-from math import isfinite
+from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from flowrt.errors import FlowBuildError, FlowOverloadError
+from flowrt.errors import FlowBuildError, FlowOverloadError, check_count
 from flowrt.messages import Part
-from flowrt.operations.contract import Emitter, checked_port
+from flowrt.operations.contract import Emitter, Operation, checked_port
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope
@@ -26,12 +26,12 @@ MAX_WAITING = 100_000  # messages; arbitrary, as the gather's
 Kept = TypeVar("Kept")
 
 
-class Pools(Generic[Kept]):
+class ByList(Generic[Kept]):
     """What an operation keeps at one place: apart for each scattered list; of what is in no list for all runs together, or for each run apart."""
 
     __slots__ = ("_by_run", "_kept", "_limit", "_make", "_owner")
 
-    def __init__(self, owner: str, by: By, limit: int, make: Callable[[], Kept]) -> None:
+    def __init__(self, owner: str, by: str, limit: int, make: Callable[[], Kept]) -> None:
         self._owner = owner
         self._by_run = by == "run"
         self._limit = limit
@@ -58,10 +58,7 @@ class Pools(Generic[Kept]):
         kept = self._kept.get(key)
         if kept is None:
             if len(self._kept) >= self._limit:
-                raise FlowOverloadError(
-                    f"{self._owner} already keeps something for max_open={self._limit} lists or runs. Let some of them end first, or raise "
-                    "max_open."
-                )
+                raise _full(self._owner, self._limit, "lists or runs", "Let some of them end first")
             kept = self._kept[key] = self._make()
             if key is not None:
                 emit.owe()
@@ -77,8 +74,48 @@ class Pools(Generic[Kept]):
 
     def forget(self, run: RunBooks) -> None:
         """Forget what is kept for a run, and for lists in it, alone."""
-        for key in [key for key in self._kept if key is not None and key.run is run]:
-            del self._kept[key]
+        drop_run(self._kept, run)
+
+
+class Keeper(Operation):
+    """An operation that keeps something for each list, and of what is in no list for all runs together, or for each run apart.
+
+    `make_kept` makes it. Unless a subclass knows better, it is forgotten when its list has gone quiet, or its run is cancelled.
+    """
+
+    ways: tuple[str, str] = ("all", "run")  # `by` may be one of them
+
+    def __init__(self, name: str, by: Any, max_open: int) -> None:
+        super().__init__(name)
+        self._owner = f'{type(self).__name__} "{name}"'
+        if by not in self.ways:
+            raise FlowBuildError(f'{self._owner}: by is {by!r}. Choose "{self.ways[0]}" or "{self.ways[1]}".')
+        self.by: str = by
+        self.max_open = check_count(self._owner, "max_open", max_open)
+
+    def make_kept(self) -> Any:
+        raise NotImplementedError
+
+    def create(self) -> Any:
+        return ByList(self._owner, self.by, self.max_open, self.make_kept)
+
+    def drained(self, state: Any, scope: Scope, emit: Emitter) -> None:
+        """Forget what is kept for a list."""
+        state.take_own(scope)
+
+    def cancelled(self, state: Any, run: RunBooks) -> None:
+        """Forget what is kept for a run and its lists."""
+        state.forget(run)
+
+
+class Holder(Keeper):
+    """A keeper whose `make_kept` makes what holds messages, and has `forget(run)`."""
+
+    def cancelled(self, state: Any, run: RunBooks) -> None:
+        """Forget the messages of a run, and only those."""
+        state.forget(run)
+        for held in state:
+            held.forget(run)
 
 
 class Bucket:
@@ -156,9 +193,7 @@ class Buckets(Generic[AnyBucket]):
 
     def _made(self, among: dict[object, AnyBucket], key: object, what: str) -> AnyBucket:
         if self._number >= self._limit:
-            raise FlowOverloadError(
-                f"{self._owner} already keeps something for max_open={self._limit} {what}. {self._remedy}, or raise max_open."
-            )
+            raise _full(self._owner, self._limit, what, self._remedy)
         self._number += 1
         bucket = among[key] = self._make()
         bucket.among, bucket.key = among, key
@@ -186,7 +221,7 @@ class Buckets(Generic[AnyBucket]):
         return [bucket for scope in scopes for bucket in self.take(scope)]
 
 
-class Pool:
+class Held:
     """Messages held until something is made of them, in order of arrival."""
 
     __slots__ = ("_held", "homes")
@@ -237,6 +272,12 @@ class Pool:
             self.homes = {home: None for home in self.homes if home.run is not run}
 
 
+def drop_run(kept: dict[Any, Any], run: RunBooks) -> None:
+    """Take what belongs to a run out of what is kept by scope, None being that of no run."""
+    for scope in [scope for scope in kept if scope is not None and scope.run is run]:
+        del kept[scope]
+
+
 def without(parts: deque[Part], run: RunBooks) -> deque[Part]:
     """Return parts held without those of a run."""
     if all(part.scope is None or part.scope.run is not run for part in parts):
@@ -244,11 +285,21 @@ def without(parts: deque[Part], run: RunBooks) -> deque[Part]:
     return deque(part for part in parts if part.scope is None or part.scope.run is not run)
 
 
+def _full(owner: str, limit: int, what: str, remedy: str) -> FlowOverloadError:
+    return FlowOverloadError(
+        f"{owner} already keeps something for max_open={limit} {what}. {remedy}, or raise max_open."
+    )
+
+
 def home_of(message: Message) -> Scope:
     """Return the list or run that a message belongs to."""
-    if message.scope is None:
-        raise AssertionError("unreachable: the engine hands messages over with their scope")
+    assert message.scope is not None  # the engine hands messages over with their scope
     return message.scope
+
+
+def index_of(ports: Sequence[str]) -> dict[str, int]:
+    """Return the number of each port, by its name in lower case."""
+    return {port.casefold(): index for index, port in enumerate(ports)}
 
 
 def data_of(parts: Sequence[Part]) -> list[Any]:
@@ -259,34 +310,13 @@ def data_of(parts: Sequence[Part]) -> list[Any]:
 # -- checks of what operators are made with
 
 
-def check_by(owner: str, by: Any) -> By:
-    """Return how messages are pooled; `FlowBuildError` if that cannot be."""
-    if by not in ("all", "run"):
-        raise FlowBuildError(f'{owner}: by is {by!r}. Choose "all" or "run".')
-    found: By = by
-    return found
-
-
-def check_joined_by(owner: str, by: Any) -> JoinedBy:
-    """Return how messages are joined; `FlowBuildError` if that cannot be."""
-    if by not in ("correlation", "run"):
-        raise FlowBuildError(f'{owner}: by is {by!r}. Choose "correlation" or "run".')
-    found: JoinedBy = by
-    return found
-
-
 def check_seconds(owner: str, name: str, seconds: Any) -> float:
     """Return a time; `FlowBuildError` if it is no number above 0."""
-    if (
-        isinstance(seconds, bool)
-        or not isinstance(seconds, int | float)
-        or not seconds > 0
-        or not isfinite(seconds)
-    ):
-        raise FlowBuildError(
-            f"{owner}: {name} is {seconds!r}; it is a time in seconds, so give a number above 0."
-        )
-    return seconds
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < inf:
+        return seconds
+    raise FlowBuildError(
+        f"{owner}: {name} is {seconds!r}; it is a time in seconds, so give a number above 0."
+    )
 
 
 def check_function(owner: str, name: str, function: Any) -> Callable[..., Any]:

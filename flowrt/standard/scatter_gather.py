@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define, field, frozen
@@ -21,8 +21,8 @@ from flowrt.messages import (
     position_key,
     shared_causality,
 )
-from flowrt.operations.contract import Emitter, MessageBatch, Operation
-from flowrt.standard.keeping import Bucket, Buckets, without
+from flowrt.operations.contract import MessageBatch, Emitter, Operation
+from flowrt.standard.keeping import Bucket, Buckets, data_of, drop_run, without
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope
@@ -87,17 +87,20 @@ class Gathered:
 class _List:
     """The list owed to one scope, growing."""
 
-    __slots__ = ("announced", "causality", "items", "positions")
+    __slots__ = ("announced", "causality", "items", "stretches")
 
-    def __init__(self, causality: Any) -> None:
+    def __init__(self, scope: Scope) -> None:
         self.items: list[Any] = []
-        self.positions: list[Any] = []
+        self.stretches: list[Any] = []  # of positions
         self.announced: int | None = None
-        self.causality = causality
+        self.causality: Any = scope.origin.causality if scope.origin is not None else None
+
+    def positions(self) -> list[Any]:
+        return [position for stretch in self.stretches for position in stretch]
 
     def arrived(self) -> set[int | None]:
-        """Return the positions of the items that are here."""
-        return {first_position(position) for stretch in self.positions for position in stretch}
+        """Return the positions of the items that are here, in the list that was scattered."""
+        return set(map(first_position, self.positions()))
 
 
 class _Bucket(Bucket):
@@ -117,6 +120,10 @@ class _Waiting:
         self.lists: dict[Scope, _List] = {}
         self.answered: dict[Scope, None] = {}
         self.buckets = Buckets(owner, max_open, _Bucket, "Send the counts they wait for")
+
+    def open(self, scope: Scope) -> _List:
+        owed = self.lists[scope] = _List(scope)
+        return owed
 
 
 @define(eq=False)
@@ -214,65 +221,65 @@ class Gather(Operation):
 
     def _collect(self, state: _Waiting, scope: Scope, batch: MessageBatch, emit: Emitter) -> None:
         if scope in state.answered:
-            self._refuse_late(batch, 0, emit)
+            emit.fail(self._too_late(), 0, len(batch.data))
             return
-        owed = state.lists.get(scope)
-        if owed is None:
-            owed = state.lists[scope] = _List(
-                causality=scope.origin.causality if scope.origin is not None else None
-            )
+        owed = state.lists.get(scope) or state.open(scope)
         data, positions = batch.data, batch.positions
         room = len(data) if owed.announced is None else owed.announced - len(owed.items)
         if room < len(data):
-            self._refuse_late(batch, max(room, 0), emit)
+            emit.fail(self._too_late(), max(room, 0), len(data) - max(room, 0))
             data, positions = data[:room], positions[:room]
         if owed.items:
             owed.items += data
         else:
             owed.items = data  # it was the chunk's own, which is done with it
-        owed.positions.append(positions)
+        owed.stretches.append(positions)
         owed.causality = shared_causality(owed.causality, batch.causality)
         emit.keep_for(scope)
         self._complete(state, scope, owed, emit)
 
     def _announce(self, state: _Waiting, scope: Scope, batch: MessageBatch, emit: Emitter) -> None:
-        for index, number in enumerate(batch.data):
-            if not _is_count(number):
-                emit.fail(self._no_count(number), index)
-                continue
+        for number in self._counts(batch, emit):
             if scope in state.answered:
                 continue
-            owed = state.lists.get(scope)
-            if owed is None:
-                owed = state.lists[scope] = _List(
-                    causality=scope.origin.causality if scope.origin is not None else None
-                )
+            owed = state.lists.get(scope) or state.open(scope)
             owed.announced = number
             self._fail_surplus(scope, owed, emit)
             self._complete(state, scope, owed, emit)
 
+    def _counts(self, batch: MessageBatch, emit: Emitter) -> Iterator[int]:
+        """Go through the counts, one by one; what is none fails when its turn comes."""
+        for index, number in enumerate(batch.data):
+            known = isinstance(number, int) and not isinstance(number, bool)
+            if known and number >= 0:
+                yield number
+                continue
+            came = "a negative number" if known else f"a {type(number).__name__}"
+            error = FlowBuildError(
+                f'Gather "{self.name}" got {came} as a count; it takes an int of 0 or more. Connect the count port of a '
+                "Scatter, or send the number of items."
+            )
+            emit.fail(error, index)
+
     def _complete(self, state: _Waiting, scope: Scope, owed: _List, emit: Emitter) -> None:
         if owed.announced is not None and len(owed.items) >= owed.announced:
-            self._answer(state, scope)
-            items = self._in_order(owed)
-            emit.gather(scope, Gathered(items, ()) if self.on_missing == "collect" else items, owed.causality)
+            del state.lists[scope]
+            state.answered[scope] = None  # forgotten when the scope has drained
+            emit.gather(scope, self._whole(self._in_order(owed)), owed.causality)
 
     def _fail_surplus(self, scope: Scope, owed: _List, emit: Emitter) -> None:
         """Fail what has come beyond the number announced, as if the count had been here first."""
         number = owed.announced or 0
         if len(owed.items) > number:
-            positions: list[Any] = [position for stretch in owed.positions for position in stretch]
+            positions = owed.positions()
             surplus = list(zip(positions[number:], owed.items[number:], strict=True))
             del owed.items[number:]
-            owed.positions = [positions[:number]]
+            owed.stretches = [positions[:number]]
             emit.fail_kept(scope, surplus, self._too_late())
 
-    def _answer(self, state: _Waiting, scope: Scope) -> None:
-        del state.lists[scope]
-        state.answered[scope] = None  # forgotten when the scope has drained
-
-    def _refuse_late(self, batch: MessageBatch, first: int, emit: Emitter) -> None:
-        emit.fail(self._too_late(), first, len(batch.data) - first)
+    def _whole(self, items: list[Any]) -> Any:
+        """Return what leaves for a list of which nothing is missing."""
+        return Gathered(items, ()) if self.on_missing == "collect" else items
 
     def _too_late(self) -> FlowBuildError:
         return FlowBuildError(
@@ -281,16 +288,10 @@ class Gather(Operation):
             "list closes when the scope has drained."
         )
 
-    def _no_count(self, came: object) -> FlowBuildError:
-        return FlowBuildError(
-            f'Gather "{self.name}" got {_describe_count(came)} as a count; it takes an int of 0 or more. Connect the count port of a '
-            "Scatter, or send the number of items."
-        )
-
     def _in_order(self, owed: _List) -> list[Any]:
         if not self.ordered:
             return owed.items
-        keys: list[Any] = [position for stretch in owed.positions for position in stretch]
+        keys = owed.positions()
         if any(type(key) is tuple for key in keys):
             keys = [position_key(key) for key in keys]
         order = sorted(range(len(keys)), key=keys.__getitem__)
@@ -303,24 +304,20 @@ class Gather(Operation):
             return
         owed = state.lists.pop(scope, None)
         if owed is None:
-            if (
-                scope.origin is None
-            ):  # a run: what waits under correlation ids stays there, for other runs to complete
-                return
-            owed = _List(causality=scope.origin.causality)
+            if scope.origin is None:
+                return  # a run: what waits under correlation ids stays there, for other runs to complete
+            owed = _List(scope)
         missing = self._missing(scope, owed, counted=emit.is_fed("count"))
         items = self._in_order(owed)
         if self.on_missing == "collect":
             emit.gather(scope, Gathered(items, missing_errors(missing)), owed.causality, missing)
         elif not missing or self.on_missing == "skip":
             emit.gather(scope, items, owed.causality, missing)
-        elif all(
-            record.error is not None and getattr(record.error, "left_to", None) is not scope
-            for record in missing
-        ):
-            emit.give_up(scope, None)  # every error has reached someone: no second one
         else:
-            emit.give_up(scope, self._incomplete(scope, missing, owed))
+            errors = [record.error for record in missing]
+            # Where every error has reached someone, there is no second one.
+            told = all(e is not None and getattr(e, "left_to", None) is not scope for e in errors)
+            emit.give_up(scope, None if told else self._incomplete(scope, missing, owed))
 
     def _missing(self, scope: Scope, owed: _List, *, counted: bool) -> list[Missing]:
         records = list(scope.missing or ())
@@ -340,19 +337,16 @@ class Gather(Operation):
                 continue
             if arrived is None:
                 arrived = owed.arrived()
-            absent = [
-                p
-                for p in dict.fromkeys(map(first_position, record.positions))
-                if p is not None and p not in arrived
-            ]
+            known = dict.fromkeys(map(first_position, record.positions))
+            absent = [p for p in known if p is not None and p not in arrived]
             if absent:
                 left.append(record.at(absent))
         if counted and owed.announced is not None and not left and len(owed.items) < owed.announced:
-            known = arrived if arrived is not None else owed.arrived()
+            here = owed.arrived()
             few = owed.announced <= MISSING_KEPT
-            elsewhere = [p for p in range(owed.announced) if p not in known] if few else None
+            absent = [p for p in range(owed.announced) if p not in here] if few else []
             left.append(
-                Missing(elsewhere or None, "gone", "another gather or a result port", "it never came here")
+                Missing(absent or None, "gone", "another gather or a result port", "it never came here")
             )
         return left
 
@@ -388,10 +382,7 @@ class Gather(Operation):
         self._complete_id(state, bucket, emit)
 
     def _announce_id(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
-        for index, number in enumerate(batch.data):
-            if not _is_count(number):
-                emit.fail(self._no_count(number), index)
-                continue
+        for number in self._counts(batch, emit):
             bucket = state.buckets.of_id(batch.correlation_id)
             bucket.announced = number
             self._complete_id(state, bucket, emit)
@@ -405,30 +396,16 @@ class Gather(Operation):
             state.buckets.drop(bucket)
         if self.ordered:
             parts.sort(key=lambda part: position_key(part.position))
-        items = [part.data for part in parts]
-        emit.merge(parts, Gathered(items, ()) if self.on_missing == "collect" else items)
+        emit.merge(parts, self._whole(data_of(parts)))
 
     def cancelled(self, state: _Waiting, run: RunBooks) -> None:
         """Forget the lists and the parts of a run, and only those."""
-        for lists in (state.lists, state.answered):
-            for scope in [scope for scope in lists if scope.run is run]:
-                del lists[scope]
+        drop_run(state.lists, run)
+        drop_run(state.answered, run)
         for bucket in state.buckets:
             bucket.parts = without(bucket.parts, run)
             if not bucket.parts and bucket.announced is None:
                 state.buckets.drop(bucket)
-
-
-def _is_count(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
-
-
-def _describe_count(came: object) -> str:
-    return (
-        "a negative number"
-        if isinstance(came, int) and not isinstance(came, bool)
-        else f"a {type(came).__name__}"
-    )
 
 
 def _announced(owed: _List) -> str:
@@ -436,6 +413,6 @@ def _announced(owed: _List) -> str:
 
 
 def _source(scope: Scope) -> str:
-    return (
-        scope.stream.port.fullname.removesuffix(".stream") if scope.stream is not None else "an unknown place"
-    )
+    if scope.stream is None:
+        return "an unknown place"
+    return scope.stream.port.fullname.removesuffix(".stream")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from flowrt.errors import FlowOverloadError, check_count
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter, Operation
-from flowrt.standard.keeping import MAX_OPEN, Pool, Pools, check_by, check_seconds, home_of
+from flowrt.standard.keeping import MAX_OPEN, Held, Holder, check_seconds, drop_run, home_of
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope
     from flowrt.operations.contract import OwnAccord
-    from flowrt.standard.keeping import By
+    from flowrt.standard.keeping import By, ByList
 
 
-class Debounce(Operation):
+class Debounce(Holder):
     """Let a message pass once no other has come for so long: of many in short succession, the last.
 
     Ports:
@@ -39,21 +39,18 @@ class Debounce(Operation):
     """
 
     def __init__(self, name: str, seconds: float = 0.5, *, by: By = "all", max_open: int = MAX_OPEN) -> None:
-        super().__init__(name)
-        owner = f'Debounce "{name}"'
-        self.seconds = check_seconds(owner, "seconds", seconds)
-        self.by = check_by(owner, by)
-        self.max_open = check_count(owner, "max_open", max_open)
+        super().__init__(name, by, max_open)
+        self.seconds = check_seconds(self._owner, "seconds", seconds)
 
-    def create(self) -> Pools[Pool]:
-        return Pools(f'Debounce "{self.name}"', self.by, self.max_open, Pool)
+    def make_kept(self) -> Held:
+        return Held()
 
-    def handle(self, state: Pools[Pool], message: Message, emit: Emitter) -> None:
+    def handle(self, state: ByList[Held], message: Message, emit: Emitter) -> None:
         """Hold the message instead of the one before."""
-        pool = state.of(message, emit)
-        homes = list(pool.homes)
-        before = pool.take(1)
-        pool.add(message, emit)
+        held = state.of(message, emit)
+        homes = list(held.homes)
+        before = held.take(1)
+        held.add(message, emit)
         emit.wake(self.seconds)
         if before:
             emit.absorb(before, f"another one came within {self.seconds:g} s")
@@ -61,23 +58,17 @@ class Debounce(Operation):
             if home is not home_of(message):
                 emit.wake(None, home)
 
-    def timer(self, state: Pools[Pool], scope: Scope, emit: Emitter) -> None:
+    def timer(self, state: ByList[Held], scope: Scope, emit: Emitter) -> None:
         """Let the message pass that no other has followed."""
         self.drained(state, scope, emit)
 
-    def drained(self, state: Pools[Pool], scope: Scope, emit: Emitter) -> None:
+    def drained(self, state: ByList[Held], scope: Scope, emit: Emitter) -> None:
         """Let a message pass, for no other can come."""
-        pool = state.find(scope)
-        if pool is not None and scope in pool.homes:
-            parts = pool.take(1)
+        held = state.find(scope)
+        if held is not None and scope in held.homes:
+            parts = held.take(1)
             emit.merge(parts, parts[0].data)
         state.take_own(scope)
-
-    def cancelled(self, state: Pools[Pool], run: RunBooks) -> None:
-        """Forget the messages of a run, and only those."""
-        state.forget(run)
-        for pool in state:
-            pool.forget(run)
 
 
 class _Grid:
@@ -207,5 +198,4 @@ class Metronome(Operation):
 
     def cancelled(self, state: dict[Scope, _Ticking], run: RunBooks) -> None:
         """Forget the ticks of a run."""
-        for scope in [scope for scope in state if scope.run is run]:
-            del state[scope]
+        drop_run(state, run)

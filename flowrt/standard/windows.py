@@ -6,13 +6,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, check_count
-from flowrt.operations.contract import Emitter, Operation
+from flowrt.operations.contract import Emitter
 from flowrt.standard.keeping import (
     MAX_OPEN,
     MAX_WAITING,
-    Pool,
-    Pools,
-    check_by,
+    Held,
+    Holder,
     check_seconds,
     data_of,
     home_of,
@@ -20,13 +19,13 @@ from flowrt.standard.keeping import (
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope
-    from flowrt.standard.keeping import By
+    from flowrt.standard.keeping import By, ByList
 
 
 SEEN = "it was in all its windows"
 
 
-class Batch(Operation):
+class Batch(Holder):
     """Make lists of `size` messages, in order of arrival; of fewer when time is up, or nothing more comes.
 
     Ports:
@@ -61,55 +60,46 @@ class Batch(Operation):
         by: By = "all",
         max_open: int = MAX_OPEN,
     ) -> None:
-        super().__init__(name)
-        owner = f'Batch "{name}"'
-        self.size = check_count(owner, "size", size)
-        self.seconds = None if seconds is None else check_seconds(owner, "seconds", seconds)
-        self.by = check_by(owner, by)
-        self.max_open = check_count(owner, "max_open", max_open)
+        super().__init__(name, by, max_open)
+        self.size = check_count(self._owner, "size", size)
+        self.seconds = None if seconds is None else check_seconds(self._owner, "seconds", seconds)
 
-    def create(self) -> Pools[Pool]:
-        return Pools(f'Batch "{self.name}"', self.by, self.max_open, Pool)
+    def make_kept(self) -> Held:
+        return Held()
 
-    def handle(self, state: Pools[Pool], message: Message, emit: Emitter) -> None:
+    def handle(self, state: ByList[Held], message: Message, emit: Emitter) -> None:
         """Hold the message, and emit the list that it completes."""
-        pool = state.of(message, emit)
-        first = pool.add(message, emit)
-        if len(pool) >= self.size:
+        held = state.of(message, emit)
+        first = held.add(message, emit)
+        if len(held) >= self.size:
             leave(state, home_of(message), emit)
         elif first and self.seconds is not None:
             emit.wake(self.seconds)
 
-    def timer(self, state: Pools[Pool], scope: Scope, emit: Emitter) -> None:
+    def timer(self, state: ByList[Held], scope: Scope, emit: Emitter) -> None:
         """Emit what has waited long enough, with what waits beside it."""
         self.drained(state, scope, emit)
 
-    def drained(self, state: Pools[Pool], scope: Scope, emit: Emitter) -> None:
+    def drained(self, state: ByList[Held], scope: Scope, emit: Emitter) -> None:
         """Emit what waits of a list or run, with what waits beside it."""
-        pool = state.find(scope)
-        if pool is not None and scope in pool.homes:
+        held = state.find(scope)
+        if held is not None and scope in held.homes:
             leave(state, scope, emit)
 
-    def cancelled(self, state: Pools[Pool], run: RunBooks) -> None:
-        """Forget the messages of a run, and only those."""
-        state.forget(run)
-        for pool in state:
-            pool.forget(run)
 
-
-def leave(state: Pools[Any], scope: Scope, emit: Emitter) -> None:
+def leave(state: ByList[Any], scope: Scope, emit: Emitter) -> None:
     """Emit all that waits together with what waits of a scope, and have nobody woken for it any more."""
-    pool: Pool | None = state.take(scope)
-    if pool is None:
+    held: Held | None = state.take(scope)
+    if held is None:
         return
-    homes = list(pool.homes)
-    parts = pool.take(len(pool))
+    homes = list(held.homes)
+    parts = held.take(len(held))
     emit.merge(parts, data_of(parts))
     for home in homes:
         emit.wake(None, home)
 
 
-class _Windows(Pool):
+class _Windows(Held):
     """Messages that wait for their windows to end."""
 
     __slots__ = ("fresh",)
@@ -257,7 +247,7 @@ class _Session(_Windows):
         super().forget(run)
 
 
-class Window(Operation):
+class Window(Holder):
     """Make lists of messages that came together: by their number, in stretches of time, or between pauses.
 
     Ports:
@@ -302,8 +292,7 @@ class Window(Operation):
         max_open: int = MAX_OPEN,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        super().__init__(name)
-        self._owner = f'Window "{name}"'
+        super().__init__(name, by, max_open)
         if [count, seconds, gap].count(None) != 2 or (gap is not None and every is not None):
             raise FlowBuildError(
                 f"{self._owner}: give one of count=, seconds= and gap=; every= goes with count or seconds. Such as count=10, or seconds=10, every=2."
@@ -312,8 +301,6 @@ class Window(Operation):
         self.seconds = None if seconds is None else check_seconds(self._owner, "seconds", seconds)
         self.gap = None if gap is None else check_seconds(self._owner, "gap", gap)
         self.every = self._checked_every(every)
-        self.by = check_by(self._owner, by)
-        self.max_open = check_count(self._owner, "max_open", max_open)
         self.max_waiting = check_count(self._owner, "max_waiting", max_waiting)
 
     def _checked_every(self, every: Any) -> Any:
@@ -330,10 +317,7 @@ class Window(Operation):
             )
         return found
 
-    def create(self) -> Pools[_Windows]:
-        return Pools(self._owner, self.by, self.max_open, self._pool)
-
-    def _pool(self) -> _Windows:
+    def make_kept(self) -> _Windows:
         if self.count is not None:
             return _Counted(self.count, self.every or self.count)
         if self.seconds is not None:
@@ -341,31 +325,25 @@ class Window(Operation):
             return _Timed(stretch, round(self.seconds / stretch))
         return _Session(self.gap or 0.0)
 
-    def handle(self, state: Pools[_Windows], message: Message, emit: Emitter) -> None:
+    def handle(self, state: ByList[_Windows], message: Message, emit: Emitter) -> None:
         """Take a message into the windows that are open; emit what it completes."""
-        pool = state.of(message, emit)
-        if self.count is None and len(pool) >= self.max_waiting:
+        held = state.of(message, emit)
+        if self.count is None and len(held) >= self.max_waiting:
             raise FlowOverloadError(
                 f"{self._owner} would hold more than max_waiting={self.max_waiting} messages. Make its windows shorter, send less at a time "
                 "(.rate), or raise max_waiting."
             )
-        pool.arrived(message, emit)
+        held.arrived(message, emit)
 
-    def timer(self, state: Pools[_Windows], scope: Scope, emit: Emitter) -> None:
+    def timer(self, state: ByList[_Windows], scope: Scope, emit: Emitter) -> None:
         """End a window whose time has come."""
-        pool = state.find(scope)
-        if pool is not None:
-            pool.woken(scope, emit)
+        held = state.find(scope)
+        if held is not None:
+            held.woken(scope, emit)
 
-    def drained(self, state: Pools[_Windows], scope: Scope, emit: Emitter) -> None:
+    def drained(self, state: ByList[_Windows], scope: Scope, emit: Emitter) -> None:
         """Emit the last window of a list or run."""
-        pool = state.find(scope)
-        if pool is not None and scope in pool.homes:
-            pool.rest(emit)
+        held = state.find(scope)
+        if held is not None and scope in held.homes:
+            held.rest(emit)
         state.take_own(scope)
-
-    def cancelled(self, state: Pools[_Windows], run: RunBooks) -> None:
-        """Forget the messages of a run, and only those."""
-        state.forget(run)
-        for pool in state:
-            pool.forget(run)
