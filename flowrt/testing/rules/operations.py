@@ -331,10 +331,10 @@ def check_operation(
 ) -> None:
     """Check an operation against the rules, in real runtimes, on threads and in simulations; return if none is broken.
 
-    Rules that an operation can break: it emits after its call (R2); fails a message twice, or stops the runtime (R4); comes to no end,
-    or leaves the ledger unbalanced (R5); leaves a thread behind (R7); lacks something of the contract (R8); shares its state between places
-    (R9); changes its inputs (R10); keeps what was cancelled, or raises in a thread of its own (R12); holds on to messages after close()
-    (R19); brings forth something else on another executor (R24). The other rules are for executors and the runtime.
+    It breaks one if it emits after its call (R2); fails a message twice, or stops the runtime (R4); comes to no end, or leaves the ledger
+    unbalanced (R5); leaves a thread behind (R7); lacks something of the contract (R8); shares its state between places (R9); changes its
+    inputs (R10); keeps what was cancelled, or raises in a thread of its own (R12); holds on to messages after close() (R19); brings forth
+    something else on another executor (R24).
 
     Args:
         factory: makes the operation anew: anything that fulfils the `Operation` contract, a function, an action, a generator

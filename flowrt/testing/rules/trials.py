@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, frozen
 
-from flowrt.engine.contract import Executor, Executors, PullTask, Reports, Task, completed
+from flowrt.engine.contract import Executors, PullTask, Reports, Task
 from flowrt.errors import FlowError, FlowStalledError, FlowTimeoutError
 from flowrt.executors.threads import thread_pools
 from flowrt.flow.container import FlowOperationContainer
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
     from flowrt.executors.seams import Seams
     from flowrt.messages import Message
-    from flowrt.operations.declarations import Declaration
     from flowrt.runtime.run import Run
 
+
+Post = Callable[..., None]
+Crash = Callable[[BaseException], None]
 
 GLANCE = 0.02  # seconds to look for what must not happen: time enough for an idle thread to do it
 USUAL_PATIENCE = 5.0  # seconds for what must happen
@@ -104,21 +106,6 @@ class _Reports:
         self._reports.report_pull(pull, final=final)
 
 
-class _Executors:
-    """Passes executors on, and notes whether what is made async runs inline."""
-
-    def __init__(self, executors: Executors, trial: Trial) -> None:
-        self._executors = executors
-        self._trial = trial
-        self.all = executors.all
-
-    def executor_for(self, declaration: Declaration) -> Executor:
-        found = self._executors.executor_for(declaration)
-        if declaration.mode.kind != "sync":
-            self._trial.inline = completed(found).inline
-        return found
-
-
 class Trial:
     """One runtime under watch: what is posted and reported, what escapes from threads, which of them stay.
 
@@ -129,7 +116,6 @@ class Trial:
 
     def __init__(self, seams: Seams, patience: float = USUAL_PATIENCE) -> None:
         self.patience = patience
-        self.inline = False
         self.simulated = seams.simulation is not None
         self.simulation: Any = seams.simulation
         self.closed = False  # set by `close`: nothing may come any more
@@ -145,14 +131,7 @@ class Trial:
     # -- what is watched
 
     def _executors(
-        self,
-        name: str,
-        seams: Seams,
-        reports: Reports,
-        post: Callable[..., None],
-        crash: Callable[[BaseException], None],
-        *,
-        parallelism: bool,
+        self, name: str, seams: Seams, reports: Reports, post: Post, crash: Crash, *, parallelism: bool
     ) -> Executors:
         def heard_post(call: Callable[..., Any], *arguments: Any) -> None:
             if self.closed:
@@ -164,8 +143,7 @@ class Trial:
             crash(error)
 
         spy = _Reports(reports, self)
-        made = self._make(name, seams, spy, heard_post, heard_crash, parallelism=parallelism)
-        return _Executors(made, self)
+        return self._make(name, seams, spy, heard_post, heard_crash, parallelism=parallelism)
 
     def hear(self, task: Task | PullTask) -> None:
         """Take note of an outcome."""
@@ -321,7 +299,8 @@ class Trial:
                 self._open_gates()
                 self.close(grace=0.0, drain=self.patience)
         finally:
-            self._end()
+            if self._runtime is not None:
+                break_off(self._runtime)
             threading.excepthook = self._hook
         if isinstance(error, FlowError):  # it may well follow from something else
             self.check()
@@ -332,15 +311,11 @@ class Trial:
         if self._runtime is not None:
             with suppress(BaseException):  # it broke a rule already
                 self.close(drain=0.0, deadline=0.0)
-        self._end()
+            break_off(self._runtime)  # a simulation may be going round and round
 
     def _open_gates(self) -> None:
         for gate in self._gates:
             gate.open()
-
-    def _end(self) -> None:
-        if self._runtime is not None:  # a simulation may be going round and round
-            break_off(self._runtime)
 
 
 class Trials:
