@@ -1,5 +1,7 @@
 """The operators that come with flowrt. They use nothing but the `Operation` contract.
 
+They may import `operations` and the ground below it: no thread, no clock, no engine. Begin with `choosing`, the simplest; `keeping` is what
+those share that keep something: by list or run, by correlation id, with bounds. What a flow makes lists of and back is `scatter_gather`.
 Each is loaded when it is first asked for: a flow uses few of them, and importing flowrt is to cost little.
 """
 

@@ -1,4 +1,10 @@
-"""The test kit: time and chance under control, operations on their own, and flows in every order of events."""
+"""The test kit: time and chance under control, operations on their own, and flows in every order of events.
+
+It may import everything below it, which is all but the command line; nothing of flowrt imports it. Begin with `simulation`: a whole runtime on
+one thread. `execution` runs a flow in it, `exploration` in many orders of events, `modes` in every mode, `drive` one operation; `doubles` stand
+in for what surrounds it. `rules` checks operations, executors and schedules of your own. What the kit needs of a runtime beyond its face is in
+`inside`, and nowhere else.
+"""
 
 from flowrt.executors.seams import Seams
 from flowrt.testing.clock import FakeClock

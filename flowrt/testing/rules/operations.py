@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -106,7 +106,8 @@ def keeps_state_per_place(trials: OperationTrials) -> None:
         raise RuleViolation("R9", seen, remedy)
     container = subject.container()
     with trials.new() as trial:
-        for place, outcomes in zip(("1", "2"), _observe_places(trials, trial, container), strict=True):
+        inputs = {"1": subject.messages(), "2": subject.messages()}
+        for place, outcomes in zip(inputs, _observe_places(trials, trial, container, inputs), strict=True):
             if not _all_alike(first, outcomes):
                 seen = f"beside another place of the same operation, place #{place} brought forth something else than alone."
                 remedy = f"What is kept in the operation itself is shared by its places. {PER_PLACE}"
@@ -259,36 +260,33 @@ def _observe(
     at_once: bool = False,
 ) -> list[Outcome]:
     """Send each message in, as a run of its own, one after the other or all at once; see what comes of it."""
-    _build(trials, trial, container)
-    runs = []
-    for message in messages:
-        runs.append(send(trial.runtime, message))
-        if not at_once:
-            _done(trial, runs[-1])
-    return [_outcome(trial, run, message) for run, message in zip(runs, messages, strict=True)]
+    return _observe_places(trials, trial, container, {"": messages}, at_once=at_once)[0]
 
 
 def _observe_places(
-    trials: OperationTrials, trial: Trial, container: FlowOperationContainer
-) -> tuple[list[Outcome], list[Outcome]]:
-    _build(trials, trial, container, ("1", "2"))
-    found: tuple[list[Outcome], list[Outcome]] = ([], [])
-    for first, second in zip(trials.subject.messages(), trials.subject.messages(), strict=True):
-        for place, message, outcomes in (("1", first, found[0]), ("2", second, found[1])):
-            run = send(trial.runtime, message, place)
-            _done(trial, run)
-            outcomes.append(_outcome(trial, run, message))
-    return found
-
-
-def _build(
-    trials: OperationTrials, trial: Trial, container: FlowOperationContainer, places: tuple[str, ...] = ("",)
-) -> None:
-    streams = trials.subject.flow(container, places)
+    trials: OperationTrials,
+    trial: Trial,
+    container: FlowOperationContainer,
+    inputs: Mapping[str, list[Message]],
+    *,
+    at_once: bool = False,
+) -> list[list[Outcome]]:
+    """The same at several places, in turn."""
+    streams = trials.subject.flow(container, list(inputs))
     runtime = trial.run_flow(container)
     capture_outputs(runtime)
     for source, target in streams:
         runtime.add_stream(source, target)
+    runs: dict[str, list[Run]] = {place: [] for place in inputs}
+    for row in zip(*inputs.values(), strict=True):
+        for place, message in zip(inputs, row, strict=True):
+            runs[place].append(send(runtime, message, place))
+            if not at_once:
+                _done(trial, runs[place][-1])
+    return [
+        [_outcome(trial, run, message) for run, message in zip(runs[place], messages, strict=True)]
+        for place, messages in inputs.items()
+    ]
 
 
 def _done(trial: Trial, run: Run) -> None:
