@@ -49,11 +49,7 @@ class ByList(Generic[Kept]):
         return self._kept.get(self._key(scope))
 
     def of(self, message: Message, emit: Emitter) -> Kept:
-        """Return what is kept for a message and its like; made, if it is the first, and owed to its list or run.
-
-        Raises:
-            FlowOverloadError: there would be too many at once.
-        """
+        """Return what is kept for a message and its like; made, unless there are too many, if it is the first, and owed to its list or run."""
         key = self._key(home_of(message))
         kept = self._kept.get(key)
         if kept is None:
@@ -152,12 +148,7 @@ class Buckets(Generic[AnyBucket]):
             yield from list(buckets.values())
 
     def of_id(self, correlation_id: object) -> AnyBucket:
-        """Return what is kept under a correlation id; made, if it is the first.
-
-        Raises:
-            FlowBuildError: the id cannot be hashed.
-            FlowOverloadError: there would be too many at once.
-        """
+        """Return what is kept under a correlation id; made, unless there are too many, if it is the first."""
         bucket = self.with_id(correlation_id)
         return self._made(self._ids, correlation_id, "correlation ids") if bucket is None else bucket
 
@@ -172,11 +163,7 @@ class Buckets(Generic[AnyBucket]):
             ) from None
 
     def of_position(self, message: Message, position: object, emit: Emitter) -> AnyBucket:
-        """Return what is kept for a position in the list or run of a message; made, if it is the first, and owed to that.
-
-        Raises:
-            FlowOverloadError: there would be too many at once.
-        """
+        """Return what is kept for a position in the list or run of a message; made, as above, if it is the first, and owed to that."""
         bucket = self.at_position(message, position)
         if bucket is None:
             home = home_of(message)
@@ -260,6 +247,16 @@ class Held:
         left = {home for _, home in self._held}
         self.homes = {home: None for home in self.homes if home in left}
         return taken
+
+    def leave(self, emit: Emitter, reason: str = "") -> None:
+        """Emit all of them as one list, or give them back for a reason; nobody is woken for them any more."""
+        homes, parts = list(self.homes), self.take(len(self))
+        if reason:
+            emit.absorb(parts, reason)
+        else:
+            emit.merge(parts, data_of(parts))
+        for home in homes:
+            emit.wake(None, home)
 
     def stay(self, run: RunBooks) -> list[bool]:
         """Say of each message, oldest first, whether it stays when a run is forgotten."""

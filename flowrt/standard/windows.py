@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from flowrt.standard.keeping import By, ByList
 
 
-SEEN = "it was in all its windows"
-
-
 class Batch(Holder):
     """Make lists of `size` messages, in order of arrival; of fewer when time is up, or nothing more comes.
 
@@ -72,7 +69,8 @@ class Batch(Holder):
         held = state.of(message, emit)
         first = held.add(message, emit)
         if len(held) >= self.size:
-            leave(state, home_of(message), emit)
+            state.take(home_of(message))
+            held.leave(emit)
         elif first and self.seconds is not None:
             emit.wake(self.seconds)
 
@@ -84,19 +82,8 @@ class Batch(Holder):
         """Emit what waits of a list or run, with what waits beside it."""
         held = state.find(scope)
         if held is not None and scope in held.homes:
-            leave(state, scope, emit)
-
-
-def leave(state: ByList[Any], scope: Scope, emit: Emitter) -> None:
-    """Emit all that waits together with what waits of a scope, and have nobody woken for it any more."""
-    held: Held | None = state.take(scope)
-    if held is None:
-        return
-    homes = list(held.homes)
-    parts = held.take(len(held))
-    emit.merge(parts, data_of(parts))
-    for home in homes:
-        emit.wake(None, home)
+            state.take(scope)
+            held.leave(emit)
 
 
 class _Windows(Held):
@@ -118,15 +105,9 @@ class _Windows(Held):
 
     def rest(self, emit: Emitter) -> None:
         """Emit what has been in no window yet, with what would be in one with it; nothing more is waited for."""
-        homes, fresh = list(self.homes), self.fresh
-        parts = self.take(len(self))
+        if len(self):
+            self.leave(emit, "" if self.fresh else "it was in all its windows")
         self.fresh = 0
-        if fresh:
-            emit.merge(parts, data_of(parts))
-        elif parts:
-            emit.absorb(parts, SEEN)
-        for home in homes:
-            emit.wake(None, home)
 
     def forget(self, run: RunBooks) -> None:
         """Forget what belongs to a run: it is over."""

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from flowrt.runtime.run import Run
 
 
-Post = Callable[..., None]
-Crash = Callable[[BaseException], None]
+_Post = Callable[..., None]
+_Crash = Callable[[BaseException], None]
 
 GLANCE = 0.02  # seconds to look for what must not happen: time enough for an idle thread to do it
 USUAL_PATIENCE = 5.0  # seconds for what must happen
@@ -131,7 +131,7 @@ class Trial:
     # -- what is watched
 
     def _executors(
-        self, name: str, seams: Seams, reports: Reports, post: Post, crash: Crash, *, parallelism: bool
+        self, name: str, seams: Seams, reports: Reports, post: _Post, crash: _Crash, *, parallelism: bool
     ) -> Executors:
         def heard_post(call: Callable[..., Any], *arguments: Any) -> None:
             if self.closed:
