@@ -32,7 +32,15 @@ class _Fold:
 class _Folding(Keeper):
     """What Scan and Reduce have in common."""
 
-    def __init__(self, name: str, f: Callable[[Any, Any], Any], initial: Any, by: By, max_open: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        f: Callable[[Any, Any], Any],
+        initial: Any = None,
+        *,
+        by: By = "all",
+        max_open: int = MAX_OPEN,
+    ) -> None:
         super().__init__(name, by, max_open)
         self.f = check_function(self._owner, "f", f)
         try:
@@ -71,17 +79,6 @@ class Scan(_Folding):
     Runs on: the engine thread; so does `f`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        f: Callable[[Any, Any], Any],
-        initial: Any = None,
-        *,
-        by: By = "all",
-        max_open: int = MAX_OPEN,
-    ) -> None:
-        super().__init__(name, f, initial, by, max_open)
-
     def handle(self, state: ByList[_Fold], message: Message, emit: Emitter) -> None:
         """Take one step, and emit the value."""
         fold = state.of(message, emit)
@@ -115,7 +112,7 @@ class Reduce(_Folding):
     def __init__(
         self, name: str, f: Callable[[Any, Any], Any], initial: Any = None, *, max_open: int = MAX_OPEN
     ) -> None:
-        super().__init__(name, f, initial, "run", max_open)
+        super().__init__(name, f, initial, by="run", max_open=max_open)
 
     def handle(self, state: ByList[_Fold], message: Message, emit: Emitter) -> None:
         """Take one step; of all messages one is held."""
