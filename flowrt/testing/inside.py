@@ -1,4 +1,4 @@
-"""What the test kit knows of a runtime's inside: all it asks of the parts, and of what is private, to change in one place."""
+"""What the test kit knows of a runtime's inside: all it asks of the parts of one, to change in one place."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 from flowrt.runtime.wiring import inner_parts, owner_of
 
 if TYPE_CHECKING:
-    from flowrt.flow.container import FlowOperationContainer
     from flowrt.messages import Message
-    from flowrt.observe.figures import Ledger
-    from flowrt.operations.declarations import Declaration
     from flowrt.ports import Port
     from flowrt.runtime.run import Run
     from flowrt.runtime.runtime import FlowRuntime
@@ -68,13 +65,3 @@ def is_inside(run: Run) -> bool:
 def fatal_of(run: Run) -> BaseException | None:
     """Return what stopped the runtime of a run."""
     return owner_of(run).life.fatal
-
-
-def books_now(run: Run) -> Ledger:
-    """Return the ledger of a run as it is, also on the engine's thread while the run ends."""
-    return run._picture()
-
-
-def add_declared(container: FlowOperationContainer, declaration: Declaration) -> None:
-    """Add an operation as it was declared for another container."""
-    container._add(declaration)

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from flowrt.runtime.run import Run
-from flowrt.testing.inside import books_now, is_inside
+from flowrt.testing.inside import is_inside
 
 if TYPE_CHECKING:
     from flowrt.observe.figures import Ledger
@@ -48,6 +48,6 @@ class LedgerWatch:
             raise AssertionError("\n".join(["the books of a run do not balance:", *self._faults]))
 
     def _look_at(self, run: Run) -> None:
-        # An engine that did not return was given up, its books as they were.
-        if is_inside(run) and not balances(ledger := books_now(run)):
+        # An engine that did not return was given up, its books as they were; a run that never began has none.
+        if is_inside(run) and run.books is not None and not balances(ledger := run.ledger):
             self._faults.append(str(ledger))

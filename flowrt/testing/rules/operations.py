@@ -65,8 +65,7 @@ def fulfils_the_contract(trials: OperationTrials) -> None:
         declared = list(subject.container())
         runtime = FlowRuntime()
         container = subject.container()
-        for source, target in subject.flow(container):
-            runtime.add_stream(source, target)
+        subject.connect(runtime, container)
         with runtime.add_operations(container):
             runtime.process(entry("nowhere")).wait(trials.patience)
     except FlowBuildError as error:
@@ -175,13 +174,10 @@ def forgets_what_was_cancelled(trials: OperationTrials) -> None:
         loans = Loans(trial.note)
         container = trials.subject.container(loans)
         gate = trial.gate()
-        streams = trials.subject.flow(container)
         container.add_func(GATE, gate).make_async().add_func(QUICK, str)
         runtime = trial.run_flow(container, f".quick -> {QUICK}", f".last -> {GATE}")
-        for source, target in streams:
-            runtime.add_stream(source, target)
-        for source in dict.fromkeys(source for source, _ in streams if not source.operation):
-            runtime.add_stream(source, GATE)
+        for start in trials.subject.connect(runtime, container):
+            runtime.add_stream(start, GATE)
         runtime.on_result(lambda _message: None)
         runtime.on_exception(lambda _error: None)
         held = _cancel_some(trials, trial, loans)
@@ -272,11 +268,9 @@ def _observe_places(
     at_once: bool = False,
 ) -> list[list[Outcome]]:
     """The same at several places, in turn."""
-    streams = trials.subject.flow(container, list(inputs))
     runtime = trial.run_flow(container)
     capture_outputs(runtime)
-    for source, target in streams:
-        runtime.add_stream(source, target)
+    trials.subject.connect(runtime, container, inputs)
     runs: dict[str, list[Run]] = {place: [] for place in inputs}
     for row in zip(*inputs.values(), strict=True):
         for place, message in zip(inputs, row, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from flowrt.errors import FlowBuildError, FlowError, describe
@@ -13,8 +13,8 @@ from flowrt.messages import Message, Part
 from flowrt.operations.contract import Emitter
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
+from flowrt.runtime.runtime import FlowRuntime
 from flowrt.testing.drive import container_of, entry
-from flowrt.testing.inside import add_declared
 
 Note = Callable[[str, str, str], BaseException]
 
@@ -176,26 +176,26 @@ class Subject:
         """Return the operation under check as it was declared."""
         return next(iter(container))
 
-    def flow(
-        self, container: FlowOperationContainer, places: Sequence[str] = ("",)
-    ) -> list[tuple[Port, Port]]:
-        """Say which streams lead to its places; what stands in front is added to the container."""
-        name = self.declaration(container).name
-        ports = dict.fromkeys(message.port.name for message in self.messages())
-        front = ""
+    def connect(
+        self, runtime: FlowRuntime, container: FlowOperationContainer, places: Iterable[str] = ("",)
+    ) -> list[Port]:
+        """Lead streams to the places of the operation, through what stands in front, which is added; return where they start."""
+        name = front = self.declaration(container).name
+        between: dict[str, str] = {}
         if self._behind is not None:
-            declared = self.declaration(container_of(self._behind[0]()))
-            front = declared.name
-            add_declared(container, declared)
-        streams = []
+            make, between = self._behind
+            before = container_of(make())
+            front = self.declaration(before).name
+            runtime.add_operations(before)
+        starts = []
         for place in places:
-            for port in ports:
-                target = Port(operation=front or name, instance=place, name=port)
-                streams.append((entry(port, place), target))
-            for out, port in (self._behind[1] if self._behind is not None else {}).items():
+            for port in dict.fromkeys(message.port.name for message in self.messages()):
+                starts.append(entry(port, place))
+                runtime.add_stream(starts[-1], Port(operation=front, instance=place, name=port))
+            for out, port in between.items():
                 source = Port(operation=front, instance=place, name=out)
-                streams.append((source, Port(operation=name, instance=place, name=port)))
-        return streams
+                runtime.add_stream(source, Port(operation=name, instance=place, name=port))
+        return starts
 
     def messages(self) -> list[Message]:
         """Return the inputs, as copies where they can be copied; those without a correlation id get one."""
