@@ -28,12 +28,8 @@ NOT_THE_SAME = (
     "the flow does not do the same in the same order of events: its functions keep something from one run to the next, or depend on time or "
     "chance. Give explore a function that makes the flow with new functions, and seed what is random."
 )
-NO_FAILURES = {
-    "Skipped",
-    "SkipTest",
-    "XFailed",
-    "Exit",
-}  # of pytest and unittest: they say that a test is not to go on
+# Of pytest and unittest: they say that a test is not to go on.
+NO_FAILURES = {"Skipped", "SkipTest", "XFailed", "Exit"}
 FIRST_STEPS = 200_000  # of the undisturbed order, some four seconds
 STEPS_TO_SPARE = 10_000  # beyond twenty times those of the undisturbed order: past that a flow is taken to go round for ever
 LONGER = 200  # steps beyond ten times those of the undisturbed order: past that time goes on beside a call, as with a Ticker, and would for ever
@@ -109,9 +105,8 @@ def explore(
     exhaustive = undisturbed.calls <= SMALL and _search(trial, LONGER + 10 * len(undisturbed.trace))
     found = _drawn(trial, widths, schedules, seed) if schedules else None
     if found is not None:
-        _raise_shortest(
-            trial, trial.run(found), f"seed {seed}, order {trial.failed_at} of up to {schedules} drawn"
-        )
+        drawn = f"seed {seed}, order {trial.failed_at} of up to {schedules} drawn"
+        _raise_shortest(trial, trial.run(found), drawn)
     return Explored(len(trial.orders), exhaustive)
 
 
@@ -214,14 +209,9 @@ class _Trial:
         error = rehearsal.error
         if error is None:
             return
-        options = "".join(
-            f", {name}={_in_source(value)}"
-            for name, value, usual in (
-                ("faults", self._faults, 0),
-                ("schedule", self._schedule, "breadth_first"),
-            )
-            if value != usual
-        )
+        options = f", faults={self._faults}" if self._faults else ""
+        if self._schedule != "breadth_first":
+            options += f", schedule={getattr(self._schedule, '__name__', '') or repr(self._schedule)}"
         if self._tolerate:
             names = ", ".join(kind.__name__ for kind in self._tolerate)
             options += f", tolerate={names if len(self._tolerate) == 1 else f'({names})'}"
@@ -257,35 +247,27 @@ def _all_orders(trial: _Trial) -> Iterator[Rehearsal]:
     path: list[int] = []
     while True:
         widths: list[int] = []
-        taken = list(path)
-
-        def choose(
-            _step: int, possibilities: int, widths: list[int] = widths, taken: list[int] = taken
-        ) -> int:
-            if len(widths) == len(taken):
-                taken.append(0)
-            widths.append(possibilities)
-            return taken[len(widths) - 1]
-
-        yield trial.run_chosen(choose, eager=True)
-        del taken[len(widths) :]
-        while taken and taken[-1] + 1 >= widths[len(taken) - 1]:
-            taken.pop()
-        if not taken:
+        yield trial.run_chosen(partial(_along, path, widths), eager=True)
+        del path[len(widths) :]
+        while path and path[-1] + 1 >= widths[len(path) - 1]:
+            path.pop()
+        if not path:
             return
-        taken[-1] += 1
-        path = taken
+        path[-1] += 1
+
+
+def _along(path: list[int], widths: list[int], _step: int, possibilities: int) -> int:
+    """Choose as a path says, and the first possibility where it ends, which is then a part of it; write down how many there were."""
+    if len(widths) == len(path):
+        path.append(0)
+    widths.append(possibilities)
+    return path[len(widths) - 1]
 
 
 def _first(widths: list[int], step: int, possibilities: int) -> int:
     """Choose the first possibility, and write down how many there were."""
     widths += [1] * (step - len(widths)) + [possibilities]
     return 0
-
-
-def _in_source(value: object) -> str:
-    name: str = getattr(value, "__name__", "")
-    return name or repr(value)
 
 
 def _drawn(trial: _Trial, widths: list[int], schedules: int, seed: int) -> Mapping[int, int] | None:
@@ -297,19 +279,13 @@ def _drawn(trial: _Trial, widths: list[int], schedules: int, seed: int) -> Mappi
     if not choices:
         return None
     deviations = some.lists(some.sampled_from(choices), unique_by=lambda each: each[0]).map(dict)
+    checks = list(hypothesis.HealthCheck)
     settings = hypothesis.settings(
-        max_examples=schedules,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
+        max_examples=schedules, database=None, deadline=None, suppress_health_check=checks
     )
+    rng = random.Random(seed)  # noqa: S311 - to be repeatable is the point
     try:
-        found: Mapping[int, int] = hypothesis.find(
-            deviations,
-            trial.fails,
-            settings=settings,
-            random=random.Random(seed),  # noqa: S311 - to be repeatable is the point
-        )
+        found: Mapping[int, int] = hypothesis.find(deviations, trial.fails, settings=settings, random=rng)
     except hypothesis.errors.NoSuchExample:
         return None
     except hypothesis.errors.Flaky as error:
