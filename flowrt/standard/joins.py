@@ -187,6 +187,7 @@ class _ResetJoin(_Joining):
     ways = ("correlation", "run")
     remedy: str
     more_ports: tuple[str, ...] = ()
+    position_of = staticmethod(first_position)  # where a position stands that is to be joined by run
 
     def __init__(
         self,
@@ -208,12 +209,8 @@ class _ResetJoin(_Joining):
 
     def _bucket_of(self, state: _JoinBuckets, message: Message, emit: Emitter) -> _JoinBucket:
         if self.by == "run":
-            return state.of_position(message, self._position_of(message), emit)
+            return state.of_position(message, self.position_of(message.position), emit)
         return state.of_id(message.correlation_id)
-
-    def _position_of(self, message: Message) -> Any:
-        """Return where a message stands that is to be joined by run."""
-        return first_position(message.position)
 
     def explain(self, state: _JoinBuckets) -> str:
         """Say what waits at which port."""
@@ -279,14 +276,12 @@ class AutoResetJoin(_ResetJoin):
     """
 
     remedy = "Send what they wait for, let it expire (expire=)"
+    position_of = staticmethod(branch_position)
 
     @property
     def by_position(self) -> bool:
         """Have the engine tell apart what is emitted for one item."""
         return self.by == "run"
-
-    def _position_of(self, message: Message) -> Any:
-        return branch_position(message.position)
 
     def handle(self, state: _JoinBuckets, message: Message, emit: Emitter) -> None:
         """Hold the message, and emit the tuple that it completes."""
@@ -391,7 +386,7 @@ class ManualResetJoin(_ResetJoin):
 
     def _find(self, state: _JoinBuckets, message: Message) -> _JoinBucket | None:
         if self.by == "run":
-            return state.at_position(message, self._position_of(message))
+            return state.at_position(message, self.position_of(message.position))
         return state.with_id(message.correlation_id)
 
     def _forget(self, state: _JoinBuckets, kept: _JoinBucket, emit: Emitter, reason: str) -> None:
