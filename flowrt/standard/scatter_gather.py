@@ -21,7 +21,7 @@ from flowrt.messages import (
     position_key,
     shared_causality,
 )
-from flowrt.operations.contract import MessageBatch, Emitter, Operation
+from flowrt.operations.contract import Emitter, MessageBatch, Operation
 from flowrt.standard.keeping import Bucket, Buckets, data_of, drop_run, without
 
 if TYPE_CHECKING:
