@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +41,7 @@ from flowrt.runtime.loop import Loop
 from flowrt.runtime.run import Run
 from flowrt.testing import FakeClock, simulated
 from tests.kit.flows import SECONDS, Gate, arrived, assert_ledger, flow_of, refuse, same
+from tests.kit.programs import PREAMBLE, run_script
 
 ROOT = Path(__file__).parents[2]
 
@@ -543,48 +542,30 @@ def test_a_part_given_away_twice_counts_once_and_the_second_message_is_born(sche
 # --- forks
 
 
-FORKS = """
-import os, sys, threading
-from flowrt import FlowOperationContainer, FlowRuntime, FlowStoppedError
-
-def told(call):
-    try:
-        call()
-    except FlowStoppedError as error:
-        return f"refused: {error}"
-    return "went through"
-
+FORKS = (
+    PREAMBLE
+    + """
 operations = FlowOperationContainer().add_func("work", lambda number: number + 1)
 if sys.argv[1] != "sync":
     operations.make_parallel(2)
 runtime = FlowRuntime(name="forked", schedule=sys.argv[2])
 runtime.add_stream(".in", "work").add_stream("work", ".out").add_operations(operations)
-print(runtime.process(".in", 1).values(10), flush=True)
+tell(before=runtime.process(".in", 1).values(10))
 parent = os.getpid()
 child = os.fork()
 if child == 0:
-    print("child", told(lambda: runtime.process(".in", 2)).replace(str(parent), "PARENT"), flush=True)
-    print("child", told(lambda: runtime.process_many(".in", [2])).replace(str(parent), "PARENT"), flush=True)
-    print("child", told(lambda: runtime.wait_for_result(10)).replace(str(parent), "PARENT"), flush=True)
+    tell(process=told(lambda: runtime.process(".in", 2)).replace(str(parent), "PARENT"))
+    tell(process_many=told(lambda: runtime.process_many(".in", [2])).replace(str(parent), "PARENT"))
+    tell(wait=told(lambda: runtime.wait_for_result(10)).replace(str(parent), "PARENT"))
     with FlowRuntime(name="new") as new:
         new.add_stream(".in", "work").add_stream("work", ".out").add_operations(operations)
-        print("child", new.process(".in", 5).values(10), flush=True)
+        tell(new=new.process(".in", 5).values(10))
     os._exit(7)
 _, status = os.waitpid(child, 0)
-print("parent", os.waitstatus_to_exitcode(status), runtime.process(".in", 2).values(10), flush=True)
-print("parent", runtime.close(), [t.name for t in threading.enumerate() if t is not threading.main_thread()])
+tell(child=os.waitstatus_to_exitcode(status), after=runtime.process(".in", 2).values(10))
+tell(closed=str(runtime.close()), threads=[t.name for t in threading.enumerate() if t is not threading.main_thread()])
 """
-
-
-def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "default", "-c", script, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -595,18 +576,18 @@ def test_a_fork_is_told_at_once_and_the_parent_goes_on(mode: str, schedule: str)
     ended = run_script(FORKS, mode, schedule)
 
     refused = (
-        'child refused: runtime "forked" was started in process PARENT, and this is a fork of it without its threads. '
+        'FlowStoppedError: runtime "forked" was started in process PARENT, and this is a fork of it without its threads. '
         "Make a new one here."
     )
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines() == [
-        "[2]",
-        refused,
-        refused,
-        refused,
-        "child [6]",
-        "parent 7 [3]",
-        "parent closed; nothing was left []",
+    assert ended.code == 0, ended.errors
+    assert ended.lines == [
+        {"before": [2]},
+        {"process": refused},
+        {"process_many": refused},
+        {"wait": refused},
+        {"new": [6]},
+        {"child": 7, "after": [3]},
+        {"closed": "closed; nothing was left", "threads": []},
     ]
 
 
@@ -745,10 +726,9 @@ def test_closing_from_inside_is_pending_and_then_done(schedule: str) -> None:
     assert last.clean
 
 
-LEFT_OPEN = """
-import sys
-from flowrt import FlowOperationContainer, FlowRuntime
-
+LEFT_OPEN = (
+    PREAMBLE
+    + """
 def fail(number):
     raise LookupError(number)
 
@@ -757,6 +737,7 @@ runtime.add_stream(".in", "fail").add_operations(FlowOperationContainer().add_ac
 for number in range(int(sys.argv[1])):
     runtime.process(".in", number)
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -769,12 +750,12 @@ for number in range(int(sys.argv[1])):
 def test_what_nobody_saw_is_told_when_the_interpreter_exits(failures: str, told: str) -> None:
     ended = run_script(LEFT_OPEN, failures)
 
-    assert ended.returncode == 0
+    assert ended.code == 0
     assert (
         'ResourceWarning: flow runtime "forgotten" was still open when the interpreter exited ('
-        in ended.stderr
+        in ended.errors
     )
-    assert told in ended.stderr
+    assert told in ended.errors
 
 
 @pytest.mark.parametrize("hook", ["on_message", "on_result", "on_exception"])

@@ -5,11 +5,8 @@ Where the design decides otherwise than the table does, the design is tested, an
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -35,52 +32,7 @@ from tests.kit.flows import (
     same,
     wire,
 )
-
-ROOT = Path(__file__).parents[2]
-PATIENCE = 30  # seconds for a whole process; one that hangs shows its threads before
-
-PREAMBLE = """
-import faulthandler, json, os, sys, threading, time
-faulthandler.dump_traceback_later(25, exit=True)
-from flowrt import (
-    FlowError, FlowOperationContainer, FlowRuntime, FlowStalledError, FlowStoppedError, Gather, Scatter,
-)
-
-def tell(**facts):
-    print(json.dumps(facts), flush=True)
-
-def told(call):
-    try:
-        found = call()
-    except BaseException as error:
-        return f"{type(error).__name__}: {error}"
-    return str(found)
-"""
-
-
-def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "default",
-            "-W",
-            "ignore::DeprecationWarning",
-            "-c",
-            PREAMBLE + script,
-            *arguments,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
-def facts_of(ended: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ended.stdout.splitlines()]
-
+from tests.kit.programs import PREAMBLE, Ended, run_script
 
 # --- F19: the end comes in the midst of a scattered list
 
@@ -211,12 +163,13 @@ def test_f20_closing_before_anything_has_begun_is_clean(bench: Bench) -> None:
 
 # --- F21, F22: signals
 
-SIGNALLED = """
-import signal
+SIGNALLED = (
+    PREAMBLE
+    + """
 kind = sys.argv[1]
 if kind == "exit":
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-entered, closed = threading.Event(), threading.Event()
+entered, begun, closed = threading.Event(), threading.Event(), threading.Event()
 
 def slow(number):
     entered.set()
@@ -225,6 +178,7 @@ def slow(number):
 
 def endless():
     try:
+        begun.set()
         yield from iter(int, 1)
     finally:
         closed.set()
@@ -241,6 +195,7 @@ try:
     with runtime:
         runs = [runtime.process(".in", [*range(40)]), runtime.process(".endless")]
         entered.wait(5)
+        begun.wait(5)  # a generator that has not begun has nothing to close
         tell(ready=True)
         runs[1].wait()
 finally:
@@ -252,23 +207,14 @@ finally:
         threads=[thread.name for thread in threading.enumerate() if thread is not threading.main_thread()],
     )
 """
+)
 
 
-def signalled(script: str, number: int, *arguments: str) -> tuple[int, list[dict[str, Any]], str]:
-    with subprocess.Popen(
-        [sys.executable, "-c", PREAMBLE + script, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        facts = [json.loads(process.stdout.readline())]
-        process.send_signal(number)
-        out, errors = process.communicate(timeout=PATIENCE)
-        facts += [json.loads(line) for line in out.splitlines()]
-        return process.returncode, facts, errors
+def signalled(script: str, number: int, *arguments: str) -> Ended:
+    """Run the script, with this signal as soon as it has told that it is ready."""
+    return run_script(
+        script, *arguments, at=lambda line, process: process.send_signal(number) if "ready" in line else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -283,24 +229,25 @@ def test_f21_f22_a_signal_drains_what_is_live_and_leaves_with_its_code(
 
     The command line will turn SIGTERM into an exit; here the program itself does, and the library drains.
     """
-    returned, facts, errors = signalled(SIGNALLED, number, kind)
+    ended = signalled(SIGNALLED, number, kind)
 
-    assert returned == code, errors
-    assert facts[1:] == [
+    assert ended.code == code, ended
+    assert ended.lines[1:] == [
         {
             "list": "True",
-            "endless": facts[1]["endless"],
+            "endless": ended.lines[1]["endless"],
             "closed": True,
             "books": [[0, 0, True], [0, 0, True]],
             "threads": [],
         }
-    ], (facts, errors)
-    assert facts[1]["endless"].startswith(("FlowStoppedError", "KeyboardInterrupt"))
-    assert ("KeyboardInterrupt" in errors) == (kind == "interrupt")
+    ], ended
+    assert ended.lines[1]["endless"].startswith(("FlowStoppedError", "KeyboardInterrupt"))
+    assert ("KeyboardInterrupt" in ended.errors) == (kind == "interrupt")
 
 
-OWN_ENGINE = """
-import signal
+OWN_ENGINE = (
+    PREAMBLE
+    + """
 signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 def endless():
@@ -317,6 +264,7 @@ try:
 finally:
     tell(threads=threading.active_count())
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -325,21 +273,23 @@ finally:
     ids=["f21", "f22"],
 )
 def test_f21_f22_a_signal_reaches_a_thread_that_is_the_engine_itself(number: int, code: int) -> None:
-    returned, facts, errors = signalled(OWN_ENGINE, number)
+    ended = signalled(OWN_ENGINE, number)
 
-    assert returned == code, errors
-    assert [sorted(fact) for fact in facts] == [["ready"], ["threads"]]  # it left the `with` block
+    assert ended.code == code, ended
+    assert [sorted(line) for line in ended.lines] == [["ready"], ["threads"]]  # it left the `with` block
 
 
 def test_f22_without_a_handler_of_the_program_sigterm_ends_it_as_it_ends_any_other() -> None:
-    returned, facts, _ = signalled(SIGNALLED, signal.SIGTERM, "default")
+    ended = signalled(SIGNALLED, signal.SIGTERM, "default")
 
-    assert (returned, len(facts)) == (-signal.SIGTERM, 1)
+    assert (ended.code, len(ended.lines)) == (-signal.SIGTERM, 1)
 
 
 # --- F23: the interpreter exits while flows are alive
 
-ALIVE = """
+ALIVE = (
+    PREAMBLE
+    + """
 import atexit
 mode, code = sys.argv[1], int(sys.argv[2])
 done = []
@@ -364,6 +314,7 @@ for name in ("one", "two"):
 if code:
     sys.exit(code)
 """
+)
 
 
 @pytest.mark.parametrize("code", ["0", "7"])
@@ -371,20 +322,21 @@ if code:
 def test_f23_flows_alive_at_the_exit_are_drained_and_warned_of(mode: str, code: str) -> None:
     ended = run_script(ALIVE, mode, code)
 
-    assert ended.returncode == int(code)
-    assert facts_of(ended) == [{"done": 40, "runs": [True, True]}]
+    assert ended.code == int(code)
+    assert ended.lines == [{"done": 40, "runs": [True, True]}]
     for name in ("one", "two"):
         assert (
             f'ResourceWarning: flow runtime "{name}" was still open when the interpreter exited (closed; nothing was left). '
             'Use "with", or call close().'
-        ) in ended.stderr
-    assert "Traceback" not in ended.stderr
+        ) in ended.errors
+    assert "Traceback" not in ended.errors
 
 
 # --- F28: forks
 
-FORKED = """
-import signal
+FORKED = (
+    PREAMBLE
+    + """
 def in_child(name, runtime, run):
     calls = {
         "process": lambda: runtime.process(".in", 1),
@@ -438,6 +390,7 @@ gate.set()
 waiter.join(10)
 tell(codes=codes, again=runtime.process(".in", 2).values(5), closed=str(runtime.close()))
 """
+)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -446,12 +399,12 @@ def test_f28_a_fork_in_the_midst_of_work_is_refused_everything_and_the_parent_go
     """While an operation works and a thread waits; `inside`: it is an operation that forks. No call of the child hangs."""
     ended = run_script(FORKED, place)
 
-    calls, child, *others = facts_of(ended)
+    calls, child, *others = ended.lines
     refused = (
         'FlowStoppedError: runtime "forked" was started in process PARENT, and this is a fork of it without its threads. '
         "Make a new one here."
     )
-    assert ended.returncode == 0, ended.stderr
+    assert ended.code == 0, ended.errors
     assert child == {"at": place, "fresh": [2]}
     assert {"waiter": 1} in others
     assert {"codes": [5], "again": [2], "closed": "closed; nothing was left"} in others
@@ -462,7 +415,9 @@ def test_f28_a_fork_in_the_midst_of_work_is_refused_everything_and_the_parent_go
 
 # --- F30, F31: limits of the system
 
-LIMITED = """
+LIMITED = (
+    PREAMBLE
+    + """
 import resource
 threading.stack_size(64 << 20)  # address space that each thread takes: few fit below the limit
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -492,6 +447,7 @@ with FlowRuntime(name="fresh") as fresh:
     fresh.add_operations(operations).add_stream(".in", "work").add_stream("work", ".out")
     tell(fresh=fresh.process(".in", 1).values(5))
 """
+)
 
 linux_only = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs RLIMIT_AS and /proc")
 
@@ -500,10 +456,10 @@ linux_only = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="n
 @pytest.mark.parametrize("threads", range(7))
 def test_f30_threads_that_the_system_refuses_cost_speed_or_are_a_named_error(threads: int) -> None:
     """The table starts all or nothing; by the design a pool works with those it got, and what has none stops the runtime by name."""
-    ended = run_script(LIMITED, str(threads))
+    ended = run_script(LIMITED, str(threads), options=())
 
-    assert ended.returncode == 0, ended.stderr
-    found, fresh = facts_of(ended)
+    assert ended.code == 0, ended.errors
+    found, fresh = ended.lines
     refused = ("FlowError: thread ", "FlowStoppedError: runtime ")
     for what, right in (("first", "True"), ("second", "[2]"), ("third", "[2]")):
         assert found[what] == right or found[what].startswith(refused), found
@@ -516,10 +472,12 @@ def test_f30_threads_that_the_system_refuses_cost_speed_or_are_a_named_error(thr
     assert "abandoned" not in found["again"]
     assert found["left"] == 1
     assert fresh == {"fresh": [2]}
-    assert "Traceback" not in ended.stderr
+    assert "Traceback" not in ended.errors
 
 
-GREEDY = """
+GREEDY = (
+    PREAMBLE
+    + """
 import resource
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 
@@ -551,15 +509,16 @@ tell(after=runtime.process(".in", 8).values(5))
 list(runtime.results(5))
 tell(closed=str(runtime.close()))
 """
+)
 
 
 @linux_only
 @pytest.mark.parametrize("mode", ["sync", "parallel"])
 def test_f31_an_operation_that_runs_out_of_memory_fails_its_message_and_no_other(mode: str) -> None:
-    ended = run_script(GREEDY, mode)
+    ended = run_script(GREEDY, mode, options=())
 
-    assert ended.returncode == 0, ended.stderr
-    facts = facts_of(ended)
+    assert ended.code == 0, ended.errors
+    facts = ended.lines
     assert facts[0] == {"warm": [8]}
     assert facts[1] == {
         "error": "OperationError",
