@@ -21,7 +21,6 @@ from flowrt import (
     FlowStalledError,
     FlowStoppedError,
     FlowTimeoutError,
-    Message,
     Operation,
     Scatter,
 )
@@ -40,7 +39,8 @@ from flowrt.runtime.closing import CloseReport, die_with_fork
 from flowrt.runtime.loop import Loop
 from flowrt.runtime.run import Run
 from flowrt.testing import FakeClock, simulated
-from tests.kit.flows import SECONDS, Gate, arrived, assert_ledger, flow_of, refuse, same
+from tests.kit.faulty import Bug, plant
+from tests.kit.flows import SECONDS, Gate, Keeper, arrived, assert_ledger, flow_of, refuse, same
 from tests.kit.programs import PREAMBLE, run_script
 
 ROOT = Path(__file__).parents[2]
@@ -67,23 +67,6 @@ def work(mode: str, function: Callable[..., Any] = same) -> FlowOperationContain
     if mode == "parallel":
         container.make_parallel(4)
     return container
-
-
-class Bug(Exception):
-    """What a bug in the engine raises."""
-
-
-def plant(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, nth: int = 1) -> None:
-    """Have the n-th call of a method of the engine raise a `Bug`, once."""
-    calls = count(1)
-    original = getattr(owner, method)
-
-    def buggy(*arguments: Any, **options: Any) -> Any:
-        if next(calls) == nth:
-            raise Bug
-        return original(*arguments, **options)
-
-    monkeypatch.setattr(owner, method, buggy)
 
 
 BUGS = [
@@ -450,18 +433,6 @@ def test_a_thread_that_the_system_refuses_is_a_named_error(monkeypatch: pytest.M
 
 
 # --- contracts that are broken
-
-
-class Keeper(Operation):
-    """Holds what arrives until the run is done."""
-
-    def create(self) -> list[Part]:
-        return []
-
-    def handle(self, state: list[Part], message: Message, emit: Emitter) -> None:
-        part = Part(message.data)
-        state.append(part)
-        emit.hold([part])
 
 
 class Twice(Keeper):

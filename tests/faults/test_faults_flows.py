@@ -23,7 +23,6 @@ from flowrt import (
     FlowRuntime,
     Gather,
     Message,
-    Operation,
     OperationError,
     RunCancelledError,
     Scatter,
@@ -38,6 +37,7 @@ from tests.kit.flows import (
     SECONDS,
     Bench,
     Gate,
+    Keeper,
     arrived,
     assert_ledger,
     benches,
@@ -100,16 +100,11 @@ def test_f15_a_cycle_that_gains_messages_ends_with_a_named_error_and_alone(bench
         assert run.ledger.discarded > 0
 
 
-class Hoarder(Operation):
+class Hoarder(Keeper):
     """Holds everything, and owes for it until two have come."""
 
-    def create(self) -> list[Part]:
-        return []
-
     def handle(self, state: list[Part], message: Message, emit: Emitter) -> None:
-        part = Part(message.data)
-        state.append(part)
-        emit.hold([part])
+        super().handle(state, message, emit)
         if len(state) == 2:
             emit.merge(list(state), sum(each.data for each in state))
             state.clear()

@@ -1,4 +1,4 @@
-"""Seams of which the n-th call fails, once or from then on."""
+"""Seams of which the n-th call fails, once or from then on, and bugs in the engine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 import attrs
+import pytest
 
 from flowrt.clock import Clock
 from flowrt.engine.schedules import BreadthFirst, DepthFirst, Schedule
@@ -204,6 +205,23 @@ class Ground:
             return pools
 
         return attrs.evolve(base, executors=executors)
+
+
+class Bug(Exception):
+    """What a bug in the engine raises."""
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, nth: int = 1) -> None:
+    """Have the n-th call of a method of the engine raise a `Bug`, once."""
+    calls = count(1)
+    original = getattr(owner, method)
+
+    def buggy(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == nth:
+            raise Bug
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(owner, method, buggy)
 
 
 def numbers(closely: int = 20) -> Iterator[int]:

@@ -18,11 +18,14 @@ from flowrt import (
     FlowRuntime,
     Gather,
     Message,
+    Operation,
     OperationError,
     Run,
     Scatter,
 )
 from flowrt.executors.dispatchers import MainThreadDispatcher
+from flowrt.messages import Part
+from flowrt.operations.contract import Emitter
 from flowrt.testing import simulated
 
 # The limit of every wait, in seconds. Only a test that fails gets there.
@@ -175,6 +178,14 @@ every_schedule = benches(lambda bench: bench.mode.name == "sync")
 # As before, where process() must return before the run is over.
 queued_schedules = benches(lambda bench: bench.mode.name == "sync" and bench.schedule != "sync")
 
+# By name, for tests that make their runtimes and operations themselves.
+by_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
+# Likewise, for `runtime_under`.
+by_schedule_or_simulated = pytest.mark.parametrize(
+    "schedule", ["breadth_first", "depth_first", "sync", "simulated"]
+)
+by_mode = pytest.mark.parametrize("mode", ["sync", "async", "parallel"])
+
 
 def wire(target: Flow | FlowRuntime, *chains: str) -> None:
     """Add the streams of `a -> b.port -> c`, chain by chain."""
@@ -303,6 +314,46 @@ def results_of(run: Run) -> list[Message]:
     except FlowError:
         pass
     return messages
+
+
+def work_of(mode: str, function: Function = same) -> FlowOperationContainer:
+    """One function `work`, in a mode by its name."""
+    container = FlowOperationContainer().add_func("work", function)
+    if mode == "async":
+        container.make_async()
+    if mode == "parallel":
+        container.make_parallel(4)
+    return container
+
+
+def runtime_under(
+    schedule: str, operations: FlowOperationContainer, *chains: str, **options: Any
+) -> FlowRuntime:
+    """A runtime for `.in -> work -> .out` or other streams, under a schedule by its name; `simulated`: in a simulation."""
+    if schedule == "simulated":
+        schedule, options["seams"] = "breadth_first", simulated(0)
+    chains = chains or (".in -> work -> .out",)
+    return FlowRuntime(flow_of("", *chains, operations=operations), schedule=schedule, **options)
+
+
+def close_quietly(runtime: FlowRuntime) -> None:
+    """Close a runtime of which the failure is known."""
+    try:
+        runtime.close()
+    except (FlowError, ExceptionGroup):
+        assert runtime.close() is not None
+
+
+class Keeper(Operation):
+    """Holds what arrives until the run is done."""
+
+    def create(self) -> list[Part]:
+        return []
+
+    def handle(self, state: list[Part], message: Message, emit: Emitter) -> None:
+        part = Part(message.data)
+        state.append(part)
+        emit.hold([part])
 
 
 # Every gather gathers the same with a count stream as without one, unless a test says otherwise.

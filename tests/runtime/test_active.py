@@ -32,6 +32,7 @@ from tests.kit.flows import (
     Gate,
     arrived,
     assert_ledger,
+    by_schedule,
     flow_of,
     on_thread,
     refuse,
@@ -39,8 +40,6 @@ from tests.kit.flows import (
     wire,
 )
 from tests.kit.operators import Timeline
-
-every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 
 
 class Source(Operation):
@@ -112,7 +111,7 @@ def test_an_active_operation_is_activated_when_the_runtime_starts(mode: str, sch
     assert source.thread == ("here/engine" if threaded else threading.current_thread().name)
 
 
-@every_schedule
+@by_schedule
 @pytest.mark.parametrize("begin", ["process", "wait_idle", "wait_for_result"])
 def test_the_first_input_or_wait_starts_it_too(schedule: str, begin: str) -> None:
     """B183, B260."""
@@ -149,7 +148,7 @@ def test_it_emits_from_any_thread_at_any_time_each_time_as_a_run(mode: str, sche
     ]
 
 
-@every_schedule
+@by_schedule
 def test_each_emission_is_a_run_whose_books_balance(schedule: str) -> None:
     """B261."""
     source = Source()
@@ -164,7 +163,7 @@ def test_each_emission_is_a_run_whose_books_balance(schedule: str) -> None:
     assert len(set(runs)) == 3
 
 
-@every_schedule
+@by_schedule
 def test_many_threads_may_emit_at_once_and_nothing_is_lost(schedule: str) -> None:
     """B261."""
     source = Source()
@@ -189,7 +188,7 @@ def test_many_threads_may_emit_at_once_and_nothing_is_lost(schedule: str) -> Non
     assert by_thread == [sorted(each) for each in by_thread]
 
 
-@every_schedule
+@by_schedule
 def test_what_it_emits_leaves_at_its_place_in_nested_flows(schedule: str) -> None:
     """B260, B261: at each of its places, also where nothing has entered their flow yet; the ancestor's came out at the root."""
     source = Source()
@@ -217,7 +216,7 @@ def test_what_it_emits_leaves_at_its_place_in_nested_flows(schedule: str) -> Non
     }
 
 
-@every_schedule
+@by_schedule
 def test_in_a_flow_inside_itself_it_is_activated_as_its_places_are_entered(schedule: str) -> None:
     """B260."""
     source = Source()
@@ -242,7 +241,7 @@ def test_in_a_flow_inside_itself_it_is_activated_as_its_places_are_entered(sched
     assert source.places == ["<emitter of flow/source>", "<emitter of flow/flow/flow/source>"]
 
 
-@every_schedule
+@by_schedule
 def test_one_added_while_the_runtime_runs_is_activated_with_the_change(schedule: str) -> None:
     """B260."""
     first, second = Source(), Source("second")
@@ -379,7 +378,7 @@ def test_an_emission_without_room_does_what_any_input_does(schedule: str) -> Non
 # --- errors
 
 
-@every_schedule
+@by_schedule
 def test_an_error_while_activating_is_told_to_who_waits_for_results(schedule: str) -> None:
     """B260."""
     with runtime_of(Source(then=refuse), schedule=schedule) as runtime:
@@ -392,13 +391,13 @@ def test_an_error_while_activating_is_told_to_who_waits_for_results(schedule: st
     assert str(caught.value.__cause__) == "refused"
 
 
-@every_schedule
+@by_schedule
 def test_an_error_while_activating_that_nobody_sees_is_raised_at_the_end(schedule: str) -> None:
     with pytest.raises(OperationError, match="raised ValueError"), runtime_of(Source(then=refuse), schedule=schedule) as runtime:  # fmt: skip
         runtime.start()
 
 
-@every_schedule
+@by_schedule
 def test_an_error_while_activating_is_told_to_subscribers(schedule: str) -> None:
     told: list[BaseException] = []
     with runtime_of(Source(then=refuse), schedule=schedule) as runtime:
@@ -418,7 +417,7 @@ def test_sys_exit_while_activating_stops_the_runtime() -> None:
         runtime.wait_idle(SECONDS)
 
 
-@every_schedule
+@by_schedule
 def test_one_that_cannot_be_made_for_its_place_is_told_likewise(schedule: str) -> None:
     made: list[int] = []
 
@@ -436,7 +435,7 @@ def test_one_that_cannot_be_made_for_its_place_is_told_likewise(schedule: str) -
             runtime.wait_for_result(SECONDS)
 
 
-@every_schedule
+@by_schedule
 def test_a_failure_behind_an_emission_is_told_like_any_other(schedule: str) -> None:
     source = Source()
     with runtime_of(source, "source -> refuse -> .out", schedule=schedule) as runtime:
@@ -502,7 +501,7 @@ class Waker(Source):
         emit(emit.now())
 
 
-@every_schedule
+@by_schedule
 @pytest.mark.parametrize(
     ("seconds", "woken"), [([2.0], [(2.0, [2.0])]), ([2.0, 1.0], [(1.0, [1.0])]), ([1.0, None], []), ([], [])]
 )
@@ -542,7 +541,7 @@ def test_an_error_when_it_is_woken_fails_a_run_of_its_own() -> None:
         assert runtime.process(".in", 1).values() == [1]
 
 
-@every_schedule
+@by_schedule
 def test_who_is_to_be_woken_keeps_nothing_from_being_told_that_it_has_stalled(
     monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
@@ -579,7 +578,7 @@ def pass_time(runtime: FlowRuntime, seconds: float) -> None:
         runtime.wait_for_result(timeout=seconds)
 
 
-@every_schedule
+@by_schedule
 def test_a_ticker_tells_the_time_at_once_and_then_each_second(schedule: str) -> None:
     """B263, B264: from the start of the runtime to its end."""
     runtime, ticks, clock = ticking(Ticker("ticker"), schedule=schedule)
@@ -592,7 +591,7 @@ def test_a_ticker_tells_the_time_at_once_and_then_each_second(schedule: str) -> 
     assert ticks == [(at, START + timedelta(seconds=at)) for at in (5.0, 6.0, 7.0, 8.0)]
 
 
-@every_schedule
+@by_schedule
 def test_between_two_ticks_the_runtime_is_idle_and_it_closes_at_once(schedule: str) -> None:
     """B263, B264."""
     runtime, ticks, clock = ticking(Ticker("ticker", 10.0), schedule=schedule)
@@ -689,7 +688,7 @@ def test_nothing_can_be_sent_to_a_ticker_nor_can_it_run_elsewhere() -> None:
 # --- Debounce, slow motion
 
 
-@every_schedule
+@by_schedule
 def test_a_debounce_lets_the_last_of_a_burst_pass_after_half_a_second_of_silence(schedule: str) -> None:
     """B252: on its default port, whatever port it came by."""
     timeline = Timeline(lambda: Debounce("op"), schedule)
@@ -698,7 +697,7 @@ def test_a_debounce_lets_the_last_of_a_burst_pass_after_half_a_second_of_silence
     assert [(round(at, 3), data) for at, data in timeline.out] == [(1.3, "c"), (2.5, "d")]
 
 
-@every_schedule
+@by_schedule
 def test_what_a_debounce_lets_pass_has_its_own_context_and_errors_behind_it_are_told(schedule: str) -> None:
     """B253, B254: id and causality are those of the last message, not of the first."""
     flow = Flow().add_operation(Debounce("debounce", 1.0))
@@ -719,7 +718,7 @@ def test_what_a_debounce_lets_pass_has_its_own_context_and_errors_behind_it_are_
     assert_ledger(runs[-1], accepted=1, born=1, delivered=1, failed=1)
 
 
-@every_schedule
+@by_schedule
 def test_an_error_behind_a_debounce_goes_to_the_causality_of_the_message_that_passed(schedule: str) -> None:
     """B253, B254."""
     flow = Flow().add_operation(Debounce("debounce", 1.0)).add_operation(PushCausality("push"))

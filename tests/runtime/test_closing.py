@@ -29,7 +29,7 @@ from flowrt import (
 )
 from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
 from flowrt.testing import simulated
-from tests.kit.flows import SCHEDULES, SECONDS, Gate, arrived, on_thread, refuse, same, wire
+from tests.kit.flows import SECONDS, Gate, arrived, by_schedule, on_thread, refuse, same, wire
 
 SHORT = 0.1  # seconds; how long a close waits for an operation that will not return
 
@@ -41,9 +41,8 @@ MODES: dict[str, Apply] = {
     "ordered": lambda operations: operations.make_parallel(3, ordered=True),
     "keyed": lambda operations: operations.make_parallel(3, by_key=str),
 }
-every_mode = pytest.mark.parametrize("mode", MODES)
+each_mode = pytest.mark.parametrize("mode", MODES)
 threaded = pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "sync"])
-every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 
 
 def one_operation(mode: str, function: Callable[..., Any]) -> FlowOperationContainer:
@@ -69,7 +68,7 @@ def closed(runtime: FlowRuntime, **options: Any) -> Any:
 # --- any number of times, from anywhere
 
 
-@every_schedule
+@by_schedule
 def test_closing_drains_what_is_live_and_reports_nothing_left(schedule: str) -> None:
     """B184: there, what waits is dropped."""
     runtime = runtime_of(one_operation("parallel", same), schedule=schedule)
@@ -108,7 +107,7 @@ def test_closing_from_many_threads_at_once_gives_the_same_report() -> None:
     assert run.values(SECONDS) == [1]
 
 
-@every_schedule
+@by_schedule
 def test_a_runtime_that_never_ran_can_be_closed(schedule: str) -> None:
     runtime = FlowRuntime(schedule=schedule)
 
@@ -117,14 +116,14 @@ def test_a_runtime_that_never_ran_can_be_closed(schedule: str) -> None:
         runtime.process(".in", 1)
 
 
-@every_schedule
+@by_schedule
 def test_an_empty_with_block_leaves_nothing(schedule: str) -> None:
     with FlowRuntime(schedule=schedule):
         pass
 
 
 @pytest.mark.parametrize("place", ["operation", "generator", "tap", "on_result", "on_exception"])
-@every_mode
+@each_mode
 def test_closing_from_inside_marks_and_returns(mode: str, place: str) -> None:
     """B185 (BUG): there, a thread waits for itself."""
     returned: list[Any] = []
@@ -169,7 +168,7 @@ def test_closing_from_inside_marks_and_returns(mode: str, place: str) -> None:
         runtime.process(".in", 1)
 
 
-@every_mode
+@each_mode
 def test_what_was_accepted_before_an_operation_closes_is_worked_off(mode: str) -> None:
     seen: list[int] = []
 
@@ -203,7 +202,7 @@ def test_closing_the_outer_runtime_from_an_operation_of_an_inner_one() -> None:
 # --- input and waits after the end
 
 
-@every_schedule
+@by_schedule
 @pytest.mark.parametrize("verb", ["process", "process_many", "event_processor"])
 def test_input_after_the_end_is_refused(schedule: str, verb: str) -> None:
     """B187 (QUIRK): there, it is queued for ever."""
@@ -222,7 +221,7 @@ def test_input_after_the_end_is_refused(schedule: str, verb: str) -> None:
     assert 'runtime "demo" is closed' in str(caught.value)
 
 
-@every_schedule
+@by_schedule
 def test_input_is_refused_as_soon_as_somebody_inside_has_closed(schedule: str) -> None:
     """B187 (QUIRK): also while what is live drains."""
     refused: list[str] = []
@@ -259,7 +258,7 @@ def test_an_iterable_that_nobody_may_send_is_not_pulled() -> None:
     assert not pulled
 
 
-@every_schedule
+@by_schedule
 def test_results_can_be_read_after_the_end(schedule: str) -> None:
     with runtime_of(one_operation("sync", same), schedule=schedule) as runtime:
         run = runtime.process_many(".in", range(4))
@@ -343,7 +342,7 @@ class Endless:
             self.closed.set()
 
 
-@every_mode
+@each_mode
 def test_a_generator_in_progress_is_closed_and_its_run_told(mode: str) -> None:
     endless = Endless()
     seen: list[int] = []
@@ -651,13 +650,13 @@ def references_after(schedule: str, mode: str, work: Callable[..., Any]) -> list
     return [reference() for reference in alive if reference() is not None]
 
 
-@every_schedule
-@every_mode
+@by_schedule
+@each_mode
 def test_a_closed_runtime_refers_to_no_message(schedule: str, mode: str) -> None:
     assert references_after(schedule, mode, same) == []
 
 
-@every_mode
+@each_mode
 def test_an_open_runtime_refers_to_no_message_that_has_ended(mode: str) -> None:
     runtime = runtime_of(one_operation(mode, same))
     thing = Thing()
@@ -676,7 +675,7 @@ def test_an_open_runtime_refers_to_no_message_that_has_ended(mode: str) -> None:
         assert alive() is None
 
 
-@every_mode
+@each_mode
 def test_a_stored_error_keeps_only_its_own_message_alive(mode: str) -> None:
     def refuse_fives(thing: Thing) -> int:
         if thing.number == 5:
@@ -812,8 +811,8 @@ STOPPERS: dict[str, Callable[[], BaseException]] = {
 both_stoppers = pytest.mark.parametrize("stopper", STOPPERS)
 
 
-@every_schedule
-@every_mode
+@by_schedule
+@each_mode
 @both_stoppers
 def test_what_stops_the_interpreter_is_raised_to_who_waits(schedule: str, mode: str, stopper: str) -> None:
     error = STOPPERS[stopper]()
@@ -831,7 +830,7 @@ def test_what_stops_the_interpreter_is_raised_to_who_waits(schedule: str, mode: 
         runtime.process(".in", 2)
 
 
-@every_mode
+@each_mode
 @both_stoppers
 def test_what_stops_the_interpreter_is_raised_by_the_end_if_nobody_waited(mode: str, stopper: str) -> None:
     error = STOPPERS[stopper]()
@@ -956,7 +955,7 @@ def test_a_removed_subscriber_hears_no_more() -> None:
 # --- cancelling
 
 
-@every_mode
+@each_mode
 def test_a_cancelled_run_is_over_at_once_and_alone(mode: str) -> None:
     gate = Gate()
     runtime = runtime_of(
@@ -995,7 +994,7 @@ def test_cancelling_after_the_end_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 1000])
-@every_mode
+@each_mode
 def test_input_from_many_threads_while_closing_is_refused_or_accounted_for(mode: str, capacity: int) -> None:
     """No call hangs, and every run that was accepted ends: with its result, or with an error that says why not."""
     runtime = runtime_of(one_operation(mode, same), capacity=capacity)

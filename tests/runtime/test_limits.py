@@ -25,14 +25,12 @@ from flowrt import (
     Scatter,
 )
 from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
-from tests.kit.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire
+from tests.kit.flows import SCHEDULES, SECONDS, Gate, arrived, by_schedule, flow_of, increment, same, wire
 
 pytestmark = pytest.mark.no_cover
 
 LONG = 50.0  # seconds; the limit of a wait for something large
 ROOT = Path(__file__).parents[2]
-
-every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 
 
 def in_a_process(script: str, *arguments: str) -> Any:
@@ -53,7 +51,7 @@ def in_a_process(script: str, *arguments: str) -> Any:
 
 
 @pytest.mark.slow
-@every_schedule
+@by_schedule
 def test_ten_thousand_operations_in_a_chain(schedule: str) -> None:
     """B156 (BUG): there, the stack overflows."""
     length = 10_000
@@ -84,7 +82,7 @@ def test_a_thousand_operations_in_a_chain_on_one_thread_of_a_pool() -> None:
         assert runtime.process(".in", 0).result(LONG).data == length
 
 
-@every_schedule
+@by_schedule
 def test_twenty_thousand_rounds_of_a_feedback_loop(schedule: str) -> None:
     """B155, B156 (BUG): there, the stack overflows."""
     rounds = 20_000
@@ -395,7 +393,7 @@ def explode(number: int, on_number: Callable[[int], None]) -> None:
         on_number(each)
 
 
-@every_schedule
+@by_schedule
 def test_the_run_that_goes_past_max_live_fails_and_no_other(schedule: str) -> None:
     with FlowRuntime(schedule=schedule, max_live=100) as runtime:
         wire(runtime, ".in -> explode -> work -> .out")
@@ -592,7 +590,7 @@ def test_an_interrupt_while_the_engine_is_being_started_costs_no_room() -> None:
         assert runtime._owner.room.load == 0
 
 
-@every_schedule
+@by_schedule
 def test_inputs_that_are_taken_together_keep_their_priorities(schedule: str) -> None:
     def send(_: Any) -> None:
         for priority in (0, 0, 1, 2, 1):
@@ -691,7 +689,7 @@ def test_input_from_inside_never_waits_for_room(place: str) -> None:
     assert sorted(seen) == list(range(40))
 
 
-@every_schedule
+@by_schedule
 def test_input_from_inside_is_bounded_and_never_waits(schedule: str) -> None:
     sent: list[int] = []
 
