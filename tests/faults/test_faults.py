@@ -1,4 +1,8 @@
-"""The table of faults, by their numbers: which test shows each, or with what it comes."""
+"""The table of faults, by their numbers: which test shows each, or with what it comes.
+
+The tests stand with their topics; their names begin with the number (`grep -rn test_f19 tests`). Where the design decides otherwise than
+the table does, the design is tested, and a line says so.
+"""
 
 from __future__ import annotations
 

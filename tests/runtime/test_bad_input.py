@@ -1079,3 +1079,76 @@ def test_a_timeout_that_is_no_number_is_refused_by_every_wait() -> None:
             )
         go_on.set()
         assert run.values(SECONDS) == [1]
+
+
+# --- F35, F36: names that lead nowhere, and names twice
+
+
+def test_f35_every_stream_to_nowhere_is_found_before_anything_runs_with_a_suggestion() -> None:
+    calls: list[Any] = []
+    inner = flow_of(
+        "inner", ".in -> lodad -> .out", operations=FlowOperationContainer().add_func("load", same)
+    )
+    runtime = FlowRuntime(name="f35", strict=True)
+    runtime.add_flow(inner)
+    runtime.add_operations(
+        FlowOperationContainer()
+        .add_action("check", lambda data, on_good, on_bad: calls.append(data))
+        .add_operation(Scatter("scatter"))
+        .add_operation(Gather("gather"))
+        .add_func("lonely", same)
+    )
+    wire(
+        runtime,
+        ".in -> chekc",
+        "check.on_godo -> gather.strem",
+        "scatter.stram -> inner.inn",
+        ".in -> lonely",
+    )
+
+    with pytest.raises(FlowBuildError) as caught:
+        runtime.process(".in", 1)
+    text = text_of(caught.value)
+
+    for fault in (
+        'there is no operation or flow "chekc". Did you mean "check"?',
+        'operation "check" has no out-port ".on_godo". Did you mean ".on_good"?',
+        'operation "gather" has no in-port ".strem". Did you mean ".stream"?',
+        'operation "scatter" has no out-port ".stram". Did you mean ".stream"?',
+        'there is no operation or flow "lodad". Did you mean "load"?',
+        'strict: no stream takes what leaves at "lonely"',
+    ):
+        assert fault in text
+    assert calls == []
+    assert runtime.close().clean
+
+
+@pytest.mark.parametrize("other", ["parse", "PARSE", "Parse"])
+def test_f36_a_name_twice_is_an_error_that_says_where_both_are(other: str) -> None:
+    container = FlowOperationContainer().add_func("parse", same)
+    runtime = FlowRuntime().add_operations(container)
+    with pytest.raises(FlowBuildError) as caught:
+        runtime.add_operations(FlowOperationContainer().add_func(other, increment))
+        wire(runtime, ".in -> parse -> .out")
+        runtime.process(".in", 1)
+
+    first, second = [each for each in str(caught.value).split() if ".py:" in each]
+    assert first != second
+    assert text_of(caught.value).startswith(
+        f'there are two operations "{other}": at HERE and at HERE. Names ignore case'
+    )
+    assert runtime.close().clean
+
+
+@pytest.mark.parametrize("other", ["load", "LOAD"])
+def test_f36_an_operation_wins_over_a_flow_of_its_name_and_two_flows_of_one_are_an_error(other: str) -> None:
+    runtime = FlowRuntime().add_operations(FlowOperationContainer().add_func("load", increment))
+    runtime.add_flow(flow_of(other, ".in -> .out"))
+    wire(runtime, ".in -> load -> .out")
+    assert runtime.process(".in", 1).values(SECONDS) == [2]
+
+    with pytest.raises(FlowBuildError, match=r'(?i)there are two flows "load" in one flow'):
+        runtime.add_flow(flow_of(other.lower(), ".in -> .out"))
+        runtime.process(".in", 1)
+    assert runtime.process(".in", 3).values(SECONDS) == [4]
+    assert runtime.close().clean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
+import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,10 +16,13 @@ import attrs
 import pytest
 
 from flowrt import (
+    CloseReport,
     FlowError,
     FlowOperationContainer,
+    FlowOverloadError,
     FlowRuntime,
     FlowStoppedError,
+    FlowTimeoutError,
     Gather,
     Message,
     OperationError,
@@ -27,9 +31,30 @@ from flowrt import (
     RunCancelledError,
     Scatter,
 )
+from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
-from flowrt.testing import simulated
-from tests.kit.flows import SECONDS, Gate, arrived, by_schedule, on_thread, refuse, same, wire
+from flowrt.runtime.loop import Loop
+from flowrt.testing import FakeClock, simulated
+from tests.kit.faulty import plant
+from tests.kit.flows import (
+    SECONDS,
+    Bench,
+    Gate,
+    Keeper,
+    arrived,
+    assert_ledger,
+    by_schedule,
+    close_quietly,
+    every_mode,
+    on_thread,
+    real_queues,
+    refuse,
+    results_of,
+    runtime_under,
+    same,
+    wire,
+    work_of,
+)
 
 SHORT = 0.1  # seconds; how long a close waits for an operation that will not return
 
@@ -1190,3 +1215,413 @@ def test_of_many_errors_of_subscribers_the_first_are_raised_and_the_others_count
 
     assert len(caught.value.exceptions) == 100
     assert caught.value.exceptions[-1].__notes__ == ["and 50 more errors of subscribers"]
+
+
+# --- F19: the end comes in the midst of a scattered list
+
+
+class Numbers:
+    """Endless; knows how often it was closed."""
+
+    def __init__(self) -> None:
+        self.given = threading.Event()
+        self.closed = 0
+        self._number = count()
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        number = next(self._number)
+        if number > 100:
+            self.given.set()
+        return number
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize("on_missing", ["fail", "skip", "collect"])
+@real_queues
+def test_f19_the_end_in_the_midst_of_a_list_gives_no_partial_list(bench: Bench, on_missing: Any) -> None:
+    """The table lets the list finish within the drain; by the design sources stop at once, and what they gave drains."""
+    numbers = Numbers()
+    seen: list[int] = []
+
+    def work(number: int) -> int:
+        seen.append(number)
+        return number
+
+    runtime = bench.make_runtime()
+    runtime.add_operations(
+        bench.operations(
+            Scatter("rows"),
+            Scatter("cells"),
+            Gather("row", on_missing=on_missing),
+            Gather("all", on_missing=on_missing),
+            funcs={"work": work},
+        )
+    )
+    wire(
+        runtime,
+        ".in -> rows",
+        "rows.stream -> cells",
+        "rows.count -> all.count",
+        "cells.stream -> work -> row.stream",
+        "cells.count -> row.count",
+        "row -> all.stream",
+        "all -> .out",
+    )
+    run = runtime.process(".in", [[1], numbers])
+    arrived(numbers.given)
+    reports: list[CloseReport] = []
+    on_thread(lambda: reports.append(runtime.close()))
+
+    assert numbers.closed == 1
+    assert results_of(run) == []
+    with pytest.raises(FlowStoppedError):
+        run.wait(SECONDS)
+    assert reports[0].discarded >= 1
+    assert reports[0].abandoned == ()
+    assert (run.ledger.live, run.ledger.held, run.ledger.balanced) == (0, 0, True)
+    assert sorted(seen) == sorted([1, *range(len(seen) - 1)])  # what the list gave was worked off, and once
+
+
+# --- F20: the end from anywhere, any number of times
+
+
+@every_mode
+def test_f20_closing_from_everywhere_at_once_is_one_end(bench: Bench) -> None:
+    """From an operation, from handlers, before any input, twice: inside it marks and returns; outside all get the same report."""
+    inside: list[CloseReport] = []
+
+    def close(data: Any) -> Any:
+        inside.append(runtime.close())
+        inside.append(runtime.close())
+        return data
+
+    def hear(message: Any) -> None:
+        inside.append(runtime.close())
+
+    runtime = bench.make_runtime()
+    runtime.add_operations(bench.operations(funcs={"close": close, "after": same}))
+    wire(runtime, ".in -> close -> after -> .out")
+    runtime.on_message(hear)
+    run = runtime.process(".in", 1)
+    run.wait(SECONDS)
+
+    outside: list[CloseReport] = []
+    if bench.mode.simulated:
+        outside = [runtime.close() for _ in range(3)]
+    else:
+        threads = [threading.Thread(target=lambda: outside.append(runtime.close())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SECONDS)
+        assert not any(thread.is_alive() for thread in threads)
+    assert run.values(SECONDS) == [1]  # what was live drained
+    assert len(inside) >= 4
+    assert all(report.pending for report in inside[:2])
+    assert all(report == outside[0] for report in outside)
+    assert outside[0].clean
+    with pytest.raises(FlowStoppedError):
+        runtime.process(".in", 2)
+
+
+@every_mode
+def test_f20_closing_before_anything_has_begun_is_clean(bench: Bench) -> None:
+    runtime = bench.make_runtime()
+    runtime.add_operations(bench.operations(funcs={"work": same}))
+    wire(runtime, ".in -> work -> .out")
+
+    assert runtime.close().clean
+    assert runtime.close().clean
+    with pytest.raises(FlowStoppedError):
+        runtime.process(".in", 1)
+    with pytest.raises(FlowStoppedError):
+        runtime.add_stream(".other", "work")
+    assert list(runtime.results(SECONDS)) == []
+
+
+@by_schedule
+@pytest.mark.parametrize("where", ["operation", "on_result", "on_message", "on_exception"])
+def test_closing_from_wherever_flowrt_calls_marks_and_returns(schedule: str, where: str) -> None:
+    """B185 (BUG): there, a thread waits for itself."""
+    closed: list[Any] = []
+
+    def close(_: Any) -> None:
+        if not closed:
+            closed.append(runtime.close())
+
+    operations = FlowOperationContainer().add_func("work", close if where == "operation" else same)
+    operations.add_func("refuse", refuse)
+    runtime = FlowRuntime(schedule=schedule).add_operations(operations)
+    wire(runtime, ".in -> work -> .out", ".refuse -> refuse")
+    if where != "operation":
+        getattr(runtime, where)(close)
+    run = runtime.process(".refuse" if where == "on_exception" else ".in", 1)
+    run.wait(SECONDS)
+
+    assert len(closed) == 1
+    assert closed[0].pending
+    assert not runtime.close().pending
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", "sync"])
+def test_closing_from_inside_is_pending_and_then_done(schedule: str) -> None:
+    """B185 (BUG)."""
+    reports: list[CloseReport] = []
+    runtime = runtime_under(schedule, work_of("sync", lambda _: reports.append(runtime.close())))
+
+    runtime.process(".in", 1).wait(SECONDS)
+    last = runtime.close()
+
+    assert [str(report) for report in reports] == ["closing; what is live drains first"]
+    assert last.clean
+
+
+# --- F16: downstream is dead, upstream waits for room
+
+
+@pytest.mark.parametrize("death", [SystemExit, KeyboardInterrupt])
+@real_queues
+def test_f16_upstream_is_told_when_downstream_stops_everything(
+    bench: Bench, death: type[BaseException]
+) -> None:
+    """By the design an operation that raises is not dead: only what ends the program ends the consumer for good."""
+    pulled: list[int] = []
+    ended: list[BaseException] = []
+
+    def consume(number: int) -> None:
+        if number == 50:
+            raise death(1)
+
+    def endless() -> Iterator[int]:
+        for number in count():
+            pulled.append(number)
+            yield number
+
+    runtime = bench.make_runtime(name="f16", capacity=4)
+    runtime.add_operations(bench.operations(funcs={"consume": consume}))
+    wire(runtime, ".in -> consume -> .out")
+    runtime.on_result(lambda _: None)
+
+    def feed() -> None:
+        try:
+            runtime.process_many(".in", endless())
+        except (FlowError, SystemExit, KeyboardInterrupt) as error:
+            ended.append(error)
+
+    on_thread(feed)  # returns at all
+
+    assert isinstance(ended[0], FlowStoppedError | death)
+    assert 50 < len(pulled) < 50 + 300  # at most a batch more than there was room for
+    with pytest.raises((FlowStoppedError, death)):
+        runtime.process(".in", 1)
+    try:
+        assert runtime.close().abandoned == ()
+    except death:
+        assert runtime.close().abandoned == ()
+
+
+# --- what comes while it stops
+
+
+def leaving(gate: Gate) -> Callable[[Any], None]:
+    """Wait at the gate, then stop the runtime."""
+
+    def leave(data: Any) -> None:
+        gate(data)
+        raise SystemExit(3)
+
+    return leave
+
+
+def test_input_that_came_before_the_stop_and_after_its_cause_is_refused_not_lost() -> None:
+    gate = Gate()
+    runtime = runtime_under("breadth_first", work_of("sync", leaving(gate)), ".in -> work", ".other -> .out")
+    first = runtime.process(".in", 1)
+    arrived(gate.entered)
+    one = runtime.process(".other", 2)
+    many = runtime.process_many(".other", [3, 4])
+    gate.open()
+
+    for run in (first, one, many):
+        with pytest.raises(SystemExit):
+            run.wait(SECONDS)
+        assert run.done
+    assert_ledger(first, accepted=1, failed=1)
+    assert_ledger(one)
+    assert_ledger(many)
+    assert runtime.close().clean
+
+
+def test_what_goes_wrong_while_it_stops_does_not_hide_why_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    plant(monkeypatch, Loop, "_take_inputs", 2)
+    runtime = runtime_under("breadth_first", work_of("sync", leaving(gate)), ".in -> work", ".other -> .out")
+    first = runtime.process(".in", 1)
+    arrived(gate.entered)
+    second = runtime.process(".other", 2)
+    gate.open()
+
+    with pytest.raises(SystemExit):
+        first.wait(SECONDS)
+    with pytest.raises((FlowStoppedError, SystemExit)):
+        second.wait(SECONDS)
+    assert runtime.close().abandoned == ()
+
+
+def test_an_iterable_is_pulled_no_further_when_its_run_has_ended() -> None:
+    pulled: list[int] = []
+
+    def endless() -> Iterator[int]:
+        for number in count():
+            pulled.append(number)
+            yield number
+
+    runtime = runtime_under("breadth_first", work_of("parallel"), ".in -> work -> scatter", max_live=50)
+    runtime.add_operation(Keeper("keeper"))
+    runtime.add_operations(FlowOperationContainer().add_action("scatter", spread))
+    runtime.add_stream("scatter", "keeper")
+
+    run = runtime.process_many(".in", endless(), timeout=SECONDS)
+    with pytest.raises(FlowOverloadError, match=r"max_live=50 live messages"):
+        run.wait(SECONDS)
+    close_quietly(runtime)
+
+    assert pulled
+    assert (run.ledger.live, run.ledger.held, run.ledger.balanced) == (0, 0, True)
+
+
+def spread(_data: Any, emit: Callable[[Any], None]) -> None:
+    for number in range(100):
+        emit(number)
+
+
+def test_a_wait_under_sync_has_its_limit_while_another_thread_is_the_engine() -> None:
+    gate = Gate()
+    runtime = runtime_under("sync", work_of("sync", gate))
+    worker = threading.Thread(target=runtime.process, args=(".in", 1))
+    worker.start()
+    arrived(gate.entered)
+
+    with pytest.raises(FlowTimeoutError):
+        runtime.wait_for_result(timeout=0.01)
+    with pytest.raises(FlowTimeoutError):
+        runtime.wait_idle(timeout=0.01)
+    gate.open()
+    worker.join(SECONDS)
+
+    assert runtime.wait_for_result(SECONDS).data == 1
+    assert runtime.close().clean
+
+
+def test_who_waits_under_sync_is_told_when_another_thread_stops_the_engine() -> None:
+    gate = Gate()
+    left: list[object] = []
+    runtime = runtime_under("sync", work_of("sync", leaving(gate)))
+
+    def process() -> None:
+        try:
+            runtime.process(".in", 1)
+        except SystemExit as stop:
+            left.append(stop.code)
+
+    worker = threading.Thread(target=process)
+    worker.start()
+    arrived(gate.entered)
+    opener = threading.Timer(0.02, gate.open)
+    opener.start()
+    with pytest.raises((FlowStoppedError, SystemExit)):
+        runtime.wait_for_result(SECONDS)
+    worker.join(SECONDS)
+    opener.join(SECONDS)
+
+    assert left in ([3], [])  # raised once, to one of both
+    assert runtime.close().abandoned == ()
+
+
+# --- what is said of the end
+
+
+class InterruptingClock:
+    """The real clock, which on one thread can be made to raise KeyboardInterrupt, once."""
+
+    def __init__(self) -> None:
+        self.interrupts: int | None = None  # the ident of the thread
+
+    def now(self) -> float:
+        if self.interrupts == threading.get_ident():
+            self.interrupts = None
+            raise KeyboardInterrupt
+        return time.monotonic()
+
+
+def test_an_interrupt_while_closing_gives_up_at_once() -> None:
+    gate = Gate()
+    clock = InterruptingClock()
+    runtime = runtime_under("breadth_first", work_of("async", gate), name="flow", seams=Seams(clock=clock))
+    run = runtime.process(".in", 1)
+    arrived(gate.entered)
+
+    clock.interrupts = threading.get_ident()
+    with pytest.raises(KeyboardInterrupt):
+        runtime.close()
+    report = runtime.close()
+    gate.open()
+
+    assert report.abandoned == ('operation "work" on thread "flow/work"',)
+    assert report.discarded == 1
+    with pytest.raises(FlowStoppedError, match=r"worked off: it was interrupted while closing\.$"):
+        run.wait(SECONDS)
+
+
+def test_an_inline_executor_has_nothing_to_wait_for() -> None:
+    with runtime_under("breadth_first", work_of("sync")) as runtime:
+        runtime.process(".in", 1).wait(SECONDS)
+        executor = InlineExecutor(runtime._owner.engine, FakeClock())
+
+        executor.stop()
+        left = (executor.in_work(), executor.unreported(), executor.thread_idents(), executor.join(SECONDS))
+
+    assert left == ([], [], [], ())
+
+
+@pytest.mark.parametrize(
+    ("report", "text", "clean"),
+    [
+        (CloseReport(), "closed; nothing was left", True),
+        (CloseReport(pending=True), "closing; what is live drains first", False),
+        (CloseReport(discarded=1), "closed; 1 message discarded", False),
+        (CloseReport(discarded=2), "closed; 2 messages discarded", False),
+        (CloseReport(abandoned=("a", "b")), "closed; abandoned, since they did not return: a, b", False),
+        (
+            CloseReport(discarded=3, abandoned=("a",)),
+            "closed; 3 messages discarded; abandoned, since they did not return: a",
+            False,
+        ),
+    ],
+)
+def test_a_report_says_what_was_left(report: CloseReport, text: str, clean: bool) -> None:
+    assert str(report) == text
+    assert report.clean is clean
+
+
+def test_a_report_names_the_operation_that_holds_a_worker_up() -> None:
+    gate = Gate()
+    runtime = runtime_under("breadth_first", work_of("async", gate), name="flow")
+    run = runtime.process_many(".in", [1, 2])
+    arrived(gate.entered)
+
+    report = runtime.close(drain=0.05, deadline=0.1)
+    gate.open()
+
+    assert report.abandoned == ('operation "work" on thread "flow/work"',)
+    assert str(report) == (
+        'closed; 2 messages discarded; abandoned, since they did not return: operation "work" on thread "flow/work"'
+    )
+    with pytest.raises(FlowStoppedError, match=r'^runtime "flow" was closed before this was worked off: '):
+        run.wait(SECONDS)
+    assert_ledger(run, accepted=2, discarded=2)

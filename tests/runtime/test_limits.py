@@ -20,12 +20,29 @@ from flowrt import (
     FlowRuntime,
     FlowTimeoutError,
     Gather,
+    Message,
     OperationError,
     Run,
+    RunCancelledError,
     Scatter,
 )
 from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
-from tests.kit.flows import SCHEDULES, SECONDS, Gate, arrived, by_schedule, flow_of, increment, same, wire
+from tests.kit.flows import (
+    SCHEDULES,
+    SECONDS,
+    Bench,
+    Gate,
+    arrived,
+    assert_ledger,
+    benches,
+    by_schedule,
+    flow_of,
+    increment,
+    refuse,
+    same,
+    wire,
+)
+from tests.kit.programs import PREAMBLE, linux_only, run_script
 
 pytestmark = pytest.mark.no_cover
 
@@ -715,3 +732,162 @@ def test_input_from_inside_is_bounded_and_never_waits(schedule: str) -> None:
     )
     assert len(sent) == 99  # and the input that floods
     assert values == sent
+
+
+# --- F18: one message makes ten millions
+
+ENORMOUS = 10_000_000
+
+
+@pytest.mark.parametrize("kind", ["generator", "list"])
+@benches(lambda bench: bench.schedule != "sync")  # there process() returns when all is done
+def test_f18_the_first_results_leave_before_the_last_are_made(bench: Bench, kind: str) -> None:
+    """And no more is pulled ahead than a window."""
+    pulled: list[int] = []
+
+    def numbers(_: Any = None) -> Iterator[int]:
+        for number in range(ENORMOUS):
+            pulled[:] = [number]
+            yield number
+
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(Scatter("scatter"), funcs={"work": same}, generators={"generate": numbers})
+        )
+        wire(runtime, ".generator -> generate -> work", ".list -> scatter", "scatter.stream -> work -> .out")
+        gate = Gate()
+
+        def stop_at_a_result(message: Message) -> None:
+            if message.port.name == "out":
+                gate(None)
+
+        remove = runtime.on_message(stop_at_a_result)
+        run = runtime.process(f".{kind}", numbers() if kind == "list" else None)
+        if not bench.mode.one_thread:
+            arrived(gate.entered)
+            assert pulled[0] < 5_000
+        gate.open()
+        remove()
+        assert run.result(SECONDS).data >= 0
+        run.cancel()
+        with pytest.raises(RunCancelledError):
+            run.wait(SECONDS)
+
+        assert pulled[0] < ENORMOUS - 1
+        assert run.ledger.balanced
+
+
+# --- F45: long and wide
+
+
+def depth_of_stack() -> int:
+    depth, frame = 0, sys._getframe()
+    while frame.f_back is not None:
+        depth, frame = depth + 1, frame.f_back
+    return depth
+
+
+@pytest.mark.parametrize("length", [100, 1_000])
+@by_schedule
+def test_f45_the_stack_does_not_grow_with_the_chain_and_an_error_at_its_end_is_short(
+    schedule: str, length: int
+) -> None:
+    depths: list[int] = []
+
+    def note(number: int) -> int:
+        depths.append(depth_of_stack())
+        return number
+
+    names = [f"o{number}" for number in range(length)]
+    operations = FlowOperationContainer()
+    for name in names:
+        operations.add_func(name, note)
+    operations.add_func("last", refuse)
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, " -> ".join([".in", *names, "last", ".out"]))
+        runtime.add_operations(operations)
+        run = runtime.process_many(".in", range(2))
+        with pytest.raises(OperationError) as caught:
+            run.wait(SECONDS)
+
+    assert len(depths) == 2 * length
+    assert max(depths) - min(depths) <= 2
+    way = caught.value.__notes__[0]
+    assert way.split(" (")[0].endswith("→ last")
+    assert len(way) < 2_000  # the trail is bounded
+    assert_ledger(run, accepted=2, failed=2)
+
+
+@by_schedule
+def test_f45_the_engine_works_in_proportion_to_the_chain(schedule: str) -> None:
+    turns = {}
+    for length in (200, 2_000):
+        names = [f"o{number}" for number in range(length)]
+        operations = FlowOperationContainer()
+        for name in names:
+            operations.add_func(name, increment)
+        with FlowRuntime(schedule=schedule) as runtime:
+            wire(runtime, " -> ".join([".in", *names, ".out"]))
+            runtime.add_operations(operations)
+            assert runtime.process(".in", 0).values(SECONDS) == [length]
+            turns[length] = runtime._owner.engine.turns
+
+    assert turns[2_000] < 15 * turns[200]
+
+
+# --- F31: the system has no more memory
+
+GREEDY = (
+    PREAMBLE
+    + """
+import resource
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+
+def greedy(size):
+    return len(bytearray(size))
+
+def generate(size):
+    yield 1
+    yield len(bytearray(size))
+
+operations = FlowOperationContainer().add_func("greedy", greedy).add_generator("generate", generate)
+if sys.argv[1] != "sync":
+    operations["greedy"].make_parallel(2)
+    operations["generate"].make_async()
+runtime = FlowRuntime(name="greedy").add_operations(operations)
+runtime.add_stream(".in", "greedy").add_stream("greedy", ".out").add_stream(".many", "generate").add_stream("generate", ".out")
+tell(warm=runtime.process(".in", 8).values(5))
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), resource.getrlimit(resource.RLIMIT_AS)[1]))
+for port in (".in", ".many"):
+    run = runtime.process_many(port, [16, 4 << 30, 32])
+    error = None
+    try:
+        run.wait(5)
+    except FlowError as raised:
+        error = raised
+    tell(error=type(error).__name__, text=str(error).split(" (declared")[0], cause=type(error.__cause__).__name__,
+         ledger=[run.ledger.delivered, run.ledger.failed], left=len(run.failures))
+tell(after=runtime.process(".in", 8).values(5))
+list(runtime.results(5))
+tell(closed=str(runtime.close()))
+"""
+)
+
+
+@linux_only
+@pytest.mark.parametrize("mode", ["sync", "parallel"])
+def test_f31_an_operation_that_runs_out_of_memory_fails_its_message_and_no_other(mode: str) -> None:
+    ended = run_script(GREEDY, mode, options=())
+
+    assert ended.code == 0, ended.errors
+    facts = ended.lines
+    assert facts[0] == {"warm": [8]}
+    assert facts[1] == {
+        "error": "OperationError",
+        "text": 'operation "greedy"',
+        "cause": "MemoryError",
+        "ledger": [2, 1],
+        "left": 1,
+    }
+    assert facts[2] == facts[1] | {"text": 'operation "generate"', "ledger": [5, 1]}
+    assert facts[3:] == [{"after": [8]}, {"closed": "closed; nothing was left"}]

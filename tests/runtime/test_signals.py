@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment, signal handlers that send input, and an interpreter that exits with an open runtime: real signals, own processes."""
+"""Ctrl-C at any moment, what a signal leaves behind, and signal handlers that send input: real signals, own processes."""
 
 from __future__ import annotations
 
@@ -355,129 +355,6 @@ def test_a_signal_handler_may_send_and_cancel_whatever_it_interrupts() -> None:
             assert over["discarded"] == 0
 
 
-# --- the interpreter exits
-
-EXITS = (
-    PREAMBLE
-    + """
-seen = []
-
-def work(number):
-    time.sleep(0.001)
-    seen.append(number)
-    if number == 49:
-        tell(event="worked", numbers=len(seen))
-
-runtime = FlowRuntime(name="forgotten")
-runtime.add_stream(".in", "work")
-runtime.add_operations(FlowOperationContainer().add_action("work", work).make_async())
-runtime.process_many(".in", range(50))
-if sys.argv[1] == "error":
-    raise LookupError("of the program")
-if sys.argv[1] != "0":
-    sys.exit(int(sys.argv[1]))
-"""
-)
-
-
-def test_a_runtime_left_open_is_drained_when_the_interpreter_exits() -> None:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        cases = ["0", "7", "error"]
-        all_ended = list(pool.map(lambda case: run_script(EXITS, case), cases))
-
-    for case, ended in zip(cases, all_ended, strict=True):
-        assert ended.event("worked")["numbers"] == 50
-        assert ended.code == {"0": 0, "7": 7, "error": 1}[case]
-        assert (
-            'ResourceWarning: flow runtime "forgotten" was still open when the interpreter exited'
-            in ended.errors
-        )
-        assert 'Use "with", or call close()' in ended.errors
-        assert ("LookupError: of the program" in ended.errors) == (case == "error")
-        assert ended.errors.count("Traceback") == (case == "error")
-
-
-EXITS_HANGING = (
-    PREAMBLE
-    + """
-entered = threading.Event()
-
-def hang(number):
-    entered.set()
-    threading.Event().wait()
-
-runtime = FlowRuntime(name="forgotten")
-runtime.add_stream(".in", "hang")
-operations = FlowOperationContainer().add_action("hang", hang)
-if sys.argv[1] == "async":
-    operations.make_async()
-runtime.add_operations(operations)
-runtime.process(".in", 1)
-entered.wait(5)
-tell(event="ready")
-sys.exit(3)
-"""
-)
-
-
-def test_an_operation_that_hangs_does_not_keep_the_interpreter_from_exiting() -> None:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        all_ended = list(pool.map(lambda mode: run_script(EXITS_HANGING, mode), ["async", "sync"]))
-
-    for ended in all_ended:
-        assert ended.code == 3
-        assert 'operation "hang"' in ended.errors
-        assert "Traceback" not in ended.errors
-
-
-EXITS_CLOSED = (
-    PREAMBLE
-    + """
-with FlowRuntime() as runtime:
-    runtime.add_stream(".in", "work").add_stream("work", ".out")
-    runtime.add_operations(FlowOperationContainer().add_func("work", str).make_parallel(2))
-    tell(event="over", values=sorted(runtime.process_many(".in", range(3)).values(10)))
-never_run = FlowRuntime()
-"""
-)
-
-
-def test_a_closed_runtime_and_one_that_never_ran_exit_in_silence() -> None:
-    ended = run_script(EXITS_CLOSED)
-
-    assert ended.event("over")["values"] == ["0", "1", "2"]
-    assert (ended.code, ended.errors) == (0, "")
-
-
-EXIT_FROM_OPERATION = (
-    PREAMBLE
-    + """
-def leave(number):
-    sys.exit(9)
-
-operations = FlowOperationContainer().add_func("leave", leave)
-if sys.argv[1] == "async":
-    operations.make_async()
-with FlowRuntime() as runtime:
-    runtime.add_stream(".in", "leave").add_stream("leave", ".out").add_operations(operations)
-    if sys.argv[2] == "wait":
-        runtime.process(".in", 1).wait(10)
-    else:
-        runtime.process(".in", 1)
-"""
-)
-
-
-def test_sys_exit_in_an_operation_ends_the_program_with_its_code() -> None:
-    cases = [(mode, wait) for mode in ("sync", "async") for wait in ("wait", "close")]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        all_ended = list(pool.map(lambda case: run_script(EXIT_FROM_OPERATION, *case), cases))
-
-    for ended in all_ended:
-        assert ended.code == 9, ended.errors
-        assert ended.errors == ""
-
-
 def test_no_signal_handler_is_installed() -> None:
     script = (
         PREAMBLE
@@ -501,3 +378,127 @@ def test_a_test_process_that_hangs_is_reported() -> None:
 
     with pytest.raises(AssertionError, match="it hung"):
         run_script(script)
+
+
+# --- F21, F22: what is live drains, and the program ends with its code
+
+SIGNALLED = (
+    PREAMBLE
+    + """
+kind = sys.argv[1]
+if kind == "exit":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+entered, begun, closed = threading.Event(), threading.Event(), threading.Event()
+
+def slow(number):
+    entered.set()
+    time.sleep(0.02)
+    return number
+
+def endless():
+    try:
+        begun.set()
+        yield from iter(int, 1)
+    finally:
+        closed.set()
+
+operations = FlowOperationContainer().add_func("slow", slow).make_parallel(3)
+operations.add_generator("generate", lambda _: endless()).make_async().add_action("drop", lambda _: None).make_async()
+operations.add_operation(Scatter("scatter")).add_operation(Gather("gather", ordered=True))
+runtime = FlowRuntime(name="signalled")
+runtime.add_operations(operations).add_stream(".in", "scatter").add_stream("scatter.stream", "slow")
+runtime.add_stream("slow", "gather.stream").add_stream("scatter.count", "gather.count").add_stream("gather", ".out")
+runtime.add_stream(".endless", "generate").add_stream("generate", "drop")
+runs = []
+try:
+    with runtime:
+        runs = [runtime.process(".in", [*range(40)]), runtime.process(".endless")]
+        entered.wait(5)
+        begun.wait(5)  # a generator that has not begun has nothing to close
+        tell(ready=True)
+        runs[1].wait()
+finally:
+    tell(
+        list=told(lambda: runs[0].values(0) == [[*range(40)]]),
+        endless=told(lambda: runs[1].wait(0)),
+        closed=closed.is_set(),
+        books=[[run.ledger.live, run.ledger.held, run.ledger.balanced] for run in runs],
+        threads=[thread.name for thread in threading.enumerate() if thread is not threading.main_thread()],
+    )
+"""
+)
+
+
+def signalled(script: str, number: int, *arguments: str) -> Ended:
+    """Run the script, with this signal as soon as it has told that it is ready."""
+    return run_script(
+        script, *arguments, at=lambda line, process: process.send_signal(number) if "ready" in line else None
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "code"),
+    [("interrupt", signal.SIGINT, -signal.SIGINT), ("exit", signal.SIGTERM, 128 + signal.SIGTERM)],
+    ids=["f21", "f22"],
+)
+def test_f21_f22_a_signal_drains_what_is_live_and_leaves_with_its_code(
+    kind: str, number: int, code: int
+) -> None:
+    """The list under way is gathered whole, the endless source is closed. The table drains 2 s; by the design as long as calls return.
+
+    The command line will turn SIGTERM into an exit; here the program itself does, and the library drains.
+    """
+    ended = signalled(SIGNALLED, number, kind)
+
+    assert ended.code == code, ended
+    assert ended.lines[1:] == [
+        {
+            "list": "True",
+            "endless": ended.lines[1]["endless"],
+            "closed": True,
+            "books": [[0, 0, True], [0, 0, True]],
+            "threads": [],
+        }
+    ], ended
+    assert ended.lines[1]["endless"].startswith(("FlowStoppedError", "KeyboardInterrupt"))
+    assert ("KeyboardInterrupt" in ended.errors) == (kind == "interrupt")
+
+
+OWN_ENGINE = (
+    PREAMBLE
+    + """
+signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+def endless():
+    tell(ready=True)
+    yield from iter(int, 1)
+
+operations = FlowOperationContainer().add_generator("generate", lambda _: endless()).make_async()
+operations.add_action("drop", lambda _: None).make_async()
+runtime = FlowRuntime(schedule="sync").add_operations(operations)
+runtime.add_stream(".in", "generate").add_stream("generate", "drop")
+try:
+    with runtime:
+        runtime.process(".in")
+finally:
+    tell(threads=threading.active_count())
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 128 + signal.SIGTERM)],
+    ids=["f21", "f22"],
+)
+def test_f21_f22_a_signal_reaches_a_thread_that_is_the_engine_itself(number: int, code: int) -> None:
+    ended = signalled(OWN_ENGINE, number)
+
+    assert ended.code == code, ended
+    assert [sorted(line) for line in ended.lines] == [["ready"], ["threads"]]  # it left the `with` block
+
+
+def test_f22_without_a_handler_of_the_program_sigterm_ends_it_as_it_ends_any_other() -> None:
+    ended = signalled(SIGNALLED, signal.SIGTERM, "default")
+
+    assert (ended.code, len(ended.lines)) == (-signal.SIGTERM, 1)

@@ -20,7 +20,7 @@ import pytest
 from tests.faults.mutants.planted import ROOT, plant
 
 RUNS = 100
-TESTS = ("test_conformance*.py", "test_scatter_gather.py")
+TESTS = ("conformance/test_*.py", "standard/test_scatter_gather.py")
 SELECTED = "breadth_first and (async or parallel or ordered or keyed) and not (simulated or parallelism_off)"
 
 

@@ -1,107 +1,118 @@
-"""What reaches upstream, what operations do to their own runtime, and what we do wrong ourselves: F16, F26, F27, F32 of the table of faults.
-
-Where the design decides otherwise than the table does, the design is tested, and a line says so.
-"""
+"""What operations, handlers and event processors do to their own runtime: they may send, and must not wait."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import count
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from flowrt import (
-    FlowError,
-    FlowInternalError,
     FlowOperationContainer,
     FlowOverloadError,
     FlowRuntime,
     FlowStalledError,
-    FlowStoppedError,
+    Message,
     OperationError,
     Run,
 )
-from flowrt.engine.schedules import BreadthFirst
-from flowrt.executors.seams import Seams
 from tests.kit.flows import (
     SECONDS,
     Bench,
     Gate,
-    assert_ledger,
+    by_schedule,
     every_mode,
+    few_modes,
+    increment,
+    input_of,
     on_thread,
     real_queues,
+    refuse,
     same,
     wire,
 )
 
-
-class Mishap(Exception): ...
-
-
-# --- F16: downstream is dead, upstream waits for room
-
-
-@pytest.mark.parametrize("death", [SystemExit, KeyboardInterrupt])
-@real_queues
-def test_f16_upstream_is_told_when_downstream_stops_everything(
-    bench: Bench, death: type[BaseException]
-) -> None:
-    """By the design an operation that raises is not dead: only what ends the program ends the consumer for good."""
-    pulled: list[int] = []
-    ended: list[BaseException] = []
-
-    def consume(number: int) -> None:
-        if number == 50:
-            raise death(1)
-
-    def endless() -> Iterator[int]:
-        for number in count():
-            pulled.append(number)
-            yield number
-
-    runtime = bench.make_runtime(name="f16", capacity=4)
-    runtime.add_operations(bench.operations(funcs={"consume": consume}))
-    wire(runtime, ".in -> consume -> .out")
-    runtime.on_result(lambda _: None)
-
-    def feed() -> None:
-        try:
-            runtime.process_many(".in", endless())
-        except (FlowError, SystemExit, KeyboardInterrupt) as error:
-            ended.append(error)
-
-    on_thread(feed)  # returns at all
-
-    assert isinstance(ended[0], FlowStoppedError | death)
-    assert 50 < len(pulled) < 50 + 300  # at most a batch more than there was room for
-    with pytest.raises((FlowStoppedError, death)):
-        runtime.process(".in", 1)
-    try:
-        assert runtime.close().abandoned == ()
-    except death:
-        assert runtime.close().abandoned == ()
+# --- Input from inside
 
 
 @every_mode
-def test_f16_an_operation_that_fails_each_time_never_holds_upstream_back(bench: Bench) -> None:
-    def fail(_: Any) -> None:
-        raise Mishap
+def test_an_operation_may_process_more_input(bench: Bench) -> None:
+    runs: list[Any] = []
+    with bench.make_runtime() as runtime:
 
-    heard: list[BaseException] = []
-    with bench.make_runtime(capacity=2) as runtime:
-        runtime.on_exception(heard.append)
-        runtime.add_operations(bench.operations(funcs={"fail": fail}))
-        wire(runtime, ".in -> fail -> .out")
-        run = runtime.process_many(".in", range(100), timeout=SECONDS)
-        run.wait(SECONDS)
+        def fork(data: int) -> int:
+            if data:
+                runs.append(runtime.process(".in", data - 1))
+            return data
 
-        assert_ledger(run, accepted=100, failed=100)
-        assert len(heard) == 100
+        runtime.add_operations(bench.operations(funcs={"fork": fork}))
+        wire(runtime, ".in -> fork -> .out")
+
+        first = runtime.process(".in", 5)
+        runtime.wait_idle(timeout=SECONDS)
+
+        assert first.values(timeout=SECONDS) == [5]
+        assert [run.values(timeout=SECONDS) for run in runs] == [[4], [3], [2], [1], [0]]
 
 
-# --- F26: input from inside
+@every_mode
+def test_many_inputs_of_an_operation_may_go_past_the_capacity(bench: Bench) -> None:
+    with bench.make_runtime(capacity=4) as runtime:
+
+        def burst(data: int) -> None:
+            for number in range(100):
+                runtime.process(".work", number)
+            runtime.process_many(".work", range(100, 200))
+
+        runtime.add_operations(bench.operations(actions={"burst": burst}, funcs={"work": increment}))
+        wire(runtime, ".in -> burst", ".work -> work -> .out")
+
+        runtime.process(".in").wait(timeout=SECONDS)
+        values = [message.data for message in runtime.results(timeout=SECONDS)]
+
+    assert sorted(values) == list(range(1, 201))
+
+
+@every_mode
+@pytest.mark.parametrize("subscribe", ["on_message", "on_result"])
+def test_subscribers_may_process_more_input(bench: Bench, subscribe: str) -> None:
+    seen: list[int] = []
+    with bench.make_runtime() as runtime:
+
+        def again(message: Message) -> None:
+            if message.port.name == "out":
+                seen.append(message.data)
+                if message.data < 5:
+                    runtime.process(".in", message.data)
+
+        runtime.add_operations(bench.operations(funcs={"a": increment}))
+        wire(runtime, ".in -> a -> .out")
+        getattr(runtime, subscribe)(again)
+
+        runtime.process(".in", 0)
+        runtime.wait_idle(timeout=SECONDS)
+
+    assert seen == [1, 2, 3, 4, 5]
+
+
+@every_mode
+def test_an_exception_handler_may_process_more_input(bench: Bench) -> None:
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
+        wire(runtime, ".in -> refuse -> .out", ".instead -> .out")
+
+        def instead(error: Any) -> None:
+            runtime.process(".instead", input_of(error) * 10)
+
+        runtime.on_exception(instead)
+
+        runtime.process(".in", 4)
+
+        assert runtime.wait_for_result(timeout=SECONDS).data == 40
+
+
+class Mishap(Exception): ...
 
 
 @pytest.mark.parametrize("place", ["operation", "on_result", "on_message", "on_exception"])
@@ -206,7 +217,35 @@ def test_f26_too_much_input_from_inside_is_refused_in_the_operation_that_sends_i
     assert runtime.close().clean
 
 
-# --- F27: a wait inside
+# --- Waits inside
+
+
+@few_modes
+@pytest.mark.parametrize("where", ["operation", "tap", "result handler"])
+@pytest.mark.parametrize("wait", ["run.wait", "run.result", "run.values", "wait_for_result", "wait_idle"])
+def test_a_wait_inside_the_runtime_raises_at_once(bench: Bench, where: str, wait: str) -> None:
+    raised: list[BaseException] = []
+    with bench.make_runtime() as runtime:
+
+        def waits(data: Any) -> None:
+            run = runtime.process(".other")
+            owner, name = (run, wait[4:]) if wait.startswith("run.") else (runtime, wait)
+            try:
+                getattr(owner, name)(timeout=SECONDS)
+            except FlowStalledError as error:
+                raised.append(error)
+
+        runtime.add_operations(bench.operations(funcs={"work": waits if where == "operation" else same}))
+        wire(runtime, ".in -> work -> .out", ".other -> .end")
+        if where == "tap":
+            runtime.on_message(lambda message: waits(message) if message.port.operation else None)
+        elif where == "result handler":
+            runtime.on_result(lambda message: waits(message) if message.port.name == "out" else None)
+
+        runtime.process(".in").wait(timeout=SECONDS)
+        runtime.wait_idle(timeout=SECONDS)
+
+    assert len(raised) == 1
 
 
 @pytest.mark.parametrize("wait", ["run", "result", "values", "next", "results", "idle"])
@@ -241,58 +280,34 @@ def test_f27_a_wait_inside_is_refused_at_once_and_says_what_to_do(bench: Bench, 
     assert "Emit a message instead of waiting, or wait outside the flow." in waited[0]
 
 
-# --- F32: flowrt itself is at fault
+# --- Event processors
 
 
-class Forgetful(BreadthFirst):
-    """A schedule with a bug that shows late."""
+@every_mode
+def test_event_processors_post_to_their_port(bench: Bench) -> None:
+    """B198."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"a": repr}))
+        wire(runtime, ".event -> a -> .out")
+        post = runtime.event_processor(".event")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._taken = 0
+        post("tick")
+        first = runtime.wait_for_result(timeout=SECONDS).data
+        on_thread(post)
+        second = runtime.wait_for_result(timeout=SECONDS).data
 
-    def take(self) -> Any:
-        self._taken += 1
-        if self._taken > 5:
-            raise IndexError("of ours")
-        return super().take()
+    assert (first, second) == ("'tick'", "None")
 
 
-@pytest.mark.parametrize("mode", ["sync", "async", "parallel"])
-def test_f32_a_bug_of_ours_is_named_stops_everything_and_touches_no_other_runtime(mode: str) -> None:
-    """The table attaches the last events; by the design the cause is chained, and a runtime that met a bug goes no further."""
-    seen: list[int] = []
+@by_schedule
+def test_an_event_processor_sends_from_any_thread_with_or_without_data(schedule: str) -> None:
+    """B198."""
+    with FlowRuntime(schedule=schedule) as runtime:
+        wire(runtime, ".in -> .out")
+        send = runtime.event_processor(".in")
+        for arguments in ((), (5,)):
+            caller = threading.Thread(target=send, args=arguments)
+            caller.start()
+            caller.join(SECONDS)
 
-    def note(number: int) -> int:
-        seen.append(number)
-        return number
-
-    operations = FlowOperationContainer().add_func("note", note)
-    if mode != "sync":
-        getattr(operations, f"make_{mode}")()
-    healthy = FlowRuntime(name="healthy").add_operations(operations)
-    faulty = FlowRuntime(name="faulty", seams=Seams(schedule=Forgetful)).add_operations(operations)
-    wire(healthy, ".in -> note -> .out")
-    wire(faulty, ".in -> note -> .out")
-    runs = []
-    with pytest.raises(FlowError) as caught:
-        for number in range(100):
-            runs.append(faulty.process(".in", number))
-            runs[-1].wait(SECONDS)
-    before = len(seen)
-
-    errors: list[BaseException] = [caught.value]
-    while errors[-1].__cause__ is not None:
-        errors.append(errors[-1].__cause__)
-    assert isinstance(errors[-1], IndexError)
-    assert isinstance(errors[-2], FlowInternalError)
-    assert str(errors[-2]).startswith(
-        "this is a bug in flowrt (IndexError in its engine): the runtime was stopped"
-    )
-    with pytest.raises(FlowStoppedError):
-        faulty.process(".in", 1)
-    assert faulty.close().abandoned == ()
-    assert len(seen) == before
-    assert all(run.done or run.books is None for run in runs)
-    assert healthy.process(".in", 7).values(SECONDS) == [7]
-    assert healthy.close().clean
+        assert [runtime.wait_for_result(SECONDS).data for _ in range(2)] == [None, 5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,8 +26,10 @@ from tests.kit.flows import (
     Bench,
     arrived,
     assert_ledger,
+    double,
     every_mode,
     every_schedule,
+    few_modes,
     flow_of,
     real_threads,
     refuse,
@@ -41,6 +44,85 @@ from tests.kit.flows import (
 def _books() -> Iterator[None]:
     with LedgerWatch():
         yield
+
+
+# --- Correlation ids
+
+
+class Label:
+    """Gives each message a correlation id made from its data."""
+
+    in_ports = None
+    out_ports = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def create(self) -> None:
+        return None
+
+    def handle(self, state: None, message: Message, emit: Callable[..., None]) -> None:
+        emit(message.data, correlation_id=f"id {message.data}")
+
+    def drained(self, state: None, scope: Any, emit: Callable[..., None]) -> None:
+        pass
+
+    def cancelled(self, state: None, run: Any) -> None:
+        pass
+
+
+@every_mode
+def test_the_correlation_id_goes_to_everything_a_message_leads_to(bench: Bench) -> None:
+    """B101."""
+    inner = flow_of("inner", ".in -> double -> .out")
+    seen: list[Message] = []
+    with bench.make_runtime() as runtime:
+        runtime.add_flow(inner).add_operations(
+            bench.operations(
+                Scatter("scatter"),
+                Gather("gather"),
+                funcs={"double": double, "to list": lambda data: [data, data], "total": sum},
+                actions={"twice": twice},
+                generators={"thrice": thrice},
+            )
+        )
+        wire(
+            runtime,
+            ".in -> twice -> thrice -> inner.in",
+            "inner.out -> to list -> scatter",
+            "scatter.stream -> double",
+            "scatter.count -> gather.count",
+            "double -> gather.stream",
+            "gather -> total -> .out",
+        )
+        runtime.on_message(seen.append)
+
+        runs = {number: runtime.process(".in", number, correlation_id=f"id {number}") for number in (1, 10)}
+        results = {number: list(run.results()) for number, run in runs.items()}
+
+    for number, messages in results.items():
+        assert [(message.data, message.correlation_id) for message in messages] == [
+            (number * 8, f"id {number}")
+        ] * 6
+    assert {message.correlation_id for message in seen} == {"id 1", "id 10"}
+
+
+@few_modes
+@pytest.mark.parametrize(("given_id", "expected"), [(None, "id 5"), ("mine", "mine"), (0, 0)])
+@pytest.mark.parametrize("place", ["label", "label#2", "inner.in", "inner#2.in"])
+def test_an_operation_may_set_a_correlation_id_where_there_was_none(
+    bench: Bench, given_id: Any, expected: Any, place: str
+) -> None:
+    """B104, B105."""
+    inner = flow_of("inner", ".in -> label -> .out")
+    out = place.replace(".in", ".out")
+    with bench.make_runtime() as runtime:
+        runtime.add_flow(inner).add_operations(bench.operations(Label("label"), funcs={"pass": same}))
+        wire(runtime, f".in -> {place}", f"{out} -> pass -> .out")
+
+        message = runtime.process(".in", 5, correlation_id=given_id).result(timeout=SECONDS)
+
+    assert (message.data, message.correlation_id) == (5, expected)
 
 
 class Tally(Operation):
@@ -163,7 +245,7 @@ def test_what_an_action_emits_late_has_the_id_of_its_own_input(bench: Bench) -> 
     ]
 
 
-# --- the Correlator
+# --- The Correlator
 
 
 @every_schedule
@@ -262,7 +344,26 @@ def test_what_is_no_envelope_fails_with_what_was_expected(data: Any) -> None:
         drive(Correlator("ids"), data, port="encode")
 
 
-# --- priorities and sources
+# --- Priorities
+
+
+@every_mode
+def test_the_priority_goes_to_everything_a_message_leads_to(bench: Bench) -> None:
+    seen: list[Message] = []
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            bench.operations(
+                funcs={"double": double}, actions={"twice": twice}, generators={"thrice": thrice}
+            )
+        )
+        wire(runtime, ".in -> twice -> thrice -> double -> .out")
+        runtime.on_message(seen.append)
+
+        runs = [runtime.process(".in", number, priority=number) for number in (0, 9, -5)]
+        results = [list(run.results()) for run in runs]
+
+    assert [{message.priority for message in messages} for messages in results] == [{0}, {9}, {-5}]
+    assert Counter(message.priority for message in seen) == dict.fromkeys((0, 9, -5), 1 + 2 + 6 + 6)
 
 
 @every_schedule

@@ -1,242 +1,33 @@
-"""One suite for all modes and schedules: what a flow does must not depend on where its operations run.
-
-It goes on in test_conformance_flows.py, _order.py and _runs.py.
-"""
+"""What operations are made of: functions, actions, generators and objects with state, in all modes and schedules."""
 
 from __future__ import annotations
 
 import functools
 import operator
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from flowrt import (
-    Emit,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStoppedError,
-    Message,
-    Operation,
-    OperationError,
-    Port,
-)
-from flowrt.testing import simulated
-from tests.kit import strategies
+from flowrt import Emit, FlowOperationContainer, FlowStoppedError, Gather, Message, Operation, OperationError
+from flowrt.standard import Zip
 from tests.kit.flows import (
-    SCHEDULES,
     SECONDS,
     Bench,
     assert_ledger,
-    counters,
     double,
     every_mode,
+    every_schedule,
     few_modes,
     flow_of,
-    increment,
     input_of,
     on_thread,
-    one_thread,
     refuse,
     results_of,
     same,
     wire,
 )
-
-# --- Streams: chains, fan-out, fan-in
-
-
-@every_mode
-def test_a_chain_applies_its_functions_in_turn(bench: Bench) -> None:
-    """B173: each message exactly once. B183: nobody starts it. B041."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(funcs={"increment": increment, "double": double, "text": str})
-        )
-        wire(runtime, ".in -> increment -> double -> text -> .out")
-
-        values = runtime.process_many(".in", range(50)).values(timeout=SECONDS)
-
-    assert bench.arranged(values) == bench.arranged(str((number + 1) * 2) for number in range(50))
-
-
-@every_mode
-def test_a_stream_may_lead_from_an_input_straight_to_a_result(bench: Bench) -> None:
-    """B194. B050."""
-    with bench.make_runtime() as runtime:
-        wire(runtime, ".in -> .out")
-
-        message = runtime.process(".in", "data").result(timeout=SECONDS)
-
-    assert (message.port, message.data) == (Port.parse(".out"), "data")
-
-
-@every_mode
-def test_every_target_of_a_port_gets_the_same_object(bench: Bench) -> None:
-    """B040, B049."""
-    seen = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs=dict.fromkeys(("a", "b", "c"), seen.append)))
-        wire(runtime, ".in -> a", ".in -> b", ".in -> c")
-        data = object()
-
-        runtime.process(".in", data).wait(timeout=SECONDS)
-
-    assert len(seen) == 3
-    assert all(each is data for each in seen)
-
-
-@every_mode
-def test_an_object_is_handed_on_as_it_is_from_operation_to_operation(bench: Bench) -> None:
-    """B049."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                funcs={"a": same, "b": same},
-                actions={"c": lambda data, emit: emit(data)},
-                generators={"d": lambda data: [data]},
-            )
-        )
-        wire(runtime, ".in -> a -> b -> c -> d -> .out", "a -> .out")
-        data = [1]
-
-        values = runtime.process(".in", data).values(timeout=SECONDS)
-
-    assert [value is data for value in values] == [True, True]
-
-
-@one_thread
-@pytest.mark.parametrize("source", [".in", "first"])
-def test_the_targets_of_a_port_are_served_in_the_order_of_their_streams(bench: Bench, source: str) -> None:
-    """B044."""
-    calls: list[str] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                funcs={"first": same} | {name: functools.partial(calls_to, calls, name) for name in "abc"}
-            )
-        )
-        wire(runtime, ".in -> first", f"{source} -> b", f"{source} -> c", f"{source} -> a")
-
-        runtime.process(".in").wait(timeout=SECONDS)
-
-    assert calls == ["b", "c", "a"]
-
-
-def calls_to(calls: list[str], name: str, data: Any) -> Any:
-    calls.append(name)
-    return data
-
-
-@every_mode
-@pytest.mark.parametrize("kind", ["funcs", "actions", "generators"])
-def test_what_an_operation_emits_takes_every_way_that_input_at_its_port_takes(
-    bench: Bench, kind: str
-) -> None:
-    """B040, B041."""
-    first: dict[str, Any] = {
-        "funcs": {"first": same},
-        "actions": {"first": lambda data, emit: emit(data)},
-        "generators": {"first": lambda data: [data]},
-    }
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(**{kind: first[kind]}))
-        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double}))
-        wire(runtime, ".in -> first -> a -> .out", "first -> b -> .out", "first -> .out", "first -> a")
-
-        emitted = runtime.process_many(".in", [5, 50]).values(timeout=SECONDS)
-        sent = runtime.process_many("first", [5, 50]).values(timeout=SECONDS)
-
-    assert sorted(emitted) == sorted(sent) == [5, 6, 6, 10, 50, 51, 51, 100]
-
-
-@every_mode
-def test_a_stream_added_twice_delivers_twice(bench: Bench) -> None:
-    """B045."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out", ".in -> a")
-
-        values = runtime.process(".in", 1).values(timeout=SECONDS)
-
-    assert values == [2, 2]
-
-
-@every_mode
-def test_several_streams_into_one_port_are_merged(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double, "text": str}))
-        wire(runtime, ".in -> a -> text -> .out", ".in -> b -> text")
-
-        values = runtime.process_many(".in", [10, 20]).values(timeout=SECONDS)
-
-    assert sorted(values) == ["11", "20", "21", "40"]
-
-
-@every_mode
-def test_names_match_regardless_of_case_blanks_and_the_kind_of_slash(bench: Bench) -> None:
-    """B043."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"Add One": increment}))
-        runtime.add_stream(" .IN ", "add one")
-        runtime.add_stream("ADD ONE*", ".out")
-
-        assert runtime.process(".in", 1).values(timeout=SECONDS) == [2]
-
-
-@every_mode
-def test_input_may_enter_at_the_port_of_any_operation_and_leaves_as_its_output(bench: Bench) -> None:
-    """B042."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double}))
-        wire(runtime, ".in -> a -> b -> .out")
-
-        assert runtime.process("a", 10).values(timeout=SECONDS) == [20]
-
-
-@every_mode
-def test_input_on_a_port_without_streams_is_legal_and_counted(bench: Bench) -> None:
-    """B047."""
-    with bench.make_runtime() as runtime:
-        wire(runtime, ".in -> .out")
-
-        run = runtime.process(".elsewhere", 1)
-        run.wait(timeout=SECONDS)
-
-    assert_ledger(run, accepted=1, unconnected=1)
-
-
-@every_mode
-def test_the_in_port_of_a_function_is_free(bench: Bench) -> None:
-    """B062."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".one -> a.left", ".two -> a.right", "a -> .out")
-
-        assert runtime.process(".one", 1).values(timeout=SECONDS) == [2]
-        assert runtime.process(".two", 2).values(timeout=SECONDS) == [3]
-
-
-@every_mode
-def test_streams_and_operations_may_be_added_while_the_runtime_runs(bench: Bench) -> None:
-    """B054."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
-        before = runtime.process(".in", 1).values(timeout=SECONDS)
-
-        runtime.add_operations(bench.operations(funcs={"b": double}))
-        wire(runtime, "a -> b -> .doubled")
-        after = runtime.process(".in", 1).values(timeout=SECONDS)
-
-    assert before == [2]
-    assert sorted(after) == [2, 4]
-
 
 # --- Functions and actions
 
@@ -461,6 +252,91 @@ def test_continuations_may_be_called_from_threads_the_operation_starts(bench: Be
     assert_ledger(run, accepted=5, born=95, delivered=100)
 
 
+# --- Signatures, ports and data
+
+Out = Callable[..., None]
+
+
+def nothing() -> None: ...
+
+
+def value(data: int) -> None: ...
+
+
+def output(data: int, emit: Out) -> None:
+    emit(data + 1)
+
+
+def signal(data: int, done: Out) -> None:
+    done()
+
+
+def two(data: int, emit: Out, done: Out) -> None:
+    emit(data + 1)
+    emit(data + 2)
+    done()
+
+
+@few_modes
+@pytest.mark.parametrize(
+    ("action", "with_signal", "expected"),
+    [
+        (nothing, False, []),
+        (nothing, True, [("act", None)]),
+        (value, False, []),
+        (value, True, [("act", None)]),
+        (output, False, [("act", 2)]),
+        (signal, False, [("act", None)]),
+        (two, False, [("act.emit", 2), ("act.emit", 3), ("act.done", None)]),
+    ],
+)
+def test_an_action_emits_what_its_signature_says(
+    bench: Bench, action: Callable[..., None], with_signal: bool, expected: list[tuple[str, Any]]
+) -> None:
+    """B060, B061, B063, B064."""
+    container = FlowOperationContainer().add_action("act", action, signal=with_signal)
+    ports = {port for port, _ in expected}
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.apply_mode(container))
+        wire(runtime, ".in -> act", *(f"{port} -> .{port.partition('.')[2] or 'act'}" for port in ports))
+
+        messages = list(runtime.process(".in", 1).results())
+
+    found = [(message.port.name, message.data) for message in messages]
+    assert found == [(port.partition(".")[2] or "act", data) for port, data in expected]
+
+
+@every_mode
+@pytest.mark.parametrize("port", ["act", "act.in", "act.act", "act#1.x"])
+def test_whatever_in_port_is_used_output_leaves_at_the_default_port(bench: Bench, port: str) -> None:
+    """B062, B071."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(actions={"act": output}))
+        wire(runtime, f".in -> {port}", f"{port.partition('.')[0]} -> .out")
+
+        assert runtime.process(".in", 1).values(timeout=SECONDS) == [2]
+
+
+def add_one(data: int) -> int:
+    return data + 1
+
+
+@every_mode
+@pytest.mark.parametrize("data", ["1", None, [1]])
+def test_data_is_handed_over_as_it_is_and_what_cannot_take_it_fails(bench: Bench, data: Any) -> None:
+    """B066."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(bench.operations(funcs={"pass": lambda each: each, "add": add_one}))
+        wire(runtime, ".in -> pass -> add -> .out")
+
+        with pytest.raises(OperationError) as caught:
+            runtime.process(".in", data).wait(SECONDS)
+
+    assert caught.value.operation == "add"
+    assert isinstance(caught.value.__cause__, TypeError)
+    assert input_of(caught.value) is data
+
+
 # --- Late continuations
 
 
@@ -561,6 +437,31 @@ def test_a_continuation_called_after_the_runtime_closed_is_told_so(bench: Bench)
         keeper.continuations[0]("late")
 
 
+@every_mode
+def test_late_output_has_the_id_of_its_own_input_though_others_are_in_flight(bench: Bench) -> None:
+    """B065, B102."""
+    kept: dict[int, Out] = {}
+
+    def keep(data: int, emit: Out) -> None:
+        kept[data] = emit
+
+    with bench.make_runtime() as runtime:
+        runtime.add_flow(flow_of("inner", ".in -> keep -> .out"))
+        runtime.add_operations(bench.operations(actions={"keep": keep}))
+        wire(runtime, ".in -> inner.in", "inner.out -> .out")
+        for number in range(5):
+            runtime.process(".in", number, correlation_id=f"id {number}")
+        runtime.wait_idle(SECONDS)
+
+        for number in (3, 0, 4, 1, 2):
+            kept[number](number)
+        messages = list(runtime.results(timeout=SECONDS))
+
+    assert sorted((message.data, message.correlation_id) for message in messages) == [
+        (number, f"id {number}") for number in range(5)
+    ]
+
+
 # --- Generators
 
 
@@ -653,7 +554,7 @@ def test_a_generator_feeds_a_chain_behind_it(bench: Bench) -> None:
     assert bench.arranged(values) == bench.arranged(range(0, 6000, 2))
 
 
-# --- Operations of one's own
+# --- Operations of one's own, and instances
 
 
 class Summing:
@@ -725,54 +626,35 @@ def test_an_operation_of_ones_own_keeps_its_state_per_place(bench: Bench, make: 
     assert (reset.port.name, reset.data) == ("done", "reset")
 
 
-# --- Any flow at all
+@every_schedule
+def test_operators_at_two_instances_do_not_feed_each_other(bench: Bench) -> None:
+    """B072."""
+    with bench.make_runtime() as runtime:
+        runtime.add_operations(
+            FlowOperationContainer()
+            .add_operation(Zip("zip", ("left", "right")))
+            .add_operation(Gather("gather"))
+        )
+        for number in (1, 2):
+            wire(
+                runtime,
+                f".left{number} -> zip#{number}.left",
+                f".right{number} -> zip#{number}.right",
+                f"zip#{number} -> .pair{number}",
+                f".item{number} -> gather#{number}.stream",
+                f".count{number} -> gather#{number}.count",
+                f"gather#{number} -> .list{number}",
+            )
+        inputs = {".left1": "A", ".right2": "b", ".item1": "one", ".count2": 1, ".item2": "two", ".count1": 1}
+        for port, data in inputs.items():
+            runtime.process(port, data, correlation_id="id")
+        runtime.process(".right1", "a", correlation_id="id")
+        runtime.process(".left2", "B", correlation_id="id")
+        messages = list(runtime.results(timeout=SECONDS))
 
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@given(graph=strategies.graphs(), inputs=strategies.inputs, tapped=st.booleans(), seed=strategies.seeds)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
-def test_any_flow_does_under_simulation_what_its_operations_say(
-    schedule: str, graph: strategies.Graph, inputs: list[int], tapped: bool, seed: int
-) -> None:
-    run_and_compare(graph, inputs, FlowRuntime(schedule=schedule, seams=simulated(seed)), tapped=tapped)
-
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@given(graph=strategies.graphs(), inputs=strategies.inputs, tapped=st.booleans())
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
-def test_any_flow_does_on_real_threads_what_its_operations_say(
-    schedule: str, graph: strategies.Graph, inputs: list[int], tapped: bool
-) -> None:
-    run_and_compare(graph, inputs, FlowRuntime(schedule=schedule), tapped=tapped)
-
-
-def run_and_compare(
-    graph: strategies.Graph, inputs: list[int], runtime: FlowRuntime, *, tapped: bool
-) -> None:
-    expected = strategies.outcome(graph, inputs)
-    calls: strategies.Calls = []
-    entered: Counter[str] = Counter()
-
-    def tap(message: Message) -> None:
-        # Ports of nested flows are left out: their borders are no steps.
-        if message.port.operation or not message.port.path:
-            entered[message.port.operation] += 1
-
-    with runtime:
-        graph.build(runtime, calls)
-        if tapped:  # under a tap messages move singly, else in chunks
-            runtime.on_message(tap)
-
-        run = runtime.process_many(".in", inputs)
-        results = results_of(run)
-
-    assert Counter(message.data for message in results) == expected.results
-    assert Counter(calls) == expected.calls
-    assert Counter(input_of(error) for error in run.failures) == expected.failures
-    assert not tapped or entered == expected.entered
-    assert counters(run) == expected.ledger
-    assert run.ledger.balanced
+    assert [(message.port.name, message.data) for message in messages] == [
+        ("list2", ["two"]),
+        ("list1", ["one"]),
+        ("pair1", ("A", "a")),
+        ("pair2", ("B", "b")),
+    ]
