@@ -8,23 +8,10 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Emit,
-    FlowBuildError,
-    FlowOperationContainer,
-    FlowStoppedError,
-    Gather,
-    Gathered,
-    GatherIncompleteError,
-    Message,
-    Operation,
-    OperationError,
-    PushCausality,
-    Run,
-    Scatter,
-)
+from flowrt import Emit, FlowOperationContainer, Message, Operation, Run
+from flowrt.errors import FlowBuildError, FlowStoppedError, GatherIncompleteError, OperationError
 from flowrt.operations.contract import Emitter
-from flowrt.standard import PopCausality
+from flowrt.standard import Gather, Gathered, PopCausality, PushCausality, Scatter
 from tests.kit.flows import (
     SECONDS,
     Bench,
@@ -35,6 +22,7 @@ from tests.kit.flows import (
     every_schedule,
     few_modes,
     flow_of,
+    gathering,
     increment,
     input_of,
     one_thread,
@@ -56,10 +44,7 @@ def test_stop_iteration_from_a_function_fails_only_its_item(bench: Bench) -> Non
             raise StopIteration
         return number
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"pick": pick, "pass": same}))
-        wire(runtime, ".in -> pick -> pass -> .out")
-
+    with bench.wired(".in -> pick -> pass -> .out", funcs={"pick": pick, "pass": same}) as runtime:
         run = runtime.process_many(".in", range(8))
         values = [message.data for message in results_of(run)]
 
@@ -76,10 +61,7 @@ def test_a_failed_item_leaves_the_order_of_the_others_alone(bench: Bench) -> Non
             raise ValueError("even")
         return number
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"odd": odd_only, "pass": same}))
-        wire(runtime, ".in -> odd -> pass -> .out")
-
+    with bench.wired(".in -> odd -> pass -> .out", funcs={"odd": odd_only, "pass": same}) as runtime:
         run = runtime.process_many(".in", range(100))
         values = [message.data for message in results_of(run)]
 
@@ -90,10 +72,7 @@ def test_a_failed_item_leaves_the_order_of_the_others_alone(bench: Bench) -> Non
 @every_mode
 def test_an_operation_error_says_where_and_keeps_the_original(bench: Bench) -> None:
     """B133."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"pass": same, "Refuse": refuse}))
-        wire(runtime, ".in -> pass -> refuse -> .out")
-
+    with bench.wired(".in -> pass -> refuse -> .out", funcs={"pass": same, "Refuse": refuse}) as runtime:
         run = runtime.process(".in", 5, correlation_id="an id", priority=3)
         with pytest.raises(OperationError, match="Refuse") as caught:
             run.result(timeout=SECONDS)
@@ -114,10 +93,7 @@ def test_the_failure_of_one_run_does_not_stop_another(bench: Bench) -> None:
             raise ValueError("negative")
         return number
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"check": check, "pass": same}))
-        wire(runtime, ".in -> check -> pass -> .out")
-
+    with bench.wired(".in -> check -> pass -> .out", funcs={"check": check, "pass": same}) as runtime:
         runs = [runtime.process(".in", number) for number in (1, -1, 2, -2, 3)]
         outcomes = [outcome_of(run) for run in runs]
 
@@ -138,10 +114,9 @@ def test_what_an_action_emitted_before_it_raised_goes_on(bench: Bench) -> None:
         on_data(data + 1)
         raise ValueError("no third")
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"two": two_then_raise}, funcs={"pass": same}))
-        wire(runtime, ".in -> two -> pass -> .out")
-
+    with bench.wired(
+        ".in -> two -> pass -> .out", actions={"two": two_then_raise}, funcs={"pass": same}
+    ) as runtime:
         run = runtime.process(".in", 5)
         values = [message.data for message in results_of(run)]
 
@@ -152,9 +127,7 @@ def test_what_an_action_emitted_before_it_raised_goes_on(bench: Bench) -> None:
 @every_mode
 def test_wait_for_result_gives_results_and_raises_failures(bench: Bench) -> None:
     """B192."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
-        wire(runtime, ".in -> .out", ".bad -> refuse")
+    with bench.wired(".in -> .out", ".bad -> refuse", funcs={"refuse": refuse}) as runtime:
         for port in (".in", ".bad", ".in"):
             runtime.process(port, port)
             runtime.wait_idle(timeout=SECONDS)
@@ -168,9 +141,7 @@ def test_wait_for_result_gives_results_and_raises_failures(bench: Bench) -> None
 @every_mode
 def test_a_failure_nobody_read_is_raised_when_the_runtime_closes(bench: Bench) -> None:
     """B132."""
-    runtime = bench.make_runtime()
-    runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
-    wire(runtime, ".in -> refuse -> .out")
+    runtime = bench.wired(".in -> refuse -> .out", funcs={"refuse": refuse})
 
     with pytest.raises(OperationError) as caught, runtime:
         runtime.process(".in", 1)
@@ -180,9 +151,7 @@ def test_a_failure_nobody_read_is_raised_when_the_runtime_closes(bench: Bench) -
 
 @every_mode
 def test_several_failures_nobody_read_are_raised_as_a_group(bench: Bench) -> None:
-    runtime = bench.make_runtime()
-    runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
-    wire(runtime, ".in -> refuse -> .out")
+    runtime = bench.wired(".in -> refuse -> .out", funcs={"refuse": refuse})
 
     with pytest.raises(ExceptionGroup) as caught, runtime:
         runtime.process(".in", 1)
@@ -193,21 +162,18 @@ def test_several_failures_nobody_read_are_raised_as_a_group(bench: Bench) -> Non
 
 @every_mode
 def test_a_failure_somebody_saw_is_not_raised_again_at_the_close(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
-        wire(runtime, ".in -> refuse -> .out")
-
-        with pytest.raises(OperationError):
-            runtime.process(".in", 1).wait(timeout=SECONDS)
+    with (
+        bench.wired(".in -> refuse -> .out", funcs={"refuse": refuse}) as runtime,
+        pytest.raises(OperationError),
+    ):
+        runtime.process(".in", 1).wait(timeout=SECONDS)
 
 
 @every_mode
 def test_an_exception_handler_takes_the_failures_so_that_the_run_does_not_fail(bench: Bench) -> None:
     """B130, B136."""
     taken: list[OperationError] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
-        wire(runtime, ".in -> refuse -> .out", ".in -> .through")
+    with bench.wired(".in -> refuse -> .out", ".in -> .through", funcs={"refuse": refuse}) as runtime:
         runtime.on_exception(taken.append)
 
         run = runtime.process(".in", 1)
@@ -222,9 +188,7 @@ def test_an_exception_handler_takes_the_failures_so_that_the_run_does_not_fail(b
 @every_mode
 def test_a_removed_exception_handler_takes_no_more(bench: Bench) -> None:
     taken: list[OperationError] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
-        wire(runtime, ".in -> refuse -> .out")
+    with bench.wired(".in -> refuse -> .out", funcs={"refuse": refuse}) as runtime:
         remove = runtime.on_exception(taken.append)
         runtime.process(".in", 1).wait(timeout=SECONDS)
 
@@ -268,9 +232,9 @@ def check(number: int) -> int:
 def test_behind_a_handled_error_the_next_messages_go_on(bench: Bench) -> None:
     """B131, B136."""
     taken: list[OperationError] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"check": check, "increment": increment}))
-        wire(runtime, ".in -> check -> increment -> .out")
+    with bench.wired(
+        ".in -> check -> increment -> .out", funcs={"check": check, "increment": increment}
+    ) as runtime:
         runtime.on_exception(taken.append)
 
         many = runtime.process_many(".in", [1, -2, 3, -4, 5])
@@ -285,10 +249,7 @@ def test_behind_a_handled_error_the_next_messages_go_on(bench: Bench) -> None:
 @every_mode
 def test_with_nobody_listening_the_run_fails_and_the_runtime_goes_on(bench: Bench) -> None:
     """B132."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"check": check}))
-        wire(runtime, ".in -> check -> .out")
-
+    with bench.wired(".in -> check -> .out", funcs={"check": check}) as runtime:
         failed = runtime.process(".in", -1)  # raises nothing itself
 
         with pytest.raises(OperationError) as caught:
@@ -412,10 +373,13 @@ def test_a_recursion_without_an_end_goes_to_the_causality_too(
 def test_what_strict_does_not_let_pass_goes_to_the_causality_too(bench: Bench) -> None:
     """B139: on which ports a generator emits is only known when it does."""
     generators = {"emits": lambda data: [data, Emit("nowhere", data)]}
-    with bench.make_runtime(strict=True) as runtime:
-        runtime.add_operations(bench.operations(PushCausality("push"), generators=generators))
-        wire(runtime, ".in -> push -> emits -> .out", "push.exception -> .error")
-
+    with bench.wired(
+        ".in -> push -> emits -> .out",
+        "push.exception -> .error",
+        others=[PushCausality("push")],
+        generators=generators,
+        strict=True,
+    ) as runtime:
         run = runtime.process(".in", 1)
         found = {message.port.name: message.data for message in run.results(SECONDS)}
 
@@ -475,9 +439,8 @@ def test_errors_of_every_kind_of_operation_are_told(
 ) -> None:
     """B121, B125, B130, B132, B136: once for each message; what it had emitted before goes on."""
     told: list[Any] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(PushCausality("push"), **{kind: {"fails": failing}}))
-        wire(runtime, ".in -> push -> fails -> .out")
+    operations: dict[str, Any] = {kind: {"fails": failing}}
+    with bench.wired(".in -> push -> fails -> .out", others=[PushCausality("push")], **operations) as runtime:
         if listener == "causality":
             wire(runtime, "push.exception -> .error")
         elif listener == "handler":
@@ -497,19 +460,15 @@ def test_errors_of_every_kind_of_operation_are_told(
 @every_mode
 def test_a_causality_crosses_lists_and_generators(bench: Bench) -> None:
     """B120, B125."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"),
-                Scatter("scatter"),
-                Gather("gather", on_missing="skip"),
-                funcs={"check": check, "refuse": refuse},
-                generators={"each": iter},
-            )
-        )
-        wire(runtime, ".in -> push -> scatter", "scatter.stream -> check -> gather.stream")
-        wire(runtime, "gather -> each -> refuse -> .never", "push.exception -> .error")
-
+    with bench.wired(
+        ".in -> push -> scatter",
+        "scatter.stream -> check -> gather.stream",
+        "gather -> each -> refuse -> .never",
+        "push.exception -> .error",
+        others=[PushCausality("push"), Scatter("scatter"), Gather("gather", on_missing="skip")],
+        funcs={"check": check, "refuse": refuse},
+        generators={"each": iter},
+    ) as runtime:
         messages = list(runtime.process(".in", [1, -2, 3]).results(SECONDS))
 
     assert {message.port.name for message in messages} == {"error"}
@@ -540,17 +499,13 @@ def odd_fails(number: int) -> int:
 def test_f01_an_operation_that_raises_fails_its_run_and_names_itself(bench: Bench) -> None:
     """The causality, `on_exception` and the run each get the errors that are theirs, and nothing else stops."""
     heard: list[BaseException] = []
-    runtime = bench.make_runtime(name="f1")
-    runtime.add_operations(
-        bench.operations(
-            PushCausality("push"), funcs={"covered": odd_fails, "bare": odd_fails, "handle": input_of}
-        )
-    )
-    wire(
-        runtime,
+    runtime = bench.wired(
         ".covered -> push -> covered -> .out",
         "push.exception -> handle -> .out",
         ".bare -> bare -> .out",
+        others=[PushCausality("push")],
+        funcs={"covered": odd_fails, "bare": odd_fails, "handle": input_of},
+        name="f1",
     )
 
     covered = runtime.process_many(".covered", [2, 1, 4])
@@ -578,9 +533,7 @@ def test_f01_an_operation_that_raises_fails_its_run_and_names_itself(bench: Benc
 
 @few_modes
 def test_f01_the_error_shows_no_payload_but_in_its_cause(bench: Bench) -> None:
-    runtime = bench.make_runtime()
-    runtime.add_operations(bench.operations(funcs={"work": odd_fails}))
-    wire(runtime, ".in -> work -> .out")
+    runtime = bench.wired(".in -> work -> .out", funcs={"work": odd_fails})
     with runtime:
         run = runtime.process(".in", 1)
         with pytest.raises(OperationError) as caught:
@@ -608,9 +561,12 @@ def test_f02_what_does_not_end_programs_counts_as_any_other_error(
         if number == 1:
             raise kind("struck")
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"work": strike}, generators={"generate": generate}))
-        wire(runtime, ".in -> work -> .out", ".many -> generate -> .out")
+    with bench.wired(
+        ".in -> work -> .out",
+        ".many -> generate -> .out",
+        funcs={"work": strike},
+        generators={"generate": generate},
+    ) as runtime:
         for port, delivered in ((".in", 2), (".many", 3)):
             run = runtime.process_many(port, [0, 1, 2])
             with pytest.raises(OperationError) as caught:
@@ -635,9 +591,7 @@ def test_f02_what_ends_programs_stops_the_runtime_and_is_raised_in_a_caller(
         gate(data)
         raise kind(3)
 
-    runtime = bench.make_runtime(name="f2", capacity=1)
-    runtime.add_operations(bench.operations(funcs={"leave": leave}))
-    wire(runtime, ".in -> leave -> .out")
+    runtime = bench.wired(".in -> leave -> .out", funcs={"leave": leave}, name="f2", capacity=1)
     run = runtime.process(".in", 1)
     arrived(gate.entered)
     waits: list[Callable[[], Any]] = [
@@ -714,9 +668,7 @@ def test_f04_what_fails_while_it_closes_is_raised_together_in_order(bench: Bench
         gate(data)
         raise Mishap(data)
 
-    runtime = bench.make_runtime(name="f4")
-    runtime.add_operations(bench.operations(funcs={"fail": fail}))
-    wire(runtime, ".in -> fail -> .out")
+    runtime = bench.wired(".in -> fail -> .out", funcs={"fail": fail}, name="f4")
     raised: list[BaseException] = []
     leaving = threading.Event()
 
@@ -754,9 +706,7 @@ def three_then(_: Any) -> Iterator[int]:
 
 @every_mode
 def test_f05_what_a_generator_yielded_before_it_raised_is_delivered(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(generators={"generate": three_then}))
-        wire(runtime, ".in -> generate -> .out")
+    with bench.wired(".in -> generate -> .out", generators={"generate": three_then}) as runtime:
         run = runtime.process(".in", None)
         with pytest.raises(OperationError) as caught:
             run.wait(SECONDS)
@@ -772,21 +722,7 @@ def test_f05_what_a_generator_yielded_before_it_raised_is_delivered(bench: Bench
 @pytest.mark.parametrize("on_missing", ["fail", "skip", "collect"])
 @every_mode
 def test_f05_a_gather_does_not_wait_for_what_a_list_did_not_bring(bench: Bench, on_missing: Any) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                Scatter("scatter"),
-                Gather("gather", ordered=True, on_missing=on_missing),
-                funcs={"work": increment},
-            )
-        )
-        wire(
-            runtime,
-            ".in -> scatter",
-            "scatter.stream -> work -> gather.stream",
-            "scatter.count -> gather.count",
-        )
-        wire(runtime, "gather -> .out")
+    with gathering(bench, increment, counted=True, ordered=True, on_missing=on_missing) as runtime:
         run = runtime.process(".in", three_then(None))
         results = [message.data for message in results_of(run)]
 
@@ -808,17 +744,7 @@ def test_f05_a_gather_does_not_wait_for_what_a_list_did_not_bring(bench: Bench, 
 
 @few_modes
 def test_f05_a_list_without_an_item_that_failed_is_one_error(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(Scatter("scatter"), Gather("gather"), funcs={"work": odd_fails})
-        )
-        wire(
-            runtime,
-            ".in -> scatter",
-            "scatter.stream -> work -> gather.stream",
-            "scatter.count -> gather.count",
-        )
-        wire(runtime, "gather -> .out")
+    with gathering(bench, odd_fails, counted=True) as runtime:
         run = runtime.process(".in", [0, 1, 2, 3])
         with pytest.raises(OperationError):
             run.wait(SECONDS)
@@ -844,25 +770,22 @@ def test_f01_to_f05_at_once_leave_books_that_balance(bench: Bench) -> None:
             raise Mishap
         return -1
 
-    with bench.make_runtime(name="all") as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"),
-                PopCausality("pop"),
-                Scatter("scatter"),
-                Gather("gather", ordered=True, on_missing="skip"),
-                funcs={"work": odd_fails, "handle": handle},
-                generators={"generate": generate},
-            )
-        )
-        wire(
-            runtime,
-            ".in -> generate -> scatter",
-            "scatter.stream -> push -> work -> pop -> gather.stream",
-            "push.exception -> handle -> gather.stream",
-            "scatter.count -> gather.count",
-            "gather -> .out",
-        )
+    with bench.wired(
+        ".in -> generate -> scatter",
+        "scatter.stream -> push -> work -> pop -> gather.stream",
+        "push.exception -> handle -> gather.stream",
+        "scatter.count -> gather.count",
+        "gather -> .out",
+        others=[
+            PushCausality("push"),
+            PopCausality("pop"),
+            Scatter("scatter"),
+            Gather("gather", ordered=True, on_missing="skip"),
+        ],
+        funcs={"work": odd_fails, "handle": handle},
+        generators={"generate": generate},
+        name="all",
+    ) as runtime:
         run = runtime.process(".in", 4)
         results = [message.data for message in results_of(run)]
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from flowrt import FlowBuildError, FlowOperationContainer, Message, Operation, OperationError
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation
+from flowrt.errors import FlowBuildError, OperationError
 from flowrt.operations.contract import Emitter
 from tests.kit.flows import (
     SECONDS,
     Bench,
     assert_ledger,
+    at_ports,
     countdown,
     double,
     every_mode,
@@ -21,18 +24,19 @@ from tests.kit.flows import (
     wire,
 )
 
+
+def calculating(bench: Bench, *chains: str, flows: Iterable[Flow] = ()) -> FlowRuntime:
+    """A runtime with these streams and flows, and three functions for them."""
+    return bench.wired(*chains, flows=flows, funcs={"increment": increment, "double": double, "text": str})
+
+
 # --- Entering and leaving
 
 
 @every_mode
 def test_a_nested_flow_works_like_an_operation(bench: Bench) -> None:
     inner = flow_of("inner", ".in -> increment -> double -> .out")
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner).add_operations(
-            bench.operations(funcs={"increment": increment, "double": double})
-        )
-        wire(runtime, ".in -> inner.in", "inner.out -> .out")
-
+    with calculating(bench, ".in -> inner.in", "inner.out -> .out", flows=[inner]) as runtime:
         values = runtime.process_many(".in", range(10)).values(timeout=SECONDS)
 
     assert bench.arranged(values) == bench.arranged((number + 1) * 2 for number in range(10))
@@ -50,20 +54,14 @@ def test_a_runtime_runs_the_flow_it_is_given(bench: Bench) -> None:
 @every_mode
 def test_names_of_a_flow_may_be_written_out_in_full(bench: Bench) -> None:
     """B080."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"double": double}))
-        wire(runtime, ".in -> f.in", "f/.in -> f/double -> f/.out", "f.out -> .out")
-
+    with calculating(bench, ".in -> f.in", "f/.in -> f/double -> f/.out", "f.out -> .out") as runtime:
         assert runtime.process(".in", 4).values(timeout=SECONDS) == [8]
 
 
 @every_mode
 def test_the_unnamed_port_of_a_flow_pairs_with_calls_without_a_port(bench: Bench) -> None:
     inner = flow_of("inner", ". -> double -> .")
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner).add_operations(bench.operations(funcs={"double": double}))
-        wire(runtime, ".in -> inner -> .out")
-
+    with calculating(bench, ".in -> inner -> .out", flows=[inner]) as runtime:
         assert runtime.process(".in", 4).values(timeout=SECONDS) == [8]
 
 
@@ -71,48 +69,49 @@ def test_the_unnamed_port_of_a_flow_pairs_with_calls_without_a_port(bench: Bench
 def test_a_flow_may_have_many_in_and_out_ports(bench: Bench) -> None:
     """B083."""
     inner = flow_of("inner", ".a -> increment -> .x", ".b -> double -> .y", ".b -> .z")
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner).add_operations(
-            bench.operations(funcs={"increment": increment, "double": double})
-        )
-        wire(runtime, ".one -> inner.a", ".two -> inner.b", "inner.x -> .x", "inner.y -> .y", "inner.z -> .z")
-
+    with calculating(
+        bench,
+        ".one -> inner.a",
+        ".two -> inner.b",
+        "inner.x -> .x",
+        "inner.y -> .y",
+        "inner.z -> .z",
+        flows=[inner],
+    ) as runtime:
         one = list(runtime.process(".one", 10).results())
         two = list(runtime.process(".two", 10).results())
 
-    assert [(message.port.name, message.data) for message in one] == [("x", 11)]
-    assert sorted((message.port.name, message.data) for message in two) == [("y", 20), ("z", 10)]
+    assert at_ports(one) == [("x", 11)]
+    assert sorted(at_ports(two)) == [("y", 20), ("z", 10)]
 
 
 @every_mode
 def test_instances_of_a_flow_return_to_their_own_callers(bench: Bench) -> None:
     """B086."""
     inner = flow_of("inner", ".in -> double -> .out")
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner).add_operations(bench.operations(funcs={"double": double}))
-        wire(
-            runtime, ".a -> inner#1.in", "inner#1.out -> .first", ".b -> inner#2.in", "inner#2.out -> .second"
-        )
-
+    with calculating(
+        bench,
+        ".a -> inner#1.in",
+        "inner#1.out -> .first",
+        ".b -> inner#2.in",
+        "inner#2.out -> .second",
+        flows=[inner],
+    ) as runtime:
         first = runtime.process(".a", 1).result(timeout=SECONDS)
         second = runtime.process(".b", 2).result(timeout=SECONDS)
 
-    assert (first.port.name, first.data) == ("first", 2)
-    assert (second.port.name, second.data) == ("second", 4)
+    assert at_ports([first, second]) == [("first", 2), ("second", 4)]
 
 
 @every_mode
 def test_instances_of_an_operation_have_streams_of_their_own(bench: Bench) -> None:
     """B070, B071."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"increment": increment}))
-        wire(runtime, ".a -> increment#1 -> .first", ".b -> increment#2 -> increment#3 -> .second")
+    with calculating(
+        bench, ".a -> increment#1 -> .first", ".b -> increment#2 -> increment#3 -> .second"
+    ) as runtime:
+        messages = [*runtime.process(".a", 1).results(), *runtime.process(".b", 1).results()]
 
-        first = list(runtime.process(".a", 1).results())
-        second = list(runtime.process(".b", 1).results())
-
-    assert [(message.port.name, message.data) for message in first] == [("first", 2)]
-    assert [(message.port.name, message.data) for message in second] == [("second", 3)]
+    assert at_ports(messages) == [("first", 2), ("second", 3)]
 
 
 @every_mode
@@ -121,19 +120,17 @@ def test_a_flow_shared_by_two_parents_returns_to_each(bench: Bench) -> None:
     shared = flow_of("shared", ".in -> double -> .out")
     left = flow_of("left", ".in -> shared.in", "shared.out -> increment -> .out", flows=[shared])
     right = flow_of("right", ".in -> shared.in", "shared.out -> text -> .out", flows=[shared])
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(left).add_flow(right)
-        runtime.add_operations(
-            bench.operations(funcs={"double": double, "increment": increment, "text": str})
-        )
-        wire(runtime, ".in -> left.in", ".in -> right.in", "left.out -> .left", "right.out -> .right")
-
+    with calculating(
+        bench,
+        ".in -> left.in",
+        ".in -> right.in",
+        "left.out -> .left",
+        "right.out -> .right",
+        flows=[left, right],
+    ) as runtime:
         messages = list(runtime.process(".in", 5).results())
 
-    assert sorted((message.port.name, message.data) for message in messages) == [
-        ("left", 11),
-        ("right", "10"),
-    ]
+    assert sorted(at_ports(messages)) == [("left", 11), ("right", "10")]
 
 
 @every_mode
@@ -141,12 +138,7 @@ def test_flows_nest_three_deep(bench: Bench) -> None:
     deepest = flow_of("deepest", ".in -> double -> .out")
     middle = flow_of("middle", ".in -> deepest.in", "deepest.out -> increment -> .out", flows=[deepest])
     outer = flow_of("outer", ".in -> increment -> middle.in", "middle.out -> double -> .out", flows=[middle])
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(outer).add_operations(
-            bench.operations(funcs={"double": double, "increment": increment})
-        )
-        wire(runtime, ".in -> outer.in", "outer.out -> .out")
-
+    with calculating(bench, ".in -> outer.in", "outer.out -> .out", flows=[outer]) as runtime:
         values = runtime.process_many(".in", [0, 1, 2]).values(timeout=SECONDS)
 
     assert bench.arranged(values) == bench.arranged(((number + 1) * 2 + 1) * 2 for number in range(3))
@@ -158,22 +150,18 @@ def test_a_flow_at_the_root_may_be_called_from_any_depth(bench: Bench) -> None:
     common = flow_of("common", ".in -> double -> .out")
     inner = flow_of("inner", ".in -> common.in", "common.out -> increment -> .out")
     outer = flow_of("outer", ".in -> inner.in", "inner.out -> increment -> .out", flows=[inner])
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(common).add_flow(outer)
-        runtime.add_operations(bench.operations(funcs={"double": double, "increment": increment}))
-        wire(
-            runtime,
-            ".deep -> outer.in",
-            "outer.out -> .deep_out",
-            ".here -> common.in",
-            "common.out -> .here_out",
-        )
-
+    with calculating(
+        bench,
+        ".deep -> outer.in",
+        "outer.out -> .deep_out",
+        ".here -> common.in",
+        "common.out -> .here_out",
+        flows=[common, outer],
+    ) as runtime:
         deep = runtime.process(".deep", 10).result(timeout=SECONDS)
         here = runtime.process(".here", 10).result(timeout=SECONDS)
 
-    assert (deep.port.name, deep.data) == ("deep_out", 22)
-    assert (here.port.name, here.data) == ("here_out", 20)
+    assert at_ports([deep, here]) == [("deep_out", 22), ("here_out", 20)]
 
 
 @every_mode
@@ -191,10 +179,7 @@ def test_operations_of_a_flow_belong_to_it(bench: Bench) -> None:
 def test_an_operation_wins_over_a_flow_of_its_name(bench: Bench) -> None:
     """B088."""
     flow = flow_of("work", ". -> .out")
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(flow).add_operations(bench.operations(funcs={"work": double}))
-        wire(runtime, ".in -> work -> .out")
-
+    with bench.wired(".in -> work -> .out", flows=[flow], funcs={"work": double}) as runtime:
         assert runtime.process(".in", 5).values(timeout=SECONDS) == [10]
 
 
@@ -205,12 +190,13 @@ def test_a_flow_may_call_itself(bench: Bench, levels: int) -> None:
     flow = flow_of(
         "count", ".in -> step", "step.done -> .out", "step.again -> count.in", "count.out -> mark -> .out"
     )
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(flow).add_operations(
-            bench.operations(actions={"step": countdown}, funcs={"mark": lambda text: text + "!"})
-        )
-        wire(runtime, ".in -> count.in", "count.out -> .out")
-
+    with bench.wired(
+        ".in -> count.in",
+        "count.out -> .out",
+        flows=[flow],
+        actions={"step": countdown},
+        funcs={"mark": lambda text: text + "!"},
+    ) as runtime:
         values = runtime.process(".in", levels).values(timeout=SECONDS)
 
     # One mark for each level it returned through.
@@ -227,15 +213,13 @@ def test_two_flows_may_call_each_other(bench: Bench, levels: int) -> None:
     pong = flow_of(
         "pong", ".in -> step", "step.done -> .out", "step.again -> ping.in", "ping.out -> o -> .out"
     )
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(ping).add_flow(pong).add_operations(
-            bench.operations(
-                actions={"step": countdown},
-                funcs={"i": lambda text: text + "i", "o": lambda text: text + "o"},
-            )
-        )
-        wire(runtime, ".in -> ping.in", "ping.out -> .out")
-
+    with bench.wired(
+        ".in -> ping.in",
+        "ping.out -> .out",
+        flows=[ping, pong],
+        actions={"step": countdown},
+        funcs={"i": lambda text: text + "i", "o": lambda text: text + "o"},
+    ) as runtime:
         values = runtime.process(".in", levels).values(timeout=SECONDS)
 
     # The deepest level returns first, to the one that called it.
@@ -247,10 +231,7 @@ def test_two_flows_may_call_each_other(bench: Bench, levels: int) -> None:
 def test_an_output_that_leaves_a_flow_towards_nothing_is_counted(bench: Bench) -> None:
     """B093."""
     inner = flow_of("inner", ".in -> double -> .out", "double -> .other")
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner).add_operations(bench.operations(funcs={"double": double}))
-        wire(runtime, ".in -> inner.in", "inner.out -> .out")
-
+    with calculating(bench, ".in -> inner.in", "inner.out -> .out", flows=[inner]) as runtime:
         run = runtime.process(".in", 5)
 
         assert run.values(timeout=SECONDS) == [10]
@@ -277,10 +258,7 @@ def test_a_message_takes_every_way_across_a_border(
     bench: Bench, outer: tuple[str, ...], inner: tuple[str, ...]
 ) -> None:
     """B082."""
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(flow_of("inner", *inner)).add_operations(bench.operations(funcs={"double": double}))
-        wire(runtime, *outer, "inner.out -> .out")
-
+    with calculating(bench, *outer, "inner.out -> .out", flows=[flow_of("inner", *inner)]) as runtime:
         values = runtime.process(".in", 5).values(timeout=SECONDS)
 
     assert values == [10, 10]
@@ -290,10 +268,9 @@ def test_a_message_takes_every_way_across_a_border(
 def test_two_flows_may_lead_to_a_third(bench: Bench) -> None:
     last = flow_of("last", ".in -> double -> .out")
     inner = flow_of("inner", ".x -> last.in", ".y -> last.in", "last.out -> .out", flows=[last])
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner).add_operations(bench.operations(funcs={"double": double}))
-        wire(runtime, ".in -> inner.x", ".in -> inner.y", "inner.out -> .out")
-
+    with calculating(
+        bench, ".in -> inner.x", ".in -> inner.y", "inner.out -> .out", flows=[inner]
+    ) as runtime:
         assert runtime.process(".in", 5).values(timeout=SECONDS) == [10, 10]
 
 
@@ -306,9 +283,7 @@ def test_a_tap_sees_a_message_enter_and_leave_a_flow(bench: Bench) -> None:
     seen: list[tuple[str, Any]] = []
     inner = flow_of("inner", ".p -> double -> .q")
     outer = flow_of("outer", ".in -> inner.p", "inner.q -> .out", flows=[inner])
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(outer).add_operations(bench.operations(funcs={"double": double}))
-        wire(runtime, ".in -> outer.in", "outer.out -> .out")
+    with calculating(bench, ".in -> outer.in", "outer.out -> .out", flows=[outer]) as runtime:
         runtime.on_message(lambda message: seen.append((message.port.fullname, message.data)))
 
         assert runtime.process(".in", 2).values(timeout=SECONDS) == [4]
@@ -337,25 +312,19 @@ def test_branches_of_a_message_return_to_their_own_callers(bench: Bench) -> None
 
         messages = list(runtime.process(".in", 1).results())
 
-    assert sorted((message.port.name, message.data) for message in messages) == [
-        ("one", 3),
-        ("root", 2),
-        ("two", 3),
-    ]
+    assert sorted(at_ports(messages)) == [("one", 3), ("root", 2), ("two", 3)]
 
 
 @every_mode
 def test_named_and_unnamed_ports_of_a_flow_stand_side_by_side(bench: Bench) -> None:
     """B083."""
     inner = flow_of("inner", ". -> double -> .", ".more -> increment -> .less")
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner)
-        runtime.add_operations(bench.operations(funcs={"double": double, "increment": increment}))
-        wire(runtime, ".in -> inner -> .out", ".in -> inner.more", "inner.less -> .less")
-
+    with calculating(
+        bench, ".in -> inner -> .out", ".in -> inner.more", "inner.less -> .less", flows=[inner]
+    ) as runtime:
         messages = list(runtime.process(".in", 5).results())
 
-    assert sorted((message.port.name, message.data) for message in messages) == [("less", 6), ("out", 10)]
+    assert sorted(at_ports(messages)) == [("less", 6), ("out", 10)]
 
 
 @every_mode
@@ -425,7 +394,7 @@ def test_the_name_of_another_operation_is_a_port_of_ones_own(bench: Bench) -> No
 
         messages = list(runtime.process(".in", "take").results())
 
-    assert [(message.port.name, message.data) for message in messages] == [("out", "out")]
+    assert at_ports(messages) == [("out", "out")]
     assert calls == []
 
 
@@ -433,15 +402,12 @@ def test_the_name_of_another_operation_is_a_port_of_ones_own(bench: Bench) -> No
 def test_a_flow_is_found_by_its_name_at_the_end_of_a_path(bench: Bench) -> None:
     """B092."""
     inner = flow_of("D", ".in -> double -> .out")
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner).add_operations(bench.operations(funcs={"double": double}))
-        wire(runtime, ".in -> B/D.in", "B/D.out -> .out", ".here -> D.in", "D.out -> .there")
+    with calculating(
+        bench, ".in -> B/D.in", "B/D.out -> .out", ".here -> D.in", "D.out -> .there", flows=[inner]
+    ) as runtime:
+        messages = [*runtime.process(".in", 2).results(), *runtime.process(".here", 3).results()]
 
-        through = list(runtime.process(".in", 2).results())
-        here = list(runtime.process(".here", 3).results())
-
-    assert [(message.port.name, message.data) for message in through] == [("out", 4)]
-    assert [(message.port.name, message.data) for message in here] == [("there", 6)]
+    assert at_ports(messages) == [("out", 4), ("there", 6)]
 
 
 @every_mode

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowBuildError,
-    FlowOperationContainer,
-    Gather,
-    Message,
-    Operation,
-    OperationError,
-    PushCausality,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, Gather, Message, Operation, PushCausality, Scatter
+from flowrt.errors import FlowBuildError, OperationError
 from flowrt.standard import AutoResetJoin, Batch, Correlator, Debounce, Envelope, ManualResetJoin, Reduce
-from flowrt.testing import LedgerWatch, drive
+from flowrt.testing import drive
 from tests.kit.flows import (
     SECONDS,
     Bench,
@@ -38,37 +30,22 @@ from tests.kit.flows import (
     twice,
     wire,
 )
+from tests.kit.operators import books
 
-
-@pytest.fixture(autouse=True)
-def _books() -> Iterator[None]:
-    with LedgerWatch():
-        yield
+__all__ = ["books"]
 
 
 # --- Correlation ids
 
 
-class Label:
+class Label(Operation):
     """Gives each message a correlation id made from its data."""
 
     in_ports = None
     out_ports = None
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def create(self) -> None:
-        return None
-
     def handle(self, state: None, message: Message, emit: Callable[..., None]) -> None:
         emit(message.data, correlation_id=f"id {message.data}")
-
-    def drained(self, state: None, scope: Any, emit: Callable[..., None]) -> None:
-        pass
-
-    def cancelled(self, state: None, run: Any) -> None:
-        pass
 
 
 @every_mode
@@ -76,25 +53,19 @@ def test_the_correlation_id_goes_to_everything_a_message_leads_to(bench: Bench) 
     """B101."""
     inner = flow_of("inner", ".in -> double -> .out")
     seen: list[Message] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner).add_operations(
-            bench.operations(
-                Scatter("scatter"),
-                Gather("gather"),
-                funcs={"double": double, "to list": lambda data: [data, data], "total": sum},
-                actions={"twice": twice},
-                generators={"thrice": thrice},
-            )
-        )
-        wire(
-            runtime,
-            ".in -> twice -> thrice -> inner.in",
-            "inner.out -> to list -> scatter",
-            "scatter.stream -> double",
-            "scatter.count -> gather.count",
-            "double -> gather.stream",
-            "gather -> total -> .out",
-        )
+    with bench.wired(
+        ".in -> twice -> thrice -> inner.in",
+        "inner.out -> to list -> scatter",
+        "scatter.stream -> double",
+        "scatter.count -> gather.count",
+        "double -> gather.stream",
+        "gather -> total -> .out",
+        flows=[inner],
+        others=[Scatter("scatter"), Gather("gather")],
+        funcs={"double": double, "to list": lambda data: [data, data], "total": sum},
+        actions={"twice": twice},
+        generators={"thrice": thrice},
+    ) as runtime:
         runtime.on_message(seen.append)
 
         runs = {number: runtime.process(".in", number, correlation_id=f"id {number}") for number in (1, 10)}
@@ -116,10 +87,13 @@ def test_an_operation_may_set_a_correlation_id_where_there_was_none(
     """B104, B105."""
     inner = flow_of("inner", ".in -> label -> .out")
     out = place.replace(".in", ".out")
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner).add_operations(bench.operations(Label("label"), funcs={"pass": same}))
-        wire(runtime, f".in -> {place}", f"{out} -> pass -> .out")
-
+    with bench.wired(
+        f".in -> {place}",
+        f"{out} -> pass -> .out",
+        flows=[inner],
+        others=[Label("label")],
+        funcs={"pass": same},
+    ) as runtime:
         message = runtime.process(".in", 5, correlation_id=given_id).result(timeout=SECONDS)
 
     assert (message.data, message.correlation_id) == (5, expected)
@@ -199,11 +173,12 @@ def test_id_and_priority_go_to_all_that_a_message_leads_to(bench: Bench) -> None
 @every_mode
 def test_an_error_message_has_the_id_of_what_failed(bench: Bench) -> None:
     """B101."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), funcs={"refuse": refuse, "pass": same})
-        )
-        wire(runtime, ".in -> pass -> push -> refuse -> .out", "push.exception -> pass#1 -> .errors")
+    with bench.wired(
+        ".in -> pass -> push -> refuse -> .out",
+        "push.exception -> pass#1 -> .errors",
+        others=[PushCausality("push")],
+        funcs={"refuse": refuse, "pass": same},
+    ) as runtime:
         runs = {number: runtime.process(".in", number, correlation_id=number) for number in range(5)}
 
         for number, run in runs.items():
@@ -223,9 +198,7 @@ def test_what_an_action_emits_late_has_the_id_of_its_own_input(bench: Bench) -> 
         if len(kept) == 8:
             all_there.set()
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"keep": keep}, funcs={"pass": same}))
-        wire(runtime, ".in -> keep -> pass -> .out")
+    with bench.wired(".in -> keep -> pass -> .out", actions={"keep": keep}, funcs={"pass": same}) as runtime:
         runs = [
             runtime.process(".in", number, correlation_id=f"id {number}", priority=number)
             for number in range(8)
@@ -350,13 +323,12 @@ def test_what_is_no_envelope_fails_with_what_was_expected(data: Any) -> None:
 @every_mode
 def test_the_priority_goes_to_everything_a_message_leads_to(bench: Bench) -> None:
     seen: list[Message] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                funcs={"double": double}, actions={"twice": twice}, generators={"thrice": thrice}
-            )
-        )
-        wire(runtime, ".in -> twice -> thrice -> double -> .out")
+    with bench.wired(
+        ".in -> twice -> thrice -> double -> .out",
+        funcs={"double": double},
+        actions={"twice": twice},
+        generators={"thrice": thrice},
+    ) as runtime:
         runtime.on_message(seen.append)
 
         runs = [runtime.process(".in", number, priority=number) for number in (0, 9, -5)]

@@ -8,15 +8,8 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowOverloadError,
-    FlowRuntime,
-    FlowStalledError,
-    Message,
-    OperationError,
-    Run,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Message, Run
+from flowrt.errors import FlowOverloadError, FlowStalledError, OperationError
 from tests.kit.flows import (
     SECONDS,
     Bench,
@@ -98,9 +91,7 @@ def test_subscribers_may_process_more_input(bench: Bench, subscribe: str) -> Non
 
 @every_mode
 def test_an_exception_handler_may_process_more_input(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
-        wire(runtime, ".in -> refuse -> .out", ".instead -> .out")
+    with bench.wired(".in -> refuse -> .out", ".instead -> .out", funcs={"refuse": refuse}) as runtime:
 
         def instead(error: Any) -> None:
             runtime.process(".instead", input_of(error) * 10)
@@ -137,9 +128,9 @@ def test_f26_input_from_inside_is_queued_and_neither_nested_nor_held_back(bench:
             raise Mishap
         return data
 
-    runtime = bench.make_runtime(capacity=1)
-    runtime.add_operations(bench.operations(funcs={"work": maybe_send, "side": same}))
-    wire(runtime, ".in -> work -> .out", ".side -> side -> .aside")
+    runtime = bench.wired(
+        ".in -> work -> .out", ".side -> side -> .aside", funcs={"work": maybe_send, "side": same}, capacity=1
+    )
     if place != "operation":
         done: list[int] = []
 
@@ -168,13 +159,16 @@ def test_f26_input_from_inside_past_a_bound_is_refused_in_the_operation(bench: B
             result(each)
         on(number)
 
-    runtime = bench.make_runtime(max_results=10, name="f26")
-    runtime.add_operations(
-        bench.operations(
-            actions={"burst": burst}, funcs={"send": lambda number: runtime.process(".side", number)}
-        )
+    runtime = bench.wired(
+        ".in -> burst",
+        "burst.result -> .out",
+        "burst.on -> send",
+        ".side -> .out",
+        actions={"burst": burst},
+        funcs={"send": lambda number: runtime.process(".side", number)},
+        max_results=10,
+        name="f26",
     )
-    wire(runtime, ".in -> burst", "burst.result -> .out", "burst.on -> send", ".side -> .out")
     with pytest.raises(OperationError) as caught:
         runtime.process(".in", 10).wait(SECONDS)
 
@@ -286,9 +280,7 @@ def test_f27_a_wait_inside_is_refused_at_once_and_says_what_to_do(bench: Bench, 
 @every_mode
 def test_event_processors_post_to_their_port(bench: Bench) -> None:
     """B198."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": repr}))
-        wire(runtime, ".event -> a -> .out")
+    with bench.wired(".event -> a -> .out", funcs={"a": repr}) as runtime:
         post = runtime.event_processor(".event")
 
         post("tick")

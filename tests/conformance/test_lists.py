@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowrt import FlowBuildError, FlowOperationContainer, Gather, Scatter
-from tests.kit.flows import SECONDS, Bench, every_mode, every_schedule, same, wire
+from tests.kit.flows import SECONDS, Bench, at_ports, every_mode, every_schedule, nested, same, wire
 
 
 @every_schedule
@@ -17,7 +17,7 @@ def test_of_an_empty_list_only_its_number_leaves(bench: Bench) -> None:
 
         messages = list(runtime.process(".in", []).results())
 
-    assert [(message.port.name, message.data) for message in messages] == [("count", 0)]
+    assert at_ports(messages) == [("count", 0)]
 
 
 @every_schedule
@@ -56,26 +56,7 @@ def test_f38_lists_that_share_an_id_are_gathered_apart_and_get_it_back(bench: Be
         [[1, 2, 3], [4], [5, 6]],
         [[number] * number for number in range(6)],
     ]
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                Scatter("rows"),
-                Scatter("cells"),
-                Gather("row", ordered=ordered),
-                Gather("matrix", ordered=ordered),
-                funcs={"work": same},
-            )
-        )
-        wire(
-            runtime,
-            ".in -> rows",
-            "rows.stream -> cells",
-            "rows.count -> matrix.count",
-            "cells.stream -> work -> row.stream",
-            "cells.count -> row.count",
-            "row -> matrix.stream",
-            "matrix -> .out",
-        )
+    with nested(bench, same, counted=True, ordered=ordered) as runtime:
         runs = [runtime.process(".in", matrix, correlation_id=7) for matrix in matrices]
         together = runtime.process_many(".in", matrices, correlation_id=7)
         for run, matrix in zip(runs, matrices, strict=True):

@@ -19,18 +19,14 @@ from flowrt import Flow, FlowOperationContainer, FlowRuntime, Gather, OperationE
 from flowrt.errors import FlowError, FlowOverloadError
 from flowrt.standard import Zip
 from flowrt.testing import simulated
-from tests.kit.flows import flow_of
+from tests.kit.flows import IN_MODE, flow_of
 
 pytestmark = pytest.mark.no_cover
 
 ITEMS = 7
 TIMEOUT = 60
 
-MODES: dict[str, Callable[[FlowOperationContainer], Any]] = {
-    "sync": lambda operations: operations.make_sync(),
-    "async": lambda operations: operations.make_async(),
-    "parallel": lambda operations: operations.make_parallel(3),
-    "ordered": lambda operations: operations.make_parallel(3, ordered=True),
+MODES = IN_MODE | {
     "by key": lambda operations: operations.make_parallel(3, by_key=lambda x: x % 2),
     "shared": lambda operations: operations.make_async("pool"),
 }

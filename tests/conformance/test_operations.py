@@ -16,6 +16,7 @@ from tests.kit.flows import (
     SECONDS,
     Bench,
     assert_ledger,
+    at_ports,
     double,
     every_mode,
     every_schedule,
@@ -41,10 +42,7 @@ def test_none_and_lists_are_data_like_any_other(bench: Bench, data: Any) -> None
         received.append(value)
         return value
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"keep": keep, "pass": same}))
-        wire(runtime, ".in -> keep -> pass -> .out")
-
+    with bench.wired(".in -> keep -> pass -> .out", funcs={"keep": keep, "pass": same}) as runtime:
         values = runtime.process(".in", data).values(timeout=SECONDS)
 
     assert values == [data]
@@ -54,10 +52,7 @@ def test_none_and_lists_are_data_like_any_other(bench: Bench, data: Any) -> None
 @every_mode
 def test_a_function_without_parameters_is_called_without_the_data(bench: Bench) -> None:
     """B064."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": lambda: "done"}))
-        wire(runtime, ".in -> a -> .out")
-
+    with bench.wired(".in -> a -> .out", funcs={"a": lambda: "done"}) as runtime:
         assert runtime.process(".in", 1).values(timeout=SECONDS) == ["done"]
 
 
@@ -101,10 +96,7 @@ def test_any_callable_that_takes_the_data_is_a_function(
     bench: Bench, function: Callable[..., Any], data: Any, expected: Any
 ) -> None:
     """B064."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": function}))
-        wire(runtime, ".in -> a -> .out")
-
+    with bench.wired(".in -> a -> .out", funcs={"a": function}) as runtime:
         assert runtime.process(".in", data).values(timeout=SECONDS) == [expected]
 
 
@@ -112,10 +104,7 @@ def test_any_callable_that_takes_the_data_is_a_function(
 def test_an_action_without_continuations_emits_nothing(bench: Bench) -> None:
     """B063."""
     seen = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"keep": seen.append}))
-        wire(runtime, ".in -> keep")
-
+    with bench.wired(".in -> keep", actions={"keep": seen.append}) as runtime:
         values = runtime.process_many(".in", range(5)).values(timeout=SECONDS)
 
     assert values == []
@@ -153,10 +142,7 @@ def test_an_action_emits_as_often_as_it_calls_its_continuation(bench: Bench, tim
             on_data((data, index))
         return "ignored"
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"repeat": repeat}))
-        wire(runtime, ".in -> repeat -> .out")
-
+    with bench.wired(".in -> repeat -> .out", actions={"repeat": repeat}) as runtime:
         values = runtime.process_many(".in", range(4)).values(timeout=SECONDS)
 
     assert bench.arranged(values) == [(data, index) for data in range(4) for index in range(times)]
@@ -171,10 +157,9 @@ def test_two_continuations_emit_on_ports_named_after_the_parameters(bench: Bench
     ) -> None:
         (on_odd if number % modulus else on_even)(number)
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"check": check}))
-        wire(runtime, ".in -> check", "check.on_even -> .even", "check.ON_ODD -> .odd")
-
+    with bench.wired(
+        ".in -> check", "check.on_even -> .even", "check.ON_ODD -> .odd", actions={"check": check}
+    ) as runtime:
         run = runtime.process_many(".in", range(6))
         messages = list(run.results())
 
@@ -196,17 +181,16 @@ def test_an_action_with_three_continuations_has_three_ports(bench: Bench) -> Non
         middle(data * 10)
         large(data * 100)
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"spread": spread}))
-        wire(runtime, ".in -> spread", "spread.small -> .a", "spread.middle -> .b", "spread.large -> .c")
-
+    with bench.wired(
+        ".in -> spread",
+        "spread.small -> .a",
+        "spread.middle -> .b",
+        "spread.large -> .c",
+        actions={"spread": spread},
+    ) as runtime:
         messages = list(runtime.process(".in", 1).results())
 
-    assert sorted((message.port.name, message.data) for message in messages) == [
-        ("a", 1),
-        ("b", 10),
-        ("c", 100),
-    ]
+    assert sorted(at_ports(messages)) == [("a", 1), ("b", 10), ("c", 100)]
 
 
 @every_mode
@@ -214,10 +198,7 @@ def test_parameters_with_defaults_are_no_continuations(bench: Bench) -> None:
     def act(data: int, on_data: Callable[[Any], None], step: int = 3, *, factor: int = 2) -> None:
         on_data((data + step) * factor)
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"act": act}))
-        wire(runtime, ".in -> act -> .out")
-
+    with bench.wired(".in -> act -> .out", actions={"act": act}) as runtime:
         assert runtime.process(".in", 1).values(timeout=SECONDS) == [8]
 
 
@@ -239,10 +220,9 @@ def test_continuations_may_be_called_from_threads_the_operation_starts(bench: Be
         for thread in threads:
             thread.join(SECONDS)
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"fan": fan}))
-        wire(runtime, ".in -> fan", "fan.on_data -> .data", "fan.on_more -> .more")
-
+    with bench.wired(
+        ".in -> fan", "fan.on_data -> .data", "fan.on_more -> .more", actions={"fan": fan}
+    ) as runtime:
         run = runtime.process_many(".in", range(5))
         messages = list(run.results())
 
@@ -302,7 +282,7 @@ def test_an_action_emits_what_its_signature_says(
 
         messages = list(runtime.process(".in", 1).results())
 
-    found = [(message.port.name, message.data) for message in messages]
+    found = at_ports(messages)
     assert found == [(port.partition(".")[2] or "act", data) for port, data in expected]
 
 
@@ -310,10 +290,9 @@ def test_an_action_emits_what_its_signature_says(
 @pytest.mark.parametrize("port", ["act", "act.in", "act.act", "act#1.x"])
 def test_whatever_in_port_is_used_output_leaves_at_the_default_port(bench: Bench, port: str) -> None:
     """B062, B071."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"act": output}))
-        wire(runtime, f".in -> {port}", f"{port.partition('.')[0]} -> .out")
-
+    with bench.wired(
+        f".in -> {port}", f"{port.partition('.')[0]} -> .out", actions={"act": output}
+    ) as runtime:
         assert runtime.process(".in", 1).values(timeout=SECONDS) == [2]
 
 
@@ -325,12 +304,13 @@ def add_one(data: int) -> int:
 @pytest.mark.parametrize("data", ["1", None, [1]])
 def test_data_is_handed_over_as_it_is_and_what_cannot_take_it_fails(bench: Bench, data: Any) -> None:
     """B066."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"pass": lambda each: each, "add": add_one}))
-        wire(runtime, ".in -> pass -> add -> .out")
-
-        with pytest.raises(OperationError) as caught:
-            runtime.process(".in", data).wait(SECONDS)
+    with (
+        bench.wired(
+            ".in -> pass -> add -> .out", funcs={"pass": lambda each: each, "add": add_one}
+        ) as runtime,
+        pytest.raises(OperationError) as caught,
+    ):
+        runtime.process(".in", data).wait(SECONDS)
 
     assert caught.value.operation == "add"
     assert isinstance(caught.value.__cause__, TypeError)
@@ -364,9 +344,9 @@ def test_a_late_continuation_starts_a_run_of_its_own_with_the_context_of_its_inp
 ) -> None:
     """B065, B102."""
     keeper = Keeper()
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"keep": keeper}, funcs={"double": double}))
-        wire(runtime, ".in -> keep -> double -> .out")
+    with bench.wired(
+        ".in -> keep -> double -> .out", actions={"keep": keeper}, funcs={"double": double}
+    ) as runtime:
         run = runtime.process(".in", "first", correlation_id="an id", priority=7)
         run.wait(timeout=SECONDS)
 
@@ -386,17 +366,15 @@ def test_a_late_continuation_goes_on_in_the_flow_of_its_input(
     """B065, B102."""
     keeper = Keeper()
     inner = flow_of("inner", ".in -> keep -> double -> .out")
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(inner).add_operations(
-            bench.operations(actions={"keep": keeper}, funcs={"double": double})
-        )
-        wire(
-            runtime,
-            ".one -> inner#1.in",
-            "inner#1.out -> .first",
-            ".two -> inner#2.in",
-            "inner#2.out -> .second",
-        )
+    with bench.wired(
+        ".one -> inner#1.in",
+        "inner#1.out -> .first",
+        ".two -> inner#2.in",
+        "inner#2.out -> .second",
+        flows=[inner],
+        actions={"keep": keeper},
+        funcs={"double": double},
+    ) as runtime:
         runtime.process(".two", None, correlation_id="two").wait(timeout=SECONDS)
         runtime.process(".one", None, correlation_id="one").wait(timeout=SECONDS)
 
@@ -412,9 +390,9 @@ def test_a_late_continuation_goes_on_in_the_flow_of_its_input(
 @every_mode
 def test_a_failure_after_a_late_continuation_does_not_touch_the_first_run(bench: Bench) -> None:
     keeper = Keeper()
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"keep": keeper}, funcs={"refuse": refuse}))
-        wire(runtime, ".in -> keep -> refuse -> .out")
+    with bench.wired(
+        ".in -> keep -> refuse -> .out", actions={"keep": keeper}, funcs={"refuse": refuse}
+    ) as runtime:
         run = runtime.process(".in", "first")
         run.wait(timeout=SECONDS)
 
@@ -428,9 +406,7 @@ def test_a_failure_after_a_late_continuation_does_not_touch_the_first_run(bench:
 @every_mode
 def test_a_continuation_called_after_the_runtime_closed_is_told_so(bench: Bench) -> None:
     keeper = Keeper()
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"keep": keeper}))
-        wire(runtime, ".in -> keep -> .out")
+    with bench.wired(".in -> keep -> .out", actions={"keep": keeper}) as runtime:
         runtime.process(".in").wait(timeout=SECONDS)
 
     with pytest.raises(FlowStoppedError):
@@ -445,10 +421,12 @@ def test_late_output_has_the_id_of_its_own_input_though_others_are_in_flight(ben
     def keep(data: int, emit: Out) -> None:
         kept[data] = emit
 
-    with bench.make_runtime() as runtime:
-        runtime.add_flow(flow_of("inner", ".in -> keep -> .out"))
-        runtime.add_operations(bench.operations(actions={"keep": keep}))
-        wire(runtime, ".in -> inner.in", "inner.out -> .out")
+    with bench.wired(
+        ".in -> inner.in",
+        "inner.out -> .out",
+        flows=[flow_of("inner", ".in -> keep -> .out")],
+        actions={"keep": keep},
+    ) as runtime:
         for number in range(5):
             runtime.process(".in", number, correlation_id=f"id {number}")
         runtime.wait_idle(SECONDS)
@@ -472,10 +450,7 @@ def test_every_item_a_generator_yields_is_a_message_of_its_own(bench: Bench, len
         for index in range(length):
             yield data, index
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(generators={"count": count}))
-        wire(runtime, ".in -> count -> .out")
-
+    with bench.wired(".in -> count -> .out", generators={"count": count}) as runtime:
         run = runtime.process_many(".in", range(3))
         values = run.values(timeout=SECONDS)
 
@@ -492,10 +467,7 @@ def test_a_generator_may_yield_none_and_lists(bench: Bench) -> None:
         yield []
         yield [data]
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(generators={"produce": produce}))
-        wire(runtime, ".in -> produce -> .out")
-
+    with bench.wired(".in -> produce -> .out", generators={"produce": produce}) as runtime:
         assert runtime.process(".in", 1).values(timeout=SECONDS) == [None, [], [1]]
 
 
@@ -506,10 +478,9 @@ def test_a_generator_emits_on_other_ports_with_emit(bench: Bench) -> None:
             yield Emit("odd", number) if number % 2 else Emit("EVEN", number)
         yield "done"
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(generators={"sort": sort}))
-        wire(runtime, ".in -> sort -> .out", "sort.odd -> .odd", "sort.even -> .even")
-
+    with bench.wired(
+        ".in -> sort -> .out", "sort.odd -> .odd", "sort.even -> .even", generators={"sort": sort}
+    ) as runtime:
         messages = list(runtime.process(".in", [1, 2, 3, 4]).results())
 
     by_port = {
@@ -524,10 +495,7 @@ def test_what_a_generator_yielded_before_it_raised_has_happened(bench: Bench) ->
         yield from range(3)
         raise ValueError("no fourth")
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(generators={"three": three}))
-        wire(runtime, ".in -> three -> .out")
-
+    with bench.wired(".in -> three -> .out", generators={"three": three}) as runtime:
         run = runtime.process(".in", "start")
         with pytest.raises(OperationError) as caught:
             run.wait(timeout=SECONDS)
@@ -545,10 +513,9 @@ def test_a_generator_feeds_a_chain_behind_it(bench: Bench) -> None:
     def count(limit: int) -> Iterator[int]:
         yield from range(limit)
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(generators={"count": count}, funcs={"double": double}))
-        wire(runtime, ".in -> count -> double -> .out")
-
+    with bench.wired(
+        ".in -> count -> double -> .out", generators={"count": count}, funcs={"double": double}
+    ) as runtime:
         values = runtime.process(".in", 3000).values(timeout=SECONDS)
 
     assert bench.arranged(values) == bench.arranged(range(0, 6000, 2))
@@ -652,7 +619,7 @@ def test_operators_at_two_instances_do_not_feed_each_other(bench: Bench) -> None
         runtime.process(".left2", "B", correlation_id="id")
         messages = list(runtime.results(timeout=SECONDS))
 
-    assert [(message.port.name, message.data) for message in messages] == [
+    assert at_ports(messages) == [
         ("list2", ["two"]),
         ("list1", ["one"]),
         ("pair1", ("A", "a")),

@@ -30,6 +30,7 @@ from tests.kit.flows import (
     increment,
     ordered_modes,
     refuse,
+    runtime_of,
     same,
     wire,
 )
@@ -90,9 +91,9 @@ def test_f40_a_higher_priority_goes_first_strictly_and_the_lower_is_not_lost(sch
 
     operations = FlowOperationContainer().add_action("loop", loop).add_action("start", start)
     operations.add_action("low", lambda _: taken.append("low"))
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(operations)
-        wire(runtime, ".in -> start", ".high -> loop", "loop -> loop", ".low -> low")
+    with runtime_of(
+        operations, ".in -> start", ".high -> loop", "loop -> loop", ".low -> low", schedule=schedule
+    ) as runtime:
         runtime.process(".in").wait(SECONDS)
         runtime.wait_idle(SECONDS)
 
@@ -104,9 +105,7 @@ def test_f40_whatever_the_order_of_events_no_priority_is_left_behind(seed: int) 
     operations = (
         FlowOperationContainer().add_func("one", same).make_parallel(2).add_func("two", same).make_async()
     )
-    with FlowRuntime(seams=simulated(seed)) as runtime:
-        runtime.add_operations(operations)
-        wire(runtime, ".in -> one -> two -> .out")
+    with runtime_of(operations, ".in -> one -> two -> .out", seams=simulated(seed)) as runtime:
         runs = [runtime.process_many(".in", [number] * 5, priority=number % 4) for number in range(8)]
         runtime.wait_idle(1)
 
@@ -124,10 +123,7 @@ def note(calls: list[tuple[str, Any]], place: str, data: Any) -> Any:
 @ordered_modes
 def test_inputs_of_equal_priority_leave_in_the_order_they_came(bench: Bench) -> None:
     """B158, B161, B171."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": same, "b": same, "c": same}))
-        wire(runtime, ".in -> a -> b -> c -> .out")
-
+    with bench.wired(".in -> a -> b -> c -> .out", funcs={"a": same, "b": same, "c": same}) as runtime:
         for number in range(200):
             runtime.process(".in", number)
         values = [message.data for message in runtime.results(timeout=SECONDS)]
@@ -162,10 +158,9 @@ def test_several_emissions_of_one_input_stay_together_and_in_order(bench: Bench)
         for index in range(data % 4):
             on_data((data, index))
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"spell": spell}, funcs={"pass": same}))
-        wire(runtime, ".in -> spell -> pass -> .out")
-
+    with bench.wired(
+        ".in -> spell -> pass -> .out", actions={"spell": spell}, funcs={"pass": same}
+    ) as runtime:
         values = runtime.process_many(".in", range(60)).values(timeout=SECONDS)
 
     assert values == [(data, index) for data in range(60) for index in range(data % 4)]
@@ -186,47 +181,44 @@ def test_a_keyed_parallel_operation_keeps_order_per_key(bench: Bench) -> None:
     assert len(values) == 300
 
 
-@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first"])
-def test_plain_parallel_emits_in_the_order_of_completion(schedule: str) -> None:
-    """B173: order is not kept."""
-    second_left = threading.Event()
+by_breadth_or_depth = pytest.mark.parametrize("schedule", ["breadth_first", "depth_first"])
 
-    def first_waits(data: int) -> int:
+
+def first_waits(second: threading.Event) -> Callable[[int], int]:
+    """A function of which the call with 0 waits for the event."""
+
+    def work(data: int) -> int:
         if data == 0:
-            arrived(second_left)
+            arrived(second)
         return data
 
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(
-            FlowOperationContainer()
-            .add_func("work", first_waits)
-            .make_parallel(2)
-            .add_action("seen", lambda data: second_left.set())
-        )
-        wire(runtime, ".in -> work -> .out", "work -> seen")
+    return work
 
+
+@by_breadth_or_depth
+def test_plain_parallel_emits_in_the_order_of_completion(schedule: str) -> None:
+    """B173: order is not kept."""
+    second = threading.Event()
+    container = FlowOperationContainer().add_func("work", first_waits(second)).make_parallel(2)
+    container.add_action("seen", lambda data: second.set())
+    with runtime_of(container, ".in -> work -> .out", "work -> seen", schedule=schedule) as runtime:
         values = runtime.process_many(".in", range(2)).values(timeout=SECONDS)
 
     assert values == [1, 0]
 
 
-@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first"])
+@by_breadth_or_depth
 def test_ordered_parallel_holds_back_what_came_later(schedule: str) -> None:
-    second_done = threading.Event()
+    second = threading.Event()
+    wait = first_waits(second)
 
-    def first_waits(data: int) -> int:
-        if data == 0:
-            arrived(second_done)
-        else:
-            second_done.set()
-        return data
+    def work(data: int) -> int:
+        if data:
+            second.set()
+        return wait(data)
 
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(
-            FlowOperationContainer().add_func("work", first_waits).make_parallel(2, ordered=True)
-        )
-        wire(runtime, ".in -> work -> .out")
-
+    container = FlowOperationContainer().add_func("work", work).make_parallel(2, ordered=True)
+    with runtime_of(container, schedule=schedule) as runtime:
         values = runtime.process_many(".in", range(2)).values(timeout=SECONDS)
 
     assert values == [0, 1]
@@ -273,9 +265,7 @@ def test_the_schedules_serve_one_by_one_emissions_in_their_own_order(
         .add_func("c", lambda data: calls.append("c" + data))
         .add_func("d", lambda data: calls.append("d" + data))
     )
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(container)
-        wire(runtime, ".in -> a", "a.b -> b -> d", "a.c -> c")
+    with runtime_of(container, ".in -> a", "a.b -> b -> d", "a.c -> c", schedule=schedule) as runtime:
         if tapped:  # every message is looked at singly
             runtime.on_message(lambda message: None)
 
@@ -297,9 +287,9 @@ def test_the_schedules_call_functions_that_follow_each_other_in_their_own_order(
     container = FlowOperationContainer()
     for name in "abcd":
         container.add_func(name, functools.partial(note, calls, name))
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(container)
-        wire(runtime, ".in -> a -> c -> .out", ".in -> b -> d -> .out")
+    with runtime_of(
+        container, ".in -> a -> c -> .out", ".in -> b -> d -> .out", schedule=schedule
+    ) as runtime:
         if tapped:
             runtime.on_message(lambda message: None)
 
@@ -324,10 +314,9 @@ def test_under_sync_the_run_is_over_when_process_returns() -> None:
 
 def test_under_sync_a_failure_is_raised_by_whoever_waits_and_not_by_process() -> None:
     """B150. B132."""
-    with FlowRuntime(schedule="sync") as runtime:
-        runtime.add_operations(FlowOperationContainer().add_func("refuse", refuse))
-        wire(runtime, ".in -> refuse -> .out")
-
+    with runtime_of(
+        FlowOperationContainer().add_func("refuse", refuse), ".in -> refuse -> .out", schedule="sync"
+    ) as runtime:
         run = runtime.process(".in", 1)
 
         assert isinstance(run.failure, OperationError)

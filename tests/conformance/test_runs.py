@@ -15,13 +15,13 @@ from flowrt.executors.seams import Seams
 from flowrt.runtime.run import Run
 from flowrt.testing import simulated
 from tests.kit.flows import (
-    SCHEDULES,
     SECONDS,
     Bench,
     Gate,
     arrived,
     assert_ledger,
     benches,
+    by_queued_schedule,
     by_schedule_or_simulated,
     every_mode,
     flow_of,
@@ -29,7 +29,7 @@ from tests.kit.flows import (
     on_thread,
     real_queues,
     refuse,
-    runtime_under,
+    runtime_of,
     same,
     thrice,
     wire,
@@ -42,14 +42,12 @@ from tests.kit.flows import (
 @every_mode
 def test_a_run_is_done_when_everything_it_caused_has_ended(bench: Bench) -> None:
     calls: list[int] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                funcs={"a": same}, generators={"thrice": thrice}, actions={"count": calls.append}
-            )
-        )
-        wire(runtime, ".in -> thrice -> a -> thrice#2 -> count")
-
+    with bench.wired(
+        ".in -> thrice -> a -> thrice#2 -> count",
+        funcs={"a": same},
+        generators={"thrice": thrice},
+        actions={"count": calls.append},
+    ) as runtime:
         run = runtime.process(".in", 1)
         run.wait(timeout=SECONDS)
 
@@ -60,10 +58,9 @@ def test_a_run_is_done_when_everything_it_caused_has_ended(bench: Bench) -> None
 @every_mode
 def test_the_results_of_a_run_are_its_own(bench: Bench) -> None:
     """B196 (LIMIT): there, any result ends any wait."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": same}, generators={"thrice": thrice}))
-        wire(runtime, ".in -> a -> thrice -> .out")
-
+    with bench.wired(
+        ".in -> a -> thrice -> .out", funcs={"a": same}, generators={"thrice": thrice}
+    ) as runtime:
         runs = [runtime.process(".in", number) for number in range(20)]
 
         assert [run.values(timeout=SECONDS) for run in reversed(runs)] == [
@@ -73,10 +70,7 @@ def test_the_results_of_a_run_are_its_own(bench: Bench) -> None:
 
 @every_mode
 def test_the_first_result_of_a_run_that_failed_later_can_be_read(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
-        wire(runtime, ".in -> .out", ".in -> refuse")
-
+    with bench.wired(".in -> .out", ".in -> refuse", funcs={"refuse": refuse}) as runtime:
         run = runtime.process(".in", 1)
 
         assert run.result(timeout=SECONDS).data == 1
@@ -90,9 +84,7 @@ def test_the_first_result_of_a_run_that_failed_later_can_be_read(bench: Bench) -
 
 @every_mode
 def test_the_results_of_a_failed_run_come_before_its_failure(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
-        wire(runtime, ".in -> .out", ".in -> refuse")
+    with bench.wired(".in -> .out", ".in -> refuse", funcs={"refuse": refuse}) as runtime:
         run = runtime.process(".in", 1)
 
         results = run.results()
@@ -104,10 +96,7 @@ def test_the_results_of_a_failed_run_come_before_its_failure(bench: Bench) -> No
 
 @every_mode
 def test_a_run_that_ends_without_a_result_says_what_became_of_its_messages(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"keep": lambda data: None}))
-        wire(runtime, ".in -> keep")
-
+    with bench.wired(".in -> keep", actions={"keep": lambda data: None}) as runtime:
         run = runtime.process(".in", 1)
 
         with pytest.raises(FlowError, match="absorbed"):
@@ -120,9 +109,7 @@ def test_a_run_that_ends_without_a_result_says_what_became_of_its_messages(bench
 def test_a_wait_gives_up_after_its_timeout_and_may_be_repeated(bench: Bench) -> None:
     """B192, B195 (BUG): a wait that is over takes nothing from the next."""
     gate = Gate()
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"gate": gate}))
-        wire(runtime, ".in -> gate -> .out")
+    with bench.wired(".in -> gate -> .out", funcs={"gate": gate}) as runtime:
         run = runtime.process(".in", 1)
         arrived(gate.entered)
 
@@ -142,10 +129,7 @@ def test_a_wait_gives_up_after_its_timeout_and_may_be_repeated(bench: Bench) -> 
 @every_mode
 def test_a_message_may_be_processed_as_it_is(bench: Bench) -> None:
     """B100."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
-
+    with bench.wired(".in -> a -> .out", funcs={"a": increment}) as runtime:
         result = runtime.process(Message(".in", 1, correlation_id="id", priority=4)).result(timeout=SECONDS)
 
     assert (result.data, result.correlation_id, result.priority) == (2, "id", 4)
@@ -154,20 +138,14 @@ def test_a_message_may_be_processed_as_it_is(bench: Bench) -> None:
 @every_mode
 def test_input_without_data_is_none(bench: Bench) -> None:
     """B066, B194."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": repr}))
-        wire(runtime, ".in -> a -> .out")
-
+    with bench.wired(".in -> a -> .out", funcs={"a": repr}) as runtime:
         assert runtime.process(".in").values(timeout=SECONDS) == ["None"]
 
 
 @every_mode
 @pytest.mark.parametrize("length", [0, 1, 2500])
 def test_process_many_is_one_run(bench: Bench, length: int) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
-
+    with bench.wired(".in -> a -> .out", funcs={"a": increment}) as runtime:
         run = runtime.process_many(".in", iter(range(length)), correlation_id="id", priority=2)
         messages = list(run.results())
 
@@ -198,10 +176,7 @@ def test_what_an_iterable_gave_before_it_raised_is_worked_off(bench: Bench) -> N
         yield from range(3)
         raise LookupError("no fourth")
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
-
+    with bench.wired(".in -> a -> .out", funcs={"a": increment}) as runtime:
         with pytest.raises(LookupError, match="no fourth"):
             runtime.process_many(".in", three())
         values = [message.data for message in runtime.results(timeout=SECONDS)]
@@ -212,7 +187,7 @@ def test_what_an_iterable_gave_before_it_raised_is_worked_off(bench: Bench) -> N
 
 @by_schedule_or_simulated
 def test_a_run_and_its_ledger_show_what_became_of_it(schedule: str) -> None:
-    runtime = runtime_under(schedule, work_of("sync", refuse), name="shown")
+    runtime = runtime_of(work_of("sync", refuse), schedule=schedule, name="shown")
     run = runtime.process(".in", 1)
     with pytest.raises(FlowError):
         run.wait(SECONDS)
@@ -279,9 +254,7 @@ def test_the_first_result_of_a_run_is_taken_alone_and_the_others_stay_for_who_re
 @every_mode
 @pytest.mark.parametrize("read", ["result", "results", "values"])
 def test_reading_through_the_run_takes_the_results_from_the_runtime_too(bench: Bench, read: str) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
+    with bench.wired(".in -> a -> .out", funcs={"a": increment}) as runtime:
         other = runtime.process(".in", 100)
         other.wait(timeout=SECONDS)
 
@@ -300,9 +273,7 @@ def test_reading_through_the_run_takes_the_results_from_the_runtime_too(bench: B
 
 @every_mode
 def test_results_of_the_runtime_end_when_it_is_idle(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
+    with bench.wired(".in -> a -> .out", funcs={"a": increment}) as runtime:
         for number in range(20):
             runtime.process(".in", number)
 
@@ -315,7 +286,7 @@ def test_results_of_the_runtime_end_when_it_is_idle(bench: Bench) -> None:
 # --- Waits
 
 
-@pytest.mark.parametrize("schedule", [each for each in SCHEDULES if each != "sync"])
+@by_queued_schedule
 def test_waits_that_are_over_leave_nothing_behind(schedule: str) -> None:
     """B195 (BUG): there, what a wait has subscribed to results stays subscribed."""
     events: WeakSet[threading.Event] = WeakSet()
@@ -326,9 +297,9 @@ def test_waits_that_are_over_leave_nothing_behind(schedule: str) -> None:
         return event
 
     gate = Gate()
-    with FlowRuntime(schedule=schedule, seams=Seams(event=make_event)) as runtime:
-        runtime.add_operations(FlowOperationContainer().add_func("work", gate).make_async())
-        wire(runtime, ".in -> work -> .out")
+    with runtime_of(
+        work_of("async", gate), ".in -> work -> .out", schedule=schedule, seams=Seams(event=make_event)
+    ) as runtime:
         run = runtime.process(".in", 1)
         arrived(gate.entered)
         left = []
@@ -353,9 +324,7 @@ def test_waits_that_are_over_leave_nothing_behind(schedule: str) -> None:
 @every_mode
 def test_a_wait_that_is_over_takes_nothing_from_the_next(bench: Bench) -> None:
     """B192, B195 (BUG): there, what comes between a send and the second wait goes to the handler of the first."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"work": same}))
-        wire(runtime, ".in -> work -> .out")
+    with bench.wired(".in -> work -> .out", funcs={"work": same}) as runtime:
         if not bench.mode.simulated:  # a simulation knows at once that nothing can come
             with pytest.raises(FlowTimeoutError):
                 runtime.wait_for_result(0.01)
@@ -392,23 +361,18 @@ def test_a_wait_for_a_run_is_ended_by_no_result_of_another(bench: Bench) -> None
 @every_mode
 def test_send_and_wait_with_and_without_data_and_limits(bench: Bench) -> None:
     """B194."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"work": same}))
-        wire(runtime, ".in -> work -> .out")
-
+    with bench.wired(".in -> work -> .out", funcs={"work": same}) as runtime:
         assert runtime.process(".in").result().data is None
         assert runtime.process(".in", 1).result().data == 1
         assert runtime.process(".in", 2).result(SECONDS).data == 2
         runtime.process(".in", 3).wait(SECONDS)
 
 
-@pytest.mark.parametrize("schedule", [each for each in SCHEDULES if each != "sync"])
+@by_queued_schedule
 def test_each_way_to_wait_has_a_limit(schedule: str) -> None:
     """B192, B194: none waits for longer, and nothing is lost by that."""
     gate = Gate()
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(FlowOperationContainer().add_func("work", gate).make_async())
-        wire(runtime, ".in -> work -> .out")
+    with runtime_of(work_of("async", gate), ".in -> work -> .out", schedule=schedule) as runtime:
         run = runtime.process(".in", 1)
         waits: list[Callable[[float], Any]] = [
             run.result,

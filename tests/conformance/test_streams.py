@@ -14,27 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flowrt import (
-    FlowBuildError,
-    FlowOperationContainer,
-    FlowOverloadError,
-    FlowRuntime,
-    Gather,
-    Message,
-    OperationError,
-    Port,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Gather, Message, Port, Scatter
+from flowrt.errors import FlowBuildError, FlowOverloadError, OperationError
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter
 from flowrt.testing import simulated
 from tests.kit import strategies
 from tests.kit.flows import (
-    SCHEDULES,
     SECONDS,
     Bench,
     Keeper,
     assert_ledger,
+    by_schedule,
     countdown,
     counters,
     double,
@@ -56,12 +47,10 @@ from tests.kit.flows import (
 @every_mode
 def test_a_chain_applies_its_functions_in_turn(bench: Bench) -> None:
     """B173: each message exactly once. B183: nobody starts it. B041."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(funcs={"increment": increment, "double": double, "text": str})
-        )
-        wire(runtime, ".in -> increment -> double -> text -> .out")
-
+    with bench.wired(
+        ".in -> increment -> double -> text -> .out",
+        funcs={"increment": increment, "double": double, "text": str},
+    ) as runtime:
         values = runtime.process_many(".in", range(50)).values(timeout=SECONDS)
 
     assert bench.arranged(values) == bench.arranged(str((number + 1) * 2) for number in range(50))
@@ -82,9 +71,9 @@ def test_a_stream_may_lead_from_an_input_straight_to_a_result(bench: Bench) -> N
 def test_every_target_of_a_port_gets_the_same_object(bench: Bench) -> None:
     """B040, B049."""
     seen = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs=dict.fromkeys(("a", "b", "c"), seen.append)))
-        wire(runtime, ".in -> a", ".in -> b", ".in -> c")
+    with bench.wired(
+        ".in -> a", ".in -> b", ".in -> c", funcs=dict.fromkeys(("a", "b", "c"), seen.append)
+    ) as runtime:
         data = object()
 
         runtime.process(".in", data).wait(timeout=SECONDS)
@@ -96,15 +85,13 @@ def test_every_target_of_a_port_gets_the_same_object(bench: Bench) -> None:
 @every_mode
 def test_an_object_is_handed_on_as_it_is_from_operation_to_operation(bench: Bench) -> None:
     """B049."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                funcs={"a": same, "b": same},
-                actions={"c": lambda data, emit: emit(data)},
-                generators={"d": lambda data: [data]},
-            )
-        )
-        wire(runtime, ".in -> a -> b -> c -> d -> .out", "a -> .out")
+    with bench.wired(
+        ".in -> a -> b -> c -> d -> .out",
+        "a -> .out",
+        funcs={"a": same, "b": same},
+        actions={"c": lambda data, emit: emit(data)},
+        generators={"d": lambda data: [data]},
+    ) as runtime:
         data = [1]
 
         values = runtime.process(".in", data).values(timeout=SECONDS)
@@ -117,14 +104,13 @@ def test_an_object_is_handed_on_as_it_is_from_operation_to_operation(bench: Benc
 def test_the_targets_of_a_port_are_served_in_the_order_of_their_streams(bench: Bench, source: str) -> None:
     """B044."""
     calls: list[str] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                funcs={"first": same} | {name: functools.partial(calls_to, calls, name) for name in "abc"}
-            )
-        )
-        wire(runtime, ".in -> first", f"{source} -> b", f"{source} -> c", f"{source} -> a")
-
+    with bench.wired(
+        ".in -> first",
+        f"{source} -> b",
+        f"{source} -> c",
+        f"{source} -> a",
+        funcs={"first": same} | {name: functools.partial(calls_to, calls, name) for name in "abc"},
+    ) as runtime:
         runtime.process(".in").wait(timeout=SECONDS)
 
     assert calls == ["b", "c", "a"]
@@ -160,10 +146,7 @@ def test_what_an_operation_emits_takes_every_way_that_input_at_its_port_takes(
 @every_mode
 def test_a_stream_added_twice_delivers_twice(bench: Bench) -> None:
     """B045."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out", ".in -> a")
-
+    with bench.wired(".in -> a -> .out", ".in -> a", funcs={"a": increment}) as runtime:
         values = runtime.process(".in", 1).values(timeout=SECONDS)
 
     assert values == [2, 2]
@@ -171,10 +154,9 @@ def test_a_stream_added_twice_delivers_twice(bench: Bench) -> None:
 
 @every_mode
 def test_several_streams_into_one_port_are_merged(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double, "text": str}))
-        wire(runtime, ".in -> a -> text -> .out", ".in -> b -> text")
-
+    with bench.wired(
+        ".in -> a -> text -> .out", ".in -> b -> text", funcs={"a": increment, "b": double, "text": str}
+    ) as runtime:
         values = runtime.process_many(".in", [10, 20]).values(timeout=SECONDS)
 
     assert sorted(values) == ["11", "20", "21", "40"]
@@ -194,10 +176,7 @@ def test_names_match_regardless_of_case_blanks_and_the_kind_of_slash(bench: Benc
 @every_mode
 def test_input_may_enter_at_the_port_of_any_operation_and_leaves_as_its_output(bench: Bench) -> None:
     """B042."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double}))
-        wire(runtime, ".in -> a -> b -> .out")
-
+    with bench.wired(".in -> a -> b -> .out", funcs={"a": increment, "b": double}) as runtime:
         assert runtime.process("a", 10).values(timeout=SECONDS) == [20]
 
 
@@ -216,10 +195,7 @@ def test_input_on_a_port_without_streams_is_legal_and_counted(bench: Bench) -> N
 @every_mode
 def test_the_in_port_of_a_function_is_free(bench: Bench) -> None:
     """B062."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".one -> a.left", ".two -> a.right", "a -> .out")
-
+    with bench.wired(".one -> a.left", ".two -> a.right", "a -> .out", funcs={"a": increment}) as runtime:
         assert runtime.process(".one", 1).values(timeout=SECONDS) == [2]
         assert runtime.process(".two", 2).values(timeout=SECONDS) == [3]
 
@@ -227,9 +203,7 @@ def test_the_in_port_of_a_function_is_free(bench: Bench) -> None:
 @every_mode
 def test_streams_and_operations_may_be_added_while_the_runtime_runs(bench: Bench) -> None:
     """B054."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
+    with bench.wired(".in -> a -> .out", funcs={"a": increment}) as runtime:
         before = runtime.process(".in", 1).values(timeout=SECONDS)
 
         runtime.add_operations(bench.operations(funcs={"b": double}))
@@ -252,9 +226,9 @@ def test_f41_the_same_object_goes_to_every_receiver(bench: Bench) -> None:
             got.append(found)
         return found
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"left": look, "right": look}))
-        wire(runtime, ".in -> left -> .out", ".in -> right -> .out", ".in -> .out")
+    with bench.wired(
+        ".in -> left -> .out", ".in -> right -> .out", ".in -> .out", funcs={"left": look, "right": look}
+    ) as runtime:
         run = runtime.process(".in", data)
         results = run.values(SECONDS)
 
@@ -265,18 +239,14 @@ def test_f41_the_same_object_goes_to_every_receiver(bench: Bench) -> None:
 
 @every_mode
 def test_f36_names_meet_whatever_their_case(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(Scatter("Scatter"), Gather("GATHER"), funcs={"Work": increment})
-        )
-        wire(
-            runtime,
-            ".IN -> scatter",
-            "SCATTER.Stream -> work -> gather.STREAM",
-            "scatter.COUNT -> Gather.count",
-        )
-        wire(runtime, "gather -> .Out")
-
+    with bench.wired(
+        ".IN -> scatter",
+        "SCATTER.Stream -> work -> gather.STREAM",
+        "scatter.COUNT -> Gather.count",
+        "gather -> .Out",
+        others=[Scatter("Scatter"), Gather("GATHER")],
+        funcs={"Work": increment},
+    ) as runtime:
         assert sorted(runtime.process(".in", [1, 2]).values(SECONDS)[0]) == [2, 3]
 
 
@@ -311,10 +281,7 @@ def test_an_output_without_a_stream_is_counted_and_nothing_else_is_lost(bench: B
     def sort(number: int, odd: Any, even: Any) -> None:
         (odd if number % 2 else even)(number)
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"sort": sort}))
-        wire(runtime, ".in -> sort", "sort.odd -> .out")
-
+    with bench.wired(".in -> sort", "sort.odd -> .out", actions={"sort": sort}) as runtime:
         run = runtime.process_many(".in", range(5))
 
         assert sorted(run.values(timeout=SECONDS)) == [1, 3]
@@ -341,11 +308,18 @@ def test_a_stream_takes_only_what_leaves_at_exactly_its_port(bench: Bench) -> No
     def emit(number: int, left: Any, right: Any) -> None:
         left(number)
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"a": emit}, funcs={"b": increment}))
-        wire(runtime, ".in -> a", "a.right -> .right", "a#1.left -> .instance", "f/a.left -> .path")
-        wire(runtime, "a.left -> b.whatever", "b#1 -> .instance", "f/b -> .path", "B -> .exactly")
-
+    with bench.wired(
+        ".in -> a",
+        "a.right -> .right",
+        "a#1.left -> .instance",
+        "f/a.left -> .path",
+        "a.left -> b.whatever",
+        "b#1 -> .instance",
+        "f/b -> .path",
+        "B -> .exactly",
+        actions={"a": emit},
+        funcs={"b": increment},
+    ) as runtime:
         messages = list(runtime.process(".in", 1).results())
 
     assert [(message.port.fullname, message.data) for message in messages] == [(".exactly", 2)]
@@ -357,9 +331,9 @@ def test_f35_what_leaves_unconnected_is_counted_and_strict_forbids_it(bench: Ben
         (on_odd if number % 2 else on_even)(number)
 
     for strict in (False, True):
-        runtime = bench.make_runtime(name="f35", strict=strict)
-        runtime.add_operations(bench.operations(actions={"route": route}))
-        wire(runtime, ".in -> route", "route.on_even -> .out")
+        runtime = bench.wired(
+            ".in -> route", "route.on_even -> .out", actions={"route": route}, name="f35", strict=strict
+        )
         if strict:
             with pytest.raises(
                 FlowBuildError, match=r'^strict: no stream takes what leaves at "route\.on_odd"'
@@ -376,7 +350,7 @@ def test_f35_what_leaves_unconnected_is_counted_and_strict_forbids_it(bench: Ben
 # --- Large flows, and flows that change
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@by_schedule
 def test_a_hop_takes_as_many_steps_in_a_large_flow_as_in_a_small_one(schedule: str) -> None:
     """B052."""
 
@@ -440,10 +414,13 @@ def test_a_runtime_may_be_changed_by_another_thread_while_messages_move(bench: B
 @every_mode
 def test_a_feedback_loop_runs_until_it_lets_go(bench: Bench) -> None:
     """B155."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"step": countdown}, funcs={"pass": same}))
-        wire(runtime, ".in -> step", "step.again -> pass -> step", "step.done -> .out")
-
+    with bench.wired(
+        ".in -> step",
+        "step.again -> pass -> step",
+        "step.done -> .out",
+        actions={"step": countdown},
+        funcs={"pass": same},
+    ) as runtime:
         run = runtime.process_many(".in", [300, 0, 7])
 
         assert run.values(timeout=SECONDS) == ["liftoff"] * 3
@@ -461,9 +438,15 @@ def test_f15_a_cycle_through_full_windows_does_not_lock_up(bench: Bench, window:
         else:
             done(depth)
 
-    with bench.make_runtime(capacity=1) as runtime:
-        runtime.add_operations(bench.operations(Scatter("scatter", window=window), actions={"dig": dig}))
-        wire(runtime, ".in -> scatter", "scatter.stream -> dig", "dig.deeper -> scatter", "dig.done -> .out")
+    with bench.wired(
+        ".in -> scatter",
+        "scatter.stream -> dig",
+        "dig.deeper -> scatter",
+        "dig.done -> .out",
+        others=[Scatter("scatter", window=window)],
+        actions={"dig": dig},
+        capacity=1,
+    ) as runtime:
         run = runtime.process_many(".in", [[3], [2, 3]], timeout=SECONDS)
 
         assert run.values(SECONDS) == [0] * (27 + 9 + 27)
@@ -478,9 +461,14 @@ def test_f15_a_cycle_that_gains_messages_ends_with_a_named_error_and_alone(bench
         again(number)
         again(number)
 
-    with bench.make_runtime(capacity=1, max_live=200) as runtime:
-        runtime.add_operations(bench.operations(actions={"breed": breed}, funcs={"work": increment}))
-        wire(runtime, ".in -> breed -> work -> breed", ".calm -> .out")
+    with bench.wired(
+        ".in -> breed -> work -> breed",
+        ".calm -> .out",
+        actions={"breed": breed},
+        funcs={"work": increment},
+        capacity=1,
+        max_live=200,
+    ) as runtime:
         run = runtime.process(".in", 1)
         with pytest.raises(
             FlowOverloadError,
@@ -508,9 +496,9 @@ class Hoarder(Keeper):
 
 @every_mode
 def test_f15_what_waits_for_a_partner_that_never_comes_ends_with_its_run(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(Hoarder("hoarder"), funcs={"work": same}))
-        wire(runtime, ".in -> work -> hoarder -> .out")
+    with bench.wired(
+        ".in -> work -> hoarder -> .out", others=[Hoarder("hoarder")], funcs={"work": same}
+    ) as runtime:
         run = runtime.process_many(".in", [1, 2, 4])
 
         assert len(run.values(SECONDS)) == 1
@@ -520,7 +508,7 @@ def test_f15_what_waits_for_a_partner_that_never_comes_ends_with_its_run(bench: 
 # --- Any flow at all
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@by_schedule
 @given(graph=strategies.graphs(), inputs=strategies.inputs, tapped=st.booleans(), seed=strategies.seeds)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -531,7 +519,7 @@ def test_any_flow_does_under_simulation_what_its_operations_say(
     run_and_compare(graph, inputs, FlowRuntime(schedule=schedule, seams=simulated(seed)), tapped=tapped)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@by_schedule
 @given(graph=strategies.graphs(), inputs=strategies.inputs, tapped=st.booleans())
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -19,7 +19,7 @@ from tests.kit.flows import (
     increment,
     one_thread,
     refuse,
-    runtime_under,
+    runtime_of,
     same,
     wire,
     work_of,
@@ -32,9 +32,9 @@ from tests.kit.flows import (
 def test_a_tap_sees_every_message_about_to_enter_an_operation_or_to_leave(bench: Bench) -> None:
     """B055, B056."""
     seen: list[Message] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double}))
-        wire(runtime, ".in -> a.x", "a -> .left", "a -> b -> .right")
+    with bench.wired(
+        ".in -> a.x", "a -> .left", "a -> b -> .right", funcs={"a": increment, "b": double}
+    ) as runtime:
         runtime.on_message(seen.append)
 
         runtime.process(".in", 1, correlation_id="id").wait(timeout=SECONDS)
@@ -57,9 +57,7 @@ def test_a_tap_sees_a_message_before_the_operation_does(bench: Bench) -> None:
         events.append(("call", data))
         return data
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"work": work}))
-        wire(runtime, ".in -> work -> .out")
+    with bench.wired(".in -> work -> .out", funcs={"work": work}) as runtime:
         runtime.on_message(
             lambda message: events.append((message.port.operation or message.port.name, message.data))
         )
@@ -93,9 +91,7 @@ def test_a_tap_is_called_on_the_thread_that_works_on_the_message(bench: Bench) -
         threads.append(threading.current_thread())
         return data
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"work": work}))
-        wire(runtime, ".in -> work -> .out")
+    with bench.wired(".in -> work -> .out", funcs={"work": work}) as runtime:
         runtime.on_message(lambda message: threads.append(threading.current_thread()))
 
         runtime.process(".in", 1).wait(SECONDS)
@@ -108,9 +104,7 @@ def test_a_tap_is_called_on_the_thread_that_works_on_the_message(bench: Bench) -
 def test_a_tap_is_not_shown_what_no_stream_takes(bench: Bench) -> None:
     """B056."""
     seen: list[Message] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": double}))
-        wire(runtime, ".in -> a")
+    with bench.wired(".in -> a", funcs={"a": double}) as runtime:
         runtime.on_message(seen.append)
 
         runtime.process(".in", 1).wait(SECONDS)
@@ -125,9 +119,7 @@ def test_every_tap_and_every_handler_is_told(bench: Bench) -> None:
     """B055, B130."""
     taps: list[list[Message]] = [[], []]
     told: list[list[Any]] = [[], []]
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": refuse}))
-        wire(runtime, ".in -> a -> .out")
+    with bench.wired(".in -> a -> .out", funcs={"a": refuse}) as runtime:
         for tap, errors in zip(taps, told, strict=True):
             runtime.on_message(tap.append)
             runtime.on_exception(errors.append)
@@ -151,9 +143,7 @@ def test_a_subscriber_that_raises_is_reported_and_the_flow_goes_on(bench: Bench,
     def broken(message: Message) -> None:
         raise LookupError("broken subscriber")
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out", "a -> .other")
+    with bench.wired(".in -> a -> .out", "a -> .other", funcs={"a": increment}) as runtime:
         runtime.on_exception(reported.append)
         getattr(runtime, subscribe)(broken)
 
@@ -180,9 +170,7 @@ def test_a_subscriber_that_raises_at_results_that_waited_gets_the_others_too(ben
         got.append(message.data)
         raise LookupError("broken subscriber")
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
+    with bench.wired(".in -> a -> .out", funcs={"a": increment}) as runtime:
         runtime.on_exception(reported.append)
         runtime.process_many(".in", range(3)).wait(timeout=SECONDS)
         runtime.on_result(broken)
@@ -222,9 +210,7 @@ def test_a_subscriber_that_raises_is_reported_by_close_when_nobody_listens(
 def test_on_result_gets_the_buffered_results_first_and_then_the_later_ones(bench: Bench) -> None:
     """B190, B191: kept until somebody subscribes, and again when the last subscriber has gone."""
     got: list[Any] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
+    with bench.wired(".in -> a -> .out", funcs={"a": increment}) as runtime:
         for number in (1, 2):
             runtime.process(".in", number)
             runtime.wait_idle(timeout=SECONDS)
@@ -247,9 +233,7 @@ def test_results_are_buffered_again_when_the_last_subscriber_has_gone_and_a_seco
     """B190, B191."""
     first: list[int] = []
     second: list[int] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"work": same}))
-        wire(runtime, ".in -> work -> .out")
+    with bench.wired(".in -> work -> .out", funcs={"work": same}) as runtime:
 
         def send(number: int) -> None:
             runtime.process(".in", number)
@@ -291,7 +275,7 @@ def test_no_result_is_stuck_between_who_subscribes_and_who_sends(schedule: str) 
 
 @pytest.mark.parametrize("hook", ["on_message", "on_result", "on_exception"])
 def test_a_subscriber_must_be_callable(hook: str) -> None:
-    with runtime_under("breadth_first", work_of("sync")) as runtime, pytest.raises(FlowError) as caught:
+    with runtime_of(work_of("sync")) as runtime, pytest.raises(FlowError) as caught:
         getattr(runtime, hook)(5)
 
     assert str(caught.value) == f"{hook} takes a function of one argument, got int."
@@ -300,7 +284,7 @@ def test_a_subscriber_must_be_callable(hook: str) -> None:
 @by_schedule_or_simulated
 def test_a_subscriber_may_be_removed_any_number_of_times(schedule: str) -> None:
     seen: list[Any] = []
-    with runtime_under(schedule, work_of("sync")) as runtime:
+    with runtime_of(work_of("sync"), schedule=schedule) as runtime:
         remove = runtime.on_result(lambda message: seen.append(message.data))
         runtime.process(".in", 1).wait(SECONDS)
         remove()
@@ -314,7 +298,7 @@ def test_a_subscriber_may_be_removed_any_number_of_times(schedule: str) -> None:
 def test_a_subscriber_that_comes_late_gets_what_waits_first(schedule: str) -> None:
     """B190, B193."""
     seen: list[Any] = []
-    with runtime_under(schedule, work_of("sync")) as runtime:
+    with runtime_of(work_of("sync"), schedule=schedule) as runtime:
         for number in range(3):
             runtime.process(".in", number).wait(SECONDS)
         runtime.on_result(lambda message: seen.append(message.data))
@@ -333,7 +317,7 @@ def test_a_handler_that_removes_itself_leaves_the_rest_to_be_read(schedule: str)
         if len(seen) == 2:
             remove()
 
-    with runtime_under(schedule, work_of("sync")) as runtime:
+    with runtime_of(work_of("sync"), schedule=schedule) as runtime:
         remove = runtime.on_result(take_two)
         run = runtime.process_many(".in", range(5))
 

@@ -13,22 +13,46 @@ from flowrt import FlowOperationContainer, FlowRuntime
 from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
 from tests.kit.flows import (
     ONE_BY_ONE,
-    SCHEDULES,
     SECONDS,
     Bench,
     Gate,
     arrived,
     benches,
+    by_mode,
+    by_queued_schedule,
     by_schedule,
     flow_of,
     increment,
     real_threads,
     real_workers,
+    runtime_of,
     same,
     wire,
 )
 
 # --- Threads
+
+
+class Where:
+    """Notes on which threads something runs."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+
+    def __call__(self, data: Any) -> Any:
+        self.threads.add(threading.get_ident())
+        return data
+
+
+def meeting(calls: int, action: Callable[[], None] | None = None) -> Callable[[Any], Any]:
+    """A function of which so many calls return together."""
+    together = threading.Barrier(calls, action, SECONDS)
+
+    def meet(data: Any) -> Any:
+        together.wait()
+        return data
+
+    return meet
 
 
 @benches(lambda bench: not bench.mode.simulated and bench.schedule in ONE_BY_ONE)
@@ -89,7 +113,7 @@ def test_operations_run_on_the_threads_their_mode_says(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("schedule", ONE_BY_ONE)
-@pytest.mark.parametrize("mode", ["sync", "async", "parallel"])
+@by_mode
 def test_operations_of_every_kind_run_where_their_mode_says(schedule: str, mode: str) -> None:
     """B157, B170, B173."""
     threads: dict[str, set[int]] = {"function": set(), "action": set(), "generator": set(), "engine": set()}
@@ -111,10 +135,9 @@ def test_operations_of_every_kind_run_where_their_mode_says(schedule: str, mode:
         elif mode == "parallel":
             container[name].make_parallel(3)
     container.add_func("engine", functools.partial(here, "engine"))
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(container)
-        wire(runtime, ".in -> function -> action -> generator -> engine -> .out")
-
+    with runtime_of(
+        container, ".in -> function -> action -> generator -> engine -> .out", schedule=schedule
+    ) as runtime:
         values = runtime.process_many(".in", range(50)).values(timeout=SECONDS)
 
     assert sorted(values) == sorted([*range(50)] * 2)
@@ -132,12 +155,7 @@ def test_operations_of_every_kind_run_where_their_mode_says(schedule: str, mode:
 @real_workers
 def test_async_operations_of_one_pool_share_its_thread(bench: Bench) -> None:
     """B176."""
-    threads: set[int] = set()
-
-    def here(data: Any) -> Any:
-        threads.add(threading.get_ident())
-        return data
-
+    here = Where()
     container = (
         FlowOperationContainer().add_func("a", here).make_async(pool="p").add_func("b", here).make_async("P")
     )
@@ -147,81 +165,44 @@ def test_async_operations_of_one_pool_share_its_thread(bench: Bench) -> None:
 
         runtime.process_many(".in", range(20)).wait(timeout=SECONDS)
 
-    assert len(threads) == 1
+    assert len(here.threads) == 1
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@by_schedule
 @pytest.mark.parametrize("workers", [1, 4, 7])
 @pytest.mark.parametrize("ordered", [False, True])
 def test_as_many_calls_run_at_once_as_there_are_workers(schedule: str, workers: int, ordered: bool) -> None:
     """B173, B174 (BUG): there, wake-ups get lost, and fewer are used. B180 (LIMIT): of any number."""
-    together = threading.Barrier(workers, timeout=SECONDS)
-
-    def meet(data: int) -> int:
-        together.wait()
-        return data
-
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(
-            FlowOperationContainer().add_func("meet", meet).make_parallel(workers, ordered=ordered)
-        )
-        wire(runtime, ".in -> meet -> .out")
-
+    container = FlowOperationContainer().add_func("meet", meeting(workers))
+    container.make_parallel(workers, ordered=ordered)
+    with runtime_of(container, ".in -> meet -> .out", schedule=schedule) as runtime:
         for _ in range(3):  # the second time they have been idle, and all are woken
             values = runtime.process_many(".in", range(workers)).values(timeout=SECONDS)
             assert (values if ordered else sorted(values)) == list(range(workers))
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@by_schedule
 def test_workers_wake_each_other_while_the_engine_is_in_a_call(schedule: str) -> None:
     """B174 (BUG): there, whoever takes a message puts the others to sleep."""
     met = threading.Event()
-    together = threading.Barrier(4, action=met.set, timeout=SECONDS)
-
-    def meet(data: int) -> int:
-        together.wait()
-        return data
-
-    container = FlowOperationContainer().add_func("meet", meet).make_parallel(4)
+    container = FlowOperationContainer().add_func("meet", meeting(4, met.set)).make_parallel(4)
     container.add_action("hold", lambda _: arrived(met))
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(container)
-        wire(runtime, ".in -> meet -> .out", ".in -> hold")
-
+    with runtime_of(container, ".in -> meet -> .out", ".in -> hold", schedule=schedule) as runtime:
         assert sorted(runtime.process_many(".in", range(4)).values(timeout=SECONDS)) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@by_schedule
 def test_parallel_operations_of_one_pool_share_its_workers(schedule: str) -> None:
     """B176, B180 (LIMIT): of any size."""
-    threads: set[int] = set()
-
-    def here(data: int) -> int:
-        threads.add(threading.get_ident())
-        return data
-
+    here = Where()
     container = FlowOperationContainer()
     for name in ("a", "b", "c"):
         container.add_func(name, here).make_parallel(2, pool="shared")
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(container)
-        wire(runtime, ".in -> a -> b -> c -> .out")
-
+    with runtime_of(container, ".in -> a -> b -> c -> .out", schedule=schedule) as runtime:
         values = runtime.process_many(".in", range(100)).values(timeout=SECONDS)
 
     assert sorted(values) == list(range(100))
-    assert 1 <= len(threads) <= 2
-
-
-class Where:
-    """Notes on which threads something runs."""
-
-    def __init__(self) -> None:
-        self.threads: set[int] = set()
-
-    def __call__(self, data: Any) -> Any:
-        self.threads.add(threading.get_ident())
-        return data
+    assert 1 <= len(here.threads) <= 2
 
 
 @pytest.mark.parametrize("schedule", [each for each in ONE_BY_ONE if each != "sync"])
@@ -279,9 +260,7 @@ def test_messages_of_one_port_go_one_by_one_and_those_of_others_beside_them(sche
         in_call[port] -= 1
 
     operations = FlowOperationContainer().add_func("work", work).make_parallel(4, by_key="port")
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(operations)
-        wire(runtime, ".left -> work.left", ".right -> work.right")
+    with runtime_of(operations, ".left -> work.left", ".right -> work.right", schedule=schedule) as runtime:
         if schedule == "sync":  # else process would return only when the calls have met
             wire(runtime, ".both -> spread", "spread.left -> work.left", "spread.right -> work.right")
             runtime.add_operations(FlowOperationContainer().add_action("spread", spread))
@@ -296,7 +275,7 @@ def test_messages_of_one_port_go_one_by_one_and_those_of_others_beside_them(sche
     assert seen == {"left": list(range(10)), "right": list(range(10))}
 
 
-@pytest.mark.parametrize("schedule", [each for each in SCHEDULES if each != "sync"])
+@by_queued_schedule
 def test_a_call_that_ends_at_one_port_lets_nothing_pass_at_another(schedule: str) -> None:
     """B175."""
     gate = Gate()
@@ -307,9 +286,7 @@ def test_a_call_that_ends_at_one_port_lets_nothing_pass_at_another(schedule: str
         return gate(item) if item == ("left", 0) else item
 
     operations = FlowOperationContainer().add_func("work", work).make_parallel(4, by_key="port")
-    with FlowRuntime(schedule=schedule) as runtime:
-        runtime.add_operations(operations)
-        wire(runtime, ".left -> work.left", ".right -> work.right")
+    with runtime_of(operations, ".left -> work.left", ".right -> work.right", schedule=schedule) as runtime:
         runtime.process(".left", ("left", 0))
         arrived(gate.entered)
         for number in range(5):
@@ -379,9 +356,9 @@ def test_idle_workers_wait_to_be_woken_and_look_at_nothing_by_themselves(schedul
     operations.add_func("b", same).make_async()
     pauses: list[float] = []
     seams = Seams(event=Watched, pause=pauses.append)
-    with FlowRuntime(schedule=schedule, name="idle", seams=seams) as runtime:
-        runtime.add_operations(operations)
-        wire(runtime, ".in -> a -> b -> .out")
+    with runtime_of(
+        operations, ".in -> a -> b -> .out", schedule=schedule, name="idle", seams=seams
+    ) as runtime:
         for _ in range(3):
             runtime.process_many(".in", range(20)).wait(SECONDS)
     waits = [limit for name, limit in Watched.limits if name.startswith("idle/")]
@@ -406,9 +383,9 @@ def test_a_worker_that_starts_late_finds_what_came_before_it(schedule: str) -> N
         return spawn_thread(late if "/engine" not in name else work, name)
 
     operations = FlowOperationContainer().add_func("work", increment).make_parallel(3)
-    with FlowRuntime(schedule=schedule, seams=Seams(spawn=spawn)) as runtime:
-        runtime.add_operations(operations)
-        wire(runtime, ".in -> work -> .out")
+    with runtime_of(
+        operations, ".in -> work -> .out", schedule=schedule, seams=Seams(spawn=spawn)
+    ) as runtime:
         if schedule == "sync":
             threading.Timer(0.0, started.set).start()
             run = runtime.process_many(".in", range(50))
@@ -433,9 +410,6 @@ def test_parallel_leaves_what_is_dispatched_to_its_dispatcher() -> None:
             call()
 
     operations = FlowOperationContainer().add_func("form", here).make_sync(Here())
-    with FlowRuntime(schedule="parallel") as runtime:
-        runtime.add_operations(operations)
-        wire(runtime, ".in -> form -> .out")
-
+    with runtime_of(operations, ".in -> form -> .out", schedule="parallel") as runtime:
         assert runtime.process(".in", 1).values(SECONDS) == [1]
     assert dispatched

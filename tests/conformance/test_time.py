@@ -14,20 +14,31 @@ from flowrt import FlowOperationContainer, FlowRuntime, FlowTimeoutError
 from flowrt.clock import Clock
 from flowrt.executors.seams import MonotonicClock
 from flowrt.testing import FakeClock, simulated
-from tests.kit.flows import MODES, ONE_BY_ONE, SCHEDULES, SECONDS, Bench, double, every_mode, increment, wire
+from tests.kit.flows import (
+    MODES,
+    ONE_BY_ONE,
+    SECONDS,
+    Bench,
+    by_mode,
+    by_queued_schedule,
+    by_schedule,
+    double,
+    every_mode,
+    increment,
+    runtime_of,
+    wire,
+)
 
 # --- Slow motion
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@by_schedule
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode.simulated], ids=lambda mode: mode.name)
 def test_throttle_delays_every_step_by_the_clock_of_the_runtime(mode: Any, schedule: str) -> None:
     """B250: it may be changed at any time, and 0 ends it."""
     seams = simulated(1)
     bench = Bench(mode, schedule)
-    with bench.make_runtime(seams=seams) as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment, "b": increment}))
-        wire(runtime, ".in -> a -> b -> .out")
+    with bench.wired(".in -> a -> b -> .out", funcs={"a": increment, "b": increment}, seams=seams) as runtime:
         runtime.throttle(2.0)
         begin = seams.clock.now()
         slow = runtime.process(".in", 0).values(timeout=60.0)
@@ -41,7 +52,7 @@ def test_throttle_delays_every_step_by_the_clock_of_the_runtime(mode: Any, sched
     assert end == between
 
 
-@pytest.mark.parametrize("schedule", [each for each in SCHEDULES if each != "sync"])
+@by_queued_schedule
 @pytest.mark.parametrize("seconds", [0, 2.0])
 def test_another_throttle_counts_at_once_also_for_the_message_that_is_held_back(
     schedule: str, seconds: float
@@ -49,9 +60,7 @@ def test_another_throttle_counts_at_once_also_for_the_message_that_is_held_back(
     """B250."""
     seams = simulated(1)
     bench = Bench(MODES[0], schedule)
-    with bench.make_runtime(seams=seams) as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
+    with bench.wired(".in -> a -> .out", funcs={"a": increment}, seams=seams) as runtime:
         runtime.throttle(1000.0)
         run = runtime.process(".in", 0)
         with pytest.raises(FlowTimeoutError):
@@ -64,14 +73,12 @@ def test_another_throttle_counts_at_once_also_for_the_message_that_is_held_back(
         assert seams.clock.now() - begin == seconds
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@by_schedule
 def test_throttle_delays_the_engine_and_so_the_caller_where_he_is_the_engine(schedule: str) -> None:
     """B251."""
     seams = simulated(1)
     bench = Bench(MODES[0], schedule)
-    with bench.make_runtime(seams=seams) as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment}))
-        wire(runtime, ".in -> a -> .out")
+    with bench.wired(".in -> a -> .out", funcs={"a": increment}, seams=seams) as runtime:
         runtime.throttle(2.0)
         begin = seams.clock.now()
         run = runtime.process(".in", 0)
@@ -83,9 +90,7 @@ def test_throttle_delays_the_engine_and_so_the_caller_where_he_is_the_engine(sch
 
 @every_mode
 def test_throttle_changes_no_results(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"a": increment, "b": double}))
-        wire(runtime, ".in -> a -> b -> .out")
+    with bench.wired(".in -> a -> b -> .out", funcs={"a": increment, "b": double}) as runtime:
         runtime.throttle(0.0005)
 
         values = runtime.process_many(".in", range(10)).values(timeout=SECONDS)
@@ -124,9 +129,7 @@ def test_f42_an_hour_of_sleep_makes_nothing_happen_twice_or_all_at_once(schedule
         return number
 
     operations = FlowOperationContainer().add_func("note", note)
-    with FlowRuntime(schedule=schedule, seams=seams) as runtime:
-        runtime.add_operations(operations)
-        wire(runtime, ".in -> note -> .out")
+    with runtime_of(operations, ".in -> note -> .out", schedule=schedule, seams=seams) as runtime:
         runtime.throttle(1.0)
         run = runtime.process_many(".in", range(5))
 
@@ -135,7 +138,7 @@ def test_f42_an_hour_of_sleep_makes_nothing_happen_twice_or_all_at_once(schedule
     assert steps == [1.0, 3601.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("mode", ["sync", "async", "parallel"])
+@by_mode
 def test_f42_a_wait_over_an_hour_of_sleep_ends_by_its_own_clock(mode: str) -> None:
     """Work that took no time on the runtime's clock is not given up because the wall says so, nor a wait prolonged."""
     seams = simulated(0)

@@ -18,19 +18,8 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    CloseReport,
-    Flow,
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStoppedError,
-    Gather,
-    OperationError,
-    Run,
-    RunCancelledError,
-    Scatter,
-)
+from flowrt import CloseReport, Flow, FlowOperationContainer, FlowRuntime, Gather, Run, Scatter
+from flowrt.errors import FlowError, FlowStoppedError, OperationError, RunCancelledError
 from tests.kit.faulty import Ground, Injected, Plan, causes_of, numbers, points_of_failure
 from tests.kit.flows import SECONDS, Gate, flow_of, increment, refuse, same
 

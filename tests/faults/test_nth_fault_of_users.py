@@ -12,25 +12,14 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Message,
-    Operation,
-    Run,
-    RunCancelledError,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Gather, Message, Operation, Run, Scatter
+from flowrt.errors import FlowError, RunCancelledError
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter
 from tests.kit.faulty import Injected, Plan, causes_of, numbers
-from tests.kit.flows import FEW, SECONDS, Bench, benches, increment, same, wire
+from tests.kit.flows import SECONDS, Bench, few_modes, increment, same, wire
 
 pytestmark = pytest.mark.no_cover
-
-few_modes = benches(lambda bench: str(bench) in FEW)
 
 
 class Items:

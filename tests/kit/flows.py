@@ -136,6 +136,24 @@ class Bench:
             container.add_operation(operation)
         return container
 
+    def wired(
+        self,
+        *chains: str,
+        flows: Iterable[Flow] = (),
+        others: Iterable[Any] = (),
+        funcs: Mapping[str, Function] | None = None,
+        actions: Mapping[str, Function] | None = None,
+        generators: Mapping[str, Function] | None = None,
+        **options: Any,
+    ) -> FlowRuntime:
+        """A runtime with these flows, the operations that `operations` makes, and the streams of these chains."""
+        runtime = self.make_runtime(**options)
+        for flow in flows:
+            runtime.add_flow(flow)
+        runtime.add_operations(self.operations(*others, funcs=funcs, actions=actions, generators=generators))
+        wire(runtime, *chains)
+        return runtime
+
     def arranged(self, values: Iterable[Any]) -> list[Any]:
         """The values as they are where this mode promises their order, else sorted."""
         return list(values) if self.mode.keeps_order else sorted(values, key=repr)
@@ -180,11 +198,21 @@ queued_schedules = benches(lambda bench: bench.mode.name == "sync" and bench.sch
 
 # By name, for tests that make their runtimes and operations themselves.
 by_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
-# Likewise, for `runtime_under`.
+# As before, where process() must return before the run is over.
+by_queued_schedule = pytest.mark.parametrize(
+    "schedule", [schedule for schedule in SCHEDULES if schedule != "sync"]
+)
+# For `runtime_of`.
 by_schedule_or_simulated = pytest.mark.parametrize(
     "schedule", ["breadth_first", "depth_first", "sync", "simulated"]
 )
 by_mode = pytest.mark.parametrize("mode", ["sync", "async", "parallel"])
+IN_MODE: dict[str, Callable[[FlowOperationContainer], Any]] = {
+    "sync": lambda operations: operations.make_sync(),
+    "async": lambda operations: operations.make_async(),
+    "parallel": lambda operations: operations.make_parallel(3),
+    "ordered": lambda operations: operations.make_parallel(3, ordered=True),
+}
 
 
 def wire(target: Flow | FlowRuntime, *chains: str) -> None:
@@ -305,6 +333,11 @@ def input_of(error: BaseException) -> Any:
     return error.message.data
 
 
+def at_ports(messages: Iterable[Message]) -> list[tuple[str, Any]]:
+    """The port's own name and the data of each message."""
+    return [(message.port.name, message.data) for message in messages]
+
+
 def results_of(run: Run) -> list[Message]:
     """The results of a run that may have failed."""
     messages = []
@@ -314,6 +347,15 @@ def results_of(run: Run) -> list[Message]:
     except FlowError:
         pass
     return messages
+
+
+def chain_of(length: int, function: Function = increment) -> tuple[FlowOperationContainer, str]:
+    """So many operations of one function, and the names of their chain."""
+    operations = FlowOperationContainer()
+    names = [f"o{number}" for number in range(length)]
+    for name in names:
+        operations.add_func(name, function)
+    return operations, " -> ".join(names)
 
 
 def work_of(mode: str, function: Function = same) -> FlowOperationContainer:
@@ -326,14 +368,14 @@ def work_of(mode: str, function: Function = same) -> FlowOperationContainer:
     return container
 
 
-def runtime_under(
-    schedule: str, operations: FlowOperationContainer, *chains: str, **options: Any
-) -> FlowRuntime:
-    """A runtime for `.in -> work -> .out` or other streams, under a schedule by its name; `simulated`: in a simulation."""
-    if schedule == "simulated":
-        schedule, options["seams"] = "breadth_first", simulated(0)
-    chains = chains or (".in -> work -> .out",)
-    return FlowRuntime(flow_of("", *chains, operations=operations), schedule=schedule, **options)
+def runtime_of(operations: FlowOperationContainer, *chains: str, **options: Any) -> FlowRuntime:
+    """A runtime of these operations for `.in -> work -> .out` or other streams; the schedule `simulated`: in a simulation."""
+    if options.get("schedule") == "simulated":
+        options |= {"schedule": "breadth_first", "seams": simulated(0)}
+    runtime = FlowRuntime(**options)
+    runtime.add_operations(operations)
+    wire(runtime, *(chains or (".in -> work -> .out",)))
+    return runtime
 
 
 def close_quietly(runtime: FlowRuntime) -> None:

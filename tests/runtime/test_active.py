@@ -9,17 +9,13 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Flow,
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation
+from flowrt.errors import (
     FlowBuildError,
-    FlowOperationContainer,
     FlowOverloadError,
-    FlowRuntime,
     FlowStalledError,
     FlowStoppedError,
     FlowTimeoutError,
-    Message,
-    Operation,
     OperationError,
 )
 from flowrt.runtime.activation import ActiveEmitter

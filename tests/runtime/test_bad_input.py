@@ -12,25 +12,17 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Flow,
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation, Port
+from flowrt.errors import (
     FlowBuildError,
     FlowError,
-    FlowOperationContainer,
     FlowOverloadError,
-    FlowRuntime,
     FlowStalledError,
     FlowStoppedError,
     FlowTimeoutError,
-    Gather,
-    Message,
-    Operation,
     OperationError,
-    PopCausality,
-    Port,
-    PushCausality,
-    Scatter,
 )
+from flowrt.standard import Gather, PopCausality, PushCausality, Scatter
 from tests.kit.flows import (
     SECONDS,
     Bench,
@@ -43,6 +35,7 @@ from tests.kit.flows import (
     increment,
     real_queues,
     refuse,
+    runtime_of,
     same,
     text_of,
     wire,
@@ -242,9 +235,7 @@ def two_ways(data: Any, on_ok: Callable[[Any], None], on_bad: Callable[[Any], No
     ],
 )
 def test_an_unknown_port_of_an_action_is_a_build_error(action: Any, source: str, expected: str) -> None:
-    runtime = FlowRuntime()
-    runtime.add_operations(FlowOperationContainer().add_action("check", action))
-    wire(runtime, f"{source} -> .out")
+    runtime = runtime_of(FlowOperationContainer().add_action("check", action), f"{source} -> .out")
 
     assert build_error(runtime) == f'stream "{source} → .out" at HERE: operation "check" has {expected}'
 
@@ -312,9 +303,7 @@ def test_a_fault_inside_a_nested_flow_is_found_before_anything_runs() -> None:
 
 def test_a_change_that_does_not_check_out_is_not_swapped_in() -> None:
     """B054."""
-    with FlowRuntime() as runtime:
-        runtime.add_operations(functions(a=increment))
-        wire(runtime, ".in -> a -> .out")
+    with runtime_of(functions(a=increment), ".in -> a -> .out") as runtime:
         assert runtime.process(".in", 1).values(timeout=SECONDS) == [2]
         wire(runtime, ".in -> b -> .out")
 
@@ -346,10 +335,7 @@ def test_two_operations_of_one_name_are_a_build_error(second: str) -> None:
 
 def test_of_a_container_with_a_name_twice_nothing_is_added() -> None:
     """B054."""
-    with FlowRuntime() as runtime:
-        runtime.add_operations(functions(parse=increment))
-        wire(runtime, ".in -> parse -> .out")
-
+    with runtime_of(functions(parse=increment), ".in -> parse -> .out") as runtime:
         with pytest.raises(FlowBuildError, match='"parse"'):
             runtime.add_operations(functions(other=same, parse=double))
 
@@ -565,9 +551,7 @@ def test_a_pool_has_one_kind_and_size(
     container = FlowOperationContainer()
     first(container.add_func("a", same))
     second(container.add_func("b", same))
-    runtime = FlowRuntime()
-    runtime.add_operations(container)
-    wire(runtime, ".in -> a -> b -> .out")
+    runtime = runtime_of(container, ".in -> a -> b -> .out")
 
     assert build_error(runtime) == (
         f'pool "{named}" is asked for as {kinds[0]} by operation "a" (declared at HERE) and as {kinds[1]} by '
@@ -635,13 +619,9 @@ def test_the_bounds_of_a_runtime_are_whole_numbers(bound: str, value: Any) -> No
 
 def test_an_instance_of_an_operation_serves_one_runtime_at_a_time() -> None:
     container = FlowOperationContainer().add_operation(Own("own"))
-    with FlowRuntime(name="first") as first:
-        first.add_operations(container)
-        wire(first, ".in -> own -> .out")
+    with runtime_of(container, ".in -> own -> .out", name="first") as first:
         first.process(".in", 1).wait(timeout=SECONDS)
-        second = FlowRuntime()
-        second.add_operations(container)
-        wire(second, ".in -> own -> .out")
+        second = runtime_of(container, ".in -> own -> .out")
 
         assert build_error(second) == (
             'operation "own" (Own) is already in use by runtime "first": two engines would enter it at once. '
@@ -679,10 +659,9 @@ def test_a_string_given_to_scatter_is_an_error_with_its_remedy(
     bench: Bench, data: Any, expected: str
 ) -> None:
     """B230."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(Scatter("scatter"), funcs={"work": same}))
-        wire(runtime, ".in -> scatter", "scatter.stream -> work -> .out")
-
+    with bench.wired(
+        ".in -> scatter", "scatter.stream -> work -> .out", others=[Scatter("scatter")], funcs={"work": same}
+    ) as runtime:
         run = runtime.process(".in", data)
         with pytest.raises(OperationError) as caught:
             run.wait(timeout=SECONDS)
@@ -699,12 +678,11 @@ def test_an_error_text_holds_no_payload_data(bench: Bench) -> None:
     def fails(data: Any) -> Any:
         raise ValueError(f"the cause may say what it likes: {data}")
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"work": fails}))
-        wire(runtime, ".in -> work -> .out")
-
-        with pytest.raises(OperationError) as caught:
-            runtime.process(".in", "canary-4711", correlation_id="id").wait(timeout=SECONDS)
+    with (
+        bench.wired(".in -> work -> .out", funcs={"work": fails}) as runtime,
+        pytest.raises(OperationError) as caught,
+    ):
+        runtime.process(".in", "canary-4711", correlation_id="id").wait(timeout=SECONDS)
 
     assert text_of(caught.value) == 'operation "work" (declared at HERE) raised ValueError'
     assert all("canary-4711" not in note for note in caught.value.__notes__)
@@ -713,10 +691,7 @@ def test_an_error_text_holds_no_payload_data(bench: Bench) -> None:
 @every_mode
 def test_an_operation_that_cannot_take_its_data_fails_like_any_other(bench: Bench) -> None:
     """B066."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"number": int}))
-        wire(runtime, ".in -> number -> .out")
-
+    with bench.wired(".in -> number -> .out", funcs={"number": int}) as runtime:
         run = runtime.process(".in", "no number")
         with pytest.raises(OperationError) as caught:
             run.wait(timeout=SECONDS)
@@ -732,12 +707,11 @@ def test_a_raising_generator_says_how_far_it_came(bench: Bench) -> None:
         yield from range(3)
         raise LookupError("no fourth")
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(generators={"three": three}))
-        wire(runtime, ".in -> three -> .out")
-
-        with pytest.raises(OperationError) as caught:
-            runtime.process(".in").wait(timeout=SECONDS)
+    with (
+        bench.wired(".in -> three -> .out", generators={"three": three}) as runtime,
+        pytest.raises(OperationError) as caught,
+    ):
+        runtime.process(".in").wait(timeout=SECONDS)
 
     assert text_of(caught.value) == (
         'operation "three" (declared at HERE) raised LookupError after it had emitted 3 messages'
@@ -754,10 +728,9 @@ def test_a_count_that_is_no_whole_number_is_an_error_of_the_gather(
     bench: Bench, count: Any, came: str
 ) -> None:
     """B23A."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(Gather("gather")))
-        wire(runtime, ".count -> gather.count", ".stream -> gather.stream", "gather -> .out")
-
+    with bench.wired(
+        ".count -> gather.count", ".stream -> gather.stream", "gather -> .out", others=[Gather("gather")]
+    ) as runtime:
         with pytest.raises(OperationError) as caught:
             runtime.process(".count", count).wait(timeout=SECONDS)
 
@@ -773,12 +746,11 @@ def test_a_count_that_is_no_whole_number_is_an_error_of_the_gather(
 
 @every_mode
 def test_a_pop_without_a_push_is_an_error_with_its_remedy(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(PopCausality("pop")))
-        wire(runtime, ".in -> pop -> .out")
-
-        with pytest.raises(OperationError) as caught:
-            runtime.process(".in", 1).wait(timeout=SECONDS)
+    with (
+        bench.wired(".in -> pop -> .out", others=[PopCausality("pop")]) as runtime,
+        pytest.raises(OperationError) as caught,
+    ):
+        runtime.process(".in", 1).wait(timeout=SECONDS)
 
     assert text_of(caught.value) == (
         'operation "pop" (declared at HERE) raised FlowBuildError: PopCausality "pop" got a message that is in no '
@@ -833,10 +805,7 @@ def test_any_other_exception_fails_its_message_and_no_other(bench: Bench, error:
             raise error
         return number
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"work": raises}))
-        wire(runtime, ".in -> work -> .out")
-
+    with bench.wired(".in -> work -> .out", funcs={"work": raises}) as runtime:
         run = runtime.process_many(".in", range(5))
         with pytest.raises(OperationError) as caught:
             run.wait(timeout=SECONDS)
@@ -915,12 +884,11 @@ def test_a_wait_inside_an_operation_is_an_error_that_says_so(bench: Bench) -> No
 
 @every_mode
 def test_a_run_without_a_result_says_what_became_of_its_messages(bench: Bench) -> None:
-    with bench.make_runtime(name="demo") as runtime:
-        runtime.add_operations(bench.operations(actions={"keep": no_emission}))
-        wire(runtime, ".in -> keep")
-
-        with pytest.raises(FlowError) as caught:
-            runtime.process(".in", 1).result(timeout=SECONDS)
+    with (
+        bench.wired(".in -> keep", actions={"keep": no_emission}, name="demo") as runtime,
+        pytest.raises(FlowError) as caught,
+    ):
+        runtime.process(".in", 1).result(timeout=SECONDS)
 
     assert text_of(caught.value) == (
         "run N is done and has no result to give: nothing left it by a result port.\n"
@@ -999,10 +967,9 @@ def test_more_live_messages_than_allowed_fail_the_run_that_makes_them(bench: Ben
         for _ in range(number):
             on_number(number)
 
-    with bench.make_runtime(max_live=1000) as runtime:
-        runtime.add_operations(bench.operations(actions={"explode": explode}, funcs={"work": same}))
-        wire(runtime, ".in -> explode -> work -> .out")
-
+    with bench.wired(
+        ".in -> explode -> work -> .out", actions={"explode": explode}, funcs={"work": same}, max_live=1000
+    ) as runtime:
         with pytest.raises(FlowOverloadError) as caught:
             runtime.process(".in", 5000).wait(timeout=SECONDS)
 
@@ -1022,9 +989,7 @@ def test_input_past_the_capacity_waits_and_times_out(bench: Bench) -> None:
         arrived(release)
         return number
 
-    with bench.make_runtime(name="demo", capacity=2) as runtime:
-        runtime.add_operations(bench.operations(funcs={"hold": hold}))
-        wire(runtime, ".in -> hold -> .out")
+    with bench.wired(".in -> hold -> .out", funcs={"hold": hold}, name="demo", capacity=2) as runtime:
         try:
             runtime.process(".in", 1)
             runtime.process(".in", 2)
@@ -1050,9 +1015,7 @@ def test_an_exception_handler_that_raises_is_contained_and_reported_at_the_close
     def broken(error: Any) -> None:
         raise LookupError("broken handler")
 
-    runtime = bench.make_runtime()
-    runtime.add_operations(bench.operations(funcs={"refuse": refuse}))
-    wire(runtime, ".in -> refuse -> .out", ".ok -> .out")
+    runtime = bench.wired(".in -> refuse -> .out", ".ok -> .out", funcs={"refuse": refuse})
     runtime.on_exception(broken)
 
     with pytest.raises(BaseException) as caught, runtime:

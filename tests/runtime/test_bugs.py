@@ -8,22 +8,14 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowError,
-    FlowInternalError,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStalledError,
-    FlowStoppedError,
-    Operation,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Operation, Scatter
 from flowrt.engine.fusion import Fusion
 from flowrt.engine.ledger import Books
 from flowrt.engine.outcomes import Outcomes
 from flowrt.engine.schedules import BreadthFirst
 from flowrt.engine.sources import Sources
 from flowrt.engine.traffic import Traffic
+from flowrt.errors import FlowError, FlowInternalError, FlowStalledError, FlowStoppedError
 from flowrt.executors.seams import Seams
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter
@@ -37,7 +29,7 @@ from tests.kit.flows import (
     by_mode,
     by_schedule_or_simulated,
     close_quietly,
-    runtime_under,
+    runtime_of,
     same,
     wire,
     work_of,
@@ -61,7 +53,7 @@ BUGS = [
 def test_a_bug_is_told_to_whoever_waits_and_stops_the_runtime(
     monkeypatch: pytest.MonkeyPatch, schedule: str, mode: str, owner: type, method: str, nth: int
 ) -> None:
-    runtime = runtime_under(schedule, work_of(mode), name="buggy")
+    runtime = runtime_of(work_of(mode), schedule=schedule, name="buggy")
     if owner is Outcomes and mode == "sync":  # the lean ways of functions on the engine's thread
         owner, method = (Fusion, "_pass_on") if schedule in {"depth_first", "sync"} else (Outcomes, "pass_on")
     if (owner, nth) == (Traffic, 2) and mode == "sync" and schedule in {"depth_first", "sync"}:
@@ -97,7 +89,7 @@ def test_a_bug_wakes_all_who_wait(
     gate = Gate()
     raised: list[BaseException] = []
     operations = FlowOperationContainer().add_func("gate", gate).make_async().add_func("work", same)
-    runtime = runtime_under("breadth_first", operations, ".gate -> gate -> work -> .out")
+    runtime = runtime_of(operations, ".gate -> gate -> work -> .out")
     held_up = runtime.process(".gate", 1)
     arrived(gate.entered)
 
@@ -127,7 +119,7 @@ def test_a_bug_discards_what_is_left_and_the_ledger_still_balances(
     monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
     operations = work_of("sync").add_operation(Scatter("scatter"))
-    runtime = runtime_under(schedule, operations, ".in -> scatter", "scatter.stream -> work")
+    runtime = runtime_of(operations, ".in -> scatter", "scatter.stream -> work", schedule=schedule)
     plant(monkeypatch, Outcomes, "take", 1)
 
     run = runtime.process(".in", range(5_000))
@@ -143,7 +135,7 @@ def test_a_bug_discards_what_is_left_and_the_ledger_still_balances(
 @pytest.mark.parametrize("schedule", ["breadth_first", "sync", "simulated"])
 def test_a_bug_in_a_source_stops_the_runtime(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
     operations = FlowOperationContainer().add_generator("work", range).make_async()
-    runtime = runtime_under(schedule, operations)
+    runtime = runtime_of(operations, schedule=schedule)
     plant(monkeypatch, Sources, "take")
 
     with pytest.raises(FlowError):
@@ -157,7 +149,7 @@ def test_a_bug_on_a_worker_stops_the_runtime(monkeypatch: pytest.MonkeyPatch) ->
     def buggy(*_: Any) -> None:
         raise Bug
 
-    runtime = runtime_under("breadth_first", work_of("async"))
+    runtime = runtime_of(work_of("async"))
     monkeypatch.setattr("flowrt.executors.threads.perform", buggy)
 
     with pytest.raises(FlowError) as caught:
@@ -169,7 +161,7 @@ def test_a_bug_on_a_worker_stops_the_runtime(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_bug_that_nobody_waited_for_is_raised_by_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = runtime_under("breadth_first", work_of("sync"))
+    runtime = runtime_of(work_of("sync"))
     plant(monkeypatch, Traffic, "emit")
 
     with pytest.raises(FlowInternalError) as caught, runtime:
@@ -195,7 +187,7 @@ class Forgetful(BreadthFirst):
         return super().take()
 
 
-@pytest.mark.parametrize("mode", ["sync", "async", "parallel"])
+@by_mode
 def test_f32_a_bug_of_ours_is_named_stops_everything_and_touches_no_other_runtime(mode: str) -> None:
     """The table attaches the last events; by the design the cause is chained, and a runtime that met a bug goes no further."""
     seen: list[int] = []
@@ -257,7 +249,7 @@ def test_what_can_never_move_fails_with_an_error_that_says_so(
         "flowrt.executors.inline.InlineExecutor.submit", lambda *arguments: forgotten.append(arguments)
     )
     monkeypatch.setattr("flowrt.engine.fusion.Fusion.chain_of", lambda *_: None)
-    runtime = runtime_under(schedule, work_of("sync"))
+    runtime = runtime_of(work_of("sync"), schedule=schedule)
 
     run = runtime.process(".in", 1)
     with pytest.raises(FlowStalledError) as caught:
@@ -280,7 +272,7 @@ def test_a_stalled_run_says_who_holds_parts_of_it(monkeypatch: pytest.MonkeyPatc
         def handle_many(self, _state: Any, _batch: Any, _emit: Emitter) -> None: ...
 
     operations = FlowOperationContainer().add_operation(Keeper("work")).add_operation(Swallow("swallow"))
-    runtime = runtime_under(schedule, operations, ".in -> work", ".in -> swallow")
+    runtime = runtime_of(operations, ".in -> work", ".in -> swallow", schedule=schedule)
 
     run = runtime.process(".in", 1)
     with pytest.raises(FlowStalledError, match=r"waiting for time; work hold parts\. This is a bug"):
@@ -292,7 +284,7 @@ def test_a_stalled_run_says_who_holds_parts_of_it(monkeypatch: pytest.MonkeyPatc
 
 @by_schedule_or_simulated
 def test_a_stalled_run_stops_no_other(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
-    runtime = runtime_under(schedule, work_of("sync"))
+    runtime = runtime_of(work_of("sync"), schedule=schedule)
     with monkeypatch.context() as patched:
         patched.setattr("flowrt.executors.inline.InlineExecutor.submit", lambda *_: None)
         patched.setattr("flowrt.engine.fusion.Fusion.chain_of", lambda *_: None)
@@ -306,7 +298,7 @@ def test_a_stalled_run_stops_no_other(monkeypatch: pytest.MonkeyPatch, schedule:
 @by_schedule_or_simulated
 def test_a_part_given_away_twice_counts_once_and_the_second_message_is_born(schedule: str) -> None:
     operations = FlowOperationContainer().add_operation(Twice("work"))
-    with runtime_under(schedule, operations) as runtime:
+    with runtime_of(operations, schedule=schedule) as runtime:
         run = runtime.process(".in", 1)
 
         assert run.values(SECONDS) == [1, 1]

@@ -15,28 +15,23 @@ from typing import Any
 import attrs
 import pytest
 
-from flowrt import (
-    CloseReport,
+from flowrt import CloseReport, FlowOperationContainer, FlowRuntime, Message, Run
+from flowrt.errors import (
     FlowError,
-    FlowOperationContainer,
     FlowOverloadError,
-    FlowRuntime,
     FlowStoppedError,
     FlowTimeoutError,
-    Gather,
-    Message,
     OperationError,
-    PushCausality,
-    Run,
     RunCancelledError,
-    Scatter,
 )
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
 from flowrt.runtime.loop import Loop
+from flowrt.standard import Gather, PushCausality, Scatter
 from flowrt.testing import FakeClock, simulated
 from tests.kit.faulty import plant
 from tests.kit.flows import (
+    IN_MODE,
     SECONDS,
     Bench,
     Gate,
@@ -46,11 +41,12 @@ from tests.kit.flows import (
     by_schedule,
     close_quietly,
     every_mode,
+    nested,
     on_thread,
     real_queues,
     refuse,
     results_of,
-    runtime_under,
+    runtime_of,
     same,
     wire,
     work_of,
@@ -58,14 +54,7 @@ from tests.kit.flows import (
 
 SHORT = 0.1  # seconds; how long a close waits for an operation that will not return
 
-Apply = Callable[[FlowOperationContainer], Any]
-MODES: dict[str, Apply] = {
-    "sync": lambda operations: operations.make_sync(),
-    "async": lambda operations: operations.make_async(),
-    "parallel": lambda operations: operations.make_parallel(3),
-    "ordered": lambda operations: operations.make_parallel(3, ordered=True),
-    "keyed": lambda operations: operations.make_parallel(3, by_key=str),
-}
+MODES = IN_MODE | {"keyed": lambda operations: operations.make_parallel(3, by_key=str)}
 each_mode = pytest.mark.parametrize("mode", MODES)
 threaded = pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "sync"])
 
@@ -76,18 +65,19 @@ def one_operation(mode: str, function: Callable[..., Any]) -> FlowOperationConta
     return operations
 
 
-def runtime_of(operations: FlowOperationContainer, *chains: str, **options: Any) -> FlowRuntime:
-    runtime = FlowRuntime(**options)
-    wire(runtime, *(chains or (".in -> work -> .out",)))
-    runtime.add_operations(operations)
-    return runtime
-
-
 def closed(runtime: FlowRuntime, **options: Any) -> Any:
     """Close on another thread, so that a close that hangs fails the test instead of holding it up."""
     reports: list[Any] = []
     on_thread(lambda: reports.append(runtime.close(**options)))
     return reports[0]
+
+
+def keep_error(call: Callable[[], Any], raised: list[BaseException]) -> None:
+    """Make the call of a thread of its own; what flowrt raises there is kept."""
+    try:
+        call()
+    except FlowError as error:
+        raised.append(error)
 
 
 # --- any number of times, from anywhere
@@ -306,12 +296,9 @@ def test_who_waits_for_the_next_result_is_woken_by_the_end() -> None:
 
     def wait() -> None:
         waiting.set()
-        try:
-            runtime.wait_for_result(SECONDS)
-        except FlowError as error:
-            raised.append(error)
+        runtime.wait_for_result(SECONDS)
 
-    thread = threading.Thread(target=wait)
+    thread = threading.Thread(target=keep_error, args=(wait, raised))
     thread.start()
     arrived(waiting)
     closed(runtime)
@@ -514,14 +501,7 @@ def test_an_operation_that_never_returns_to_the_engine_is_abandoned_by_name(sche
     arrived(gate.entered)
     behind = runtime.process(".in", 2)
     raised: list[BaseException] = []
-
-    def wait() -> None:
-        try:
-            run.wait(SECONDS)
-        except FlowError as error:
-            raised.append(error)
-
-    waiter = threading.Thread(target=wait)
+    waiter = threading.Thread(target=keep_error, args=(lambda: run.wait(SECONDS), raised))
     waiter.start()
     try:
         report = closed(runtime, drain=SHORT)
@@ -1252,26 +1232,7 @@ def test_f19_the_end_in_the_midst_of_a_list_gives_no_partial_list(bench: Bench, 
         seen.append(number)
         return number
 
-    runtime = bench.make_runtime()
-    runtime.add_operations(
-        bench.operations(
-            Scatter("rows"),
-            Scatter("cells"),
-            Gather("row", on_missing=on_missing),
-            Gather("all", on_missing=on_missing),
-            funcs={"work": work},
-        )
-    )
-    wire(
-        runtime,
-        ".in -> rows",
-        "rows.stream -> cells",
-        "rows.count -> all.count",
-        "cells.stream -> work -> row.stream",
-        "cells.count -> row.count",
-        "row -> all.stream",
-        "all -> .out",
-    )
+    runtime = nested(bench, work, counted=True, on_missing=on_missing)
     run = runtime.process(".in", [[1], numbers])
     arrived(numbers.given)
     reports: list[CloseReport] = []
@@ -1303,9 +1264,7 @@ def test_f20_closing_from_everywhere_at_once_is_one_end(bench: Bench) -> None:
     def hear(message: Any) -> None:
         inside.append(runtime.close())
 
-    runtime = bench.make_runtime()
-    runtime.add_operations(bench.operations(funcs={"close": close, "after": same}))
-    wire(runtime, ".in -> close -> after -> .out")
+    runtime = bench.wired(".in -> close -> after -> .out", funcs={"close": close, "after": same})
     runtime.on_message(hear)
     run = runtime.process(".in", 1)
     run.wait(SECONDS)
@@ -1331,9 +1290,7 @@ def test_f20_closing_from_everywhere_at_once_is_one_end(bench: Bench) -> None:
 
 @every_mode
 def test_f20_closing_before_anything_has_begun_is_clean(bench: Bench) -> None:
-    runtime = bench.make_runtime()
-    runtime.add_operations(bench.operations(funcs={"work": same}))
-    wire(runtime, ".in -> work -> .out")
+    runtime = bench.wired(".in -> work -> .out", funcs={"work": same})
 
     assert runtime.close().clean
     assert runtime.close().clean
@@ -1372,7 +1329,7 @@ def test_closing_from_wherever_flowrt_calls_marks_and_returns(schedule: str, whe
 def test_closing_from_inside_is_pending_and_then_done(schedule: str) -> None:
     """B185 (BUG)."""
     reports: list[CloseReport] = []
-    runtime = runtime_under(schedule, work_of("sync", lambda _: reports.append(runtime.close())))
+    runtime = runtime_of(work_of("sync", lambda _: reports.append(runtime.close())), schedule=schedule)
 
     runtime.process(".in", 1).wait(SECONDS)
     last = runtime.close()
@@ -1402,9 +1359,7 @@ def test_f16_upstream_is_told_when_downstream_stops_everything(
             pulled.append(number)
             yield number
 
-    runtime = bench.make_runtime(name="f16", capacity=4)
-    runtime.add_operations(bench.operations(funcs={"consume": consume}))
-    wire(runtime, ".in -> consume -> .out")
+    runtime = bench.wired(".in -> consume -> .out", funcs={"consume": consume}, name="f16", capacity=4)
     runtime.on_result(lambda _: None)
 
     def feed() -> None:
@@ -1440,7 +1395,7 @@ def leaving(gate: Gate) -> Callable[[Any], None]:
 
 def test_input_that_came_before_the_stop_and_after_its_cause_is_refused_not_lost() -> None:
     gate = Gate()
-    runtime = runtime_under("breadth_first", work_of("sync", leaving(gate)), ".in -> work", ".other -> .out")
+    runtime = runtime_of(work_of("sync", leaving(gate)), ".in -> work", ".other -> .out")
     first = runtime.process(".in", 1)
     arrived(gate.entered)
     one = runtime.process(".other", 2)
@@ -1460,7 +1415,7 @@ def test_input_that_came_before_the_stop_and_after_its_cause_is_refused_not_lost
 def test_what_goes_wrong_while_it_stops_does_not_hide_why_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
     plant(monkeypatch, Loop, "_take_inputs", 2)
-    runtime = runtime_under("breadth_first", work_of("sync", leaving(gate)), ".in -> work", ".other -> .out")
+    runtime = runtime_of(work_of("sync", leaving(gate)), ".in -> work", ".other -> .out")
     first = runtime.process(".in", 1)
     arrived(gate.entered)
     second = runtime.process(".other", 2)
@@ -1481,7 +1436,7 @@ def test_an_iterable_is_pulled_no_further_when_its_run_has_ended() -> None:
             pulled.append(number)
             yield number
 
-    runtime = runtime_under("breadth_first", work_of("parallel"), ".in -> work -> scatter", max_live=50)
+    runtime = runtime_of(work_of("parallel"), ".in -> work -> scatter", max_live=50)
     runtime.add_operation(Keeper("keeper"))
     runtime.add_operations(FlowOperationContainer().add_action("scatter", spread))
     runtime.add_stream("scatter", "keeper")
@@ -1502,7 +1457,7 @@ def spread(_data: Any, emit: Callable[[Any], None]) -> None:
 
 def test_a_wait_under_sync_has_its_limit_while_another_thread_is_the_engine() -> None:
     gate = Gate()
-    runtime = runtime_under("sync", work_of("sync", gate))
+    runtime = runtime_of(work_of("sync", gate), schedule="sync")
     worker = threading.Thread(target=runtime.process, args=(".in", 1))
     worker.start()
     arrived(gate.entered)
@@ -1521,7 +1476,7 @@ def test_a_wait_under_sync_has_its_limit_while_another_thread_is_the_engine() ->
 def test_who_waits_under_sync_is_told_when_another_thread_stops_the_engine() -> None:
     gate = Gate()
     left: list[object] = []
-    runtime = runtime_under("sync", work_of("sync", leaving(gate)))
+    runtime = runtime_of(work_of("sync", leaving(gate)), schedule="sync")
 
     def process() -> None:
         try:
@@ -1562,7 +1517,7 @@ class InterruptingClock:
 def test_an_interrupt_while_closing_gives_up_at_once() -> None:
     gate = Gate()
     clock = InterruptingClock()
-    runtime = runtime_under("breadth_first", work_of("async", gate), name="flow", seams=Seams(clock=clock))
+    runtime = runtime_of(work_of("async", gate), name="flow", seams=Seams(clock=clock))
     run = runtime.process(".in", 1)
     arrived(gate.entered)
 
@@ -1579,7 +1534,7 @@ def test_an_interrupt_while_closing_gives_up_at_once() -> None:
 
 
 def test_an_inline_executor_has_nothing_to_wait_for() -> None:
-    with runtime_under("breadth_first", work_of("sync")) as runtime:
+    with runtime_of(work_of("sync")) as runtime:
         runtime.process(".in", 1).wait(SECONDS)
         executor = InlineExecutor(runtime._owner.engine, FakeClock())
 
@@ -1611,7 +1566,7 @@ def test_a_report_says_what_was_left(report: CloseReport, text: str, clean: bool
 
 def test_a_report_names_the_operation_that_holds_a_worker_up() -> None:
     gate = Gate()
-    runtime = runtime_under("breadth_first", work_of("async", gate), name="flow")
+    runtime = runtime_of(work_of("async", gate), name="flow")
     run = runtime.process_many(".in", [1, 2])
     arrived(gate.entered)
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flowrt.runtime import closing
-from tests.kit.flows import refuse, runtime_under, same, work_of
+from tests.kit.flows import by_mode, refuse, runtime_of, same, work_of
 from tests.kit.programs import PREAMBLE, run_script
 
 pytestmark = pytest.mark.slow
@@ -174,7 +174,7 @@ if code:
 
 
 @pytest.mark.parametrize("code", ["0", "7"])
-@pytest.mark.parametrize("mode", ["sync", "async", "parallel"])
+@by_mode
 def test_f23_flows_alive_at_the_exit_are_drained_and_warned_of(mode: str, code: str) -> None:
     ended = run_script(ALIVE, mode, code)
 
@@ -193,7 +193,7 @@ def test_f23_flows_alive_at_the_exit_are_drained_and_warned_of(mode: str, code: 
     [(0, "(closed; nothing was left)"), (1, '(operation "work"'), (2, "had 2 errors nobody saw")],
 )
 def test_the_end_of_the_interpreter_drains_what_is_still_open(failing: int, told: str) -> None:
-    runtime = runtime_under("breadth_first", work_of("async", refuse if failing else same), name="forgotten")
+    runtime = runtime_of(work_of("async", refuse if failing else same), name="forgotten")
     runs = [runtime.process(".in", number) for number in range(failing or 1)]
 
     with pytest.warns(ResourceWarning, match=r'^flow runtime "forgotten" was still open when') as warned:

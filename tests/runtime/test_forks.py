@@ -8,7 +8,7 @@ import pytest
 
 from flowrt import FlowStoppedError
 from flowrt.runtime.closing import die_with_fork
-from tests.kit.flows import SECONDS, runtime_under, work_of
+from tests.kit.flows import SECONDS, runtime_of, work_of
 from tests.kit.programs import PREAMBLE, run_script
 
 # --- Forks
@@ -63,7 +63,7 @@ def test_a_fork_is_told_at_once_and_the_parent_goes_on(mode: str, schedule: str)
 
 
 def test_a_runtime_that_is_a_copy_in_a_forked_process_says_so() -> None:
-    runtime = runtime_under("sync", work_of("sync"), name="forked")
+    runtime = runtime_of(work_of("sync"), schedule="sync", name="forked")
     assert runtime.process(".in", 1).values(SECONDS) == [1]
 
     die_with_fork(runtime, 4711)

@@ -12,23 +12,16 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Flow,
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Gather, Message, Run, Scatter
+from flowrt.errors import (
     FlowBuildError,
-    FlowOperationContainer,
     FlowOverloadError,
-    FlowRuntime,
     FlowTimeoutError,
-    Gather,
-    Message,
     OperationError,
-    Run,
     RunCancelledError,
-    Scatter,
 )
 from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
 from tests.kit.flows import (
-    SCHEDULES,
     SECONDS,
     Bench,
     Gate,
@@ -36,11 +29,13 @@ from tests.kit.flows import (
     assert_ledger,
     benches,
     by_schedule,
+    chain_of,
     flow_of,
-    increment,
     refuse,
+    runtime_of,
     same,
     wire,
+    work_of,
 )
 from tests.kit.programs import PREAMBLE, linux_only, run_script
 
@@ -72,13 +67,8 @@ def in_a_process(script: str, *arguments: str) -> Any:
 def test_ten_thousand_operations_in_a_chain(schedule: str) -> None:
     """B156 (BUG): there, the stack overflows."""
     length = 10_000
-    names = [f"o{number}" for number in range(length)]
-    operations = FlowOperationContainer()
-    for name in names:
-        operations.add_func(name, increment)
-    with FlowRuntime(schedule=schedule) as runtime:
-        wire(runtime, " -> ".join([".in", *names, ".out"]))
-        runtime.add_operations(operations)
+    operations, chain = chain_of(length)
+    with runtime_of(operations, f".in -> {chain} -> .out", schedule=schedule) as runtime:
         run = runtime.process_many(".in", range(3))
 
         assert run.values(LONG) == [length, length + 1, length + 2]
@@ -88,14 +78,10 @@ def test_ten_thousand_operations_in_a_chain(schedule: str) -> None:
 @pytest.mark.slow
 def test_a_thousand_operations_in_a_chain_on_one_thread_of_a_pool() -> None:
     length = 1_000
-    names = [f"o{number}" for number in range(length)]
-    operations = FlowOperationContainer()
-    for name in names:
-        operations.add_func(name, increment).make_async("shared")
-    with FlowRuntime() as runtime:
-        wire(runtime, " -> ".join([".in", *names, ".out"]))
-        runtime.add_operations(operations)
-
+    operations, chain = chain_of(length)
+    for operation in operations:
+        operations[operation.name].make_async("shared")
+    with runtime_of(operations, f".in -> {chain} -> .out") as runtime:
         assert runtime.process(".in", 0).result(LONG).data == length
 
 
@@ -140,9 +126,9 @@ def test_twenty_thousand_rounds_of_re_entrant_input() -> None:
         if number < rounds:
             runtime.process(".in", number + 1)
 
-    with FlowRuntime(schedule="sync") as runtime:
-        wire(runtime, ".in -> step")
-        runtime.add_operations(FlowOperationContainer().add_action("step", step))
+    with runtime_of(
+        FlowOperationContainer().add_action("step", step), ".in -> step", schedule="sync"
+    ) as runtime:
         runtime.process(".in", 0)
         runtime.wait_idle(LONG)
 
@@ -159,9 +145,7 @@ def test_a_fan_out_of_ten_thousand_streams() -> None:
     operations = FlowOperationContainer()
     for name in names:
         operations.add_func(name, same)
-    with FlowRuntime() as runtime:
-        wire(runtime, *(f".in -> {name} -> .out" for name in names))
-        runtime.add_operations(operations)
+    with runtime_of(operations, *(f".in -> {name} -> .out" for name in names)) as runtime:
         run = runtime.process(".in", 7)
 
         assert run.values(LONG) == [7] * width
@@ -182,9 +166,7 @@ def test_ten_thousand_streams_into_one_port() -> None:
 
 @pytest.mark.slow
 def test_twenty_thousand_runs_leave_nothing_in_the_books() -> None:
-    with FlowRuntime(max_results=10) as runtime:
-        wire(runtime, ".in -> work -> .out")
-        runtime.add_operations(FlowOperationContainer().add_func("work", same))
+    with runtime_of(work_of("sync"), ".in -> work -> .out", max_results=10) as runtime:
         seen = []
         runtime.on_result(lambda message: seen.append(message.data))
         for number in range(20_000):
@@ -444,14 +426,13 @@ def test_reading_results_makes_room_for_input() -> None:
 
 def test_unread_results_do_not_hold_a_run_back() -> None:
     """B190."""
-    with FlowRuntime(max_results=3) as runtime:
-        wire(runtime, ".in -> explode -> .out")
-        runtime.add_operations(FlowOperationContainer().add_action("explode", explode))
-
+    with runtime_of(
+        FlowOperationContainer().add_action("explode", explode), ".in -> explode -> .out", max_results=3
+    ) as runtime:
         assert len(runtime.process(".in", 100).values(SECONDS)) == 100
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@by_schedule
 def test_unread_results_hold_no_input_back(schedule: str) -> None:
     """B190: not the capacity, but only `max_results` bounds them."""
     with FlowRuntime(schedule=schedule, capacity=2) as runtime:
@@ -481,9 +462,7 @@ def test_process_waits_at_the_capacity_and_goes_on_when_there_is_room() -> None:
             if number == 3:
                 first_three.set()
 
-    with FlowRuntime(capacity=4) as runtime:
-        wire(runtime, ".in -> work -> .out")
-        runtime.add_operations(FlowOperationContainer().add_func("work", gate).make_async())
+    with runtime_of(work_of("async", gate), ".in -> work -> .out", capacity=4) as runtime:
         feeder = threading.Thread(target=feed)
         feeder.start()
         try:
@@ -513,9 +492,7 @@ def test_process_many_waits_at_the_capacity_and_pulls_no_further() -> None:
         runtime.process_many(".in", items())
         done.set()
 
-    with FlowRuntime(capacity=4) as runtime:
-        wire(runtime, ".in -> work -> .out")
-        runtime.add_operations(FlowOperationContainer().add_func("work", gate).make_async())
+    with runtime_of(work_of("async", gate), ".in -> work -> .out", capacity=4) as runtime:
         feeder = threading.Thread(target=feed)
         feeder.start()
         try:
@@ -533,9 +510,7 @@ def test_process_many_waits_at_the_capacity_and_pulls_no_further() -> None:
 
 def test_a_time_limit_without_a_result_has_sent_nothing() -> None:
     gate = Gate()
-    with FlowRuntime(capacity=1) as runtime:
-        wire(runtime, ".in -> work -> .out")
-        runtime.add_operations(FlowOperationContainer().add_func("work", gate).make_async())
+    with runtime_of(work_of("async", gate), ".in -> work -> .out", capacity=1) as runtime:
         run = runtime.process(".in", 0)
         with pytest.raises(FlowTimeoutError) as caught:
             runtime.process(".in", 1, timeout=0.0)
@@ -614,9 +589,7 @@ def test_inputs_that_are_taken_together_keep_their_priorities(schedule: str) -> 
             runtime.process(".in", priority, priority=priority)
 
     operations = FlowOperationContainer().add_action("send", send).add_func("work", same)
-    with FlowRuntime(schedule=schedule) as runtime:
-        wire(runtime, ".go -> send", ".in -> work -> .out")
-        runtime.add_operations(operations)
+    with runtime_of(operations, ".go -> send", ".in -> work -> .out", schedule=schedule) as runtime:
         runtime.process(".go").wait(SECONDS)
         runtime.wait_idle(SECONDS)
 
@@ -686,9 +659,7 @@ def test_input_from_inside_never_waits_for_room(place: str) -> None:
     operations = FlowOperationContainer().add_func("work", work)
     if place == "worker":
         operations.make_parallel(2)
-    with FlowRuntime(capacity=1) as runtime:
-        wire(runtime, ".in -> work -> .out", ".side -> .seen")
-        runtime.add_operations(operations)
+    with runtime_of(operations, ".in -> work -> .out", ".side -> .seen", capacity=1) as runtime:
         seen: list[int] = []
 
         def see(message: Any) -> None:
@@ -750,11 +721,14 @@ def test_f18_the_first_results_leave_before_the_last_are_made(bench: Bench, kind
             pulled[:] = [number]
             yield number
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(Scatter("scatter"), funcs={"work": same}, generators={"generate": numbers})
-        )
-        wire(runtime, ".generator -> generate -> work", ".list -> scatter", "scatter.stream -> work -> .out")
+    with bench.wired(
+        ".generator -> generate -> work",
+        ".list -> scatter",
+        "scatter.stream -> work -> .out",
+        others=[Scatter("scatter")],
+        funcs={"work": same},
+        generators={"generate": numbers},
+    ) as runtime:
         gate = Gate()
 
         def stop_at_a_result(message: Message) -> None:
@@ -798,14 +772,9 @@ def test_f45_the_stack_does_not_grow_with_the_chain_and_an_error_at_its_end_is_s
         depths.append(depth_of_stack())
         return number
 
-    names = [f"o{number}" for number in range(length)]
-    operations = FlowOperationContainer()
-    for name in names:
-        operations.add_func(name, note)
+    operations, chain = chain_of(length, note)
     operations.add_func("last", refuse)
-    with FlowRuntime(schedule=schedule) as runtime:
-        wire(runtime, " -> ".join([".in", *names, "last", ".out"]))
-        runtime.add_operations(operations)
+    with runtime_of(operations, f".in -> {chain} -> last -> .out", schedule=schedule) as runtime:
         run = runtime.process_many(".in", range(2))
         with pytest.raises(OperationError) as caught:
             run.wait(SECONDS)
@@ -822,13 +791,8 @@ def test_f45_the_stack_does_not_grow_with_the_chain_and_an_error_at_its_end_is_s
 def test_f45_the_engine_works_in_proportion_to_the_chain(schedule: str) -> None:
     turns = {}
     for length in (200, 2_000):
-        names = [f"o{number}" for number in range(length)]
-        operations = FlowOperationContainer()
-        for name in names:
-            operations.add_func(name, increment)
-        with FlowRuntime(schedule=schedule) as runtime:
-            wire(runtime, " -> ".join([".in", *names, ".out"]))
-            runtime.add_operations(operations)
+        operations, chain = chain_of(length)
+        with runtime_of(operations, f".in -> {chain} -> .out", schedule=schedule) as runtime:
             assert runtime.process(".in", 0).values(SECONDS) == [length]
             turns[length] = runtime._owner.engine.turns
 

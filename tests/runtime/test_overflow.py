@@ -6,17 +6,9 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowBuildError,
-    FlowError,
-    FlowOperationContainer,
-    FlowOverloadError,
-    FlowRuntime,
-    FlowStoppedError,
-    Run,
-    RunCancelledError,
-)
-from tests.kit.flows import SECONDS, Bench, Gate, arrived, assert_ledger, every_mode, flow_of, same, wire
+from flowrt import FlowOperationContainer, FlowRuntime, Run
+from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, FlowStoppedError, RunCancelledError
+from tests.kit.flows import SECONDS, Bench, Gate, arrived, assert_ledger, every_mode, flow_of, same
 
 DROPS = ("drop_oldest", "drop_newest")
 every_drop = pytest.mark.parametrize("overflow", DROPS)
@@ -119,9 +111,7 @@ def test_of_many_inputs_what_is_given_up_is_in_the_books_of_their_run(overflow: 
 @every_drop
 @every_mode
 def test_where_there_is_room_nothing_is_given_up(bench: Bench, overflow: str) -> None:
-    with bench.make_runtime(overflow=overflow) as runtime:
-        runtime.add_operations(bench.operations(funcs={"work": same}))
-        wire(runtime, ".in -> work -> .out")
+    with bench.wired(".in -> work -> .out", funcs={"work": same}, overflow=overflow) as runtime:
         runs = [runtime.process(".in", number) for number in range(5)]
         many = runtime.process_many(".in", range(5))
 

@@ -155,17 +155,20 @@ def test_an_interrupt_at_any_of_fifty_moments_is_seen_and_leaves_nothing() -> No
 
 # --- while something is waited for
 
-WAITING = (
-    PREAMBLE
-    + """
+HOLD = """
 release = threading.Event()
 entered = threading.Event()
 
 def hold(number):
     entered.set()
-    release.wait(10)
+    release.wait(60)
     return number
+"""
 
+WAITING = (
+    PREAMBLE
+    + HOLD
+    + """
 def wait(kind, runtime, run):
     if kind == "run":
         run.wait(15)
@@ -229,15 +232,8 @@ def test_an_interrupt_ends_every_wait_and_the_run_is_worked_off() -> None:
 
 CLOSING = (
     PREAMBLE
+    + HOLD
     + """
-release = threading.Event()
-entered = threading.Event()
-
-def hold(number):
-    entered.set()
-    release.wait(60)
-    return number
-
 operations = FlowOperationContainer().add_func("hold", hold)
 if sys.argv[1] == "async":
     operations.make_async()

@@ -9,7 +9,7 @@ import pytest
 
 from flowrt import FlowError, FlowRuntime, FlowStoppedError
 from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
-from tests.kit.flows import SECONDS, close_quietly, runtime_under, work_of
+from tests.kit.flows import SECONDS, close_quietly, runtime_of, work_of
 from tests.kit.programs import PREAMBLE, linux_only, run_script
 
 
@@ -48,7 +48,7 @@ def test_what_was_sent_to_an_engine_that_could_not_be_started_is_taken_back(send
 
 def test_an_engine_that_cannot_be_started_is_told_to_who_needs_it() -> None:
     seams, asked = seams_without(1)
-    runtime = runtime_under("breadth_first", work_of("sync"), name="flow", seams=seams)
+    runtime = runtime_of(work_of("sync"), name="flow", seams=seams)
 
     with pytest.raises(FlowError, match=r'^thread "flow/engine" cannot be started$'):
         runtime.process(".in", 1)
@@ -60,7 +60,7 @@ def test_an_engine_that_cannot_be_started_is_told_to_who_needs_it() -> None:
 
 def test_a_runtime_whose_engine_never_started_can_be_closed() -> None:
     seams, _ = seams_without(1)
-    runtime = runtime_under("breadth_first", work_of("sync"), seams=seams)
+    runtime = runtime_of(work_of("sync"), seams=seams)
     with pytest.raises(FlowError, match="cannot be started"):
         runtime.process(".in", 1)
 
@@ -71,7 +71,7 @@ def test_a_runtime_whose_engine_never_started_can_be_closed() -> None:
 @pytest.mark.parametrize("mode", ["async", "parallel"])
 def test_a_worker_that_cannot_be_started_stops_the_runtime_with_its_error(schedule: str, mode: str) -> None:
     seams, _ = seams_without(*range(2 if schedule == "breadth_first" else 1, 20))
-    runtime = runtime_under(schedule, work_of(mode), name="flow", seams=seams)
+    runtime = runtime_of(work_of(mode), schedule=schedule, name="flow", seams=seams)
 
     with pytest.raises(FlowError) as caught:
         runtime.process(".in", 1).wait(SECONDS)
@@ -86,7 +86,7 @@ def test_a_worker_that_cannot_be_started_stops_the_runtime_with_its_error(schedu
 
 def test_with_one_worker_at_least_the_work_goes_on() -> None:
     seams, asked = seams_without(*range(3, 50))
-    runtime = runtime_under("breadth_first", work_of("parallel"), name="flow", seams=seams)
+    runtime = runtime_of(work_of("parallel"), name="flow", seams=seams)
 
     values = runtime.process_many(".in", range(2_000)).values(SECONDS)
 
