@@ -17,6 +17,7 @@ from flowrt.messages import (
     Message,
     Missing,
     Part,
+    Positions,
     Scope,
     Trail,
     common_context,
@@ -26,13 +27,14 @@ from flowrt.messages import (
     merged_context,
     popped,
 )
-from flowrt.operations.contract import Act, Emitter
+from flowrt.operations.contract import Act, Emitter, Entry
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.engine.chunks import Chunk
     from flowrt.engine.places import Handler, Place
     from flowrt.engine.runs import Runs
+    from flowrt.engine.sources import Sources
     from flowrt.engine.traffic import Contexts, Traffic
     from flowrt.engine.wakes import Wakes
 
@@ -44,102 +46,176 @@ def nothing_to_pop(name: str) -> FlowBuildError:
     )
 
 
-Entry = tuple[int, Any, Any]
+class InHand:
+    """What an operation has in hand when it asks for something. This: nothing, for it was told of a scope, or woken.
+
+    Attributes:
+        about: what it is woken about if it does not say.
+        chunk: its messages are of this one, from number `first` on; None: there are none.
+        by: who performs, for the note on an error.
+        rest: messages of which nothing has become yet.
+    """
+
+    __slots__ = ("about", "by", "chunk", "context", "data", "first", "place", "positions", "rest", "trail")
+
+    def __init__(self, place: Place, context: Context, trail: Trail, about: Any) -> None:
+        self.place = place
+        self.context = context
+        self.trail = trail
+        self.about = about
+        self.chunk: Chunk | None = None
+        self.first = 0
+        self.by = ""
+        self.data: list[Any] = []
+        self.positions: Positions = (0,)  # where stands what is emitted
+        self.rest = 0
+
+    def meeting(self, origins: Sequence[Part], port: str) -> tuple[Context, Any]:
+        """Return the context and the position of what is made of parts."""
+        context = self.context
+        if not origins:
+            return context, None
+        priority = max(part.priority for part in origins)
+        return Context(context.scope, None, priority, context.causality), origins[-1].position
 
 
-class BatchInHand:
+class BatchInHand(InHand):
     """Consecutive messages of one context, handed to an operation that takes many at once."""
 
-    __slots__ = (
-        "causality",
-        "chunk",
-        "context",
-        "correlation_id",
-        "data",
-        "place",
-        "port",
-        "positions",
-        "rest",
-        "scope",
-    )
+    __slots__ = ("causality", "correlation_id", "port", "scope")
 
     def __init__(self, place: Place, chunk: Chunk, context: Context) -> None:
         self.place = place
         self.chunk = chunk
+        self.first = 0
         self.port = chunk.handler.in_port
         self.data = chunk.data
         self.positions = chunk.positions
         self.context = context
-        self.scope = context.scope.home
+        self.trail = chunk.trail
+        self.scope = self.about = context.scope.home
         self.correlation_id = context.correlation_id
         self.causality = context.causality
-        self.rest = len(chunk.data)  # messages of which nothing has become yet
+        self.by = ""
+        self.rest = len(chunk.data)
 
     def gathering_scope(self) -> Scope | None:
         """Return the innermost scope of these messages that this place gathers."""
         return self.context.scope.within(self.place)
 
+    def meeting(self, origins: Sequence[Part], port: str) -> tuple[Context, Any]:
+        position = self.positions[-1]  # of a count there is none
+        return super().meeting(origins, port) if position is None else (self.context, position)
+
 
 class Acts:
-    """Hands batches to operations, and does what they ask for.
+    """Hands batches to operations, and does what operations ask for.
 
     Called on: the engine's thread.
     """
 
-    def __init__(self, traffic: Traffic, runs: Runs, wakes: Wakes, clock: Clock) -> None:
+    def __init__(self, traffic: Traffic, sources: Sources, runs: Runs, wakes: Wakes, clock: Clock) -> None:
         self._traffic = traffic
         self._failures = traffic.failures
+        self._sources = sources
         self._runs = runs
         self._wakes = wakes
         self._clock = clock
         self.began = 0.0  # when the last chunk was taken
 
-    def act_on(
-        self, place: Place, context: Context, position: Any, trail: Trail, action: Act, argument: Any
-    ) -> None:
-        """Do what concerns no message in hand."""
-        if action is Act.GATHER:
+    # -- what is asked for
+
+    def act(self, hand: InHand, action: Act, argument: Any) -> None:
+        """Do what an operation asks for; what it asks for messages in hand is nothing where there are none."""
+        place = hand.place
+        if action is Act.HOLD:
+            if hand.chunk is not None:
+                self._hold(hand, argument)
+        elif action is Act.MERGE:
+            self._merge(hand, *argument)
+        elif action is Act.GATHER:
             self._gather(place, *argument)
-        elif action is Act.GIVE_UP:
-            self._give_up(place, *argument)
-        elif action is Act.WAKE:
-            seconds, about = argument
-            self._ask(place, about if about is not None else context.scope.home, seconds, context)
-        elif action is Act.SURPLUS:
-            self._fail_kept(place, trail, *argument)
         elif action is Act.RELEASE:
             self._release(place, *argument)
+        elif action is Act.WAKE:
+            seconds, about = argument
+            self._ask(place, hand.about if about is None else about, seconds, hand.context)
         elif action is Act.OWE:
-            home = context.scope.home
+            context, home = hand.context, hand.context.scope.home
             known = home.owing.get(place) if home.owing else None
             home.owe(place, context if known is None else common_context(known, context))
-        elif action is Act.MERGE:
-            parts, data, port, origins = argument
-            if position is None and origins:  # no message is in hand
-                position = origins[-1].position
-                context = Context(
-                    context.scope, None, max(part.priority for part in origins), context.causality
-                )
-            onward = merged_context(context, origins, parts)
-            homes = self._traffic.books.give_back(place, parts)
-            self.send_merged(place, onward, position, trail, homes, data, port)
+        elif action is Act.GIVE_UP:
+            self._give_up(place, *argument)
+        elif action is Act.SURPLUS:
+            self._fail_kept(place, hand.trail, *argument)
+        elif hand.chunk is None:
+            return
+        elif action is Act.SCATTER:
+            hand.rest -= 1
+            message = message_of(hand.chunk, hand.first)
+            self._sources.open_scattered(place, message, hand.context, hand.trail, argument)
+        elif action is Act.FAIL:
+            self._fail(hand, hand.chunk, *argument)
+        elif action is Act.PUSH:
+            self._send_on(hand, hand.chunk, self._pushed(place, hand.context))
+        elif action is Act.POP:
+            self._send_on(hand, hand.chunk, popped(hand.context))
+
+    def _hold(self, hand: InHand, kept: Scope | tuple[Part, ...]) -> None:
+        books, context = self._traffic.books, hand.context
+        if isinstance(kept, Scope):
+            books.gather(context.scope, kept, hand.place, hand.rest)
+            hand.rest = 0
+            return
+        for part, position in zip(kept, hand.positions, strict=False):
+            if part.position is None:
+                part.position = position
+            if part.correlation_id is None:
+                part.correlation_id = context.correlation_id
+            part.causality = context.causality
+            part.priority = context.priority
+        books.hold(context.scope, hand.place, kept)
+        hand.rest -= len(kept)
+
+    def _fail(self, hand: InHand, chunk: Chunk, error: BaseException, first: int, messages: int) -> None:
+        for index, position in enumerate(hand.positions[first : first + messages], hand.first + first):
+            hand.rest -= 1
+            if hand.context.scope.run.ended:
+                return
+            message = message_of(chunk, index)
+            self._failures.fail(hand.place, message, hand.context, position, hand.trail, error, by=hand.by)
+
+    def _send_on(self, hand: InHand, chunk: Chunk, context: Context | None) -> None:
+        if context is None:
+            self._fail(hand, chunk, nothing_to_pop(hand.place.declaration.name), 0, hand.rest)
+            return
+        hand.rest = 0
+        route = self._traffic.routes.out(hand.place, "")
+        self._traffic.emit(route, hand.data, context, hand.positions, hand.trail)
+
+    def _pushed(self, place: Place, context: Context) -> Context:
+        # One context in is one context out, so that what travelled together goes on doing so.
+        last = place.memo
+        if last is None or last[0] is not context:
+            pushed = Context(
+                context.scope, context.correlation_id, context.priority, Causality(place, context)
+            )
+            last = place.memo = (context, pushed)
+        result: Context = last[1]
+        return result
 
     def _release(self, place: Place, parts: Sequence[Part], reason: str, what: str) -> None:
         for home in self._traffic.books.give_back(place, parts):
             self._traffic.books.write(home.run, what, 1, place.name, reason)
 
-    def send_merged(
-        self,
-        place: Place,
-        context: Context,
-        position: Any,
-        trail: Trail,
-        homes: list[Scope],
-        data: Any,
-        port: str,
+    def _merge(
+        self, hand: InHand, parts: Sequence[Part], data: Any, port: str, origins: Sequence[Part]
     ) -> None:
         """Emit one message made of held parts: one of them goes on as it, the others end as absorbed."""
-        books = self._traffic.books
+        books, place = self._traffic.books, hand.place
+        context, position = hand.meeting(origins, port)
+        context = merged_context(context, origins, parts)
+        homes = books.give_back(place, parts)
         own = next((home for home in homes if home.run is context.scope.run), None)
         if own is None:
             books.born(context.scope, 1, place.name)
@@ -148,7 +224,23 @@ class Acts:
             books.move(context.scope, 1)
         for home in homes:
             books.write(home.run, ABSORBED, 1, place.name)
-        self._traffic.emit(self._traffic.routes.out(place, port), [data], context, [position], trail)
+        self._traffic.emit(self._traffic.routes.out(place, port), [data], context, [position], hand.trail)
+
+    def _apply(self, hand: InHand, log: list[Entry]) -> None:
+        """Do in order what an operation did in a call that is over."""
+        for _, action, argument in log:
+            if hand.context.scope.run.ended:
+                return
+            if type(action) is not str:
+                self.act(hand, action, argument)
+                continue
+            self._traffic.books.born(hand.context.scope, 1, hand.place.name)
+            context = correlated(hand.context, argument)
+            data = argument.data if type(argument) is Correlated else argument
+            route = self._traffic.routes.out(hand.place, action)
+            self._traffic.emit(route, [data], context, [hand.positions[0]], hand.trail)
+
+    # -- batches
 
     def only_keeps(self, handler: Handler, contexts: Contexts, messages: int) -> bool:
         """Say whether nothing would come of handing so many messages over before the last of them."""
@@ -194,73 +286,14 @@ class Acts:
             self._runs.overload(context.scope.run, error)
             return
         except BaseException as error:
-            self._batch_entries(batch, log)
-            self._fail_batch(batch, error, 0, batch.rest)
+            self._apply(batch, log)
+            self._fail(batch, chunk, error, 0, batch.rest)
             return
         finally:
             emit.end()
-        self._batch_entries(batch, log)
+        self._apply(batch, log)
         if batch.rest and not context.scope.run.ended:
             self._traffic.books.end(context.scope, ABSORBED, batch.rest, place.name)
-
-    def _batch_entries(self, batch: BatchInHand, log: list[Entry]) -> None:
-        for _, action, argument in log:
-            if batch.context.scope.run.ended:
-                return
-            self._batch_entry(batch, action, argument)
-
-    def _batch_entry(self, batch: BatchInHand, action: Any, argument: Any) -> None:
-        books, place, context = self._traffic.books, batch.place, batch.context
-        if action is Act.HOLD and isinstance(argument, Scope):
-            books.gather(context.scope, argument, place, batch.rest)
-            batch.rest = 0
-        elif action is Act.HOLD:
-            for part in argument:
-                part.priority = context.priority
-            books.hold(context.scope, place, argument)
-            batch.rest -= len(argument)
-        elif action is Act.FAIL:
-            error, first, messages = argument
-            self._fail_batch(batch, error, first, messages)
-        elif action in (Act.PUSH, Act.POP):
-            onward = self.pushed(place, context) if action is Act.PUSH else popped(context)
-            if onward is None:
-                self._fail_batch(batch, nothing_to_pop(place.declaration.name), 0, batch.rest)
-                return
-            batch.rest = 0
-            route = self._traffic.routes.out(place, "")
-            self._traffic.emit(route, batch.data, onward, batch.positions, batch.chunk.trail)
-        elif type(action) is str:
-            books.born(context.scope, 1, place.name)
-            route = self._traffic.routes.out(place, action)
-            self._traffic.emit(route, [argument], context, [batch.positions[0]], batch.chunk.trail)
-        else:
-            self.act_on(place, context, batch.positions[-1], batch.chunk.trail, action, argument)
-
-    def _fail_batch(self, batch: BatchInHand, error: BaseException, first: int, messages: int) -> None:
-        for index in range(first, first + messages):
-            batch.rest -= 1
-            if batch.context.scope.run.ended:
-                return
-            self._failures.fail(
-                batch.place,
-                message_of(batch.chunk, index),
-                batch.context,
-                batch.positions[index],
-                batch.chunk.trail,
-                error,
-            )
-
-    def pushed(self, place: Place, context: Context) -> Context:
-        # One context in is one context out, so that what travelled together goes on doing so.
-        last = place.memo
-        if last is None or last[0] is not context:
-            pushed = Context(
-                context.scope, context.correlation_id, context.priority, Causality(place, context)
-            )
-            last = place.memo = (context, pushed)
-        result: Context = last[1]
-        return result
 
     # -- what is owed to scopes
 
@@ -276,28 +309,25 @@ class Acts:
         if isinstance(about, Scope):
             self._call_for(place, about, place.operation.timer, asked_in)
             return
+        hand = InHand(place, None, self._traffic.trunk.root, about)  # type: ignore[arg-type]
         log: list[Entry] = []
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
             place.operation.timer(place.state, about, emit)
             for _, action, argument in log:
-                self._act_on_nobody(place, about, action, argument)
+                self._act_for_nobody(hand, action, argument)
         except BaseException as error:  # no run is there to fail
             self._failures.contain(f'the timer of operation "{place.name}"', error)
         finally:
             emit.end()
 
-    def _act_on_nobody(self, place: Place, about: Any, action: Any, argument: Any) -> None:
-        if action is Act.RELEASE:
-            self._release(place, *argument)
-        elif action is Act.WAKE:
-            seconds, other = argument
-            self._ask(place, about if other is None else other, seconds, None)
-        else:
+    def _act_for_nobody(self, hand: InHand, action: Any, argument: Any) -> None:
+        if action not in (Act.RELEASE, Act.WAKE):
             raise FlowError(
-                f'operation "{place.name}" was woken about an object of its own and asked for more than giving parts up and waking: there is no '
-                "run for it. Wake for a scope instead: emit.wake(seconds)."
+                f'operation "{hand.place.name}" was woken about an object of its own and asked for more than giving parts up and waking: there '
+                "is no run for it. Wake for a scope instead: emit.wake(seconds)."
             )
+        self.act(hand, action, argument)
 
     def _call_for(self, place: Place, scope: Scope, call: Callable[..., None], known: Context | None) -> None:
         log: list[Entry] = []
@@ -315,16 +345,7 @@ class Acts:
         if scope.cut_short:  # the operation has forgotten the list; it is owed to nobody
             return
         inner = Context(scope, context.correlation_id, context.priority, context.causality)
-        for _, action, argument in log:
-            if scope.run.ended:
-                return
-            if type(action) is str:
-                self._traffic.books.born(scope, 1, place.name)
-                onward = correlated(inner, argument)
-                data = argument.data if type(argument) is Correlated else argument
-                self._traffic.emit(self._traffic.routes.out(place, action), [data], onward, [0], trail)
-            else:
-                self.act_on(place, inner, None, trail, action, argument)
+        self._apply(InHand(place, inner, trail, scope.home), log)
 
     def _gather(
         self, place: Place, scope: Scope, data: Any, causality: Any, missing: Sequence[Missing]

@@ -77,7 +77,7 @@ class Engine:
         self.wakes = Wakes(self.books, self.timers)
         self.sources = Sources(self.traffic)
         self.runs = Runs(self.traffic, self.sources, self.wakes, host.new_handle)
-        self.acts = Acts(self.traffic, self.runs, self.wakes, clock)
+        self.acts = Acts(self.traffic, self.sources, self.runs, self.wakes, clock)
         self.outcomes = Outcomes(self.traffic, self.sources, self.runs, self.acts)
         self.under_way = 0
         self.turns = 0

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flowrt.engine.acts import nothing_to_pop
+from flowrt.engine.acts import InHand
 from flowrt.engine.chunks import Chunk, message_of
 from flowrt.engine.failures import is_ours_by_kind
 from flowrt.errors import FlowOverloadError
 from flowrt.messages import (
     ABSORBED,
+    Context,
     Correlated,
+    Part,
     Positions,
-    Scope,
     correlated,
     meeting_point,
-    merged_context,
     numbered,
-    popped,
 )
 from flowrt.operations.bodies import END_OF_CALL, Failure, FunctionBody, GeneratorBody, OperationBody
-from flowrt.operations.contract import Act
+from flowrt.operations.contract import Act, Entry
 
 if TYPE_CHECKING:
     from flowrt.engine.acts import Acts
@@ -31,7 +31,37 @@ if TYPE_CHECKING:
     from flowrt.engine.traffic import Contexts, Traffic
 
 
-Entry = tuple[int, Any, Any]
+class CallInHand(InHand):
+    """The message of one call of a task after the other."""
+
+    __slots__ = ("ordered", "task")
+
+    def __init__(self, task: Task, *, ordered: bool) -> None:
+        self.task = task
+        self.ordered = ordered  # positions are asked for
+        self.place = task.place
+        self.chunk = task.chunk
+        self.trail = task.chunk.trail
+        self.by = worker_text(task)
+        self.first = -1
+
+    def turn_to(self, index: int) -> None:
+        """Have the message of a call in hand."""
+        chunk = self.task.chunk
+        self.first = index
+        self.context = chunk.context_at(index)
+        self.about = self.context.scope.home
+        self.data = chunk.data[index : index + 1]
+        self.positions = chunk.positions[index : index + 1]
+        self.rest = int(index not in self.task.kept)
+
+    def meeting(self, origins: Sequence[Part], port: str) -> tuple[Context, Any]:
+        task, index, position = self.task, self.first, self.positions[0]
+        if self.ordered:
+            number = task.emitted.get(index, 0)
+            task.emitted[index] = number + 1
+            position = _numbered(task, position, index, number, port)
+        return meeting_point(self.context, position, origins)
 
 
 class Outcomes:
@@ -169,6 +199,7 @@ class Outcomes:
 
     def _entries(self, task: Task, entries: list[Entry]) -> None:
         sending: list[Entry] = []
+        hand: CallInHand | None = None
         for entry in entries:
             index, action, argument = entry
             if action is END_OF_CALL:
@@ -185,8 +216,23 @@ class Outcomes:
                 self._emissions(task, sending)
                 sending = []
                 if not task.chunk.context_at(index).scope.run.ended:
-                    self._act(task, index, action, argument)
+                    if hand is None:
+                        hand = CallInHand(task, ordered=self._traffic.routes.ordered)
+                    self._act(task, hand, entry)
         self._emissions(task, sending)
+
+    def _act(self, task: Task, hand: CallInHand, entry: Entry) -> None:
+        index, action, argument = entry
+        if hand.first != index:
+            hand.turn_to(index)
+        if action is Act.MERGE and hand.rest:  # the message in hand goes on as what is made
+            parts, data, port, _ = argument
+            self._acts.act(hand, Act.RELEASE, (parts, "", ABSORBED))
+            self._emissions(task, [(index, port, data)])
+            return
+        self._acts.act(hand, action, argument)
+        if hand.rest <= 0:
+            task.kept.add(index)
 
     def _emissions(self, task: Task, entries: list[Entry]) -> None:
         """Send emissions on, grouped by port in order of first emission."""
@@ -247,64 +293,6 @@ class Outcomes:
                 books.born(context.scope, -1, place.name)
             else:
                 books.end(context.scope, ABSORBED, 1, place.name, "", chunk.positions[index : index + 1])
-
-    def _act(self, task: Task, index: int, action: Act, argument: Any) -> None:
-        chunk = task.chunk
-        context = chunk.context_at(index)
-        if action is Act.SCATTER:
-            task.kept.add(index)
-            self._sources.open_scattered(task.place, message_of(chunk, index), context, chunk.trail, argument)
-        elif action is Act.HOLD:
-            if not isinstance(argument, Scope):
-                task.kept.add(index)
-                for part in argument:
-                    if part.position is None:
-                        part.position = chunk.positions[index]
-                    if part.correlation_id is None:
-                        part.correlation_id = context.correlation_id
-                    part.causality = context.causality
-                    part.priority = context.priority
-                self._traffic.books.hold(context.scope, task.place, argument)
-        elif action is Act.FAIL:
-            task.kept.add(index)
-            self._failures.fail(
-                task.place,
-                message_of(chunk, index),
-                context,
-                chunk.positions[index],
-                chunk.trail,
-                argument[0],
-                by=worker_text(task),
-            )
-        elif action is Act.MERGE:
-            parts, data, port, origins = argument
-            if index in task.kept:
-                position = chunk.positions[index]
-                if self._traffic.routes.ordered:
-                    number = task.emitted.get(index, 0)
-                    task.emitted[index] = number + 1
-                    position = _numbered(task, position, index, number, port)
-                around, position = meeting_point(context, position, origins)
-                onward = merged_context(around, origins, parts)
-                homes = self._traffic.books.give_back(task.place, parts)
-                self._acts.send_merged(task.place, onward, position, chunk.trail, homes, data, port)
-            else:
-                homes = self._traffic.books.give_back(task.place, parts)
-                for home in homes:
-                    self._traffic.books.write(home.run, ABSORBED, 1, task.place.name)
-                self._emissions(task, [(index, port, data)])
-        else:
-            self._acts.act_on(task.place, context, chunk.positions[index], chunk.trail, action, argument)
-            if action in (Act.PUSH, Act.POP):
-                task.kept.add(index)
-                pushed = self._acts.pushed(task.place, context) if action is Act.PUSH else popped(context)
-                if pushed is None:
-                    self._act(task, index, Act.FAIL, (nothing_to_pop(task.place.declaration.name),))
-                else:
-                    route = self._traffic.routes.out(task.place, "")
-                    self._traffic.emit(
-                        route, [chunk.data[index]], pushed, [chunk.positions[index]], chunk.trail
-                    )
 
 
 def worker_text(task: Task) -> str:

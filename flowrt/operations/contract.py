@@ -60,8 +60,9 @@ class Act(enum.Enum):
     OWE = enum.auto()
 
 
-Log = list[tuple[int, Any, Any]]
-"""What calls did, in order: the number of the input; a port and data, or an `Act` and what it is about."""
+Entry = tuple[int, Any, Any]
+"""What a call did: the number of its input; a port and data, or an `Act` and what it is about."""
+Log = list[Entry]  # in order
 
 
 class MessageBatch(Protocol):
