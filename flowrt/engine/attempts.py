@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.contract import Reorder, Task
+from flowrt.engine.meters import AHEAD
 from flowrt.errors import CallTimedOutError, release_frames
 from flowrt.operations.bodies import END_OF_CALL, Failure
 
@@ -54,9 +55,6 @@ class TokenBucket:
 FULL = 1.0 - 1e-9  # of a token: what rounding takes away must not cost another wait
 
 
-AHEAD = (
-    1_024  # messages; arbitrary: so far others may run ahead of one that is retried, where order is restored
-)
 SUBMITTED = 2  # per worker: one in work and one at hand
 NO_KEY = object()
 

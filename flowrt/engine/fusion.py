@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from flowrt.messages import Trail
 
 
-LONGEST = 64  # calls in one function; a longer chain goes on with another
+LONGEST_CHAIN = 64  # calls in one function; a longer chain goes on with another
 LONGEST_SLICE = 4 * SLICE  # items between two looks at the clock, while they are quick
 FUSED = "<fused operations>"  # where tracebacks say that their code is
 FIRST_CALL = 3  # the line of the first call
@@ -326,7 +326,7 @@ def _chain_from(place: Place, routes: Routes) -> Chain | None:
     places = [place]
     outs = [routes.out(place, "")]
     inner: list[StreamKey] = []
-    while len(places) < LONGEST:
+    while len(places) < LONGEST_CHAIN:
         targets = outs[-1].targets
         if len(targets) != 1 or targets[0].dead:
             break

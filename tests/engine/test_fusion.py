@@ -20,7 +20,7 @@ from flowrt import (
     Run,
     Scatter,
 )
-from flowrt.engine.fusion import LONGEST
+from flowrt.engine.fusion import LONGEST_CHAIN
 from flowrt.executors.seams import Seams
 from flowrt.testing import FakeClock
 from tests.kit.flows import SECONDS, assert_ledger, double, increment, same, wire
@@ -226,7 +226,7 @@ def test_functions_in_a_circle_are_not_fused_without_end(schedule: str) -> None:
 
 @depth_first
 def test_a_chain_longer_than_one_function_goes_on_with_another(schedule: str) -> None:
-    length = 2 * LONGEST + 3
+    length = 2 * LONGEST_CHAIN + 3
     names = [f"o{number}" for number in range(length)]
     operations = FlowOperationContainer()
     for name in names:
