@@ -28,10 +28,11 @@ TRAILS_KEPT = 10_000  # arbitrary; a flow has few different ways, a loop inside 
 
 
 class Spot(Protocol):
-    """An operation's place, as far as what travels knows it: a key, with a name, the operation, and what that keeps there."""
+    """An operation's place, as far as what travels knows it: a key, with a name, the operation (and its extras), and what that keeps there."""
 
     name: str
     operation: Any
+    extras: Any
     state: Any
 
 

@@ -245,13 +245,10 @@ class Acts:
     def only_keeps(self, handler: Handler, contexts: Contexts, messages: int) -> bool:
         """Say whether nothing would come of handing so many messages over before the last of them."""
         place = handler.place
-        if place is None or not may_keep(handler) or isinstance(contexts, list):
+        if place is None or not place.batches or place.extras.keeps is None or isinstance(contexts, list):
             return False
         scope = contexts.scope.within(place)
-        if scope is None:
-            return False
-        keeps: bool = place.operation.keeps(place.state, handler.in_port, scope, messages)
-        return keeps
+        return scope is not None and place.extras.keeps(place.state, handler.in_port, scope, messages)
 
     def take(self, chunk: Chunk) -> None:
         """Hand a chunk to the operation it has come to, one that takes many at once."""
@@ -413,7 +410,7 @@ class Acts:
 def may_keep(handler: Handler) -> bool:
     """Say whether messages go to an operation that can tell whether it only keeps them."""
     place = handler.place
-    return place is not None and place.batches and hasattr(place.operation, "keeps")
+    return place is not None and place.batches and place.extras.keeps is not None
 
 
 # As in operations/bodies.py.

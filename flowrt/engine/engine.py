@@ -94,7 +94,6 @@ class Engine:
         place.pace, place.pulls, place.meter = Pace(), Pace(), Meter()
         place.executor = self._host.executor_for(place)
         place.handed_over = not place.executor.inline
-        place.batches = hasattr(place.operation, "handle_many")
         if place.declaration.policies.guarded:
             place.guard = Guard(
                 place,
@@ -108,7 +107,7 @@ class Engine:
             )
         elif place.declaration.mode.ordered and place.handed_over:
             place.ordered = True
-        if hasattr(place.operation, "activate"):
+        if place.extras.activate is not None:
             self._host.activate(place)
 
     def change(self, definition: Definition) -> None:

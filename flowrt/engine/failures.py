@@ -329,7 +329,7 @@ def _gathering_home(scope: Scope) -> Scope | None:
     while home is not None:
         if not home.cut_short:
             waiting = [place for place in home.gathers if place not in home.answered]
-            if any(getattr(place.operation, "on_missing", "fail") != "fail" for place in waiting):
+            if any(place.extras.on_missing != "fail" for place in waiting):
                 return home
         home = home.parent.home if home.parent is not None else None
     return None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError
 from flowrt.flow.sites import Site, not_made
+from flowrt.operations.contract import extras_of
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
 
@@ -68,6 +69,7 @@ class Place(Site):
         "batches",
         "chain",
         "executor",
+        "extras",
         "fed",
         "guard",
         "handed_over",
@@ -94,6 +96,9 @@ class Place(Site):
                 self.operation, self.state = made, made.create() if made is not None else None
             except Exception as error:
                 raise not_made(self.name, declaration, error) from error
+        declared = self.operation is declaration.operation
+        self.extras = declaration.extras if declared else extras_of(self.operation)
+        self.batches = self.extras.handle_many is not None
         self.outs: dict[str, Route] = {}
         self.chain: Any = None  # that begins here, once it was asked for
         self.handlers: dict[str, Handler] = {}
@@ -102,7 +107,6 @@ class Place(Site):
         self.executor: Executor | None = None
         self.handed_over = False  # to threads; else performed on the engine's
         self.guard: Any = None  # `engine.attempts.Guard`, of a place with policies
-        self.batches = False  # its operation takes many messages at once
         self.window: SourceWindow | None = None
         self.pace: Pace
         self.pulls: Pace

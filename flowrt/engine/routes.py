@@ -87,7 +87,7 @@ class Routes:
             route = self._entries[port] = self._compile(None, port, flow, key)
             found = flow.lookup(key[0])
             if isinstance(found, Declaration):
-                route.optional = key[2] in getattr(found.operation, "optional_ports", ())
+                route.optional = key[2] in found.extras.optional_ports
         return route
 
     def hint_for_inputs(self, ports: Iterable[str]) -> str:
@@ -107,7 +107,7 @@ class Routes:
             except FlowBuildError as fault:  # a name that an operation made up
                 return Route(place.port(""), (), {}, fault)
             route = place.outs[name] = self._compile(place, port, place.flow, place.source(name))
-            route.optional = name.casefold() in getattr(place.operation, "optional_ports", ())
+            route.optional = name.casefold() in place.extras.optional_ports
         return route
 
     def gathers_of(self, place: Place) -> tuple[Place, ...]:
@@ -177,10 +177,5 @@ def _fed(place: Place) -> frozenset[str]:
 
 def asks_for_positions(definition: Definition) -> bool:
     """Say whether what operations emit for one item must be told apart: for an ordered gather, or a join of branches."""
-    for declaration in definition.all_operations():
-        operation = declaration.operation
-        if operation is not None and (
-            getattr(operation, "ordered", False) or getattr(operation, "by_position", False)
-        ):
-            return True
-    return False
+    extras = [declaration.extras for declaration in definition.all_operations()]
+    return any(each.ordered or each.by_position for each in extras)

@@ -301,7 +301,7 @@ class FlowOperationContainer:
 
     def _with(self, verb: str, **policy: Any) -> Self:
         declaration = self._selected_declaration(verb)
-        if hasattr(declaration.operation, "handle_many"):
+        if declaration.extras.handle_many is not None:
             raise FlowBuildError(
                 f'operation "{declaration.name}" ({type(declaration.operation).__name__}) works with the engine\'s own books, one list at a time; '
                 f"{verb}() is for functions, actions, generators and operations that take messages one by one."
@@ -328,9 +328,9 @@ class FlowOperationContainer:
         elsewhere = mode.kind == "async" or mode.dispatcher is not None
         if mode.kind == "parallel" and operation is not None:
             why = "keeps state, so only one thread at a time may enter it; make_parallel is for functions, actions and generators"
-        elif elsewhere and hasattr(operation, "handle_many"):
+        elif elsewhere and declaration.extras.handle_many is not None:
             why = "works with the engine's own books and runs on its thread"
-        elif elsewhere and hasattr(operation, "timer"):
+        elif elsewhere and declaration.extras.timer is not None:
             why = "has a timer, which the engine calls on its own thread"
         if why:
             around = "async or dispatched" if elsewhere else "parallel"

@@ -129,9 +129,10 @@ def _unconnected(flow: FlowSite) -> Iterator[Fault]:
         declaration = flow.lookup(operation)
         if not isinstance(declaration, Declaration):
             continue
-        optional = getattr(declaration.operation, "optional_ports", ())
+        optional = declaration.extras.optional_ports
         for port in outputs_of(declaration, fed):
-            if port not in optional and not flow.leads_on((operation, instance, port.casefold())):
+            key = port.casefold()
+            if key not in optional and not flow.leads_on((operation, instance, key)):
                 name = port_of(flow.path, declaration.name, instance, port).fullname
                 yield untaken("strict: ", name, declaration)
 

@@ -175,14 +175,14 @@ def held_facts(
 
 def _own_words(place: Spot) -> str:
     """Let an operation say what it waits for, if it can."""
-    explain = getattr(place.operation, "explain", None)
+    explain = place.extras.explain
     return str(explain(place.state)) if explain is not None else ""
 
 
 def _owed(place: Spot, scope: Scope, sources: list[OpenSource], where: Whereabouts) -> HeldFacts:
     """Say what a gather has of a list, and where the rest is."""
     gathered = (scope.gathered or {}).get(place, 0)
-    owes = getattr(place.operation, "owes", None)
+    owes = place.extras.owes
     announced, arrived = owes(place.state, scope) if owes is not None else (None, set())
     end = announced
     if end is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from flowrt.errors import FlowBuildError, FlowError, did_you_mean
 from flowrt.messages import ABSORBED, DISCARDED, Correlated
@@ -274,3 +274,44 @@ class Operation:
 
     def cancelled(self, state: Any, run: Any) -> None:
         """Forget what belongs to a run: it is over. By default there is nothing."""
+
+
+def _folded(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.casefold() for name in names)
+
+
+@frozen(eq=False)
+class Extras:
+    """What an operation may have besides what the contract asks of all: see `Operation`. Looked up once, where it is declared or made.
+
+    `ordered` and `by_position` say that it asks where messages stand; `on_missing`, what it does about items that will not come. For
+    `explain()`: `owes(state, scope)` says how many items a list has and which are here, `explain(state)` what else it waits for.
+    """
+
+    activate: Callable[..., None] | None = None
+    timer: Callable[..., None] | None = None
+    handle_many: Callable[..., None] | None = None
+    keeps: Callable[..., bool] | None = None
+    bracket: int = 0
+    optional_ports: frozenset[str] = field(default=(), converter=_folded)
+    ordered: bool = False
+    by_position: bool = False
+    on_missing: str = "fail"
+    owes: Callable[..., tuple[int | None, set[int | None]]] | None = None
+    explain: Callable[..., object] | None = None
+
+    @property
+    def on_the_engine(self) -> bool:
+        """Whether it can run nowhere but on the engine's thread."""
+        return self.handle_many is not None or self.timer is not None
+
+
+NO_EXTRAS = Extras()
+
+
+def extras_of(operation: Any) -> Extras:
+    """Look up what an operation has besides what the contract asks for; None has nothing."""
+    if operation is None:
+        return NO_EXTRAS
+    found: list[Any] = [getattr(operation, each.name, each.default) for each in fields(Extras)]
+    return Extras(*found)

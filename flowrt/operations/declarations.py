@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from flowrt.errors import Fault, FlowBuildError, is_ours
 from flowrt.operations.bodies import GeneratorBody
+from flowrt.operations.contract import Extras, extras_of
 from flowrt.operations.modes import SHARED, SYNC
 from flowrt.operations.policies import NO_POLICIES
 
@@ -41,6 +42,9 @@ class Declaration:
     kind: str = "operation"
     function: Any = None
     component: Component | None = None
+    extras: Extras = field(
+        default=Factory(lambda self: extras_of(self.operation), takes_self=True), init=False, repr=False
+    )
     _parts: dict[str, Declaration] = field(factory=dict, init=False, repr=False)
 
     def at(self, in_port: str) -> Declaration:
@@ -65,12 +69,12 @@ class Declaration:
     @property
     def active(self) -> bool:
         """Return whether it may emit of its own accord."""
-        return hasattr(self.operation, "activate") or bool(self.component and self.component.out_ports)
+        return self.extras.activate is not None or bool(self.component and self.component.out_ports)
 
     @property
     def bracket(self) -> int:
         """Return 1 for an operation that opens a scope, -1 for one that gathers it, else 0."""
-        return getattr(self.operation, "bracket", 0)
+        return self.extras.bracket
 
 
 def shared(declaration: Declaration) -> Declaration:

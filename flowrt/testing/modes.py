@@ -120,16 +120,11 @@ def with_mode(flow: Flow, mode: Mode | None) -> Flow:
 
 
 def _in_mode(declaration: Declaration, mode: Mode | None) -> Declaration:
-    if mode is None or stays(declaration):
+    if mode is None or declaration.extras.on_the_engine:
         return declaration
     if declaration.stateful and mode.kind == "parallel":
         mode = Mode("async")
     return evolve(declaration, mode=mode)
-
-
-def stays(declaration: Declaration) -> bool:
-    """Say whether an operation can only work on the engine's thread."""
-    return hasattr(declaration.operation, "handle_many") or hasattr(declaration.operation, "timer")
 
 
 def _flows_of(flow: Flow) -> list[Flow]:

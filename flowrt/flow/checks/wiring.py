@@ -129,7 +129,7 @@ class Wiring:
             declaration = place.declaration
             if place in self._excused or not (ports.ins or emits_alone(declaration)):
                 continue
-            optional = {port.casefold() for port in getattr(declaration.operation, "optional_ports", ())}
+            optional = set(declaration.extras.optional_ports)
             if declaration.bracket > 0:
                 optional.add("count")  # a gather does without
             for port in outputs_of(declaration, ports.ins):

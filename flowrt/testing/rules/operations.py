@@ -17,7 +17,6 @@ from flowrt.runtime.runtime import FlowRuntime
 from flowrt.testing.comparing import same_contents, same_data
 from flowrt.testing.drive import entry, send
 from flowrt.testing.inside import capture_outputs, fatal_of
-from flowrt.testing.modes import stays
 from flowrt.testing.rules.rules import RuleViolation, check_factory, checked_numbers
 from flowrt.testing.rules.subjects import STATE, Loans, Subject, copied, watchable
 from flowrt.testing.rules.trials import USUAL_PATIENCE, Scenario, Trials, in_mode, results_of
@@ -153,7 +152,7 @@ def brings_forth_the_same_everywhere(trials: OperationTrials) -> None:
 
 
 def _modes_of(declaration: Declaration) -> Sequence[str]:
-    if stays(declaration):
+    if declaration.extras.on_the_engine:
         return ()
     return ("async",) if declaration.operation is not None else ("async", "parallel", "ordered")
 
