@@ -7,26 +7,25 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Protocol
 
+from attrs import define
+
 
 class Clock(Protocol):
     """What the runtime asks of a clock. It never steps back, so that a changed system time disturbs nothing."""
 
     def now(self) -> float:
         """Return the seconds since some fixed moment."""
-        ...
 
 
 CANCELLED_KEPT = 64  # arbitrary; beyond it, and beyond half of all, cancelled timers are thrown out
 
 
+@define(eq=False)
 class Timer:
     """A call that will be made once, unless it is cancelled before."""
 
-    __slots__ = ("call", "due")
-
-    def __init__(self, due: float, call: Callable[[], None]) -> None:
-        self.due = due
-        self.call: Callable[[], None] | None = call
+    due: float
+    call: Callable[[], None] | None
 
 
 class Timers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ ENDS = (DELIVERED, ABSORBED, FAILED, UNCONNECTED, DISCARDED)
 
 
 CHUNK_SIZE = (
-    1024  # messages. Longer ones gain nothing measurable (DESIGN.md: 14 plain calls a hop at 1, 1.5 at 64)
+    1024  # messages. Longer gains nothing measurable (DESIGN.md: 14 plain calls a hop at 1, 1.5 at 64)
 )
 EXCEPTION_PRIORITY = 99  # the ancestor's (B126): error messages overtake what waits
 TRAIL_LENGTH = 64  # ports; arbitrary. Beyond it a way is cut to its last half
@@ -57,14 +58,12 @@ class Context:
     causality: Causality | None = None
 
 
+@define(eq=False, repr=False)
 class Causality:
     """An open exception scope: where errors go, and the context they arrive in (its causality is the next outer one)."""
 
-    __slots__ = ("context", "place")
-
-    def __init__(self, place: Any, context: Context) -> None:
-        self.place = place
-        self.context = context
+    place: Any
+    context: Context
 
 
 class Trail:
@@ -83,10 +82,7 @@ class Trail:
 
     def step(self, route: Way) -> Trail:
         """Return the way that goes on through `route`."""
-        known = self.nexts.get(route)
-        if known is None:
-            known = self.trunk.grow(self, route)
-        return known
+        return self.nexts.get(route) or self.trunk.grow(self, route)
 
     def routes(self) -> list[Way]:
         """Return the out-ports passed, oldest first."""
@@ -183,14 +179,12 @@ class Message:
     context: Context | None = field(default=None, repr=False, kw_only=True)
 
 
+@define(eq=False, repr=False)
 class Correlated:
     """An emission that brings its own correlation id."""
 
-    __slots__ = ("correlation_id", "data")
-
-    def __init__(self, data: Any, correlation_id: object) -> None:
-        self.data = data
-        self.correlation_id = correlation_id
+    data: Any
+    correlation_id: object
 
 
 def shared_causality(first: Any, second: Any) -> Any:
@@ -214,11 +208,9 @@ def _is_same(first: Any, second: Any) -> bool:
         one, other = first.context, second.context
         if one is other:
             return True
-        if (
-            one.scope is not other.scope
-            or one.priority != other.priority
-            or one.correlation_id is not other.correlation_id
-        ):
+        if one.scope is not other.scope or one.correlation_id is not other.correlation_id:
+            return False
+        if one.priority != other.priority:
             return False
         first, second = one.causality, other.causality
     return True
@@ -227,6 +219,7 @@ def _is_same(first: Any, second: Any) -> bool:
 MISSING_KEPT = 1_000_000  # records. A list whose every item is lost is named whole; beyond that only counted
 
 
+@define(eq=False, repr=False)
 class SourceWindow:
     """How many live descendants the open iterators of one source may have together.
 
@@ -234,13 +227,10 @@ class SourceWindow:
     `asked` is what pulls under way may bring yet.
     """
 
-    __slots__ = ("asked", "limit", "live", "paused")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.live = 0
-        self.asked = 0
-        self.paused = False
+    limit: int
+    live: int = 0
+    asked: int = 0
+    paused: bool = False
 
     def open(self) -> bool:
         """Say whether its source may go on: it stops when full and goes on below half."""
@@ -256,26 +246,16 @@ class SourceWindow:
         return self.limit - self.live - self.asked
 
 
+@define(eq=False, repr=False)
 class Missing:
     """Items of a scattered list that will not reach its gather."""
 
-    __slots__ = ("also", "error", "positions", "reason", "what", "where")
-
-    def __init__(
-        self,
-        positions: Positions | None,
-        what: str,
-        where: str,
-        reason: str = "",
-        error: BaseException | None = None,
-        also: tuple[BaseException, ...] = (),
-    ) -> None:
-        self.positions = positions
-        self.what = what
-        self.where = where
-        self.reason = reason
-        self.error = error
-        self.also = also  # more errors behind it, where an inner list is missing
+    positions: Positions | None
+    what: str
+    where: str
+    reason: str = ""
+    error: BaseException | None = None
+    also: tuple[BaseException, ...] = ()  # more errors behind it, where an inner list is missing
 
     def at(self, positions: Positions) -> Missing:
         """Return the same of other items."""
@@ -496,11 +476,9 @@ def common_context(first: Context, second: Context) -> Context:
 
 def held_context(scope: Scope, place: Spot) -> Context:
     """Return the context that all have in common what a place holds of a scope."""
-    common: Context | None = None
-    for part in (scope.parts or {}).get(place, ()):
-        own = Context(scope, part.correlation_id, part.priority, part.causality)
-        common = own if common is None else common_context(common, own)
-    return common if common is not None else Context(scope)
+    parts = (scope.parts or {}).get(place, ())
+    contexts = [Context(scope, part.correlation_id, part.priority, part.causality) for part in parts]
+    return reduce(common_context, contexts) if contexts else Context(scope)
 
 
 def merged_context(context: Context, origins: Sequence[Part], parts: Sequence[Part]) -> Context:
@@ -518,11 +496,8 @@ def merged_context(context: Context, origins: Sequence[Part], parts: Sequence[Pa
             causality = shared_causality(causality, part.causality)
     for part in parts:
         priority = max(priority, part.priority)
-    if (
-        correlation_id is context.correlation_id
-        and causality is context.causality
-        and priority == context.priority
-    ):
+    same = correlation_id is context.correlation_id and causality is context.causality
+    if same and priority == context.priority:
         return context
     return Context(context.scope, correlation_id, priority, causality)
 
@@ -573,11 +548,8 @@ def popped(context: Context) -> Context | None:
     causality = context.causality
     if causality is None:
         return None
-    if (
-        causality.context.scope is context.scope
-        and causality.context.correlation_id is context.correlation_id
-    ):
-        outer = causality.context
-        if outer.priority == context.priority:
-            return outer
-    return Context(context.scope, context.correlation_id, context.priority, causality.context.causality)
+    outer = causality.context
+    same = outer.scope is context.scope and outer.correlation_id is context.correlation_id
+    if same and outer.priority == context.priority:
+        return outer
+    return Context(context.scope, context.correlation_id, context.priority, outer.causality)

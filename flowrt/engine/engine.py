@@ -249,7 +249,7 @@ class Engine:
             return
         for due in books.due():
             if type(due) is RunBooks:
-                self.runs.done(due)
+                self.runs.tell_finished(due, due.unfinished)
                 continue
             place, scope, context = due  # type: ignore[misc]
             if place is None:

@@ -68,10 +68,8 @@ class Books:
     def open_with_input(self, handle: Any, where: str) -> RunBooks:
         """Open a run for one input, and book that."""
         run = RunBooks(self.outside, handle, self.moment)
-        accepted = self._single.get(where)
-        if accepted is None:
-            accepted = self._single[where] = {where: 1}
-        run.accepted = accepted  # shared: `accept` makes another one
+        run.accepted = self._single.get(where) or self._single.setdefault(where, {where: 1})
+        # Shared: `accept` makes another one.
         run.live = 1
         run.active = True
         self.live += 1
@@ -89,10 +87,8 @@ class Books:
         scope = Scope(parent.run, parent, window, home=home)
         parent.open_children += 1
         run = parent.run
-        if run.open_scopes:
-            run.open_scopes.add(scope)
-        else:
-            run.open_scopes = {scope}
+        run.open_scopes = run.open_scopes or set()
+        run.open_scopes.add(scope)
         self.hold_open(scope)
         return scope
 
@@ -264,30 +260,20 @@ class Books:
         if scope.left_to_gathers:
             yield None, scope, None
         scope.closed = True
-        for place, messages in (scope.gathered or {}).items():
-            if messages:
-                self.write(scope.run, DISCARDED, messages, place.name, "its list was given up")
-        scope.gathered = None
+        self._discard_gathered(scope, "its list was given up")
         parent = scope.parent
         if parent is None:
             self._finish(scope.run)
             yield scope.run
             return
         scope.run.open_scopes.discard(scope)
-        if scope.home is scope and not scope.gathers:
-            self._tell_parent(scope, parent)
+        if scope.home is scope and not scope.gathers and parent.home.parent is not None:
+            # A list scattered inside a list, gathered nowhere: for the outer list it is an item that did not come back.
+            parent.home.lose(lost_list(scope, scope.stream.port.fullname if scope.stream is not None else ""))
         parent.open_children -= 1
         if scope.active:
             self._deactivate(scope)
         self._look_at(parent)
-
-    def _tell_parent(self, scope: Scope, parent: Scope) -> None:
-        # A list scattered inside a list, gathered nowhere: for the outer list it is an item that did not come back.
-        home = parent.home
-        if home.parent is None:
-            return
-        where = scope.stream.port.fullname if scope.stream is not None else ""
-        home.lose(lost_list(scope, where))
 
     def _drain_held(self, run: RunBooks) -> Iterator[RunBooks | Due]:
         """Tell who holds something of the innermost scope; what is still held then ends as absorbed."""
@@ -341,18 +327,22 @@ class Books:
         scopes = [run, *run.open_scopes]
         live = sum(scope.live for scope in scopes)
         total = live
-        for where, messages in found:
+        for where, messages in (*found, ("on its way", live)):
             known = min(messages, live)
             if known:
                 self.write(run, DISCARDED, known, where, reason)
                 live -= known
-        if live:
-            self.write(run, DISCARDED, live, "on its way", reason)
-        for scope in scopes:
-            total += self._abandon_scope(scope, reason)
+        total += sum(self._abandon_scope(scope, reason) for scope in scopes)
         run.open_scopes = run.holding = NO_SCOPES
         self._finish(run)
         return total
+
+    def _discard_gathered(self, scope: Scope, reason: str) -> int:
+        gathered, scope.gathered = scope.gathered or {}, None
+        for place, messages in gathered.items():
+            if messages:
+                self.write(scope.run, DISCARDED, messages, place.name, reason)
+        return sum(gathered.values())
 
     def _abandon_scope(self, scope: Scope, reason: str) -> int:
         kept = 0
@@ -361,14 +351,11 @@ class Books:
             kept += len(parts)
             for part in parts:
                 part.scope = None
-        for place, messages in (scope.gathered or {}).items():
-            if messages:
-                self.write(scope.run, DISCARDED, messages, place.name, reason)
-                kept += messages
+        kept += self._discard_gathered(scope, reason)
         self.live -= scope.live
         if scope.window is not None:
             scope.window.live -= scope.live + scope.active_children
         scope.live = scope.tokens = scope.held = scope.open_children = scope.active_children = 0
-        scope.parts = scope.gathered = scope.owing = None
+        scope.parts = scope.owing = None
         scope.closed = True
         return kept

@@ -112,12 +112,11 @@ class Routes:
 
     def gathers_of(self, place: Place) -> tuple[Place, ...]:
         """Return the gathers matched to a scatter."""
-        matched = place.matched
-        if matched is None:
-            matched = place.matched = matched_gathers(place)
-            for gather in matched:
+        if place.matched is None:
+            place.matched = matched_gathers(place)
+            for gather in place.matched:
                 self._outfit(gather)
-        return matched
+        return place.matched
 
     def _compile(self, place: Place | None, port: Port, flow: FlowSite, key: SourceKey) -> Route:
         """Find where a port leads. After a change it keeps its route, by which schedules know what waits on its streams."""
@@ -134,24 +133,17 @@ class Routes:
             return Route(port, (), {}, fault)
         if not targets and self.capture:
             targets = [Target(None, port, ())]
-        handlers = []
-        borders = {}
-        for target in targets:
-            handler = self._handler(target)
-            handlers.append(handler)
-            if target.borders:
-                borders[handler] = target.borders
-        return Route(port, tuple(handlers), borders)
+        handlers = tuple(self._handler(target) for target in targets)
+        borders = {handler: target.borders for handler, target in zip(handlers, targets, strict=True)}
+        return Route(port, handlers, borders)
 
     def _handler(self, target: Target) -> Handler:
         place = target.place
         if place is None:
             ends = self._dead_ends if target.dead else self._results
             return ends.setdefault(target.port, Handler(target.port, None, dead=target.dead))
-        handler: Handler | None = place.handlers.get(target.port.key[3])
-        if handler is None:
-            self._outfit(place)
-            handler = place.handlers[target.port.key[3]] = Handler(target.port, place)
+        self._outfit(place)
+        handler: Handler = place.handlers.setdefault(target.port.key[3], Handler(target.port, place))
         return handler
 
     def _outfit(self, place: Place) -> None:

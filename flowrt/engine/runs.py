@@ -23,24 +23,20 @@ if TYPE_CHECKING:
 class RunHandle(Protocol):
     """What the engine tells whoever started a run."""
 
-    def tell_failed(self, error: BaseException) -> None:
-        """Take an error that nobody else took; the run goes on."""
-        ...
-
     number: int
     books: RunBooks | None
 
+    def tell_failed(self, error: BaseException) -> None:
+        """Take an error that nobody else took; the run goes on."""
+
     def tell_arrived(self, chunk: Chunk) -> None:
         """Take results."""
-        ...
 
     def tell_passed_on(self, messages: int) -> None:
         """Results went to a handler instead."""
-        ...
 
     def tell_finished(self, reason: BaseException | None) -> None:
         """The run has ended; `reason`: why before its time."""
-        ...
 
 
 Sent = tuple[RunHandle, "Port", Any, object, int]
@@ -76,7 +72,7 @@ class Runs:
     def end_input(self, run: RunBooks) -> None:
         """Let a run end when its inputs are worked off."""
         if run in self.feeding:
-            self.feeding.discard(run)
+            self.feeding.remove(run)
             if not run.ended:
                 self._books.let_go(run)
 
@@ -94,10 +90,6 @@ class Runs:
         late = Context(run, context.correlation_id, context.priority)
         self._traffic.emit(route, [data], late, [0], self._traffic.trunk.root, outside=True)
         self.end_input(run)
-
-    def done(self, run: RunBooks) -> None:
-        """A run is done."""
-        self._tell_finished(run, run.unfinished)
 
     def overload(self, run: RunBooks, error: FlowError) -> None:
         """A run has gone past a bound: it fails whole."""
@@ -120,8 +112,9 @@ class Runs:
         except BaseException as error:  # they end all the same, without places
             found, failed = {run: [] for run in runs}, error
         discarded = 0
-        operations = [place for place in self._traffic.routes.all_places() if place.operation is not None]
-        guards = [place.guard for place in self._traffic.routes.all_places() if place.guard is not None]
+        places = self._traffic.routes.all_places()
+        operations = [place for place in places if place.operation is not None]
+        guards = [place.guard for place in places if place.guard is not None]
         for run in sorted(runs, key=lambda each: each.number):
             found[run] += self._sources.drop(run)
             self._wakes.drop(run)
@@ -133,12 +126,13 @@ class Runs:
             discarded += self._books.abandon(run, found[run], why)
             for guard in guards:
                 guard.drop(run)
-            self._tell_finished(run, reason)
+            self.tell_finished(run, reason)
         if failed is not None:
             raise failed
         return discarded
 
-    def _tell_finished(self, run: RunBooks, reason: BaseException | None) -> None:
+    def tell_finished(self, run: RunBooks, reason: BaseException | None) -> None:
+        """Tell whoever started a run that it has ended; `reason`: why before its time."""
         handle, run.handle = run.handle, None  # so that a run that is over and its handle keep nothing alive
         if handle is not None:  # else it was told when the engine was given up
             handle.tell_finished(reason)
