@@ -153,7 +153,7 @@ class Acts:
         elif action is Act.SCATTER:
             hand.rest -= 1
             message = message_of(hand.chunk, hand.first)
-            self._sources.open_scattered(place, message, hand.context, hand.trail, argument)
+            self._sources.open_scattered(place, message, hand.trail, argument)
         elif action is Act.FAIL:
             self._fail(hand, hand.chunk, *argument)
         elif action is Act.PUSH:
@@ -178,12 +178,12 @@ class Acts:
         hand.rest -= len(kept)
 
     def _fail(self, hand: InHand, chunk: Chunk, error: BaseException, first: int, messages: int) -> None:
-        for index, position in enumerate(hand.positions[first : first + messages], hand.first + first):
+        size = len(hand.positions)
+        for index in range(hand.first, hand.first + size)[first : first + messages]:
             hand.rest -= 1
             if hand.context.scope.run.ended:
                 return
-            message = message_of(chunk, index)
-            self._failures.fail(hand.place, message, hand.context, position, hand.trail, error, by=hand.by)
+            self._failures.fail(hand.place, message_of(chunk, index), hand.trail, error, by=hand.by)
 
     def _send_on(self, hand: InHand, chunk: Chunk, context: Context | None) -> None:
         if context is None:

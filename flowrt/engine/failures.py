@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flowrt.engine.ledger import Books
     from flowrt.engine.places import Place
     from flowrt.engine.routes import Routes
-    from flowrt.messages import RunBooks, Scope, Trunk
+    from flowrt.messages import Causality, RunBooks, Scope, Trunk
 
 
 CALLS_HANDLERS = True  # or taps, keys, iterables: for observe/calls.py, which sees its frames
@@ -44,9 +44,8 @@ class Failures:
         self._trunk = trunk
         self._emit = emit
         self.subscribers: list[Subscriber] = []
-        self.stray: list[
-            BaseException
-        ] = []  # the first of what subscribers raised and nobody subscribed to hear of
+        # The first of what subscribers raised and nobody subscribed to hear of.
+        self.stray: list[BaseException] = []
         self.strays = 0  # all of them
         self.fatal: BaseException | None = None
         self.kept: list[BaseException] = []  # their frames are released when the turn is over
@@ -54,9 +53,7 @@ class Failures:
     def fail(
         self,
         place: Place,
-        message: Message | None,
-        context: Context,
-        position: Any,
+        message: Message,
         trail: Trail,
         raised: BaseException,
         *,
@@ -64,46 +61,41 @@ class Failures:
         after: int = 0,
         owed: Scope | None = None,
     ) -> OperationError:
-        """Fail one live message of a place: end it, and tell whoever is to know.
+        """Fail one live message of a place: end it, and tell whoever is to know. Return the error as it was told.
 
         Args:
             place: where.
             message: what it was working on.
-            context: of the message.
-            position: of the message in its scope.
             trail: the way it came.
             raised: what the operation raised.
             by: who did the work, for the note ("async", "parallel, worker 2").
             after: how many messages the call had emitted.
             owed: the scope of the list that could not be produced whole, whose gathers are asked first.
-
-        Returns: the error as it was told.
         """
+        context: Context = message.context  # type: ignore[assignment]  # inside the engine it has one
+        position = message.position
         error = operation_error(place, message, raised, after)
         error.add_note(way_text(trail, context.scope, position, place.name + (f" ({by})" if by else "")))
         self.kept.append(error)
-        if isinstance(
-            raised, SystemExit | KeyboardInterrupt
-        ):  # nobody in the flow is asked: the runtime stops
+        if isinstance(raised, SystemExit | KeyboardInterrupt):
             self._end_one(context, place.name, position, error)
-            self.fatal = self.fatal or raised
-            context.scope.run.unfinished = raised
-        elif not self._settled_by_policy(place, context, position, trail, error, raised):
+            self._stop(context, raised)
+        elif not self._settled_by_policy(place, message, trail, error, raised):
             self._end_one(context, place.name, position, error)
             self.tell(error, context, position, owed)
         return error
 
+    def _stop(self, context: Context, raised: BaseException) -> None:
+        """Have the runtime stop; nobody in the flow is asked."""
+        self.fatal = self.fatal or raised
+        context.scope.run.unfinished = raised
+
     def _settled_by_policy(
-        self,
-        place: Place,
-        context: Context,
-        position: Any,
-        trail: Trail,
-        error: OperationError,
-        raised: BaseException,
+        self, place: Place, message: Message, trail: Trail, error: OperationError, raised: BaseException
     ) -> bool:
         """Do with a failed message what its operation was told to; say whether nobody else is to know."""
-        decision = place.declaration.policies.on_error
+        context: Context = message.context  # type: ignore[assignment]
+        decision, position = place.declaration.policies.on_error, message.position
         if decision == "skip":
             reason = f"skipped, {describe(raised)}"
             self._books.end(context.scope, DISCARDED, 1, place.name, reason, [position])
@@ -126,8 +118,7 @@ class Failures:
     ) -> None:
         """Tell of an error that ends no message: the operation had kept it, or was to emit what it owes."""
         if isinstance(raised, SystemExit | KeyboardInterrupt):
-            self.fatal = self.fatal or raised
-            context.scope.run.unfinished = raised
+            self._stop(context, raised)
             return
         error = operation_error(place, message, raised)
         error.add_note(way_text(trail, context.scope, position, place.name))
@@ -160,12 +151,7 @@ class Failures:
         while causality is not None:
             route = self._routes.out(causality.place, "exception")
             if route.connected:
-                self._emit_error(
-                    error,
-                    causality.place,
-                    causality.context,
-                    position_within(causality.context, context, position),
-                )
+                self._emit_error(error, causality, position_within(causality.context, context, position))
                 return
             causality = causality.context.causality
         if self.subscribers:
@@ -194,11 +180,12 @@ class Failures:
                 self._fail_run(context.scope.run, error)
         scope.left_to_gathers = ()
 
-    def _emit_error(self, error: FlowError, place: Place, pushed: Context, position: Any) -> None:
+    def _emit_error(self, error: FlowError, causality: Causality, position: Any) -> None:
+        pushed = causality.context
         scope = pushed.scope
         while scope.closed and scope.parent is not None:
             scope = scope.parent
-        route = self._routes.out(place, "exception")
+        route = self._routes.out(causality.place, "exception")
         context = Context(scope, pushed.correlation_id, EXCEPTION_PRIORITY, pushed.causality)
         self._books.born(scope, 1, route.port.fullname)
         self._emit(route, [error], context, [position], self._trunk.root)
@@ -246,33 +233,26 @@ def operation_error(
     place: Place, message: Message | None, raised: BaseException, after: int = 0
 ) -> OperationError:
     """Wrap what an operation raised."""
-    declaration = place.declaration
-    emitted = f" after it had emitted {counted(after, 'message')}" if after else ""
-    told = f": {raised}" if isinstance(raised, FlowBuildError) and _is_ours(place, raised) else ""
+    kind, cause = OperationError, raised
     if isinstance(raised, CallTimedOutError):
-        error: OperationError = OperationTimeoutError(
-            f'operation "{place.name}" (declared at {declaration.declared_at}) did not return within {raised.seconds:g} s. Its thread was given up '
-            "and replaced; what it still does is lost. Give the operation more time, or let what it waits for have a time limit of its own.",
-            place.name,
-            message,
+        kind = OperationTimeoutError
+        says = (
+            f"did not return within {raised.seconds:g} s. Its thread was given up and replaced; what it still does is lost. Give the operation "
+            "more time, or let what it waits for have a time limit of its own."
         )
-        error.__cause__ = raised
-        return error
-    if isinstance(raised, NotDispatchedError):
-        error = OperationError(
-            f'operation "{place.name}" (declared at {declaration.declared_at}) was not called: its dispatcher {raised.dispatcher} did not have it '
-            f"called, {raised.why}. Close the runtime before what the dispatcher belongs to: the event loop, the window, the main loop.",
-            place.name,
-            message,
+    elif isinstance(raised, NotDispatchedError):
+        cause = raised.__cause__ or raised
+        says = (
+            f"was not called: its dispatcher {raised.dispatcher} did not have it called, {raised.why}. Close the runtime before what the "
+            "dispatcher belongs to: the event loop, the window, the main loop."
         )
-        error.__cause__ = raised.__cause__ or raised
-        return error
-    error = OperationError(
-        f'operation "{place.name}" (declared at {declaration.declared_at}) raised {describe(raised)}{emitted}{told}',
-        place.name,
-        message,
-    )
-    error.__cause__ = raised
+    else:
+        emitted = f" after it had emitted {counted(after, 'message')}" if after else ""
+        told = f": {raised}" if isinstance(raised, FlowBuildError) and _is_ours(place, raised) else ""
+        says = f"raised {describe(raised)}{emitted}{told}"
+    text = f'operation "{place.name}" (declared at {place.declaration.declared_at}) {says}'
+    error = kind(text, place.name, message)
+    error.__cause__ = cause
     return error
 
 

@@ -294,10 +294,10 @@ class Fusion:
         if stage:
             chunk.handler = chain.routes[stage - 1].targets[0]
         chunk.data = [value]
-        context, position = chunk.context_at(0), chunk.positions[0]
-        if not context.scope.run.ended:  # the results before it may have overloaded what keeps them
-            message = message_of(chunk, 0)
-            self._failures.fail(chain.places[stage], message, context, position, chunk.trail, raised)
+        if not chunk.context_at(
+            0
+        ).scope.run.ended:  # the results before it may have overloaded what keeps them
+            self._failures.fail(chain.places[stage], message_of(chunk, 0), chunk.trail, raised)
 
 
 def _stage(chain: Chain, raised: BaseException) -> tuple[int, TracebackType] | None:

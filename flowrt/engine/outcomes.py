@@ -108,7 +108,7 @@ class Outcomes:
         """Send one result for each message of an inline chunk, in the chunk itself where it has one way to go. No run ends meanwhile."""
         traffic = self._traffic
         if "" not in (place.declaration.out_ports or ()):
-            traffic.absorb(chunk.data, chunk.context, place.name, chunk.positions)
+            traffic.end(ABSORBED, chunk.data, chunk.context, place.name, chunk.positions)
             return
         route = place.outs.get("") or traffic.routes.out(place, "")
         targets = route.targets
@@ -157,29 +157,20 @@ class Outcomes:
             route = self._traffic.routes.out(place, "")
             self._traffic.emit(route, sent.data, sent.context, sent.positions, chunk.trail)
         else:
-            self._traffic.absorb(sent.data, sent.context, place.name, sent.positions)
+            self._traffic.end(ABSORBED, sent.data, sent.context, place.name, sent.positions)
 
     def _fail_call(self, task: Task, index: int) -> None:
         context = task.chunk.context_at(index)
         if context.scope.run.ended:
             return
-        by = worker_text(task)
         error = task.results[index].error
         if isinstance(error, FlowOverloadError) and is_ours_by_kind(task.place):
-            self._runs.overload(
-                context.scope.run, error
-            )  # past its bound a run fails whole: DESIGN.md, promise 4
+            # Past its bound a run fails whole: DESIGN.md, promise 4.
+            self._runs.overload(context.scope.run, error)
             return
-        self._failures.fail(
-            task.place,
-            message_of(task.chunk, index),
-            context,
-            task.chunk.positions[index],
-            task.chunk.trail,
-            error,
-            by=by,
-            after=task.emitted.get(index, 0),
-        )
+        after = task.emitted.get(index, 0)
+        message, by = message_of(task.chunk, index), worker_text(task)
+        self._failures.fail(task.place, message, task.chunk.trail, error, by=by, after=after)
         task.results[index] = None
 
     def _iterators(self, task: Task, first: int, last: int) -> None:
@@ -191,9 +182,8 @@ class Outcomes:
             elif context.scope.run.ended:
                 self._sources.close_iterator(task.place, result)
             else:
-                self._sources.open_generator(
-                    task.place, message_of(task.chunk, index), context, task.chunk.trail, result
-                )
+                message = message_of(task.chunk, index)
+                self._sources.open_generator(task.place, message, task.chunk.trail, result)
 
     # -- actions and operations: what they did, in order
 
@@ -266,10 +256,8 @@ class Outcomes:
     def _positions_of(self, task: Task, port: str, indexes: list[int], numbers: list[int]) -> Positions:
         positions = task.chunk.positions
         if self._traffic.routes.ordered:
-            return [
-                _numbered(task, positions[index], index, number, port)
-                for index, number in zip(indexes, numbers, strict=True)
-            ]
+            both = zip(indexes, numbers, strict=True)
+            return [_numbered(task, positions[index], index, number, port) for index, number in both]
         if indexes[-1] - indexes[0] + 1 == len(indexes) and not any(numbers):
             return positions[indexes[0] : indexes[-1] + 1]  # each emitted once, none left out
         return [positions[index] for index in indexes]

@@ -72,7 +72,7 @@ class Runs:
     def end_input(self, run: RunBooks) -> None:
         """Let a run end when its inputs are worked off."""
         if run in self.feeding:
-            self.feeding.remove(run)
+            self.feeding.discard(run)
             if not run.ended:
                 self._books.let_go(run)
 

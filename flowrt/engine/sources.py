@@ -11,6 +11,7 @@ from flowrt.errors import FlowBuildError, FlowStoppedError
 from flowrt.messages import (
     ABSORBED,
     CHUNK_SIZE,
+    DISCARDED,
     FAILED,
     Context,
     Message,
@@ -117,20 +118,16 @@ class Sources:
     # -- opening
 
     def open_scattered(
-        self,
-        place: Place,
-        message: Message,
-        context: Context,
-        trail: Trail,
-        order: tuple[Any, str, str, int],
+        self, place: Place, message: Message, trail: Trail, order: tuple[Any, str, str, int]
     ) -> None:
         """Open the scope of a scattered list, whose input message stays live until all items are out."""
         items, stream, count, limit = order
+        context: Context = message.context  # type: ignore[assignment]  # inside the engine it has one
         route = self._traffic.routes.out(place, stream)
         try:
             gathers = self._traffic.routes.gathers_of(place)
         except FlowBuildError as fault:  # a place on the way to them cannot be made
-            self._failures.fail(place, message, context, message.position, trail, fault)
+            self._failures.fail(place, message, trail, fault)
             return
         window = self._window(place, limit)
         scope = self._traffic.books.open_scope(context.scope, window, home=True)
@@ -148,11 +145,10 @@ class Sources:
                 return
         self._add(source)
 
-    def open_generator(
-        self, place: Place, message: Message, context: Context, trail: Trail, iterator: Any
-    ) -> None:
+    def open_generator(self, place: Place, message: Message, trail: Trail, iterator: Any) -> None:
         """Take over an iterator that a generator operation opened for an input, which stays live until it ends."""
         window = self._window(place, place.declaration.window)
+        context: Context = message.context  # type: ignore[assignment]
         scope = self._traffic.books.open_scope(context.scope, window, home=False)
         self._add(OpenSource(place, scope, message, trail, iterator, window))
 
@@ -188,15 +184,12 @@ class Sources:
 
     def advance(self, straight: Straight | None, *, nothing_under_way: bool) -> bool:
         """Let one source go on, the highest priority first, then the deepest scope, siblings in turn; say whether there was one that may."""
-        source: OpenSource | None = None
         for priority in sorted(self._priorities, reverse=True):
             source = self._next(priority, nothing_under_way=nothing_under_way)
             if source is not None:
-                break
-        if source is None:
-            return False
-        self.go_on(source, straight)
-        return True
+                self.go_on(source, straight)
+                return True
+        return False
 
     def before(self, priority: int) -> OpenSource | None:
         """Return a source that goes on before messages of a priority, because its items have a higher one."""
@@ -232,9 +225,8 @@ class Sources:
                         siblings.move_to_end(source)
                         if source.pull is None and source.context.priority == priority:
                             return source
-                elif (
-                    nothing_under_way
-                ):  # so that a shared window cannot lock out whoever has nothing under way
+                elif nothing_under_way:
+                    # So that a shared window cannot lock out whoever has nothing under way.
                     for source in siblings:
                         busy = source.pull or source.scope.live or source.scope.active_children
                         if not busy and source.context.priority == priority:
@@ -291,13 +283,8 @@ class Sources:
             self._send_by_port(source, data, first)
         else:
             route = traffic.routes.out(source.place, "")
-            traffic.emit(
-                route,
-                data,
-                source.context,
-                self._positions(source, "", range(first, first + len(data))),
-                source.trail,
-            )
+            positions = self._positions(source, "", range(first, first + len(data)))
+            traffic.emit(route, data, source.context, positions, source.trail)
 
     def _send_by_port(self, source: OpenSource, data: list[Any], first: int) -> None:
         ports: dict[str, tuple[list[Any], list[int]]] = {}
@@ -308,9 +295,8 @@ class Sources:
             indexes.append(index)
         for port, (values, indexes) in ports.items():
             route = self._traffic.routes.out(source.place, port)
-            self._traffic.emit(
-                route, values, source.context, self._positions(source, port, indexes), source.trail
-            )
+            positions = self._positions(source, port, indexes)
+            self._traffic.emit(route, values, source.context, positions, source.trail)
 
     def _positions(self, source: OpenSource, port: str, indexes: Sequence[int]) -> Positions:
         """Stand items where their input stands; in order of emission where somebody asks for it."""
@@ -344,17 +330,9 @@ class Sources:
         if guard is not None and attempt is not None and not source.given and guard.again(attempt, error):
             self._traffic.books.let_go(source.scope)  # its input stays live
             return
-        place, context = source.place, source.input
         gathered = source.scope if source.stream is not None else None
         source.scope.failed_source = self._failures.fail(
-            place,
-            source.message,
-            context,
-            source.position,
-            source.trail,
-            error,
-            after=source.given,
-            owed=gathered,
+            source.place, source.message, source.trail, error, after=source.given, owed=gathered
         )
         self._traffic.books.let_go(source.scope)
 
@@ -365,28 +343,23 @@ class Sources:
 
     def drop(self, run: RunBooks) -> list[tuple[str, int]]:
         """Close every source of a run; return (place, inputs) of what they were opened for."""
-        found = []
-        for level in list(self._open.values()):
-            for siblings in list(level.values()):
-                for source in [source for source in siblings if source.scope.run is run]:
-                    found.append((source.place.name, 1))
-                    self._remove(source)
-                    if source.pull is not None:  # it is closed when the pull comes back
-                        source.pull.stop = True
-                    else:
-                        self.close_iterator(source.place, source.items)
-        return found
+        dropped = [source for source in self if source.scope.run is run]
+        for source in dropped:
+            self._remove(source)
+            if source.pull is not None:  # it is closed when the pull comes back
+                source.pull.stop = True
+            else:
+                self.close_iterator(source.place, source.items)
+        return [(source.place.name, 1) for source in dropped]
 
     def stop(self) -> None:
         """End every source that is not a list in memory: what it has not produced yet will not be."""
         self.stopping = True
-        for level in list(self._open.values()):
-            for siblings in list(level.values()):
-                for source in list(siblings):
-                    if source.pull is not None:
-                        source.pull.stop = True
-                    elif not source.sized:
-                        self.stop_source(source)
+        for source in list(self):
+            if source.pull is not None:
+                source.pull.stop = True
+            elif not source.sized:
+                self.stop_source(source)
 
     def stop_source(self, source: OpenSource) -> None:
         """End one source: its input is discarded, and its scope will not get a list."""
@@ -405,7 +378,7 @@ class Sources:
             around = around.parent.home
         if source.stream is not None:
             source.scope.lose(Missing(None, FAILED, source.place.name, reason))
-        books.end(source.input.scope, "discarded", 1, source.place.name, reason, [source.position])
+        books.end(source.input.scope, DISCARDED, 1, source.place.name, reason, [source.position])
         books.let_go(source.scope)
 
     def close_iterator(self, place: Place, iterator: Any) -> None:

@@ -95,7 +95,7 @@ class Traffic:
             self.failures.fail_lost(route.fault, chunk)
             return
         if route.optional:
-            self.absorb(chunk.data, chunk.context, route.port.fullname, chunk.positions)
+            self.end(ABSORBED, chunk.data, chunk.context, route.port.fullname, chunk.positions)
             return
         self._end_unconnected(route.port, chunk)
 
@@ -118,9 +118,8 @@ class Traffic:
         for first in range(0, len(chunk.data), CHUNK_SIZE):
             part = slice(first, first + CHUNK_SIZE)
             context = chunk.context[part] if isinstance(chunk.context, list) else chunk.context
-            self._put(
-                Chunk(handler, chunk.data[part], context, chunk.positions[part], chunk.trail), outside=outside
-            )
+            piece = Chunk(handler, chunk.data[part], context, chunk.positions[part], chunk.trail)
+            self._put(piece, outside=outside)
 
     def _put(self, chunk: Chunk, *, outside: bool) -> None:
         if outside or not self.in_turn:
@@ -189,10 +188,6 @@ class Traffic:
             if run in found:
                 found[run].append((where, messages))
         return found
-
-    def absorb(self, data: list[Any], contexts: Contexts, where: str, positions: Positions) -> None:
-        """End messages for which their operation emitted nothing."""
-        self.end(ABSORBED, data, contexts, where, positions)
 
 
 def unconnected_error(port: Port) -> FlowBuildError:
