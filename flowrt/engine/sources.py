@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from attrs import Factory, define, field
+
 from flowrt.engine.contract import PullTask
 from flowrt.errors import FlowBuildError, FlowStoppedError
 from flowrt.messages import (
@@ -26,6 +28,7 @@ from flowrt.operations.bodies import Failure, close_iterator
 from flowrt.operations.contract import Emit
 
 if TYPE_CHECKING:
+    from flowrt.engine.attempts import Attempt
     from flowrt.engine.places import Place
     from flowrt.engine.traffic import Traffic
     from flowrt.messages import RunBooks
@@ -37,6 +40,7 @@ Straight = Callable[["OpenSource", int], None]
 """Lets at most so many items of a list go on at once, if it can."""
 
 
+@define(eq=False, repr=False)
 class OpenSource:
     """One open iterator of a place, with the input it was opened for: that stays live until the iterator ends.
 
@@ -44,49 +48,29 @@ class OpenSource:
     Invariant: `scope` has a token from opening to closing.
     """
 
-    __slots__ = (
-        "_asked",
-        "attempt",
-        "closed",
-        "context",
-        "count",
-        "given",
-        "input",
-        "items",
-        "message",
-        "of_ports",
-        "place",
-        "position",
-        "pull",
-        "scope",
-        "stream",
-        "trail",
-        "window",
-    )
+    place: Place
+    scope: Scope
+    message: Message
+    input: Context  # of the message
+    trail: Trail
+    items: Sequence[Any] | Iterator[Any]
+    window: SourceWindow
+    stream: str | None = None
+    count: str | None = None
+    given: int = 0
+    of_ports: dict[str, int] = Factory(dict)  # the same by port, where positions are asked for
+    pull: PullTask | None = None  # under way
+    closed: bool = False
+    context: Context = field(init=False)  # of its items
+    position: Any = field(init=False)  # of the message
+    attempt: Attempt | None = field(init=False)
+    _asked: int = 0  # of the window, what the pull may bring yet
 
-    def __init__(
-        self, place: Place, scope: Scope, message: Message, trail: Trail, items: Any, window: SourceWindow
-    ) -> None:
-        context = message.context
-        if context is None:
-            raise AssertionError("unreachable: a message inside the engine has a context")
-        self.place = place
-        self.attempt = place.guard.settling if place.guard is not None else None
-        self.scope = scope
-        self.message = message
-        self.input = context
-        self.context = Context(scope, context.correlation_id, context.priority, context.causality)
-        self.position = message.position
-        self.trail = trail
-        self.items: Sequence[Any] | Iterator[Any] = items
-        self.window = window
-        self.stream: str | None = None
-        self.count: str | None = None
-        self.given = 0
-        self.of_ports: dict[str, int] | None = None  # the same by port, where positions are asked for
-        self.pull: PullTask | None = None  # under way
-        self._asked = 0  # of the window, what the pull may bring yet
-        self.closed = False
+    def __attrs_post_init__(self) -> None:
+        origin, guard = self.input, self.place.guard
+        self.context = Context(self.scope, origin.correlation_id, origin.priority, origin.causality)
+        self.position = self.message.position
+        self.attempt = guard.settling if guard is not None else None
 
     @property
     def sized(self) -> bool:
@@ -134,8 +118,7 @@ class Sources:
         scope.origin, scope.position, scope.trail = context, message.position, trail
         scope.stream = route
         scope.gathers = gathers
-        source = OpenSource(place, scope, message, trail, items, window)
-        source.stream, source.count = stream, count
+        source = OpenSource(place, scope, message, context, trail, items, window, stream, count)
         if not source.sized:
             try:
                 source.items = iter(items)
@@ -150,7 +133,7 @@ class Sources:
         window = self._window(place, place.declaration.window)
         context: Context = message.context  # type: ignore[assignment]
         scope = self._traffic.books.open_scope(context.scope, window, home=False)
-        self._add(OpenSource(place, scope, message, trail, iterator, window))
+        self._add(OpenSource(place, scope, message, context, trail, iterator, window))
 
     def _window(self, place: Place, limit: int) -> SourceWindow:
         if place.window is None:
@@ -303,8 +286,6 @@ class Sources:
         position = source.position
         if not self._traffic.routes.ordered:
             return [position] * len(indexes)
-        if source.of_ports is None:
-            source.of_ports = {}
         first = source.of_ports.get(port, 0)
         source.of_ports[port] = first + len(indexes)
         return [numbered(position, index, of_port) for of_port, index in enumerate(indexes, first)]
