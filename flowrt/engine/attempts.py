@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from attrs import Factory, define
+
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.contract import Reorder, Task
 from flowrt.engine.meters import AHEAD
@@ -53,31 +55,27 @@ class TokenBucket:
 
 
 FULL = 1.0 - 1e-9  # of a token: what rounding takes away must not cost another wait
-
-
 SUBMITTED = 2  # per worker: one in work and one at hand
 NO_KEY = object()
 
 
+@define(eq=False, repr=False)
 class Attempt:
     """A message on its way through the calls it takes."""
 
-    __slots__ = ("chunk", "errors", "key", "number", "ticket", "timer")
-
-    def __init__(self, chunk: Chunk, key: Hashable, ticket: int) -> None:
-        self.chunk = chunk
-        self.key = key
-        self.ticket = ticket  # its number in the order to be restored
-        self.number = 1
-        self.errors: list[BaseException] = []
-        self.timer: Timer | None = None
+    chunk: Chunk
+    key: Hashable
+    ticket: int  # its number in the order to be restored
+    number: int = 1
+    errors: list[BaseException] = Factory(list)
+    timer: Timer | None = None
 
 
+@define(eq=False, repr=False)
 class KeyFailed:
     """Stands for the key of a message whose key function raised."""
 
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
+    error: BaseException
 
 
 class _Waiting:
@@ -103,10 +101,9 @@ class _Waiting:
             return None
         priority = max(self._chunks)
         waiting = self._chunks[priority]
-        chunk = waiting[0]
-        if len(chunk.data) > 1:
-            return chunk.cut(1), NO_KEY
-        waiting.popleft()
+        if len(waiting[0].data) > 1:
+            return waiting[0].cut(1), NO_KEY
+        chunk = waiting.popleft()
         if not waiting:
             del self._chunks[priority]
         return chunk, NO_KEY
@@ -122,12 +119,12 @@ class _Waiting:
 
     def drop_ended(self) -> None:
         """Leave out the messages of runs that have ended."""
-        for priority, waiting in list(self._chunks.items()):
-            kept = deque(chunk for chunk in waiting if chunk.leave_out_ended())
-            if kept:
-                self._chunks[priority] = kept
-            else:
-                del self._chunks[priority]
+        self._chunks = _without_ended(self._chunks)
+
+
+def _without_ended(lines: dict[Any, deque[Chunk]]) -> dict[Any, deque[Chunk]]:
+    kept = {key: deque(chunk for chunk in line if chunk.leave_out_ended()) for key, line in lines.items()}
+    return {key: line for key, line in kept.items() if line}
 
 
 class _WaitingByKey(_Waiting):
@@ -195,12 +192,7 @@ class _WaitingByKey(_Waiting):
         self._offer(key)
 
     def drop_ended(self) -> None:
-        for key, line in list(self._lines.items()):
-            kept = deque(chunk for chunk in line if chunk.leave_out_ended())
-            if kept:
-                self._lines[key] = kept
-            else:
-                del self._lines[key]
+        self._lines = _without_ended(self._lines)
         self._ready.clear()
         for key in self._lines:
             self._offer(key)
@@ -233,6 +225,7 @@ class Guard:
     ) -> None:
         mode = place.declaration.mode
         self.policies = place.declaration.policies
+        rate = self.policies.rate
         self._place = place
         self._clock = clock
         self._timers = timers
@@ -243,19 +236,16 @@ class Guard:
         self._put_back = put_back
         # A thread of its own, or a dispatcher's, keeps the order by itself, unless a message may come back.
         self._alone = not place.handed_over or (mode.kind != "parallel" and self.policies.retry is not None)
-        self._waiting = (
-            _WaitingByKey(mode.by_key) if mode.by_key is not None and place.handed_over else _Waiting()
-        )
-        at_hand = 1 if self.policies.rate is not None else SUBMITTED  # what is handed over early begins late
+        by_key = mode.by_key if place.handed_over else None
+        self._waiting = _Waiting() if by_key is None else _WaitingByKey(by_key)
+        at_hand = 1 if rate is not None else SUBMITTED  # what is handed over early begins late
         self._limit = 1 if self._alone else at_hand * mode.workers
         self._reorder = Reorder() if mode.ordered and place.handed_over else None
         self._tickets = 0
         self._released = 0
         self._open: dict[Chunk, Attempt] = {}
         self._backing_off: dict[Attempt, None] = {}
-        self._bucket = (
-            TokenBucket(self.policies.rate, clock.now()) if self.policies.rate is not None else None
-        )
+        self._bucket = TokenBucket(rate, clock.now()) if rate is not None else None
         self._next_token: Timer | None = None
         self._going_on = False
         self.settling: Attempt | None = None  # whose outcome is being taken into account
@@ -283,8 +273,7 @@ class Guard:
     def unreported(self) -> Iterator[Chunk]:
         """Iterate over what waits here; what was submitted is the executor's to name."""
         yield from self._waiting
-        for attempt in self._backing_off:
-            yield attempt.chunk
+        yield from (attempt.chunk for attempt in self._backing_off)
 
     # -- messages come
 
@@ -312,10 +301,9 @@ class Guard:
             if not self._has_token():
                 return
             found = self._waiting.take()
-            if found is None:
-                return
-            self._begin(*found)
-            if not self._place.handed_over:
+            if found is not None:
+                self._begin(*found)
+            if found is None or not self._place.handed_over:
                 return
 
     def _is_ahead(self) -> bool:
@@ -345,9 +333,8 @@ class Guard:
             task.results, task.failed = [Failure(key.error)], True
             self._settle(task)
             return
-        attempt = Attempt(chunk, key, self._tickets)
         self._tickets += 1
-        self._call(attempt)
+        self._call(Attempt(chunk, key, self._tickets - 1))
 
     def _call(self, attempt: Attempt) -> None:
         self._open[attempt.chunk] = attempt
@@ -386,7 +373,8 @@ class Guard:
         if self.policies.retry is not None and type(result) is Failure and not run.ended:
             if self.again(attempt, result.error):
                 return
-            _forget_emissions(task)
+            # Under retry what a call emitted leaves only if it succeeds.
+            task.log = [entry for entry in task.log if entry[1] is END_OF_CALL]
         self._end(attempt, partial(self._settle_attempt, attempt, task))
         self.go_on()
 
@@ -453,14 +441,7 @@ class Guard:
         self._backing_off.clear()
 
 
-def _forget_emissions(task: Task) -> None:
-    """Under retry what a call emitted leaves only if it succeeds."""
-    task.log = [entry for entry in task.log if entry[1] is END_OF_CALL]
-
-
 def _tell_of(attempt: Attempt, error: BaseException) -> None:
-    if attempt.errors:
-        before = ", ".join(
-            f"{number}: {type(each).__qualname__}" for number, each in enumerate(attempt.errors, 1)
-        )
-        error.add_note(f"this was attempt {attempt.number}; before ({before})")
+    before = [f"{number}: {type(each).__qualname__}" for number, each in enumerate(attempt.errors, 1)]
+    if before:
+        error.add_note(f"this was attempt {attempt.number}; before ({', '.join(before)})")

@@ -85,7 +85,7 @@ class Engine:
         self.delay = 0.0
         self.not_before: float | None = None  # when the throttle lets the next message go
         self.over = False  # reports only close what is to be closed
-        self.fusion = Fusion(self.traffic, self.failures, self.acts, clock, host)
+        self.fusion = Fusion(self.traffic, self.acts, clock, host)
         self.in_work: Place | None = None
 
     # -- places
@@ -95,16 +95,9 @@ class Engine:
         place.executor = self._host.executor_for(place)
         place.handed_over = not place.executor.inline
         if place.declaration.policies.guarded:
-            place.guard = Guard(
-                place,
-                self._clock,
-                self.timers,
-                self._host.rng,
-                self._submit,
-                self.report,
-                lambda task: self.outcomes.take(task, final=True),
-                self.schedule.put_back,
-            )
+            clock, timers, rng, settle = self._clock, self.timers, self._host.rng, self.outcomes.take
+            put_back = self.schedule.put_back
+            place.guard = Guard(place, clock, timers, rng, self._submit, self.report, settle, put_back)
         elif place.declaration.mode.ordered and place.handed_over:
             place.ordered = True
         if place.extras.activate is not None:
@@ -126,10 +119,8 @@ class Engine:
         context = Context(run, correlation_id, priority)
         self.books.accept(run, port.fullname, len(data))
         self.sources.uneven = self.sources.uneven or bool(priority)
-        route = self.routes.entry(port)
-        self.traffic.emit(
-            route, data, context, range(first, first + len(data)), self.traffic.trunk.root, outside=True
-        )
+        route, positions = self.routes.entry(port), range(first, first + len(data))
+        self.traffic.emit(route, data, context, positions, self.traffic.trunk.root, outside=True)
         self._check_live(run, port.fullname)
 
     def take_inputs(self, inputs: list[Sent]) -> None:
@@ -214,9 +205,7 @@ class Engine:
         if self.books.cut_short and not chunk.leave_out_ended():
             return
         if place is None or place.executor is None:
-            raise AssertionError(
-                "unreachable: results are delivered at once, and places in use have executors"
-            )
+            raise AssertionError("unreachable: results are delivered at once, and places have executors")
         if self.taps.handlers:
             self.taps.show(chunk)
             if self.books.cut_short and not chunk.leave_out_ended():

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.engine.acts import Acts
     from flowrt.engine.contract import Host
-    from flowrt.engine.failures import Failures
-    from flowrt.engine.places import Handler, Place, Route
+    from flowrt.engine.places import Place, Route
     from flowrt.engine.routes import Routes
     from flowrt.engine.schedules import StreamKey
     from flowrt.engine.sources import OpenSource
@@ -63,20 +62,6 @@ class Chain:
         passed: a way that came, and how it goes on inside; most are the same as the last.
     """
 
-    __slots__ = (
-        "call",
-        "ends",
-        "exit",
-        "functions",
-        "inner",
-        "keeper",
-        "keepers",
-        "meter",
-        "passed",
-        "places",
-        "routes",
-    )
-
     def __init__(
         self, places: tuple[Place, ...], routes: tuple[Route, ...], inner: tuple[StreamKey, ...]
     ) -> None:
@@ -85,16 +70,13 @@ class Chain:
         last = routes[-1]
         targets = last.targets
         self.ends = bool(targets) and all(target.place is None for target in targets)
-        self.exit: Handler | None = (
-            targets[0] if self.ends and len(targets) == 1 and not targets[0].dead else None
-        )
+        alone = targets[0] if len(targets) == 1 else None
+        self.exit = alone if self.ends and alone is not None and not alone.dead else None
         self.keepers = targets if all(may_keep(target) for target in targets) else ()
-        self.keeper: Handler | None = targets[0] if len(self.keepers) == 1 else None
+        self.keeper = alone if self.keepers else None
         self.inner = (*inner, *((last, keeper) for keeper in self.keepers))
-        self.functions: tuple[Callable[[Any], Any], ...] = tuple(
-            each.declaration.body.function  # type: ignore[attr-defined]
-            for each in places
-        )
+        bodies: list[Any] = [place.declaration.body for place in places]
+        self.functions: tuple[Callable[[Any], Any], ...] = tuple(body.function for body in bodies)
         self.call = _fused(len(places))
         self.meter = shared_meter(tuple(place.meter for place in places))
         self.passed: tuple[Trail, Trail] | None = None
@@ -124,9 +106,9 @@ class Fusion:
         began: since when, or when they were called last.
     """
 
-    def __init__(self, traffic: Traffic, failures: Failures, acts: Acts, clock: Clock, host: Host) -> None:
+    def __init__(self, traffic: Traffic, acts: Acts, clock: Clock, host: Host) -> None:
         self._traffic = traffic
-        self._failures = failures
+        self._failures = traffic.failures
         self._acts = acts
         self._clock = clock
         self._host = host

@@ -79,7 +79,7 @@ class Outcomes:
 
     # -- tasks
 
-    def take(self, task: Task, *, final: bool) -> None:
+    def take(self, task: Task, *, final: bool = True) -> None:
         """Take into account what has come of a task since it was last looked at; its results may be passed on once it is final."""
         place = task.place
         body = place.declaration.body

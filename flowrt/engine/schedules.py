@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from flowrt.engine.chunks import Chunk
 from flowrt.errors import FlowBuildError, FlowInternalError, counted, describe, did_you_mean
@@ -41,37 +41,49 @@ class Schedule(Protocol):
 
     def put(self, chunk: Chunk) -> None:
         """Add what the message in work led to."""
-        ...
 
     def put_input(self, chunk: Chunk) -> None:
         """Add what came from outside, or from workers: between two steps of the engine."""
-        ...
 
     def put_back(self, chunk: Chunk) -> None:
         """Return what was taken and could not be worked on yet, before anything that came of it is put. It goes first on its stream."""
-        ...
 
     def take(self) -> Chunk | None:
         """Take the next chunk; None if nothing waits."""
-        ...
 
     def __iter__(self) -> Iterator[Chunk]:
         """Iterate over all that waits, in no particular order."""
-        ...
 
     def clear(self, unwanted: Callable[[Chunk], bool]) -> None:
         """Drop the unwanted chunks; the others keep their order."""
-        ...
 
 
-class BreadthFirst:
+Line = TypeVar("Line")
+
+
+class _ByPriority(Generic[Line]):
+    """What waits, by priority."""
+
+    def __init__(self, empty: Callable[[], Line]) -> None:
+        self._empty = empty
+        self._levels: dict[int, Line] = {0: empty()}
+        self._order = [0]  # priorities, lowest first
+
+    def _level(self, priority: int) -> Line:
+        level = self._levels.get(priority)
+        if level is None:
+            level = self._levels[priority] = self._empty()
+            insort(self._order, priority)
+        return level
+
+
+class BreadthFirst(_ByPriority[deque[Chunk]]):
     """A FIFO of chunks: all that one message led to directly goes before what that leads to."""
 
     step = CHUNK_SIZE
 
     def __init__(self) -> None:
-        self._levels: dict[int, deque[Chunk]] = {0: deque()}
-        self._order = [0]  # priorities, lowest first
+        super().__init__(deque)
 
     def put(self, chunk: Chunk) -> None:
         level = self._level(chunk.priority)
@@ -100,13 +112,6 @@ class BreadthFirst:
         for priority, level in self._levels.items():
             self._levels[priority] = deque(chunk for chunk in level if not unwanted(chunk))
 
-    def _level(self, priority: int) -> deque[Chunk]:
-        level = self._levels.get(priority)
-        if level is None:
-            level = self._levels[priority] = deque()
-            insort(self._order, priority)
-        return level
-
 
 StreamKey = tuple[object, object]
 
@@ -118,9 +123,8 @@ class _Level:
 
     def __init__(self) -> None:
         self.stack: list[tuple[StreamKey, deque[Chunk]]] = []
-        self.streams: dict[
-            StreamKey, deque[Chunk]
-        ] = {}  # of those on the stack, where what is emitted next belongs
+        # Of those on the stack, where what is emitted next belongs.
+        self.streams: dict[StreamKey, deque[Chunk]] = {}
         self.inputs: deque[Chunk] = deque()
         self.inputs_of: dict[StreamKey, int] = {}
 
@@ -161,7 +165,7 @@ def stream_of(chunk: Chunk) -> StreamKey:
     return chunk.trail.route, chunk.handler
 
 
-class DepthFirst:
+class DepthFirst(_ByPriority[_Level]):
     """A stack: what a message led to is worked off to its end before its neighbour; inputs from outside keep a FIFO.
 
     Messages are taken singly: only so does the order hold that each goes to its end before the next. What is emitted on a stream on which
@@ -171,8 +175,7 @@ class DepthFirst:
     step = 1
 
     def __init__(self) -> None:
-        self._levels: dict[int, _Level] = {0: _Level()}
-        self._order = [0]
+        super().__init__(_Level)
         self._fresh: list[Chunk] = []  # emitted by the message in work; the first of them is to be on top
 
     def put(self, chunk: Chunk) -> None:
@@ -240,13 +243,6 @@ class DepthFirst:
             for chunk in level.inputs:
                 if not unwanted(chunk):
                     left.put_input(chunk)
-
-    def _level(self, priority: int) -> _Level:
-        level = self._levels.get(priority)
-        if level is None:
-            level = self._levels[priority] = _Level()
-            insort(self._order, priority)
-        return level
 
 
 class _Ring:
@@ -339,13 +335,6 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {
 }
 
 
-def schedule_named(name: str) -> Schedule:
-    """Make a schedule; `FlowBuildError` for a name nobody knows."""
-    if name not in SCHEDULES:
-        raise FlowBuildError(f'there is no schedule "{name}".{did_you_mean(str(name), SCHEDULES)}')
-    return SCHEDULES[name]()
-
-
 METHODS = ("put", "put_input", "put_back", "take", "clear", "__iter__")
 
 
@@ -417,7 +406,9 @@ class OwnSchedule:
 def schedule_of(given: str | Callable[[], Schedule]) -> Schedule:
     """Make the schedule of a runtime, given its name or what makes one; `FlowBuildError` if it is none."""
     if isinstance(given, str):
-        return schedule_named(given)
+        if given not in SCHEDULES:
+            raise FlowBuildError(f'there is no schedule "{given}".{did_you_mean(given, SCHEDULES)}')
+        return SCHEDULES[given]()
     if not callable(given):
         remedy = "Give a name, or the class or function that makes one."
         if hasattr(given, "take"):

@@ -13,7 +13,7 @@ from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime, Me
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.ledger import Books
 from flowrt.engine.places import Handler, Route
-from flowrt.engine.schedules import BreadthFirst, DepthFirst, RoundRobin, Schedule, schedule_named
+from flowrt.engine.schedules import BreadthFirst, DepthFirst, RoundRobin, Schedule, schedule_of
 from flowrt.messages import CHUNK_SIZE, Context, Trunk
 from flowrt.operations.contract import Emitter
 from flowrt.ports import Port
@@ -277,7 +277,7 @@ def test_every_message_comes_out_once_and_the_highest_priority_first(
 
 def test_a_schedule_nobody_knows_is_refused_with_a_guess() -> None:
     with pytest.raises(FlowBuildError) as caught:
-        schedule_named("breadth-first")
+        schedule_of("breadth-first")
 
     assert str(caught.value).startswith('there is no schedule "breadth-first".')
     assert "breadth_first" in str(caught.value)
