@@ -88,6 +88,5 @@ class Timers:
         return fired
 
     def clear(self) -> None:
-        """Make no call any more."""
         self._heap.clear()
         self._cancelled = 0

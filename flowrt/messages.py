@@ -20,9 +20,7 @@ DISCARDED = "discarded"
 ENDS = (DELIVERED, ABSORBED, FAILED, UNCONNECTED, DISCARDED)
 
 
-CHUNK_SIZE = (
-    1024  # messages. Longer gains nothing measurable (DESIGN.md: 14 plain calls a hop at 1, 1.5 at 64)
-)
+CHUNK_SIZE = 1024  # messages. Longer gains nothing measurable (DESIGN.md: 14 calls a hop at 1, 1.5 at 64)
 EXCEPTION_PRIORITY = 99  # the ancestor's (B126): error messages overtake what waits
 TRAIL_LENGTH = 64  # ports; arbitrary. Beyond it a way is cut to its last half
 TRAILS_KEPT = 10_000  # arbitrary; a flow has few different ways, a loop inside a loop has many
@@ -382,14 +380,7 @@ NO_SCOPES: set[Scope] = frozenset()  # type: ignore[assignment]
 
 
 class RunBooks(Scope):
-    """The root scope of a run, with the run's figures.
-
-    Attributes:
-        ends: (what, where, reason) -> messages.
-        births: where -> messages.
-        open_scopes: every scope of the run not yet closed, itself aside.
-        opened: when it began.
-    """
+    """The root scope of a run, with the run's figures."""
 
     __slots__ = (
         "accepted",
@@ -406,13 +397,13 @@ class RunBooks(Scope):
 
     def __init__(self, window: SourceWindow | None, handle: Any = None, opened: float = 0.0) -> None:
         super().__init__(None, None, window, home=True)
-        self.opened = opened
+        self.opened = opened  # when
         self.number: int = handle.number if handle is not None else 0
         self.handle = handle
         self.accepted = NO_FIGURES
-        self.births = NO_FIGURES
-        self.ends: dict[tuple[str, str, str], int] = {}
-        self.open_scopes = NO_SCOPES
+        self.births = NO_FIGURES  # messages by where
+        self.ends: dict[tuple[str, str, str], int] = {}  # messages by what, where, reason
+        self.open_scopes = NO_SCOPES  # every one not yet closed, itself aside
         self.holding = NO_SCOPES
         self.ended = False
         self.unfinished: BaseException | None = None  # why it will not have brought all it might

@@ -1,1 +1,6 @@
-"""What decides: it moves messages, keeps the books and says who is called next. It knows no thread, clock, queue, log or I/O."""
+"""The room that decides: what goes where, what is next, who is told. It knows no thread, no queue and no clock of its own.
+
+It may import the flow's description (`flow`) and what that stands on, for types too; not `executors`, `observe` or `runtime`.
+Begin in `engine.py` with the turn, then go down: fusion, outcomes, acts, runs, sources, traffic, failures, attempts, routes, schedules, ledger,
+wakes, and the nouns: contract, chunks, places, meters. Each uses only what follows; types may go any way.
+"""

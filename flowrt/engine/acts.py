@@ -47,14 +47,7 @@ def nothing_to_pop(name: str) -> FlowBuildError:
 
 
 class InHand:
-    """What an operation has in hand when it asks for something. This: nothing, for it was told of a scope, or woken.
-
-    Attributes:
-        about: what it is woken about if it does not say.
-        chunk: its messages are of this one, from number `first` on; None: there are none.
-        by: who performs, for the note on an error.
-        rest: messages of which nothing has become yet.
-    """
+    """What an operation has in hand when it asks for something. This: nothing, for it was told of a scope, or woken."""
 
     __slots__ = ("about", "by", "chunk", "context", "data", "first", "place", "positions", "rest", "trail")
 
@@ -62,13 +55,13 @@ class InHand:
         self.place = place
         self.context = context
         self.trail = trail
-        self.about = about
-        self.chunk: Chunk | None = None
+        self.about = about  # what it is woken about if it does not say
+        self.chunk: Chunk | None = None  # whose messages these are, from number `first` on
         self.first = 0
-        self.by = ""
+        self.by = ""  # who performs, for the note on an error
         self.data: list[Any] = []
         self.positions: Positions = (0,)  # where stands what is emitted
-        self.rest = 0
+        self.rest = 0  # messages of which nothing has become yet
 
     def meeting(self, origins: Sequence[Part], port: str) -> tuple[Context, Any]:
         """Return the context and the position of what is made of parts."""

@@ -44,7 +44,6 @@ class TokenBucket:
         return max(0.0, (1.0 - self._tokens) / self._rate.per_second) if self._tokens < FULL else 0.0
 
     def take(self, now: float) -> None:
-        """Take a token."""
         self._fill(now)
         self._tokens -= 1.0
 
@@ -278,7 +277,6 @@ class Guard:
     # -- messages come
 
     def take(self, chunk: Chunk) -> None:
-        """Take messages of the place in."""
         self._waiting.put(chunk)
         self.go_on()
 

@@ -104,7 +104,6 @@ class Engine:
             self._host.activate(place)
 
     def change(self, definition: Definition) -> None:
-        """Go over to a changed flow."""
         self.routes.swap(definition)
         self.routes.enter_active(self._host.activate)
 

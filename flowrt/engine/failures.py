@@ -63,14 +63,8 @@ class Failures:
     ) -> OperationError:
         """Fail one live message of a place: end it, and tell whoever is to know. Return the error as it was told.
 
-        Args:
-            place: where.
-            message: what it was working on.
-            trail: the way it came.
-            raised: what the operation raised.
-            by: who did the work, for the note ("async", "parallel, worker 2").
-            after: how many messages the call had emitted.
-            owed: the scope of the list that could not be produced whole, whose gathers are asked first.
+        `by`: who did the work, for the note ("async", "parallel, worker 2"); `after`: how many messages the call had emitted; `owed`: the
+        scope of the list that could not be produced whole, whose gathers are asked first.
         """
         context: Context = message.context  # type: ignore[assignment]  # inside the engine it has one
         position = message.position

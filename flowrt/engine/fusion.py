@@ -50,17 +50,7 @@ Fused = Callable[..., None]
 
 
 class Chain:
-    """Consecutive places of one-to-one functions.
-
-    Attributes:
-        inner: the streams between the places, and those to the keepers.
-        ends: nothing follows but result ports.
-        exit: the result port, where just that follows.
-        keepers: what follows instead, where all of it may only keep messages.
-        keeper: the one keeper, where there is just one.
-        meter: what went through all of it; each of its places adds that to its own.
-        passed: a way that came, and how it goes on inside; most are the same as the last.
-    """
+    """Consecutive places of one-to-one functions."""
 
     def __init__(
         self, places: tuple[Place, ...], routes: tuple[Route, ...], inner: tuple[StreamKey, ...]
@@ -69,16 +59,19 @@ class Chain:
         self.routes = routes
         last = routes[-1]
         targets = last.targets
+        # Nothing follows but result ports, or just one; or what may only keep messages, or just one of these.
         self.ends = bool(targets) and all(target.place is None for target in targets)
         alone = targets[0] if len(targets) == 1 else None
         self.exit = alone if self.ends and alone is not None and not alone.dead else None
         self.keepers = targets if all(may_keep(target) for target in targets) else ()
         self.keeper = alone if self.keepers else None
+        # The streams between the places, and those to the keepers.
         self.inner = (*inner, *((last, keeper) for keeper in self.keepers))
         bodies: list[Any] = [place.declaration.body for place in places]
         self.functions: tuple[Callable[[Any], Any], ...] = tuple(body.function for body in bodies)
         self.call = _fused(len(places))
         self.meter = shared_meter(tuple(place.meter for place in places))
+        # A way that came, and how it goes on inside; most are the same as the last.
         self.passed: tuple[Trail, Trail] | None = None
 
     @property
@@ -100,10 +93,6 @@ class Fusion:
     """Takes messages through chains, where nobody watches.
 
     Called on: the engine's thread.
-
-    Attributes:
-        in_work: the chain whose functions are being called.
-        began: since when, or when they were called last.
     """
 
     def __init__(self, traffic: Traffic, acts: Acts, clock: Clock, host: Host) -> None:
@@ -113,8 +102,8 @@ class Fusion:
         self._clock = clock
         self._host = host
         self._depth_first = traffic.schedule if type(traffic.schedule) is DepthFirst else None
-        self.in_work: Chain | None = None
-        self.began = 0.0
+        self.in_work: Chain | None = None  # whose functions are being called
+        self.began = 0.0  # since when, or when they were called last
 
     # -- chunks
 

@@ -34,11 +34,6 @@ Due = tuple[Any, Scope, Any]
 class Books:
     """The ledger of a runtime: the one place where births and ends are written down.
 
-    Attributes:
-        quiet: scopes that may have come to rest since `due` was last gone through.
-        cut_short: whether a run has ever ended before its messages had.
-        moment: when inputs were taken in last; `began`: when the first were.
-
     Called on: the engine's thread. Other threads may read `live` and the window's figures.
     """
 
@@ -46,10 +41,10 @@ class Books:
         self.live = 0
         self.outside = SourceWindow(capacity)
         self.runs: set[RunBooks] = set()
-        self.cut_short = False
-        self.moment = 0.0
-        self.began: float | None = None
-        self.quiet: list[Scope] = []
+        self.cut_short = False  # whether a run has ever ended before its messages had
+        self.moment = 0.0  # when inputs were taken in last
+        self.began: float | None = None  # when the first were
+        self.quiet: list[Scope] = []  # scopes that may have come to rest since `due` was last gone through
         self._single: dict[str, dict[str, int]] = {}  # what a run of one input has accepted, by port
 
     # -- runs and scopes
@@ -141,7 +136,6 @@ class Books:
         positions: Positions | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """End live messages."""
         self.write(scope.run, what, messages, where, reason)
         home = scope.home
         if positions is not None and what is not DELIVERED and home.parent is not None:

@@ -6,17 +6,14 @@ from flowrt.messages import CHUNK_SIZE
 
 
 class Meter:
-    """The figures of one place, or of what several did as one. Written by the engine's thread, from what workers report.
-
-    Attributes:
-        shared: the meters of what this place took part in, by the places that did; each of these adds their figures to its own.
-    """
+    """The figures of one place, or of what several did as one. Written by the engine's thread, from what workers report."""
 
     __slots__ = ("busy", "calls", "shared")
 
     def __init__(self) -> None:
         self.calls = 0
         self.busy = 0.0
+        # The meters of what this place took part in, by the meters of those that did: each adds their figures to its own.
         self.shared: dict[object, Meter] = {}
 
     def total(self) -> tuple[int, float]:
@@ -33,9 +30,7 @@ def shared_meter(meters: tuple[Meter, ...]) -> Meter:
     return shared
 
 
-QUANTUM = (
-    0.001  # seconds of work per group or inline turn (DESIGN.md, section 5: the best measured of those tried)
-)
+QUANTUM = 0.001  # seconds of work per group or inline turn (DESIGN.md, section 5: the best of those tried)
 FLOOR = 0.0002  # seconds: smaller groups cost more in handing over than they gain in spreading
 GROWTH = 8  # at most so many times the last group, so that one cheap item does not vouch for a thousand
 DECAY = 0.3  # how fast the estimate follows cheaper calls; it jumps up at once

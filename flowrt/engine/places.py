@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import define
+
 from flowrt.errors import FlowBuildError
 from flowrt.flow.sites import Site, not_made
 from flowrt.operations.contract import extras_of
@@ -32,23 +34,17 @@ class Handler:
         return f"<handler {self.port}>"
 
 
+@define(eq=False, repr=False)
 class Route:
     """A compiled out-port: its handlers, in the order their streams were declared, and the flow ports crossed to each."""
 
-    __slots__ = ("borders", "fault", "optional", "port", "targets")
-
-    def __init__(
-        self,
-        port: Port,
-        targets: tuple[Handler, ...],
-        borders: dict[Handler, tuple[Port, ...]],
-        fault: FlowBuildError | None = None,
-    ) -> None:
-        self.fault = fault  # why it could not be compiled: met only in recursions too deep to be expanded
-        self.port = port
-        self.targets = targets
-        self.borders = borders
-        self.optional = False  # what leaves here need not be taken
+    port: Port
+    targets: tuple[Handler, ...]
+    borders: dict[Handler, tuple[Port, ...]]
+    fault: FlowBuildError | None = (
+        None  # why it could not be compiled: only in recursions too deep to be expanded
+    )
+    optional: bool = False  # what leaves here need not be taken
 
     @property
     def connected(self) -> bool:

@@ -40,7 +40,6 @@ class Routes:
         self._equipped: dict[Place, None] = {}
 
     def all_places(self) -> list[Place]:
-        """Return every place entered so far."""
         return list(self._equipped)
 
     def all_executors(self) -> list[Executor]:
@@ -99,7 +98,6 @@ class Routes:
         return f'. No stream starts at "{wrong[0]}".{did_you_mean(wrong[0], known)}'
 
     def out(self, place: Place, name: str) -> Route:
-        """Return the route of a place's out-port."""
         route = place.outs.get(name)
         if route is None:
             try:
@@ -111,7 +109,6 @@ class Routes:
         return route
 
     def gathers_of(self, place: Place) -> tuple[Place, ...]:
-        """Return the gathers matched to a scatter."""
         if place.matched is None:
             place.matched = matched_gathers(place)
             for gather in place.matched:

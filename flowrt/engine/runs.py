@@ -47,15 +47,12 @@ class Runs:
     """What is under way for whoever sent something.
 
     Called on: the engine's thread.
-
-    Attributes:
-        feeding: runs whose inputs are still coming.
     """
 
     def __init__(
         self, traffic: Traffic, sources: Sources, wakes: Wakes, new_handle: Callable[[], RunHandle]
     ) -> None:
-        self.feeding: set[RunBooks] = set()
+        self.feeding: set[RunBooks] = set()  # whose inputs are still coming
         self._traffic = traffic
         self._sources = sources
         self._wakes = wakes

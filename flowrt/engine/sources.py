@@ -185,7 +185,6 @@ class Sources:
         return None
 
     def go_on(self, source: OpenSource, straight: Straight | None) -> None:
-        """Let a source go on."""
         if source.sized:
             self._slice(source, straight)
         else:

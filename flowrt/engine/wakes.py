@@ -17,14 +17,11 @@ if TYPE_CHECKING:
 class Wakes:
     """Wakes operations when the time they asked for has come. A scope stays open until then: something may still come of it.
 
-    Attributes:
-        loose: how many are to come that no scope waits for.
-
     Called on: the engine's thread.
     """
 
     def __init__(self, books: Books, timers: Timers) -> None:
-        self.loose = 0
+        self.loose = 0  # how many are to come that no scope waits for
         self._books = books
         self._timers = timers
         self._pending: dict[tuple[Place, Any], Timer] = {}
