@@ -507,18 +507,18 @@ def meeting_point(context: Context, position: Any, parts: Sequence[Part]) -> tup
             return context, position
         stands.setdefault(part.scope, part.position)
     deepest = max(stands, key=lambda scope: scope.depth)
-    around = _lists_around(deepest)
+    around = lists_around(deepest)
     if all(scope in around for scope in stands):
         scope, position = deepest, stands[deepest]
     else:
-        common = set.intersection(*(set(_lists_around(scope)) for scope in stands))
+        common = set.intersection(*(set(lists_around(scope)) for scope in stands))
         scope = own
         while scope not in common and scope.parent is not None:
             scope, position = scope.parent.home, scope.position
     return (context if scope is own else Context(scope, context.correlation_id, context.priority)), position
 
 
-def _lists_around(scope: Scope) -> list[Scope]:
+def lists_around(scope: Scope) -> list[Scope]:
     """Return a list or run and all those around it."""
     found = [scope]
     while scope.parent is not None:
@@ -527,11 +527,13 @@ def _lists_around(scope: Scope) -> list[Scope]:
     return found
 
 
-def correlated(context: Context, item: Any) -> Context:
-    """Give a context an id of its own, if it has none."""
-    if type(item) is not Correlated or context.correlation_id is not None:
-        return context
-    return Context(context.scope, item.correlation_id, context.priority, context.causality)
+def correlated(context: Context, emitted: Any) -> tuple[Context, Any]:
+    """Return the context of what was emitted, with the id that it brings if there is none yet, and its data."""
+    if type(emitted) is not Correlated:
+        return context, emitted
+    if context.correlation_id is None:
+        context = Context(context.scope, emitted.correlation_id, context.priority, context.causality)
+    return context, emitted.data
 
 
 def popped(context: Context) -> Context | None:

@@ -13,7 +13,6 @@ from flowrt.messages import (
     FAILED,
     Causality,
     Context,
-    Correlated,
     Message,
     Missing,
     Part,
@@ -228,8 +227,7 @@ class Acts:
                 self.act(hand, action, argument)
                 continue
             self._traffic.books.born(hand.context.scope, 1, hand.place.name)
-            context = correlated(hand.context, argument)
-            data = argument.data if type(argument) is Correlated else argument
+            context, data = correlated(hand.context, argument)
             route = self._traffic.routes.out(hand.place, action)
             self._traffic.emit(route, [data], context, [hand.positions[0]], hand.trail)
 

@@ -16,7 +16,16 @@ from flowrt.errors import (
     counted,
     describe,
 )
-from flowrt.messages import DISCARDED, EXCEPTION_PRIORITY, FAILED, Context, Message, Trail, first_position
+from flowrt.messages import (
+    DISCARDED,
+    EXCEPTION_PRIORITY,
+    FAILED,
+    Context,
+    Message,
+    Trail,
+    first_position,
+    lists_around,
+)
 from flowrt.operations.policies import ERROR_PORT
 
 if TYPE_CHECKING:
@@ -299,13 +308,10 @@ def _subscriber_error(hook: str, raised: BaseException) -> FlowError:
 
 def _gathering_home(scope: Scope) -> Scope | None:
     """Return the innermost scope around one of whose gathers can do without an item, and still waits."""
-    home: Scope | None = scope.home
-    while home is not None:
-        if not home.cut_short:
-            waiting = [place for place in home.gathers if place not in home.answered]
-            if any(place.extras.on_missing != "fail" for place in waiting):
-                return home
-        home = home.parent.home if home.parent is not None else None
+    for home in lists_around(scope.home):
+        waiting = [place for place in home.gathers if place not in home.answered]
+        if not home.cut_short and any(place.extras.on_missing != "fail" for place in waiting):
+            return home
     return None
 
 

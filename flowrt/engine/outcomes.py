@@ -196,10 +196,8 @@ class Outcomes:
                 task.calls_ended.add(index)
             elif type(action) is str:
                 if index in task.calls_ended:
-                    context = task.chunk.context_at(index)
-                    if type(argument) is Correlated:
-                        context, argument = correlated(context, argument), argument.data
-                    self._runs.emit_late(task.place, context, action, argument)
+                    context, data = correlated(task.chunk.context_at(index), argument)
+                    self._runs.emit_late(task.place, context, action, data)
                 elif not task.chunk.context_at(index).scope.run.ended:
                     sending.append(entry)
             else:
@@ -239,17 +237,14 @@ class Outcomes:
             self._send(task, port, data, indexes, numbers)
 
     def _send(self, task: Task, port: str, data: list[Any], indexes: list[int], numbers: list[int]) -> None:
-        chunk, place, books = task.chunk, task.place, self._traffic.books
+        chunk, place = task.chunk, task.place
         contexts: Contexts = chunk.context
         if type(contexts) is list:
             contexts = [contexts[index] for index in indexes]
-            for context in contexts:
-                books.born(context.scope, 1, place.name)
-        else:
-            books.born(contexts.scope, len(data), place.name)  # type: ignore[union-attr]
+        self._traffic.born(contexts, len(data), place.name)
         if any(type(item) is Correlated for item in data):
-            contexts = [correlated(chunk.context_at(i), item) for i, item in zip(indexes, data, strict=True)]
-            data = [item.data if type(item) is Correlated else item for item in data]
+            both = [correlated(chunk.context_at(i), item) for i, item in zip(indexes, data, strict=True)]
+            contexts, data = [context for context, _ in both], [item for _, item in both]
         positions = self._positions_of(task, port, indexes, numbers)
         self._traffic.emit(self._traffic.routes.out(place, port), data, contexts, positions, chunk.trail)
 

@@ -22,6 +22,7 @@ from flowrt.messages import (
     Scope,
     SourceWindow,
     Trail,
+    lists_around,
     numbered,
 )
 from flowrt.operations.bodies import Failure, close_iterator
@@ -352,10 +353,10 @@ class Sources:
         run.unfinished = run.unfinished or FlowStoppedError(
             f'run {run.number} was cut short: "{source.place.name}" was stopped after {source.given} items when the runtime closed.'
         )
-        around = source.scope.home
-        while around.parent is not None:  # no list around it comes whole, and none is to come in part
+        for around in lists_around(source.scope.home)[
+            :-1
+        ]:  # none of them comes whole, and none is to come in part
             around.cut_short = True
-            around = around.parent.home
         if source.stream is not None:
             source.scope.lose(Missing(None, FAILED, source.place.name, reason))
         books.end(source.input.scope, DISCARDED, 1, source.place.name, reason, [source.position])

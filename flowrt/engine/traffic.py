@@ -79,7 +79,7 @@ class Traffic:
             return
         extra = len(targets) - 1
         if extra:
-            self._multiply(route, extra, contexts, len(data))
+            self.born(contexts, len(data), route.port.fullname, extra)
         for index, handler in enumerate(targets):
             chunk = Chunk(handler, data, contexts, positions, trail)
             if index < extra:  # each target owns its lists, the last one these
@@ -140,13 +140,13 @@ class Traffic:
         else:
             self.books.end(contexts.scope, DELIVERED, len(chunk.data), where)  # type: ignore[union-attr]
 
-    def _multiply(self, route: Route, extra: int, contexts: Contexts, messages: int) -> None:
-        where = route.port.fullname
+    def born(self, contexts: Contexts, messages: int, where: str, each: int = 1) -> None:
+        """Book messages that come in addition: so many times `each`."""
         if type(contexts) is list:
             for context in contexts:
-                self.books.born(context.scope, extra, where)
+                self.books.born(context.scope, each, where)
         else:
-            self.books.born(contexts.scope, extra * messages, where)  # type: ignore[union-attr]
+            self.books.born(contexts.scope, each * messages, where)  # type: ignore[union-attr]
 
     def end(
         self,
