@@ -364,6 +364,13 @@ class Scope:
         place = next(iter(owing))
         return place, owing.pop(place)
 
+    def lists_around(self) -> list[Scope]:
+        """Return the list or run that this is of, and all those around it."""
+        found = [self.home]
+        while (parent := found[-1].parent) is not None:
+            found.append(parent.home)
+        return found
+
     def within(self, place: Spot) -> Scope | None:
         """Return the innermost scope around that `place` gathers."""
         scope: Scope | None = self.home
@@ -507,24 +514,15 @@ def meeting_point(context: Context, position: Any, parts: Sequence[Part]) -> tup
             return context, position
         stands.setdefault(part.scope, part.position)
     deepest = max(stands, key=lambda scope: scope.depth)
-    around = lists_around(deepest)
+    around = deepest.lists_around()
     if all(scope in around for scope in stands):
         scope, position = deepest, stands[deepest]
     else:
-        common = set.intersection(*(set(lists_around(scope)) for scope in stands))
+        common = set.intersection(*(set(scope.lists_around()) for scope in stands))
         scope = own
         while scope not in common and scope.parent is not None:
             scope, position = scope.parent.home, scope.position
     return (context if scope is own else Context(scope, context.correlation_id, context.priority)), position
-
-
-def lists_around(scope: Scope) -> list[Scope]:
-    """Return a list or run and all those around it."""
-    found = [scope]
-    while scope.parent is not None:
-        scope = scope.parent.home
-        found.append(scope)
-    return found
 
 
 def correlated(context: Context, emitted: Any) -> tuple[Context, Any]:

@@ -16,16 +16,7 @@ from flowrt.errors import (
     counted,
     describe,
 )
-from flowrt.messages import (
-    DISCARDED,
-    EXCEPTION_PRIORITY,
-    FAILED,
-    Context,
-    Message,
-    Trail,
-    first_position,
-    lists_around,
-)
+from flowrt.messages import DISCARDED, EXCEPTION_PRIORITY, FAILED, Context, Message, Trail, first_position
 from flowrt.operations.policies import ERROR_PORT
 
 if TYPE_CHECKING:
@@ -308,7 +299,7 @@ def _subscriber_error(hook: str, raised: BaseException) -> FlowError:
 
 def _gathering_home(scope: Scope) -> Scope | None:
     """Return the innermost scope around one of whose gathers can do without an item, and still waits."""
-    for home in lists_around(scope.home):
+    for home in scope.lists_around():
         waiting = [place for place in home.gathers if place not in home.answered]
         if not home.cut_short and any(place.extras.on_missing != "fail" for place in waiting):
             return home

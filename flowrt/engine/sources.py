@@ -22,7 +22,6 @@ from flowrt.messages import (
     Scope,
     SourceWindow,
     Trail,
-    lists_around,
     numbered,
 )
 from flowrt.operations.bodies import Failure, close_iterator
@@ -353,9 +352,8 @@ class Sources:
         run.unfinished = run.unfinished or FlowStoppedError(
             f'run {run.number} was cut short: "{source.place.name}" was stopped after {source.given} items when the runtime closed.'
         )
-        for around in lists_around(source.scope.home)[
-            :-1
-        ]:  # none of them comes whole, and none is to come in part
+        # None of the lists around it comes whole, and none is to come in part.
+        for around in source.scope.lists_around()[:-1]:
             around.cut_short = True
         if source.stream is not None:
             source.scope.lose(Missing(None, FAILED, source.place.name, reason))
