@@ -26,7 +26,7 @@ from flowrt.messages import (
     merged_context,
     popped,
 )
-from flowrt.operations.contract import Act, Emitter, Entry
+from flowrt.operations.contract import Act, Emitter, LogEntry
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -218,7 +218,7 @@ class Acts:
             books.write(home.run, ABSORBED, 1, place.name)
         self._traffic.emit(self._traffic.routes.out(place, port), [data], context, [position], hand.trail)
 
-    def _apply(self, hand: InHand, log: list[Entry]) -> None:
+    def _apply(self, hand: InHand, log: list[LogEntry]) -> None:
         """Do in order what an operation did in a call that is over."""
         for _, action, argument in log:
             if hand.context.scope.run.ended:
@@ -266,7 +266,7 @@ class Acts:
 
     def _handle_batch(self, place: Place, chunk: Chunk, context: Context) -> None:
         batch = BatchInHand(place, chunk, context)
-        log: list[Entry] = []
+        log: list[LogEntry] = []
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
             place.operation.handle_many(place.state, batch, emit)
@@ -298,7 +298,7 @@ class Acts:
             self._call_for(place, about, place.operation.timer, asked_in)
             return
         hand = InHand(place, None, self._traffic.trunk.root, about)  # type: ignore[arg-type]
-        log: list[Entry] = []
+        log: list[LogEntry] = []
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
             place.operation.timer(place.state, about, emit)
@@ -318,7 +318,7 @@ class Acts:
         self.act(hand, action, argument)
 
     def _call_for(self, place: Place, scope: Scope, call: Callable[..., None], known: Context | None) -> None:
-        log: list[Entry] = []
+        log: list[LogEntry] = []
         context = scope.origin
         if context is None:  # a run: what is emitted for it has the context of what it is emitted for
             context = known if known is not None and known.scope.home is scope else held_context(scope, place)

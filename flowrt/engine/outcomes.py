@@ -20,7 +20,7 @@ from flowrt.messages import (
     numbered,
 )
 from flowrt.operations.bodies import END_OF_CALL, Failure, FunctionBody, GeneratorBody, OperationBody
-from flowrt.operations.contract import Act, Entry
+from flowrt.operations.contract import Act, LogEntry
 
 if TYPE_CHECKING:
     from flowrt.engine.acts import Acts
@@ -187,8 +187,8 @@ class Outcomes:
 
     # -- actions and operations: what they did, in order
 
-    def _entries(self, task: Task, entries: list[Entry]) -> None:
-        sending: list[Entry] = []
+    def _entries(self, task: Task, entries: list[LogEntry]) -> None:
+        sending: list[LogEntry] = []
         hand: CallInHand | None = None
         for entry in entries:
             index, action, argument = entry
@@ -209,7 +209,7 @@ class Outcomes:
                     self._act(task, hand, entry)
         self._emissions(task, sending)
 
-    def _act(self, task: Task, hand: CallInHand, entry: Entry) -> None:
+    def _act(self, task: Task, hand: CallInHand, entry: LogEntry) -> None:
         index, action, argument = entry
         if hand.first != index:
             hand.turn_to(index)
@@ -222,7 +222,7 @@ class Outcomes:
         if hand.rest <= 0:
             task.kept.add(index)
 
-    def _emissions(self, task: Task, entries: list[Entry]) -> None:
+    def _emissions(self, task: Task, entries: list[LogEntry]) -> None:
         """Send emissions on, grouped by port in order of first emission."""
         ports: dict[str, tuple[list[Any], list[int], list[int]]] = {}
         emitted = task.emitted

@@ -58,18 +58,18 @@ class Schedule(Protocol):
         """Drop the unwanted chunks; the others keep their order."""
 
 
-Line = TypeVar("Line")
+_What = TypeVar("_What")
 
 
-class _ByPriority(Generic[Line]):
+class _ByPriority(Generic[_What]):
     """What waits, by priority."""
 
-    def __init__(self, empty: Callable[[], Line]) -> None:
+    def __init__(self, empty: Callable[[], _What]) -> None:
         self._empty = empty
-        self._levels: dict[int, Line] = {0: empty()}
+        self._levels: dict[int, _What] = {0: empty()}
         self._order = [0]  # priorities, lowest first
 
-    def _level(self, priority: int) -> Line:
+    def _level(self, priority: int) -> _What:
         level = self._levels.get(priority)
         if level is None:
             level = self._levels[priority] = self._empty()

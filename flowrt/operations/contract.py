@@ -60,9 +60,9 @@ class Act(enum.Enum):
     OWE = enum.auto()
 
 
-Entry = tuple[int, Any, Any]
+LogEntry = tuple[int, Any, Any]
 """What a call did: the number of its input; a port and data, or an `Act` and what it is about."""
-Log = list[Entry]  # in order
+Log = list[LogEntry]  # in order
 
 
 class MessageBatch(Protocol):

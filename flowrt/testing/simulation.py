@@ -31,7 +31,7 @@ from flowrt.executors.tasks import task_of, with_keys
 from flowrt.executors.workers import Crash, Post, Workers
 from flowrt.operations.bodies import END_OF_CALL, ActionBody, Failure
 from flowrt.operations.components import ComponentBody
-from flowrt.operations.contract import Entry
+from flowrt.operations.contract import LogEntry
 from flowrt.testing.clock import CLOCK_IN_USE, SimulatedClock
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class SimulatedCall:
     due: float  # it does not go on before
     taken: Taken | None = None
     results: list[Any] = Factory(list)
-    log: list[tuple[float, Entry]] = Factory(list)  # and when each was made
+    log: list[tuple[float, LogEntry]] = Factory(list)  # and when each was made
     shown: int = 0  # messages of the group of which everything has been seen
 
     @property
@@ -120,7 +120,7 @@ class _Entries:
         self._index = index
         self._now = now
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: LogEntry) -> None:
         call = self._call
         own = (self._index, *entry[1:])
         if call.shown > self._index:  # it comes late
