@@ -69,14 +69,12 @@ class Trail:
 
     __slots__ = ("depth", "nexts", "previous", "route", "trunk")
 
-    def __init__(
-        self, route: Way | None = None, previous: Trail | None = None, trunk: Trunk | None = None
-    ) -> None:
+    def __init__(self, trunk: Trunk, route: Way | None = None, previous: Trail | None = None) -> None:
+        self.trunk = trunk
         self.route = route
         self.previous = previous
         self.depth: int = previous.depth + 1 if previous is not None else 0
         self.nexts: dict[Way, Trail] = {}
-        self.trunk: Trunk = trunk or (previous.trunk if previous is not None else Trunk())
 
     def step(self, route: Way) -> Trail:
         """Return the way that goes on through `route`."""
@@ -98,7 +96,7 @@ class Trunk:
     __slots__ = ("root", "size")
 
     def __init__(self) -> None:
-        self.root = Trail(trunk=self)
+        self.root = Trail(self)
         self.size = 0
 
     def trail_of(self, scope: Scope) -> Trail:
@@ -107,7 +105,7 @@ class Trunk:
 
     def grow(self, trail: Trail, route: Way) -> Trail:
         if self.size >= TRAILS_KEPT:
-            self.root = Trail(trunk=self)  # trails in use live on until their messages have ended
+            self.root = Trail(self)  # trails in use live on until their messages have ended
             self.size = 0
         if trail.depth >= TRAIL_LENGTH:
             recent = trail.routes()[-TRAIL_LENGTH // 2 :]
@@ -119,7 +117,7 @@ class Trunk:
     def _next(self, trail: Trail, route: Way) -> Trail:
         known = trail.nexts.get(route)
         if known is None:
-            known = trail.nexts[route] = Trail(route, trail)
+            known = trail.nexts[route] = Trail(self, route, trail)
             self.size += 1
         return known
 

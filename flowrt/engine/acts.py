@@ -38,13 +38,6 @@ if TYPE_CHECKING:
     from flowrt.engine.wakes import Wakes
 
 
-def nothing_to_pop(name: str) -> FlowBuildError:
-    """Say that a message is in no causality."""
-    return FlowBuildError(
-        f'PopCausality "{name}" got a message that is in no causality. Put a PushCausality in front of it on every way that leads here.'
-    )
-
-
 class InHand:
     """What an operation has in hand when it asks for something. This: nothing, for it was told of a scope, or woken."""
 
@@ -179,7 +172,11 @@ class Acts:
 
     def _send_on(self, hand: InHand, chunk: Chunk, context: Context | None) -> None:
         if context is None:
-            self._fail(hand, chunk, nothing_to_pop(hand.place.declaration.name), 0, hand.rest)
+            error = FlowBuildError(
+                f'PopCausality "{hand.place.declaration.name}" got a message that is in no causality. Put a PushCausality in front of it on '
+                "every way that leads here."
+            )
+            self._fail(hand, chunk, error, 0, hand.rest)
             return
         hand.rest = 0
         route = self._traffic.routes.out(hand.place, "")

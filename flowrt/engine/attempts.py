@@ -70,13 +70,6 @@ class Attempt:
     timer: Timer | None = None
 
 
-@define(eq=False, repr=False)
-class KeyFailed:
-    """Stands for the key of a message whose key function raised."""
-
-    error: BaseException
-
-
 class _Waiting:
     """Messages that may not begin yet, by priority."""
 
@@ -164,7 +157,7 @@ class _WaitingByKey(_Waiting):
             key: Hashable = self._by_key(single.data[0])
             hash(key)
         except Exception as error:
-            return KeyFailed(error)
+            return Failure(error)
         return key
 
     def _offer(self, key: Hashable) -> None:
@@ -325,10 +318,10 @@ class Guard:
         if chunk.context_at(0).scope.run.ended:
             self._waiting.finish(key)
             return
-        if isinstance(key, KeyFailed):
+        if isinstance(key, Failure):
             self._waiting.finish(key)
             task = Task(self._place, chunk)
-            task.results, task.failed = [Failure(key.error)], True
+            task.results, task.failed = [key], True
             self._settle(task)
             return
         self._tickets += 1

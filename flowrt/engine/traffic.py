@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,8 @@ class Traffic:
     def _end_unconnected(self, port: Port, chunk: Chunk) -> None:
         self.end(UNCONNECTED, chunk.data, chunk.context, port.fullname, chunk.positions)
         if self.strict:
-            self.failures.refuse(unconnected_error(port), chunk)
+            says = f'strict: a message is at "{port}", and no stream starts there. Connect it, or do not ask for strict=True.'
+            self.failures.refuse(FlowBuildError(says), chunk)
 
     def _send(self, chunk: Chunk, *, outside: bool) -> None:
         handler = chunk.handler
@@ -170,7 +172,7 @@ class Traffic:
 
     def whereabouts(self, runs: set[RunBooks]) -> dict[RunBooks, list[tuple[str, int]]]:
         """Say for each run where how many of its messages are, in one look at everything."""
-        counts: dict[tuple[RunBooks, str], int] = {}
+        found: dict[RunBooks, Counter[str]] = {run: Counter() for run in runs}
         waiting = [(chunk.handler.port.fullname, chunk, 0) for chunk in self.schedule]
         for executor in self.routes.all_executors():
             waiting += executor.unreported()
@@ -179,22 +181,11 @@ class Traffic:
                 waiting += [(place.name, chunk, 0) for chunk in place.guard.unreported()]
         for where, chunk, first in waiting:
             contexts = chunk.context[first:] if isinstance(chunk.context, list) else [chunk.context]
-            each_stands_for = 1 if isinstance(chunk.context, list) else len(chunk.data) - first
+            each = 1 if isinstance(chunk.context, list) else len(chunk.data) - first
             for context in contexts:
-                key = (context.scope.run, where)
-                counts[key] = counts.get(key, 0) + each_stands_for
-        found: dict[RunBooks, list[tuple[str, int]]] = {run: [] for run in runs}
-        for (run, where), messages in counts.items():
-            if run in found:
-                found[run].append((where, messages))
-        return found
-
-
-def unconnected_error(port: Port) -> FlowBuildError:
-    """Say that under `strict` nothing may leave where no stream takes it."""
-    return FlowBuildError(
-        f'strict: a message is at "{port}", and no stream starts there. Connect it, or do not ask for strict=True.'
-    )
+                if context.scope.run in found:
+                    found[context.scope.run][where] += each
+        return {run: list(counts.items()) for run, counts in found.items()}
 
 
 Tap = Callable[[Message], None]

@@ -64,7 +64,7 @@ class Wakes:
         """Let nobody wait for the time any more: what is owed is emitted when its scope drains."""
         self._over = True
         for place, about in list(self._pending):
-            self.ask(place, about, None, _nothing)
+            self.ask(place, about, None, lambda: None)
 
     def drop(self, run: RunBooks) -> None:
         """Forget what was asked for in a run: it is over."""
@@ -77,7 +77,3 @@ class Wakes:
 def _run_of(about: Any) -> RunBooks | None:
     scope = about.scope if isinstance(about, Part) else about
     return scope.run if isinstance(scope, Scope) else None
-
-
-def _nothing() -> None:
-    """Is never called: nothing was asked for."""
