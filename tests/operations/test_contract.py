@@ -900,6 +900,29 @@ def test_an_iterable_that_raises_midway_fails_its_message_and_owes_no_list(bench
     assert_ledger(run, accepted=1, born=3, discarded=3, failed=1)
 
 
+@own_modes
+def test_a_message_may_be_kept_for_the_list_around(bench: Bench) -> None:
+    def keep(state: State, message: Message, emit: Emitter) -> None:
+        state.append(message.data)
+        assert message.scope is not None
+        emit.keep_for(message.scope)
+        emit.owe()
+
+    def give(state: State, scope: Scope, emit: Emitter) -> None:
+        if state:
+            emit.gather(scope, list(state), None)
+            state.clear()
+
+    own = Own(handle=keep, drained=give)
+    with running(
+        bench, own, ".in -> scatter", "scatter.stream -> own -> .out", others=(Scatter("scatter"),)
+    ) as runtime:
+        run = runtime.process(".in", [1, 2, 3])
+
+        assert [sorted(each) for each in run.values(SECONDS)] == [[1, 2, 3]]
+    assert_ledger(run, accepted=1, born=3, absorbed=2, unconnected=1, delivered=1)
+
+
 # --- many at once
 
 
@@ -938,6 +961,16 @@ def test_what_is_emitted_for_many_is_born_and_the_many_are_absorbed(bench: Bench
 
         assert [(message.port.name, message.data) for message in run.results()] == [("out", 6), ("other", 3)]
     assert_ledger(run, accepted=1, born=3 + 2, absorbed=3, unconnected=1, delivered=2)
+
+
+@in_batches
+def test_what_is_emitted_for_many_may_bring_an_id(bench: Bench) -> None:
+    with of_batch(bench, lambda _, batch, emit: emit(batch.data, "", "theirs")) as runtime:
+        run = runtime.process(".in", [1, 2, 3])
+
+        assert [(message.data, message.correlation_id) for message in results_of(run)] == [
+            ([1, 2, 3], "theirs")
+        ]
 
 
 @in_batches
