@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 CALLS_OPERATIONS: dict[CodeType, str] = {}  # as in operations/bodies.py, which does what can be asked about
 
+
 class SimulatedError(Exception):
     """What a call raises that the simulation lets fail."""
 
