@@ -1541,7 +1541,7 @@ def test_an_inline_executor_has_nothing_to_wait_for() -> None:
         executor.stop()
         left = (executor.in_work(), executor.unreported(), executor.thread_idents(), executor.join(SECONDS))
 
-    assert left == ([], [], [], ())
+    assert left == ([], [], (), ())
 
 
 @pytest.mark.parametrize(
