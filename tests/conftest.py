@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from tests.kit.flows import FEW, Bench
+from tests.kit import effort
+from tests.kit.flows import Bench, few_of
 from tests.kit.leftovers import nothing_left_behind
 
 # No deadline: it would measure the machine. The same examples every time, so that a red run is red again;
@@ -20,15 +21,36 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-COVERED = FEW | {"sync-breadth_first"}
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="run every test in every mode under every schedule that it can run in, and the whole of the hunts",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    effort.full = config.getoption("full")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on the benches it is for; without `--full` on a few of them, unless its subject is the mode or the schedule."""
+    marker = metafunc.definition.get_closest_marker("benches")
+    if marker is not None:
+        chosen: list[Bench] = marker.args[0]
+        whole = (
+            marker.kwargs["all_of_them"] or metafunc.definition.get_closest_marker("each_bench") is not None
+        )
+        if not (whole or effort.full):
+            chosen = few_of(chosen, metafunc.definition.name)
+        metafunc.parametrize("bench", chosen, ids=str)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage of the hundredth example, nor of a test that runs elsewhere in a few modes already: it takes twice the time."""
+    """Measure no coverage of the hundredth example: it takes twice the time."""
     for item in items:
-        bench = item.callspec.params.get("bench") if hasattr(item, "callspec") else None
-        repeats = isinstance(bench, Bench) and str(bench) not in COVERED
-        if repeats or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.no_cover)
 
 

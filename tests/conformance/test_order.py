@@ -35,6 +35,8 @@ from tests.kit.flows import (
     wire,
 )
 
+pytestmark = pytest.mark.each_bench
+
 # --- Priorities
 
 

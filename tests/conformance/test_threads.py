@@ -30,6 +30,8 @@ from tests.kit.flows import (
     wire,
 )
 
+pytestmark = pytest.mark.each_bench
+
 # --- Threads
 
 

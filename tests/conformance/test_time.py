@@ -29,6 +29,8 @@ from tests.kit.flows import (
     wire,
 )
 
+pytestmark = pytest.mark.each_bench
+
 # --- Slow motion
 
 

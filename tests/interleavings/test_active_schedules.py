@@ -12,6 +12,7 @@ from flowrt import FlowBuildError, FlowOperationContainer, FlowStoppedError, Ope
 from flowrt.operations import components
 from flowrt.runtime import activation, building, owner
 from flowrt.standard import Ticker
+from tests.kit import effort
 from tests.kit.flows import same, wire
 from tests.kit.threads.scheduled_flows import WATCHED, each_of, opened
 from tests.kit.threads.scheduler import Program, Scheduler
@@ -163,7 +164,7 @@ HERE = [activation.__file__, building.__file__, components.__file__]
 @each_of(FLOWS)
 def test_what_is_emitted_is_never_lost_in_any_order(program: Program) -> None:
     """B261, B282, B283, B28A."""
-    explore(program, 40, [*WATCHED, *HERE, __file__])
+    explore(program, effort.of(40), [*WATCHED, *HERE, __file__])
 
 
 @pytest.mark.slow

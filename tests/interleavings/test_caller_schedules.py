@@ -20,6 +20,7 @@ from flowrt import (
 from flowrt.runtime import closing, loop, owner, room
 from flowrt.runtime import input as way_in
 from flowrt.runtime import runtime as runtimes
+from tests.kit import effort
 from tests.kit.flows import double, increment, same
 from tests.kit.threads.orders import Deviations, Order, Pct, Walk
 from tests.kit.threads.scheduled_flows import WATCHED, Calls, each_of, opened
@@ -355,7 +356,7 @@ def test_a_list_that_was_posted_is_not_looked_at_any_more() -> None:
 @pytest.mark.slow
 @each_of(FLOWS)
 def test_a_runtime_keeps_its_promises_in_every_order(program: Program) -> None:
-    explore(program, 60, [*WATCHED, __file__])
+    explore(program, effort.of(60), [*WATCHED, __file__])
 
 
 # --- each interruption

@@ -12,6 +12,7 @@ from flowrt import FlowError, FlowOperationContainer, FlowRuntime, OperationErro
 from flowrt.executors import dispatched, dispatchers
 from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.runtime.closing import closed_in_time
+from tests.kit import effort
 from tests.kit.flows import double, increment, wire
 from tests.kit.threads.scheduled_flows import WATCHED, Calls, each_of, once_each, opened
 from tests.kit.threads.scheduler import Program, Scheduler
@@ -249,4 +250,4 @@ PROGRAMS: tuple[Program, ...] = (
 @pytest.mark.slow
 @each_of(PROGRAMS)
 def test_dispatched_operations_keep_their_promises_in_every_order(program: Program) -> None:
-    explore(program, 60, [*WATCHED, dispatched.__file__, dispatchers.__file__, __file__])
+    explore(program, effort.of(60), [*WATCHED, dispatched.__file__, dispatchers.__file__, __file__])

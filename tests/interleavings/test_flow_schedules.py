@@ -20,6 +20,7 @@ from flowrt import (
     Scatter,
 )
 from flowrt.runtime.closing import closed_in_time
+from tests.kit import effort
 from tests.kit.flows import double, increment, same, wire
 from tests.kit.threads.orders import Pct
 from tests.kit.threads.scheduled_flows import WATCHED, Calls, KeyedCalls, each_of, once_each, opened
@@ -295,7 +296,7 @@ FLOWS = (
 @pytest.mark.slow
 @each_of(FLOWS)
 def test_a_runtime_keeps_its_promises_in_every_order(program: Program) -> None:
-    explore(program, 60, [*WATCHED, __file__])
+    explore(program, effort.of(60), [*WATCHED, __file__])
 
 
 def test_an_order_that_failed_once_is_replayed() -> None:

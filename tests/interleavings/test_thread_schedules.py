@@ -34,6 +34,7 @@ from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.results import Arrived, Results
 from flowrt.runtime.run import Run
 from flowrt.runtime.waiting import Wakers
+from tests.kit import effort
 from tests.kit.threads.orders import Order, Pct, Walk
 from tests.kit.threads.scheduled_flows import each_of
 from tests.kit.threads.scheduler import DeadlockError, Program, Scheduler
@@ -466,7 +467,7 @@ def test_it_holds_wherever_a_thread_is_interrupted_once(program: Program) -> Non
 @pytest.mark.slow
 @each_of(FLOWS)
 def test_it_holds_in_every_order(program: Program) -> None:
-    explore(program, 200, WATCHED)
+    explore(program, effort.of(200), WATCHED)
 
 
 def test_looking_before_enlisting_is_found_to_lose_a_wake_up() -> None:

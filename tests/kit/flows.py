@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
 import attrs
 import pytest
@@ -160,7 +161,7 @@ class Bench:
 
 
 BENCHES = tuple(Bench(mode, schedule) for mode in MODES for schedule in mode.schedules)
-# Where a test has many cases of its own: every basic mode and every schedule, but not each with each.
+# Where a test has many cases of its own: the basic modes under schedules that differ, not each under each.
 FEW = {
     "sync-depth_first",
     "async-breadth_first",
@@ -168,10 +169,21 @@ FEW = {
     "parallel-breadth_first",
     "simulated_parallel-depth_first",
 }
+COMMON = FEW | {"sync-breadth_first"}
 
 
-def benches(keep: Callable[[Bench], bool] = lambda _: True) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("bench", [bench for bench in BENCHES if keep(bench)], ids=str)
+def few_of(chosen: Sequence[Bench], test: str) -> list[Bench]:
+    """The common ones of the benches, and one of the others: another one for each test, so that all of them are used by many."""
+    others = [bench for bench in chosen if str(bench) not in COMMON]
+    in_turn = others[crc32(test.encode()) % len(others)] if others else None
+    return [bench for bench in chosen if str(bench) in COMMON or bench is in_turn]
+
+
+def benches(
+    keep: Callable[[Bench], bool] = lambda _: True, *, all_of_them: bool = False
+) -> pytest.MarkDecorator:
+    """The benches a test runs on: all of them with `--full` or where its subject is the mode or the schedule, else a few (conftest.py)."""
+    return pytest.mark.benches([bench for bench in BENCHES if keep(bench)], all_of_them=all_of_them)
 
 
 # Which benches a test runs on, and why not on the others.
@@ -186,11 +198,13 @@ real_workers = benches(
     lambda bench: not bench.mode.one_thread and not bench.on_engine_thread and bench.schedule != "sync"
 )
 # The test asserts an order across operations, which only one thread can promise.
-one_thread = benches(lambda bench: bench.on_engine_thread)
+one_thread = benches(lambda bench: bench.on_engine_thread, all_of_them=True)
 # The test asserts an order that plain parallel does not promise.
-ordered_modes = benches(lambda bench: bench.mode.keeps_order)
+ordered_modes = benches(lambda bench: bench.mode.keeps_order, all_of_them=True)
 # Likewise, and its operations have no mode of their own.
-every_schedule_on_one_thread = benches(lambda bench: bench.mode.name == "sync" and bench.on_engine_thread)
+every_schedule_on_one_thread = benches(
+    lambda bench: bench.mode.name == "sync" and bench.on_engine_thread, all_of_them=True
+)
 # The operations of the test have no mode of their own.
 every_schedule = benches(lambda bench: bench.mode.name == "sync")
 # As before, where process() must return before the run is over.

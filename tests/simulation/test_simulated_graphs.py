@@ -1,7 +1,7 @@
 """Random flows, inputs, faults, cancels and closes in random orders of events, all from one seed; judged without the ledger.
 
-`FLOWRT_SEEDS=50000 python -m pytest tests/simulation/test_simulated_graphs.py` looks at so many. A seed that fails is replayed for ever once
-it is a line of `tests/simulation/recordings/seeds.txt`.
+`FLOWRT_SEEDS=50000 python -m pytest tests/simulation/test_simulated_graphs.py` looks at so many; `--full` at 2,000, else it is 500.
+A seed that fails is replayed for ever once it is a line of `tests/simulation/recordings/seeds.txt`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.kit import strategies
+from tests.kit import effort, strategies
 from tests.kit.graphs.player import NO_ORDER_OF_BEGIN, Player, plan_of, play_seed, run_seed
 from tests.kit.graphs.shapes import Region
 
 pytestmark = pytest.mark.no_cover
 
-SEEDS = int(os.environ.get("FLOWRT_SEEDS", "2000"))
+SEEDS = int(os.environ.get("FLOWRT_SEEDS", effort.of(2000)))
 PARTS = 20
 RECORDED = Path(__file__).parent / "recordings" / "seeds.txt"
 

@@ -35,6 +35,7 @@ from flowrt import (
 )
 from flowrt.messages import EXCEPTION_PRIORITY
 from flowrt.testing import Simulation, simulated
+from tests.kit import effort
 from tests.kit.flows import SCHEDULES
 
 pytestmark = pytest.mark.no_cover
@@ -827,7 +828,7 @@ class FlowMachine(RuleBasedStateMachine):
 
 TestFlow = FlowMachine.TestCase
 TestFlow.settings = settings(
-    max_examples=5 * settings().max_examples,
+    max_examples=effort.of(5 * settings().max_examples),
     stateful_step_count=20,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
