@@ -13,26 +13,20 @@ from flowrt.errors import FlowBuildError, FlowStoppedError, GatherIncompleteErro
 from flowrt.operations.contract import Emitter
 from flowrt.standard import Gather, Gathered, PopCausality, PushCausality, Scatter
 from tests.kit.flows import (
-    SECONDS,
     Bench,
-    Gate,
-    arrived,
     assert_ledger,
     every_mode,
     every_schedule,
     few_modes,
     flow_of,
     gathering,
-    increment,
-    input_of,
     one_thread,
     real_queues,
-    refuse,
     results_of,
-    same,
     text_of,
     wire,
 )
+from tests.kit.functions import SECONDS, Gate, arrived, increment, input_of, refuse, same
 
 # --- Failures
 

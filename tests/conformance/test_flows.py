@@ -10,19 +10,8 @@ import pytest
 from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation
 from flowrt.errors import FlowBuildError, OperationError
 from flowrt.operations.contract import Emitter
-from tests.kit.flows import (
-    SECONDS,
-    Bench,
-    assert_ledger,
-    at_ports,
-    countdown,
-    double,
-    every_mode,
-    every_schedule,
-    flow_of,
-    increment,
-    wire,
-)
+from tests.kit.flows import Bench, assert_ledger, at_ports, every_mode, every_schedule, flow_of, wire
+from tests.kit.functions import SECONDS, countdown, double, increment
 
 
 def calculating(bench: Bench, *chains: str, flows: Iterable[Flow] = ()) -> FlowRuntime:

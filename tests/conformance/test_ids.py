@@ -14,22 +14,16 @@ from flowrt.errors import FlowBuildError, OperationError
 from flowrt.standard import AutoResetJoin, Batch, Correlator, Debounce, Envelope, ManualResetJoin, Reduce
 from flowrt.testing import drive
 from tests.kit.flows import (
-    SECONDS,
     Bench,
-    arrived,
     assert_ledger,
-    double,
     every_mode,
     every_schedule,
     few_modes,
     flow_of,
     real_threads,
-    refuse,
-    same,
-    thrice,
-    twice,
     wire,
 )
+from tests.kit.functions import SECONDS, arrived, double, refuse, same, thrice, twice
 from tests.kit.operators import books
 
 __all__ = ["books"]

@@ -10,21 +10,8 @@ import pytest
 
 from flowrt import FlowOperationContainer, FlowRuntime, Message, Run
 from flowrt.errors import FlowOverloadError, FlowStalledError, OperationError
-from tests.kit.flows import (
-    SECONDS,
-    Bench,
-    Gate,
-    by_schedule,
-    every_mode,
-    few_modes,
-    increment,
-    input_of,
-    on_thread,
-    real_queues,
-    refuse,
-    same,
-    wire,
-)
+from tests.kit.flows import Bench, by_schedule, every_mode, few_modes, real_queues, wire
+from tests.kit.functions import SECONDS, Gate, increment, input_of, on_thread, refuse, same
 
 # --- Input from inside
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flowrt import FlowBuildError, FlowOperationContainer, Gather, Scatter
-from tests.kit.flows import SECONDS, Bench, at_ports, every_mode, every_schedule, nested, same, wire
+from tests.kit.flows import Bench, at_ports, every_mode, every_schedule, nested, wire
+from tests.kit.functions import SECONDS, same
 
 
 @every_schedule

@@ -13,22 +13,17 @@ import pytest
 from flowrt import Emit, FlowOperationContainer, FlowStoppedError, Gather, Message, Operation, OperationError
 from flowrt.standard import Zip
 from tests.kit.flows import (
-    SECONDS,
     Bench,
     assert_ledger,
     at_ports,
-    double,
     every_mode,
     every_schedule,
     few_modes,
     flow_of,
-    input_of,
-    on_thread,
-    refuse,
     results_of,
-    same,
     wire,
 )
+from tests.kit.functions import SECONDS, double, input_of, on_thread, refuse, same
 
 # --- Functions and actions
 

@@ -19,21 +19,8 @@ from flowrt.messages import Context, Trail
 from flowrt.ports import Port
 from flowrt.testing import simulated
 from tests.engine.test_schedules import HANDLERS, OUTS, ROOT, RUN
-from tests.kit.flows import (
-    ONE_BY_ONE,
-    SECONDS,
-    Bench,
-    arrived,
-    benches,
-    double,
-    every_mode,
-    increment,
-    ordered_modes,
-    refuse,
-    runtime_of,
-    same,
-    wire,
-)
+from tests.kit.flows import ONE_BY_ONE, Bench, benches, every_mode, ordered_modes, runtime_of, wire
+from tests.kit.functions import SECONDS, arrived, double, increment, refuse, same
 
 pytestmark = pytest.mark.each_bench
 

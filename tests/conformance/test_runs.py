@@ -15,26 +15,19 @@ from flowrt.executors.seams import Seams
 from flowrt.runtime.run import Run
 from flowrt.testing import simulated
 from tests.kit.flows import (
-    SECONDS,
     Bench,
-    Gate,
-    arrived,
     assert_ledger,
     benches,
     by_queued_schedule,
     by_schedule_or_simulated,
     every_mode,
     flow_of,
-    increment,
-    on_thread,
     real_queues,
-    refuse,
     runtime_of,
-    same,
-    thrice,
     wire,
     work_of,
 )
+from tests.kit.functions import SECONDS, Gate, arrived, increment, on_thread, refuse, same, thrice
 
 # --- Runs
 

@@ -21,25 +21,19 @@ from flowrt.operations.contract import Emitter
 from flowrt.testing import simulated
 from tests.kit import strategies
 from tests.kit.flows import (
-    SECONDS,
     Bench,
     Keeper,
     assert_ledger,
     by_schedule,
-    countdown,
     counters,
-    double,
     every_mode,
     every_schedule,
     few_modes,
-    increment,
-    input_of,
     one_thread,
-    refuse,
     results_of,
-    same,
     wire,
 )
+from tests.kit.functions import SECONDS, countdown, double, increment, input_of, refuse, same
 
 # --- Chains, fan-out, fan-in
 

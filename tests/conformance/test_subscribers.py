@@ -9,21 +9,17 @@ import pytest
 
 from flowrt import FlowError, FlowRuntime, Message, Port
 from tests.kit.flows import (
-    SECONDS,
     Bench,
     by_schedule,
     by_schedule_or_simulated,
     counters,
-    double,
     every_mode,
-    increment,
     one_thread,
-    refuse,
     runtime_of,
-    same,
     wire,
     work_of,
 )
+from tests.kit.functions import SECONDS, double, increment, refuse, same
 
 # --- Taps
 

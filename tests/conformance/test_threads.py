@@ -13,22 +13,18 @@ from flowrt import FlowOperationContainer, FlowRuntime
 from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
 from tests.kit.flows import (
     ONE_BY_ONE,
-    SECONDS,
     Bench,
-    Gate,
-    arrived,
     benches,
     by_mode,
     by_queued_schedule,
     by_schedule,
     flow_of,
-    increment,
     real_threads,
     real_workers,
     runtime_of,
-    same,
     wire,
 )
+from tests.kit.functions import SECONDS, Gate, arrived, increment, same
 
 pytestmark = pytest.mark.each_bench
 

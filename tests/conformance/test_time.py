@@ -17,17 +17,15 @@ from flowrt.testing import FakeClock, simulated
 from tests.kit.flows import (
     MODES,
     ONE_BY_ONE,
-    SECONDS,
     Bench,
     by_mode,
     by_queued_schedule,
     by_schedule,
-    double,
     every_mode,
-    increment,
     runtime_of,
     wire,
 )
+from tests.kit.functions import SECONDS, double, increment
 
 pytestmark = pytest.mark.each_bench
 

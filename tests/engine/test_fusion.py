@@ -10,20 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowOverloadError,
-    FlowRuntime,
-    Gather,
-    Message,
-    OperationError,
-    Run,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowOverloadError, FlowRuntime, Message, OperationError, Run
 from flowrt.engine.fusion import LONGEST_CHAIN
 from flowrt.executors.seams import Seams
+from flowrt.standard import Gather, Scatter
 from flowrt.testing import FakeClock
-from tests.kit.flows import SECONDS, assert_ledger, double, increment, same, wire
+from tests.kit.flows import assert_ledger, chain_of, failure_of, runtime_of, wire
+from tests.kit.functions import SECONDS, double, increment, same
 
 DEPTH_FIRST = ("depth_first", "sync")
 depth_first = pytest.mark.parametrize("schedule", DEPTH_FIRST)
@@ -128,10 +121,9 @@ def test_a_stop_iteration_fails_only_its_message(schedule: str) -> None:
     empty: list[int] = []
     runtime = chain(schedule, same, lambda number: next(iter(empty)) if number == 1 else number, same)
     run = runtime.process_many(".in", range(3))
-    with pytest.raises(OperationError) as caught:
-        run.wait(SECONDS)
+    error = failure_of(run)
 
-    assert isinstance(caught.value.__cause__, StopIteration)
+    assert isinstance(error.__cause__, StopIteration)
     assert [message.data for message in runtime.results(SECONDS)] == [0, 2]
     assert runtime.close().clean
 
@@ -140,12 +132,11 @@ def test_a_stop_iteration_fails_only_its_message(schedule: str) -> None:
 def test_a_builtin_that_raises_is_named_too(schedule: str) -> None:
     runtime = chain(schedule, str, int, str)
     run = runtime.process_many(".in", ["1", "x", "3"])
-    with pytest.raises(OperationError) as caught:
-        run.wait(SECONDS)
+    error = failure_of(run)
 
-    assert caught.value.operation == "b"
-    assert caught.value.message is not None
-    assert caught.value.message.data == "x"
+    assert error.operation == "b"
+    assert error.message is not None
+    assert error.message.data == "x"
     assert [message.data for message in runtime.results(SECONDS)] == ["1", "3"]
     assert runtime.close().clean
 
@@ -227,17 +218,14 @@ def test_functions_in_a_circle_are_not_fused_without_end(schedule: str) -> None:
 @depth_first
 def test_a_chain_longer_than_one_function_goes_on_with_another(schedule: str) -> None:
     length = 2 * LONGEST_CHAIN + 3
-    names = [f"o{number}" for number in range(length)]
-    operations = FlowOperationContainer()
-    for name in names:
-        operations.add_func(name, increment)
-    with FlowRuntime(schedule=schedule) as runtime:
-        wire(runtime, " -> ".join([".in", *names, ".out"]))
-        runtime.add_operations(operations)
+    operations, chain = chain_of(length)
+    with runtime_of(operations, f".in -> {chain} -> .out", schedule=schedule) as runtime:
         run = runtime.process_many(".in", range(100))
 
         assert run.values(SECONDS) == [number + length for number in range(100)]
-        assert {row.place: row.calls for row in runtime.meters()} == dict.fromkeys(names, 100)
+        assert {row.place: row.calls for row in runtime.meters()} == {
+            f"o{number}": 100 for number in range(length)
+        }
     assert_ledger(run, accepted=100, delivered=100)
 
 

@@ -18,7 +18,8 @@ from flowrt import FlowOperationContainer, FlowRuntime, Gather, Scatter
 from flowrt.executors.seams import Seams
 from flowrt.messages import CHUNK_SIZE
 from flowrt.testing import FakeClock, simulated
-from tests.kit.flows import SECONDS, wire
+from tests.kit.flows import wire
+from tests.kit.functions import SECONDS
 
 STAGES = ("note", "refuse", "emit", "tee", "more", "note")
 EARLY_COUNT = 3  # announced before the items, whatever their number

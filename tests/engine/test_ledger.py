@@ -8,35 +8,19 @@ from typing import Any
 import attrs
 import pytest
 
-from flowrt import (
-    Emit,
-    FlowBuildError,
-    FlowError,
-    FlowRuntime,
-    Gather,
-    Message,
-    PopCausality,
-    PushCausality,
-    Run,
-    RunCancelledError,
-    Scatter,
-)
+from flowrt import Emit, FlowBuildError, FlowError, FlowRuntime, Message, Run, RunCancelledError
+from flowrt.standard import Gather, PopCausality, PushCausality, Scatter
 from tests.kit.flows import (
-    SECONDS,
     Bench,
-    Gate,
-    arrived,
     assert_ledger,
     counters,
     every_mode,
     every_schedule_on_one_thread,
     flow_of,
-    increment,
     real_workers,
-    refuse,
-    same,
     wire,
 )
+from tests.kit.functions import SECONDS, Gate, arrived, increment, refuse, same
 
 
 def absorb(data: Any) -> None:
@@ -290,10 +274,9 @@ def rows(run: Any) -> list[tuple[str, str, str, int]]:
 
 @every_mode
 def test_the_printed_ledger_shows_every_number_and_place(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs=FUNCS, actions=ACTIONS))
-        wire(runtime, ".in -> sort", "sort.odd -> .out", "sort.even -> refuse", ".in -> same")
-
+    with bench.wired(
+        ".in -> sort", "sort.odd -> .out", "sort.even -> refuse", ".in -> same", funcs=FUNCS, actions=ACTIONS
+    ) as runtime:
         run = runtime.process_many(".in", range(23))
         with pytest.raises(FlowError):
             run.wait(timeout=SECONDS)
@@ -315,10 +298,7 @@ def test_the_printed_ledger_shows_every_number_and_place(bench: Bench) -> None:
 
 @every_mode
 def test_failures_are_listed_with_their_kind_and_without_data(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs=FUNCS))
-        wire(runtime, ".in -> refuse -> .out")
-
+    with bench.wired(".in -> refuse -> .out", funcs=FUNCS) as runtime:
         run = runtime.process(".in", "secret data")
         with pytest.raises(FlowError):
             run.wait(timeout=SECONDS)
@@ -333,10 +313,14 @@ def test_failures_are_listed_with_their_kind_and_without_data(bench: Bench) -> N
 @real_workers
 def test_the_ledger_of_a_run_at_work_shows_what_is_live_and_held(bench: Bench) -> None:
     gate = Gate()
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(Scatter("scatter"), Gather("gather"), funcs={"gate": gate}))
-        wire(runtime, ".in -> scatter", "gather -> .out", "scatter.count -> gather.count")
-        wire(runtime, "scatter.stream -> gather.stream", "scatter.stream -> gate -> .end")
+    with bench.wired(
+        ".in -> scatter",
+        "gather -> .out",
+        "scatter.count -> gather.count",
+        "scatter.stream -> gather.stream",
+        "scatter.stream -> gate -> .end",
+        funcs={"gate": gate},
+    ) as runtime:
         run = runtime.process(".in", [1, 2, 3])
         arrived(gate.entered)
 
@@ -355,9 +339,7 @@ def test_the_ledger_of_a_run_at_work_shows_what_is_live_and_held(bench: Bench) -
 @real_workers
 def test_what_a_cancelled_run_leaves_behind_is_discarded_with_a_reason(bench: Bench) -> None:
     gate = Gate()
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"gate": gate}))
-        wire(runtime, ".in -> gate -> .out")
+    with bench.wired(".in -> gate -> .out", funcs={"gate": gate}) as runtime:
         run = runtime.process_many(".in", range(5))
         arrived(gate.entered)
 
@@ -375,10 +357,7 @@ def test_what_a_cancelled_run_leaves_behind_is_discarded_with_a_reason(bench: Be
 
 @every_mode
 def test_two_runs_have_ledgers_of_their_own(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions=ACTIONS))
-        wire(runtime, ".in -> repeat -> .out")
-
+    with bench.wired(".in -> repeat -> .out", actions=ACTIONS) as runtime:
         first, second = runtime.process(".in", 3), runtime.process(".in", 0)
         first.wait(timeout=SECONDS)
         second.wait(timeout=SECONDS)
@@ -412,24 +391,15 @@ def test_strict_makes_input_on_an_unconnected_port_an_error(bench: Bench) -> Non
 
 @every_mode
 def test_strict_leaves_a_wholly_connected_flow_alone(bench: Bench) -> None:
-    with bench.make_runtime(strict=True) as runtime:
-        runtime.add_operations(
-            bench.operations(
-                Scatter("scatter"),
-                Gather("gather"),
-                PushCausality("push"),
-                PopCausality("pop"),
-                funcs={"work": increment},
-            )
-        )
-        wire(
-            runtime,
-            ".in -> push -> scatter",
-            "scatter.stream -> work -> gather.stream",
-            "scatter.count -> gather.count",
-        )
-        wire(runtime, "gather -> pop -> .out", "push.exception -> .error")
-
+    with bench.wired(
+        ".in -> push -> scatter",
+        "scatter.stream -> work -> gather.stream",
+        "gather -> pop -> .out",
+        "push.exception -> .error",
+        counted=True,
+        strict=True,
+        funcs={"work": increment},
+    ) as runtime:
         assert runtime.process(".in", [1]).values(timeout=SECONDS) == [[2]]
 
 
@@ -458,11 +428,13 @@ def test_the_ledger_agrees_with_what_taps_and_operations_counted(bench: Bench) -
         name = message.port.operation or message.port.name
         entered[name] = entered.get(name, 0) + 1
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(funcs={"check": check}, actions={"keep": keep}, generators={"spread": spread})
-        )
-        wire(runtime, ".in -> spread -> check -> keep -> .out", "spread -> .raw")
+    with bench.wired(
+        ".in -> spread -> check -> keep -> .out",
+        "spread -> .raw",
+        funcs={"check": check},
+        actions={"keep": keep},
+        generators={"spread": spread},
+    ) as runtime:
         runtime.on_message(count_message)
         failures: list[Any] = []
         runtime.on_exception(failures.append)
@@ -533,11 +505,14 @@ def test_the_ledger_says_what_is_held_and_why_while_an_operation_looks(bench: Be
             looks.append(str(books.handle.ledger))
         return number
 
-    with bench.make_runtime(name="demo") as runtime:
-        runtime.add_operations(
-            bench.operations(Scatter("scatter", window=1), Gather("gather"), funcs={"look": look})
-        )
-        wire(runtime, ".in -> scatter", "scatter.stream -> look -> gather.stream", "gather -> .out")
+    with bench.wired(
+        ".in -> scatter",
+        "scatter.stream -> look -> gather.stream",
+        "gather -> .out",
+        name="demo",
+        others=[Scatter("scatter", window=1)],
+        funcs={"look": look},
+    ) as runtime:
         runtime.process(".in", iter(range(3))).wait(SECONDS)
 
     assert looks == [

@@ -13,7 +13,8 @@ from flowrt import FlowBuildError, FlowInternalError, FlowOperationContainer, Fl
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.schedules import SCHEDULES, BreadthFirst, DepthFirst, RoundRobin, Schedule, stream_of
 from flowrt.testing import RULES, RuleViolation, check_schedule, explore, run_flow
-from tests.kit.flows import SECONDS, double, flow_of, same, wire
+from tests.kit.flows import flow_of, wire
+from tests.kit.functions import SECONDS, double, same
 
 
 class Drawn:

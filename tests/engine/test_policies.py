@@ -12,20 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowrt import (
-    Flow,
+from flowrt import Flow, FlowOperationContainer, FlowRuntime
+from flowrt.engine.attempts import TokenBucket
+from flowrt.errors import (
     FlowBuildError,
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
     GatherIncompleteError,
     OperationError,
     OperationTimeoutError,
     RunCancelledError,
-    Scatter,
 )
-from flowrt.engine.attempts import TokenBucket
 from flowrt.operations.policies import Rate, Retry
+from flowrt.standard import Gather, Scatter
 from flowrt.testing import simulated
 from tests.kit.flows import flow_of
 

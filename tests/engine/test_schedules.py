@@ -17,7 +17,8 @@ from flowrt.engine.schedules import BreadthFirst, DepthFirst, RoundRobin, Schedu
 from flowrt.messages import CHUNK_SIZE, Context, Trunk
 from flowrt.operations.contract import Emitter
 from flowrt.ports import Port
-from tests.kit.flows import ONE_BY_ONE, SCHEDULES, SECONDS, same, wire
+from tests.kit.flows import ONE_BY_ONE, SCHEDULES, wire
+from tests.kit.functions import SECONDS, same
 
 ROOT = Trunk().root
 RUN = Books(1000).open_run()

@@ -10,22 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowrt import (
-    Flow,
-    FlowBuildError,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowTimeoutError,
-    Message,
-    Operation,
-    OperationError,
-    Part,
-    RunCancelledError,
-)
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation, Part
 from flowrt.clock import Timer, Timers
+from flowrt.errors import FlowBuildError, FlowTimeoutError, OperationError, RunCancelledError
 from flowrt.standard import Debounce
 from flowrt.testing import FakeClock, simulated
-from tests.kit.flows import SECONDS, flow_of, wire
+from tests.kit.flows import flow_of, wire
+from tests.kit.functions import SECONDS
 
 every_schedule = pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
 

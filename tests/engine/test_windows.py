@@ -10,31 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Message,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Gather, Message, Scatter
 from flowrt.testing import simulated
 from tests.kit import strategies
 from tests.kit.flows import (
     SCHEDULES,
-    SECONDS,
     Bench,
-    Gate,
-    arrived,
     bracket,
     counted_or_not,
     every_mode,
     every_schedule,
-    increment,
     real_queues,
     real_workers,
-    same,
     wire,
 )
+from tests.kit.functions import SECONDS, Gate, arrived, increment, same
 
 # --- Windows
 
@@ -69,16 +59,21 @@ SLACK = 2
 
 def with_source(bench: Bench, kind: str, window: int, **funcs: Callable[..., Any]) -> FlowRuntime:
     """A runtime whose `source`, a scatter or a generator, feeds `first`."""
+    return behind_source(bench, kind, window, "first", bench.operations(funcs=funcs))
+
+
+def behind_source(
+    bench: Bench, kind: str, window: int, way: str, container: FlowOperationContainer
+) -> FlowRuntime:
+    """As `with_source`, for a way behind it."""
     runtime = bench.make_runtime()
-    container = bench.operations(funcs=funcs)
     if kind == "scatter":
         container.add_operation(Scatter("source", window=window))
-        wire(runtime, ".in -> source", "source.stream -> first")
+        wire(runtime, ".in -> source", f"source.stream -> {way}")
     else:
         container.add_generator("source", generate, window=window)
-        wire(runtime, ".in -> source -> first")
-    runtime.add_operations(container)
-    return runtime
+        wire(runtime, f".in -> source -> {way}")
+    return runtime.add_operations(container)
 
 
 def generate(items: Iterable[int]) -> Iterator[int]:
@@ -182,16 +177,8 @@ def test_everything_an_item_leads_to_counts_against_the_window(bench: Bench, kin
         live["now"] -= 1
 
     counting = Counting(200)
-    runtime = bench.make_runtime()
     container = bench.operations(actions={"first": spread, "last": ended})
-    if kind == "scatter":
-        container.add_operation(Scatter("source", window=window))
-        wire(runtime, ".in -> source", "source.stream -> first -> last")
-    else:
-        container.add_generator("source", generate, window=window)
-        wire(runtime, ".in -> source -> first -> last")
-    with runtime:
-        runtime.add_operations(container)
+    with behind_source(bench, kind, window, "first -> last", container) as runtime:
         runtime.on_message(born)
 
         runtime.process(".in", counting).wait(timeout=SECONDS)

@@ -11,18 +11,13 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStoppedError,
-    FlowTimeoutError,
-    OperationError,
-    Run,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Run
+from flowrt.errors import FlowStoppedError, FlowTimeoutError, OperationError
 from flowrt.executors import dispatched, dispatchers, workers
 from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.runtime import waiting as dispatching
-from tests.kit.flows import SECONDS, increment, on_thread, wire
+from tests.kit.flows import wire
+from tests.kit.functions import SECONDS, increment, on_thread
 
 pytestmark = pytest.mark.no_cover
 

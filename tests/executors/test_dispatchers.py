@@ -17,24 +17,26 @@ import pytest
 from attrs import evolve
 
 from flowrt import (
-    FlowBuildError,
-    FlowError,
-    FlowInternalError,
     FlowOperationContainer,
-    FlowOverloadError,
     FlowRuntime,
-    FlowStalledError,
-    FlowStallWarning,
-    FlowStoppedError,
-    FlowTimeoutError,
     Message,
     Operation,
-    OperationError,
-    RunCancelledError,
     current,
     in_port,
     operation,
     out_port,
+)
+from flowrt.errors import (
+    FlowBuildError,
+    FlowError,
+    FlowInternalError,
+    FlowOverloadError,
+    FlowStalledError,
+    FlowStallWarning,
+    FlowStoppedError,
+    FlowTimeoutError,
+    OperationError,
+    RunCancelledError,
 )
 from flowrt.executors.dispatched import DispatchedExecutor
 from flowrt.executors.dispatchers import AsyncioDispatcher, MainThreadDispatcher
@@ -43,7 +45,8 @@ from flowrt.executors.seams import Seams
 from flowrt.executors.threads import thread_pools
 from flowrt.standard import Debounce, Gather
 from flowrt.testing import assert_same_in_all_modes, check_executor
-from tests.kit.flows import SCHEDULES, SECONDS, Gate, arrived, flow_of, increment, same, wire
+from tests.kit.flows import SCHEDULES, flow_of, wire
+from tests.kit.functions import SECONDS, Gate, arrived, increment, same
 
 
 class OwnLoop:
@@ -480,6 +483,13 @@ def test_policies_apply_to_dispatched_calls(own_loop: OwnLoop) -> None:
             runtime.process(".in", 1)
 
 
+def fails_with(runtime: FlowRuntime, kind: type[BaseException]) -> None:
+    run = runtime.process(".in", 1)
+    with pytest.raises(kind):
+        run.wait(SECONDS)
+    runtime.close()
+
+
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 def test_what_ends_programs_stops_the_runtime_and_ends_the_dispatchers_loop(
     own_loop: OwnLoop, kind: type[BaseException]
@@ -488,10 +498,7 @@ def test_what_ends_programs_stops_the_runtime_and_ends_the_dispatchers_loop(
         raise kind(3)
 
     runtime = showing(own_loop, leave)
-    run = runtime.process(".in", 1)
-    with pytest.raises(kind):
-        run.wait(SECONDS)
-    runtime.close()
+    fails_with(runtime, kind)
     own_loop.close()
 
     assert [type(error) for error in own_loop.left] == [kind]
@@ -623,10 +630,7 @@ def test_what_goes_wrong_in_flowrt_itself_on_a_dispatchers_thread_stops_the_runt
 
     monkeypatch.setattr("flowrt.executors.dispatched.perform", buggy)
     runtime = showing(own_loop, increment)
-    run = runtime.process(".in", 1)
-    with pytest.raises(told):
-        run.wait(SECONDS)
-    runtime.close()
+    fails_with(runtime, told)
     own_loop.close()
 
     assert [type(error) for error in own_loop.left] == ([raised] if raised is told else [])

@@ -14,7 +14,8 @@ from flowrt.engine import meters as handover
 from flowrt.engine.meters import AHEAD
 from flowrt.testing import simulated
 from flowrt.testing.simulation import Simulation
-from tests.kit.flows import SECONDS, Gate, arrived, same, wire
+from tests.kit.flows import wire
+from tests.kit.functions import SECONDS, Gate, arrived, same
 
 MANY = 3 * AHEAD
 SEEDS = range(30)

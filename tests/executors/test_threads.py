@@ -23,7 +23,8 @@ from flowrt.operations.bodies import ActionBody, Failure, FunctionBody, Generato
 from flowrt.operations.contract import Emitter
 from flowrt.runtime.loop import GIVE_WAY, Loop
 from flowrt.testing import FakeClock
-from tests.kit.flows import SCHEDULES, SECONDS, Gate, arrived, double, flow_of, wire
+from tests.kit.flows import SCHEDULES, flow_of, wire
+from tests.kit.functions import SECONDS, Gate, arrived, double
 
 
 def refuse(_number: Any, *_continuations: Any) -> Any:

@@ -21,7 +21,8 @@ import pytest
 from flowrt import CloseReport, Flow, FlowOperationContainer, FlowRuntime, Gather, Run, Scatter
 from flowrt.errors import FlowError, FlowStoppedError, OperationError, RunCancelledError
 from tests.kit.faulty import Ground, Injected, Plan, causes_of, numbers, points_of_failure
-from tests.kit.flows import SECONDS, Gate, flow_of, increment, refuse, same
+from tests.kit.flows import flow_of
+from tests.kit.functions import SECONDS, Gate, increment, refuse, same
 
 pytestmark = pytest.mark.no_cover
 

@@ -17,7 +17,8 @@ from flowrt.errors import FlowError, RunCancelledError
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter
 from tests.kit.faulty import Injected, Plan, causes_of, numbers
-from tests.kit.flows import SECONDS, Bench, few_modes, increment, same, wire
+from tests.kit.flows import Bench, few_modes, wire
+from tests.kit.functions import SECONDS, increment, same
 
 pytestmark = pytest.mark.no_cover
 

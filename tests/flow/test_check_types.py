@@ -20,21 +20,23 @@ from typing import Any, Generic, Literal, NewType, Optional, Protocol, TypedDict
 import pytest
 from attrs import frozen
 
-from flowrt import (
-    Emit,
-    Flow,
-    FlowOperationContainer,
-    Gather,
-    OperationError,
-    PushCausality,
-    Scatter,
-    in_port,
-    out_port,
-)
+from flowrt import Emit, Flow, FlowOperationContainer, OperationError, in_port, out_port
 from flowrt.flow.checks import check
 from flowrt.flow.checks.fitting import may_fit, type_text
 from flowrt.flow.checks.hints import result_of
-from flowrt.standard import AutoResetJoin, Batch, Correlator, Envelope, Filter, Scan, Switch, Zip
+from flowrt.standard import (
+    AutoResetJoin,
+    Batch,
+    Correlator,
+    Envelope,
+    Filter,
+    Gather,
+    PushCausality,
+    Scan,
+    Scatter,
+    Switch,
+    Zip,
+)
 
 T = TypeVar("T")
 Several: Any = tuple[int, *typing.TypeVarTuple("Ts")]  # type: ignore[misc]

@@ -14,22 +14,11 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Flow,
-    FlowBuildError,
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Operation,
-    PopCausality,
-    Scatter,
-    in_port,
-    out_port,
-)
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Operation, in_port, out_port
+from flowrt.errors import FlowBuildError, FlowError
 from flowrt.flow.checks import CODES, Finding, check, findings_of
 from flowrt.flow.faults import definition_of
-from flowrt.standard import AutoResetJoin, Correlator, Latest, Switch, Zip
+from flowrt.standard import AutoResetJoin, Correlator, Gather, Latest, PopCausality, Scatter, Switch, Zip
 from samples.out_of_order.flow import book
 from samples.telegram.flow import telegram
 from samples.word_count import stage1_lists, stage2_scattered, stage3_guarded

@@ -8,32 +8,13 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Flow,
-    FlowBuildError,
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Message,
-    Operation,
-    OperationError,
-    Run,
-    Scatter,
-)
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation, Run
+from flowrt.errors import FlowBuildError, OperationError
 from flowrt.operations.contract import Emitter
+from flowrt.standard import Gather, Scatter
 from flowrt.testing import drive
-from tests.kit.flows import (
-    SECONDS,
-    Bench,
-    assert_ledger,
-    double,
-    every_schedule,
-    flow_of,
-    increment,
-    same,
-    text_of,
-    wire,
-)
+from tests.kit.flows import Bench, assert_ledger, every_schedule, failure_of, flow_of, text_of, wire
+from tests.kit.functions import SECONDS, double, increment, same
 
 
 def runtime_of(bench: Bench, *chains: str, flows: tuple[Flow, ...] = (), **options: Any) -> FlowRuntime:
@@ -496,11 +477,10 @@ def test_a_scatter_that_leads_to_a_place_that_cannot_be_made_fails_its_message(b
             Broken("broken")
         )
         run = runtime.process(".in", [1, 2])
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
-    assert caught.value.operation == "scatter"
-    assert isinstance(caught.value.__cause__, FlowBuildError)
+    assert error.operation == "scatter"
+    assert isinstance(error.__cause__, FlowBuildError)
     assert_ledger(run, accepted=1, failed=1)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from flowrt import FlowBuildError, FlowRuntime
-from tests.kit.flows import SCHEDULES, SECONDS
+from tests.kit.flows import SCHEDULES
+from tests.kit.functions import SECONDS
 
 FLOW = """
 .in, split       // the words

@@ -15,16 +15,8 @@ import pytest
 
 from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime
 from flowrt.flow.text import BYTES_LIMIT, LINES_LIMIT, format_text
-from tests.kit.flows import (
-    SECONDS,
-    Bench,
-    double,
-    every_mode,
-    every_schedule,
-    flow_of,
-    increment,
-    wire,
-)
+from tests.kit.flows import Bench, every_mode, every_schedule, flow_of, wire
+from tests.kit.functions import SECONDS, double, increment
 
 Written = list[tuple[str, ...]]
 

@@ -18,7 +18,8 @@ from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime
 from flowrt.flow.definition import define_flow
 from flowrt.flow.sites import FlowSite
 from flowrt.flow.text import ALIGNED, BYTES_LIMIT, LINES_LIMIT, format_text
-from tests.kit.flows import SECONDS, Bench, double, every_schedule, flow_of, increment, results_of, text_of
+from tests.kit.flows import Bench, every_schedule, flow_of, results_of, text_of
+from tests.kit.functions import SECONDS, double, increment
 from tests.kit.strategies import Calls, Graph, graphs, outcome
 
 

@@ -49,6 +49,24 @@ def words_counted_in_another_way(folder):
     return words
 
 
+def run_module(module, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=CHECKOUT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def printed_by(module, *arguments):
+    done = run_module(module, *arguments)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return done.stdout
+
+
 def without_times(output):
     return re.sub(r"\d+\.\d{3} s", "-.--- s", output)
 
@@ -185,14 +203,7 @@ def test_without_a_causality_an_unreadable_file_fails_the_run(stage, tmp_path):
 
 
 def run_word_count(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "samples.word_count", *arguments],
-        cwd=CHECKOUT,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=SECONDS,
-        check=False,
-    )
+    return run_module("samples.word_count", *arguments)
 
 
 @pytest.mark.slow
@@ -258,16 +269,9 @@ def test_the_program_reports_unreadable_files(folder_with_unreadable_files, monk
 
 @pytest.mark.slow
 def test_the_flow_text_runs_from_the_command_line():
-    done = subprocess.run(
-        [
-            *[sys.executable, "-m", "flowrt", "run", "samples/word_count/root.flow"],
-            *["-m", "samples.word_count.stage4_text", "-i", ".in=samples/word_count/books"],
-        ],
-        cwd=CHECKOUT,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=SECONDS,
-        check=False,
+    done = run_module(
+        *["flowrt", "run", "samples/word_count/root.flow"],
+        *["-m", "samples.word_count.stage4_text", "-i", ".in=samples/word_count/books"],
     )
 
     assert done.stderr == ""
@@ -386,18 +390,9 @@ def test_a_width_below_one_is_an_error():
 
 @pytest.mark.slow
 def test_the_telegram_program_prints_the_expected_lines():
-    done = subprocess.run(
-        [sys.executable, "-m", "samples.telegram", "samples/telegram/gettysburg.txt", "--width", "12"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=SECONDS,
-        check=False,
-    )
+    printed = printed_by("samples.telegram", "samples/telegram/gettysburg.txt", "--width", "12")
 
-    assert done.stderr == ""
-    assert done.returncode == 0
-    assert done.stdout == (TELEGRAM / "expected" / "width_12.txt").read_text(encoding="utf-8")
+    assert printed == (TELEGRAM / "expected" / "width_12.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -478,16 +473,7 @@ def test_the_mended_flow_is_right_in_every_order_in_which_calls_can_begin_and_en
 
 @pytest.mark.slow
 def test_the_out_of_order_program_prints_what_its_readme_says_but_for_times_and_luck():
-    done = subprocess.run(
-        [sys.executable, "-m", "samples.out_of_order"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=SECONDS,
-        check=False,
-    )
+    printed = printed_by("samples.out_of_order")
 
-    assert done.stderr == ""
-    assert done.returncode == 0
     (shown,) = re.findall(r"(?s)```text\n(.*?)```", (OUT_OF_ORDER / "README.md").read_text(encoding="utf-8"))
-    assert without_luck(without_times(done.stdout)) == without_luck(without_times(shown))
+    assert without_luck(without_times(printed)) == without_luck(without_times(shown))

@@ -13,7 +13,8 @@ from flowrt.operations import components
 from flowrt.runtime import activation, building, owner
 from flowrt.standard import Ticker
 from tests.kit import effort
-from tests.kit.flows import same, wire
+from tests.kit.flows import wire
+from tests.kit.functions import same
 from tests.kit.threads.scheduled_flows import WATCHED, each_of, opened
 from tests.kit.threads.scheduler import Program, Scheduler
 from tests.kit.threads.schedules import explore, interrupt_everywhere

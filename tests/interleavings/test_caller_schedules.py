@@ -8,20 +8,13 @@ from types import ModuleType
 
 import pytest
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStoppedError,
-    Gather,
-    Run,
-    RunCancelledError,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, FlowStoppedError, Run, RunCancelledError
 from flowrt.runtime import closing, loop, owner, room
 from flowrt.runtime import input as way_in
 from flowrt.runtime import runtime as runtimes
+from flowrt.standard import Gather, Scatter
 from tests.kit import effort
-from tests.kit.flows import double, increment, same
+from tests.kit.functions import double, increment, same
 from tests.kit.threads.orders import Deviations, Order, Pct, Walk
 from tests.kit.threads.scheduled_flows import WATCHED, Calls, each_of, opened
 from tests.kit.threads.scheduler import Program, Scheduler

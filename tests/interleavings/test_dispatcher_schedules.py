@@ -13,7 +13,8 @@ from flowrt.executors import dispatched, dispatchers
 from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.runtime.closing import closed_in_time
 from tests.kit import effort
-from tests.kit.flows import double, increment, wire
+from tests.kit.flows import wire
+from tests.kit.functions import double, increment
 from tests.kit.threads.scheduled_flows import WATCHED, Calls, each_of, once_each, opened
 from tests.kit.threads.scheduler import Program, Scheduler
 from tests.kit.threads.schedules import explore

@@ -8,20 +8,13 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStoppedError,
-    Gather,
-    OperationError,
-    OperationTimeoutError,
-    Run,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Run
+from flowrt.errors import FlowError, FlowStoppedError, OperationError, OperationTimeoutError
 from flowrt.runtime.closing import closed_in_time
+from flowrt.standard import Gather, Scatter
 from tests.kit import effort
-from tests.kit.flows import double, increment, same, wire
+from tests.kit.flows import wire
+from tests.kit.functions import double, increment, same
 from tests.kit.threads.orders import Pct
 from tests.kit.threads.scheduled_flows import WATCHED, Calls, KeyedCalls, each_of, once_each, opened
 from tests.kit.threads.scheduler import Program, Scheduler
@@ -191,6 +184,18 @@ def one_pool_depth_first(scheduler: Scheduler) -> None:
         assert sorted(runtime.process_many(".in", range(4)).values()) == [2, 4, 6, 8]
 
 
+@contextlib.contextmanager
+def in_parallel(scheduler: Scheduler, work: Callable[[int], int]) -> Iterator[FlowRuntime]:
+    """A runtime of one operation that need not end well, only in time."""
+    operations = FlowOperationContainer().add_func("work", work).make_parallel(2)
+    runtime = FlowRuntime(seams=scheduler.seams(), name="flow")
+    try:
+        wire(runtime, ".in -> work -> .out")
+        yield runtime.add_operations(operations)
+    finally:
+        closed_in_time(runtime)
+
+
 def a_worker_that_exits(scheduler: Scheduler) -> None:
     """SystemExit stops the runtime, and whoever waits is told."""
 
@@ -199,18 +204,12 @@ def a_worker_that_exits(scheduler: Scheduler) -> None:
             raise SystemExit(3)
         return number
 
-    operations = FlowOperationContainer().add_func("work", work).make_parallel(2)
-    runtime = FlowRuntime(seams=scheduler.seams(), name="flow")
-    try:
-        wire(runtime, ".in -> work -> .out")
-        runtime.add_operations(operations)
+    with in_parallel(scheduler, work) as runtime:
         with pytest.raises((SystemExit, FlowStoppedError)):
             runtime.process_many(".in", range(5)).wait()
         with contextlib.suppress(SystemExit):
             runtime.close()
         assert not scheduler.waits_out
-    finally:
-        closed_in_time(runtime)
 
 
 def a_worker_that_stays(scheduler: Scheduler) -> None:
@@ -222,19 +221,13 @@ def a_worker_that_stays(scheduler: Scheduler) -> None:
             gate.wait()
         return number
 
-    operations = FlowOperationContainer().add_func("work", work).make_parallel(2)
-    runtime = FlowRuntime(seams=scheduler.seams(), name="flow")
-    try:
-        wire(runtime, ".in -> work -> .out")
-        runtime.add_operations(operations)
+    with in_parallel(scheduler, work) as runtime:
         run = runtime.process_many(".in", range(5))
         report = runtime.close(drain=1.0)
         assert run.done
         assert run.ledger.balanced
         assert len(report.abandoned) == 1
         gate.set()
-    finally:
-        closed_in_time(runtime)
 
 
 def calls_given_up(scheduler: Scheduler) -> None:

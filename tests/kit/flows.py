@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 from zlib import crc32
@@ -12,31 +11,18 @@ from zlib import crc32
 import attrs
 import pytest
 
-from flowrt import (
-    Flow,
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Message,
-    Operation,
-    OperationError,
-    Run,
-    Scatter,
-)
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation, Run
+from flowrt.errors import FlowError, OperationError
 from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter
+from flowrt.standard import Gather, PopCausality, PushCausality, Scatter
 from flowrt.testing import simulated
-
-# The limit of every wait, in seconds. Only a test that fails gets there.
-SECONDS = 8.0
+from tests.kit.functions import SECONDS, Function, increment, same
 
 SCHEDULES = ("breadth_first", "depth_first", "round_robin", "parallel", "sync")
 # Those that call sync operations one by one, in an order of their own.
 ONE_BY_ONE = tuple(schedule for schedule in SCHEDULES if schedule != "parallel")
-
-Function = Callable[..., Any]  # what an operation is made of
 
 
 def _as_declared(container: FlowOperationContainer) -> FlowOperationContainer:
@@ -94,6 +80,16 @@ MODES = (
 )
 
 
+# What an operation is when it is called so, and which of them make brackets.
+NAMED = {
+    **dict.fromkeys(("push", "outer", "inner"), PushCausality),
+    "pop": PopCausality,
+    **dict.fromkeys(("scatter", "rows", "cells"), Scatter),
+    **dict.fromkeys(("gather", "row", "matrix"), Gather),
+}
+BRACKETS = (("scatter", "gather"), ("cells", "row"), ("rows", "matrix"))
+
+
 @attrs.frozen
 class Bench:
     """One mode under one schedule: makes the runtimes and sets the modes of a conformance test."""
@@ -142,18 +138,40 @@ class Bench:
         *chains: str,
         flows: Iterable[Flow] = (),
         others: Iterable[Any] = (),
+        counted: bool = False,
+        gather: Mapping[str, Any] | None = None,
         funcs: Mapping[str, Function] | None = None,
         actions: Mapping[str, Function] | None = None,
         generators: Mapping[str, Function] | None = None,
         **options: Any,
     ) -> FlowRuntime:
-        """A runtime with these flows, the operations that `operations` makes, and the streams of these chains."""
+        """A runtime of these streams, flows and operations.
+
+        Args:
+            others: operations as they are; what NAMED names needs no word.
+            counted: whether gathers that NAMED names get the counts of their scatters.
+            gather: the options of those gathers.
+            options: of the runtime.
+        """
         runtime = self.make_runtime(**options)
         for flow in flows:
             runtime.add_flow(flow)
-        runtime.add_operations(self.operations(*others, funcs=funcs, actions=actions, generators=generators))
         wire(runtime, *chains)
-        return runtime
+        others = [*others]
+        used = {re.split("[.#]", port.strip())[0] for chain in chains for port in chain.split("->")}
+        missing = used.difference(
+            (made.name for made in (*flows, *others)), funcs or (), actions or (), generators or ()
+        )
+        others += [
+            kind(name, **(gather or {} if kind is Gather else {}))
+            for name, kind in NAMED.items()
+            if name in missing
+        ]
+        if counted:
+            wire(runtime, *[f"{a}.count -> {b}.count" for a, b in BRACKETS if {a, b} <= used])
+        return runtime.add_operations(
+            self.operations(*others, funcs=funcs, actions=actions, generators=generators)
+        )
 
     def arranged(self, values: Iterable[Any]) -> list[Any]:
         """The values as they are where this mode promises their order, else sorted."""
@@ -249,47 +267,6 @@ def flow_of(
     return flow
 
 
-class Gate:
-    """A function for an operation: every call waits inside until the gate is opened, then returns its data."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.opened = threading.Event()
-
-    def __call__(self, data: Any) -> Any:
-        self.entered.set()
-        arrived(self.opened)
-        return data
-
-    def open(self) -> None:
-        self.opened.set()
-
-
-def arrived(event: threading.Event) -> None:
-    """Wait for the event, and fail with a word when it does not come."""
-    if not event.wait(SECONDS):
-        raise AssertionError("the event did not arrive in time")
-
-
-def on_thread(function: Function, *arguments: Any) -> None:
-    """Call the function on a thread of its own and wait until it has returned; what it raises is raised here."""
-    raised: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            function(*arguments)
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    thread.join(SECONDS)
-    if thread.is_alive():
-        raise AssertionError("the call did not return in time")
-    if raised:
-        raise raised[0]
-
-
 COUNTERS = ("accepted", "born", "delivered", "absorbed", "failed", "unconnected", "discarded", "live", "held")
 
 
@@ -303,48 +280,16 @@ def assert_ledger(run: Run, **expected: int) -> None:
     assert run.ledger.balanced
 
 
-def increment(number: int) -> int:
-    return number + 1
-
-
-def double(number: int) -> int:
-    return number * 2
-
-
-def same(data: Any) -> Any:
-    return data
-
-
-def refuse(data: Any) -> Any:
-    raise ValueError("refused")
-
-
-def twice(data: Any, on_data: Callable[[Any], None]) -> None:
-    on_data(data)
-    on_data(data)
-
-
-def thrice(data: Any) -> Iterator[Any]:
-    yield from [data] * 3
-
-
-def countdown(number: int, again: Callable[[int], None], done: Callable[[str], None]) -> None:
-    if number:
-        again(number - 1)
-    else:
-        done("liftoff")
-
-
 def text_of(error: BaseException) -> str:
     """The whole text of an error, with `HERE` for each file:line and `run N` for the number of a run."""
     return re.sub(r"\brun (\d+|\?)", "run N", re.sub(r"\S+\.py:\d+", "HERE", str(error)))
 
 
-def input_of(error: BaseException) -> Any:
-    """The data of the message an operation failed at."""
-    assert isinstance(error, OperationError)
-    assert error.message is not None
-    return error.message.data
+def failure_of(run: Run, told: str | None = None) -> OperationError:
+    """The one error a run fails with; `told` is in its text."""
+    with pytest.raises(OperationError, match=told) as caught:
+        run.wait(timeout=SECONDS)
+    return caught.value
 
 
 def at_ports(messages: Iterable[Message]) -> list[tuple[str, Any]]:
@@ -430,42 +375,28 @@ def bracket(
         wire(target, f"{scatter}.count -> {gather}.count")
 
 
+BRACKET = (".in -> scatter", "scatter.stream -> work -> gather.stream", "gather -> .out")
+
+
 def gathering(bench: Bench, work: Callable[..., Any], *, counted: bool, **options: Any) -> FlowRuntime:
     """A runtime for `.in -> scatter -> work -> gather -> .out`, with `work` in the bench's mode."""
-    runtime = bench.make_runtime()
-    runtime.add_operations(
-        bench.operations(Scatter("scatter"), Gather("gather", **options), funcs={"work": work})
-    )
-    wire(runtime, ".in -> scatter", "gather -> .out")
-    bracket(runtime, counted=counted)
-    return runtime
+    return bench.wired(*BRACKET, counted=counted, gather=options, funcs={"work": work})
 
 
 def filtering(bench: Bench, keep: Callable[..., Any], *, counted: bool, **options: Any) -> FlowRuntime:
     """As `gathering`, with an action in the middle that may emit any number of messages for an item."""
-    runtime = bench.make_runtime()
-    runtime.add_operations(
-        bench.operations(Scatter("scatter"), Gather("gather", **options), actions={"work": keep})
-    )
-    wire(runtime, ".in -> scatter", "gather -> .out")
-    bracket(runtime, counted=counted)
-    return runtime
+    return bench.wired(*BRACKET, counted=counted, gather=options, actions={"work": keep})
 
 
 def nested(bench: Bench, work: Callable[..., Any], *, counted: bool, **options: Any) -> FlowRuntime:
     """A runtime for a list of lists: `.in -> rows -> cells -> work -> row -> matrix -> .out`."""
-    runtime = bench.make_runtime()
-    runtime.add_operations(
-        bench.operations(
-            Scatter("rows"),
-            Scatter("cells"),
-            Gather("row", **options),
-            Gather("matrix", **options),
-            funcs={"work": work},
-        )
+    return bench.wired(
+        ".in -> rows",
+        "rows.stream -> cells",
+        "cells.stream -> work -> row.stream",
+        "row -> matrix.stream",
+        "matrix -> .out",
+        counted=counted,
+        gather=options,
+        funcs={"work": work},
     )
-    wire(runtime, ".in -> rows", "rows.stream -> cells", "row -> matrix.stream", "matrix -> .out")
-    bracket(runtime, counted=counted, scatter="cells", gather="row")
-    if counted:
-        wire(runtime, "rows.count -> matrix.count")
-    return runtime

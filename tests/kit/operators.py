@@ -8,19 +8,11 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Flow,
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Message,
-    Operation,
-    Run,
-    RunCancelledError,
-    Scatter,
-)
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation, Run, RunCancelledError
+from flowrt.standard import Gather, Scatter
 from flowrt.testing import LedgerWatch, Seams, simulated
-from tests.kit.flows import SCHEDULES, SECONDS, wire
+from tests.kit.flows import SCHEDULES, wire
+from tests.kit.functions import SECONDS
 
 LINGERED = object()  # no result that counts
 
@@ -59,6 +51,27 @@ def values(flow: Flow, inputs: Iterable[Any], schedule: str = "breadth_first") -
     """What comes of inputs in one run."""
     with FlowRuntime(flow, schedule=schedule) as runtime:
         return runtime.process_many(".in", inputs).values(timeout=SECONDS)
+
+
+def cancelled_after(
+    runtime: FlowRuntime, steps: int, first: tuple[str, str | None], second: tuple[str, str | None]
+) -> None:
+    """Send a run of ten inputs and another of one, each to a port with an id; after so many steps cancel the first."""
+    seen: list[Message] = []
+
+    def cancel_after(message: Message) -> None:
+        seen.append(message)
+        if len(seen) == steps:
+            run.cancel()
+
+    runtime.on_message(cancel_after)
+    run = runtime.process_many(first[0], range(10), correlation_id=first[1])
+    other = runtime.process_many(second[0], [100], correlation_id=second[1])
+    if steps < 10:
+        with pytest.raises(RunCancelledError):
+            run.wait()
+    other.wait()
+    runtime.wait_idle()
 
 
 def results_of_runs(

@@ -13,17 +13,8 @@ from typing import Any
 import attrs
 from hypothesis import strategies as st
 
-from flowrt import (
-    Emit,
-    Flow,
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    OperationError,
-    PopCausality,
-    PushCausality,
-    Scatter,
-)
+from flowrt import Emit, Flow, FlowOperationContainer, FlowRuntime, OperationError
+from flowrt.standard import Gather, PopCausality, PushCausality, Scatter
 from tests.kit.graphs.shapes import draw_graph
 
 # --- Names and ports

@@ -10,34 +10,14 @@ from typing import Any
 import pytest
 
 import flowrt
-from flowrt import (
-    Current,
-    FlowBuildError,
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowTimeoutError,
-    Gather,
-    Message,
-    Operation,
-    Part,
-    RunCancelledError,
-    Scatter,
-)
+from flowrt import Current, FlowOperationContainer, FlowRuntime, Message, Operation, Part
+from flowrt.errors import FlowBuildError, FlowError, FlowTimeoutError, RunCancelledError
 from flowrt.observe import calls
 from flowrt.operations.contract import Emitter
+from flowrt.standard import Gather, Scatter
 from flowrt.testing import FakeClock, simulated
-from tests.kit.flows import (
-    SECONDS,
-    Bench,
-    Gate,
-    arrived,
-    assert_ledger,
-    every_mode,
-    flow_of,
-    real_workers,
-    wire,
-)
+from tests.kit.flows import Bench, assert_ledger, every_mode, flow_of, real_workers, wire
+from tests.kit.functions import SECONDS, Gate, arrived
 
 Asked = dict[Any, Current]
 LIST = (
@@ -99,9 +79,9 @@ def test_each_of_a_chain_of_functions_may_ask(bench: Bench) -> None:
         asked.append((data, *figures(flowrt.current())))
         return data
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"one": ask, "two": ask, "three": ask}))
-        wire(runtime, ".in -> one -> two -> three -> .out")
+    with bench.wired(
+        ".in -> one -> two -> three -> .out", funcs={"one": ask, "two": ask, "three": ask}
+    ) as runtime:
         runtime.process_many(".in", [7, 8], correlation_id="x").wait(SECONDS)
         runtime.process(".in", 9).wait(SECONDS)
 
@@ -125,9 +105,9 @@ def test_actions_and_generators_may_ask(bench: Bench) -> None:
         yield data
         asked.append(figures(flowrt.current()))
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(actions={"act": act}, generators={"generate": generate}))
-        wire(runtime, ".in -> act -> generate -> .out")
+    with bench.wired(
+        ".in -> act -> generate -> .out", actions={"act": act}, generators={"generate": generate}
+    ) as runtime:
         runtime.process(".in", 7, correlation_id="x").wait(SECONDS)
 
     assert asked == [(1, "act", 0, "x"), (1, "generate", 0, "x"), (1, "generate", 0, "x")]
@@ -150,9 +130,7 @@ def test_an_operation_of_ones_own_may_ask_also_when_it_has_drained(bench: Bench)
             asked.append(figures(flowrt.current()))
             emit.merge(state, len(state))
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(Own("own")))
-        wire(runtime, ".in -> own -> .out")
+    with bench.wired(".in -> own -> .out", others=[Own("own")]) as runtime:
         assert runtime.process(".in", 7).values(SECONDS) == [1]
 
     assert asked == [(1, "own", 0, None), (1, "own", None, None)]
@@ -172,9 +150,7 @@ def test_an_operation_sees_that_its_run_was_cancelled(bench: Bench) -> None:
         over.set()
         return data
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"ask": ask}))
-        wire(runtime, ".in -> ask -> .out")
+    with bench.wired(".in -> ask -> .out", funcs={"ask": ask}) as runtime:
         run = runtime.process(".in", 7)
         arrived(begun)
         run.cancel()
@@ -274,10 +250,7 @@ def test_a_run_done_before_its_deadline_knows_nothing_of_it(bench: Bench) -> Non
         remaining = flowrt.current().remaining
         return remaining is not None and 0 < remaining <= SECONDS
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(funcs={"ask": ask}))
-        wire(runtime, ".in -> ask -> .out")
-
+    with bench.wired(".in -> ask -> .out", funcs={"ask": ask}) as runtime:
         assert runtime.process(".in", 7, deadline=SECONDS).values(SECONDS) == [True]
         runtime.wait_idle(SECONDS)
         assert not runtime._owner.engine.timers

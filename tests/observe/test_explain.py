@@ -9,34 +9,14 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStalledError,
-    Gather,
-    Message,
-    Operation,
-    Part,
-    Scatter,
-    in_port,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, FlowStalledError, Message, Operation, Part, in_port
 from flowrt.observe.explain import Explanation, OperationFacts
 from flowrt.observe.facts import Load, bottleneck_of
 from flowrt.operations.contract import Emitter
+from flowrt.standard import Gather, Scatter
 from flowrt.testing import FakeClock, simulated
-from tests.kit.flows import (
-    SECONDS,
-    Bench,
-    Gate,
-    arrived,
-    every_mode,
-    every_schedule_on_one_thread,
-    flow_of,
-    increment,
-    real_queues,
-    same,
-    wire,
-)
+from tests.kit.flows import Bench, every_mode, every_schedule_on_one_thread, flow_of, real_queues
+from tests.kit.functions import SECONDS, Gate, arrived, increment, same
 
 LIST = (
     ".in -> scatter",
@@ -199,18 +179,24 @@ class Keeper(Operation):
         emit.merge(parts, [part.data for part in parts])
 
 
+def explained_inside(runtime: FlowRuntime, gate: Gate, there: threading.Event) -> Explanation:
+    """What the runtime says of itself when an input is held at a gate, and what comes of it is there."""
+    run = runtime.process(".in", 1)
+    arrived(gate.entered)
+    arrived(there)
+    explanation = runtime.explain()
+    gate.open()
+    run.wait(SECONDS)
+    return explanation
+
+
 def test_an_operation_that_holds_messages_may_say_what_they_wait_for() -> None:
     gate = Gate()
     operations = FlowOperationContainer().add_operation(Keeper("keep")).add_func("work", gate).make_async()
     chains = (".in -> keep -> .out", ".in -> work -> keep")
     with FlowRuntime(flow_of("", *chains, operations=operations), name="demo") as runtime:
         there = after(runtime, 1, "keep.in", "keep")
-        run = runtime.process(".in", 1)
-        arrived(gate.entered)
-        arrived(there)
-        explanation = runtime.explain()
-        gate.open()
-        run.wait(SECONDS)
+        explanation = explained_inside(runtime, gate, there)
 
     assert (
         "  keep: holds 1 message of run 1; keeps 1 until the end; waits for 1 at work\n" in f"{explanation}\n"
@@ -238,9 +224,7 @@ def test_an_operation_may_ask_in_every_mode(bench: Bench) -> None:
         seen.append(runtime.explain())
         return data
 
-    with bench.make_runtime(name="demo") as runtime:
-        runtime.add_operations(bench.operations(funcs={"ask": ask}))
-        wire(runtime, ".in -> ask -> .out")
+    with bench.wired(".in -> ask -> .out", name="demo", funcs={"ask": ask}) as runtime:
         runtime.process(".in", 1).wait(SECONDS)
 
     (explanation,) = seen
@@ -255,9 +239,7 @@ def test_an_operation_may_ask_in_every_mode(bench: Bench) -> None:
 
 @every_mode
 def test_asking_changes_nothing(bench: Bench) -> None:
-    with bench.make_runtime(name="demo") as runtime:
-        runtime.add_operations(bench.operations(funcs={"work": increment}))
-        wire(runtime, ".in -> work -> .out")
+    with bench.wired(".in -> work -> .out", name="demo", funcs={"work": increment}) as runtime:
         runtime.explain()
         run = runtime.process_many(".in", range(5))
         runtime.explain()
@@ -340,12 +322,7 @@ def test_a_source_that_does_not_bring_its_next_item_is_told() -> None:
     operations = FlowOperationContainer().add_generator("produce", produce).make_async()
     with FlowRuntime(flow_of("", ".in -> produce -> .out", operations=operations), name="demo") as runtime:
         there = after(runtime, 1, ".out")
-        run = runtime.process(".in", 1)
-        arrived(gate.entered)
-        arrived(there)
-        explanation = runtime.explain()
-        gate.open()
-        run.wait(SECONDS)
+        explanation = explained_inside(runtime, gate, there)
 
     assert "  produce: 1 items out; waits for the next one" in str(explanation)
     assert [call.operation for call in explanation.calls] == ["produce"]

@@ -8,7 +8,8 @@ from typing import Any
 from attrs import define
 
 from flowrt import FlowOperationContainer, FlowRuntime
-from tests.kit.flows import SECONDS, flow_of
+from tests.kit.flows import flow_of
+from tests.kit.functions import SECONDS
 
 
 @define

@@ -15,12 +15,9 @@ import pytest
 
 from flowrt import (
     Flow,
-    FlowBuildError,
     FlowOperationContainer,
     FlowRuntime,
-    FlowStoppedError,
     Message,
-    OperationError,
     Run,
     current,
     in_port,
@@ -28,23 +25,12 @@ from flowrt import (
     out_port,
     parallel,
 )
+from flowrt.errors import FlowBuildError, FlowStoppedError, OperationError
 from flowrt.flow.checks import check
 from flowrt.operations import components as components_module
 from flowrt.testing import assert_same_in_all_modes, drive, simulated
-from tests.kit.flows import (
-    SCHEDULES,
-    SECONDS,
-    Bench,
-    assert_ledger,
-    every_mode,
-    few_modes,
-    flow_of,
-    input_of,
-    on_thread,
-    refuse,
-    same,
-    wire,
-)
+from tests.kit.flows import SCHEDULES, Bench, assert_ledger, every_mode, few_modes, flow_of, wire
+from tests.kit.functions import SECONDS, input_of, on_thread, refuse, same
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 

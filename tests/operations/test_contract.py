@@ -8,39 +8,14 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Emit,
-    FlowBuildError,
-    FlowError,
-    FlowOperationContainer,
-    FlowOverloadError,
-    FlowRuntime,
-    Gather,
-    Message,
-    Operation,
-    OperationError,
-    PopCausality,
-    PushCausality,
-    RunCancelledError,
-    Scatter,
-)
+from flowrt import Emit, FlowOperationContainer, FlowRuntime, Message, Operation
+from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, OperationError, RunCancelledError
 from flowrt.messages import Part, Scope
 from flowrt.operations.contract import Emitter, checked_port
+from flowrt.standard import Gather, PopCausality, PushCausality, Scatter
 from flowrt.testing import drive
-from tests.kit.flows import (
-    SECONDS,
-    Bench,
-    Gate,
-    arrived,
-    assert_ledger,
-    benches,
-    input_of,
-    real_workers,
-    results_of,
-    same,
-    text_of,
-    wire,
-)
+from tests.kit.flows import Bench, assert_ledger, benches, failure_of, real_workers, results_of, text_of, wire
+from tests.kit.functions import SECONDS, Gate, arrived, input_of, refuse, same
 
 # An operation with state is entered by one thread at a time: it may be sync or async.
 own_modes = benches(lambda bench: bench.mode.name in {"sync", "async", "simulated_async"})
@@ -104,7 +79,7 @@ class OwnMany(Own):
 def running(bench: Bench, own: Operation, *chains: str, others: tuple[Any, ...] = ()) -> FlowRuntime:
     """A runtime for the chains, with the operation in the bench's mode."""
     runtime = bench.make_runtime()
-    operations = bench.operations(*others, funcs={"same": same})
+    operations = bench.operations(*others, funcs={"same": same, "refuse": refuse})
     if isinstance(own, OwnMany):
         operations.add_operation(own)
     else:
@@ -271,12 +246,11 @@ def test_an_emission_on_an_impossible_port_fails_the_message(bench: Bench) -> No
 
     with running(bench, Own(handle=misname)) as runtime:
         run = runtime.process(".in", 1)
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
         assert [message.data for message in results_of(run)] == ["before"]
-    assert isinstance(caught.value.__cause__, FlowBuildError)
-    assert input_of(caught.value) == 1
+    assert isinstance(error.__cause__, FlowBuildError)
+    assert input_of(error) == 1
     assert_ledger(run, accepted=1, born=1, delivered=1, failed=1)
 
 
@@ -290,11 +264,10 @@ def test_a_merged_message_on_an_impossible_port_fails_the_message_in_hand(bench:
 
     with running(bench, Own(handle=misname)) as runtime:
         run = runtime.process_many(".in", [1, 2])
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
-    assert isinstance(caught.value.__cause__, FlowBuildError)
-    assert input_of(caught.value) == 2
+    assert isinstance(error.__cause__, FlowBuildError)
+    assert input_of(error) == 2
     assert_ledger(run, accepted=2, absorbed=1, failed=1)
 
 
@@ -308,13 +281,10 @@ def test_an_operation_without_a_handle_of_its_own_fails_its_messages(bench: Benc
 
     with running(bench, Half("own")) as runtime:
         run = runtime.process(".in", 1)
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
-    assert isinstance(caught.value.__cause__, TypeError)
-    assert (
-        str(caught.value.__cause__) == 'operation "own" (Half) has no handle(state, message, emit) of its own'
-    )
+    assert isinstance(error.__cause__, TypeError)
+    assert str(error.__cause__) == 'operation "own" (Half) has no handle(state, message, emit) of its own'
     assert_ledger(run, accepted=1, failed=1)
 
 
@@ -335,11 +305,10 @@ def test_what_was_emitted_before_raising_has_happened(bench: Bench) -> None:
 
     with running(bench, Own(handle=emit_and_raise)) as runtime:
         run = runtime.process(".in", 1)
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
         assert [message.data for message in results_of(run)] == [1, 1]
-    assert text_of(caught.value) == (
+    assert text_of(error) == (
         'operation "own" (declared at HERE) raised LookupError after it had emitted 2 messages'
     )
     assert_ledger(run, accepted=1, born=2, delivered=2, failed=1)
@@ -370,10 +339,9 @@ def test_raising_after_hold_fails_the_run_and_ends_the_message_once(bench: Bench
 
     with running(bench, Own(handle=hold_and_raise)) as runtime:
         run = runtime.process(".in", 1)
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
-    assert isinstance(caught.value.__cause__, LookupError)
+    assert isinstance(error.__cause__, LookupError)
     assert_ledger(run, accepted=1, absorbed=1)
 
 
@@ -383,11 +351,10 @@ def test_a_message_is_failed_by_an_error_handed_over(bench: Bench) -> None:
 
     with running(bench, Own(handle=lambda _, __, emit: emit.fail(refused))) as runtime:
         run = runtime.process(".in", 1)
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
-    assert caught.value.__cause__ is refused
-    assert (caught.value.operation, input_of(caught.value)) == ("own", 1)
+    assert error.__cause__ is refused
+    assert (error.operation, input_of(error)) == ("own", 1)
     assert_ledger(run, accepted=1, failed=1)
 
 
@@ -661,11 +628,10 @@ def test_what_raises_instead_of_emitting_what_it_owes_fails_the_run(bench: Bench
 
     with running(bench, Own(handle=hold, drained=break_down)) as runtime:
         run = runtime.process_many(".in", range(2))
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
-    assert isinstance(caught.value.__cause__, LookupError)
-    assert (caught.value.operation, caught.value.message) == ("own", None)
+    assert isinstance(error.__cause__, LookupError)
+    assert (error.operation, error.message) == ("own", None)
     assert_ledger(run, accepted=2, absorbed=2)
 
 
@@ -773,17 +739,8 @@ def test_an_operation_that_raises_when_a_run_is_cancelled_keeps_nobody_from_endi
 
 @own_modes
 def test_an_operation_may_open_a_causality_of_its_own(bench: Bench) -> None:
-    def fail(data: Any) -> None:
-        raise LookupError
-
-    with running(
-        bench,
-        Own(handle=lambda _, __, emit: emit.push()),
-        ".in -> own -> fail",
-        "own.exception -> .failed",
-        others=(),
-    ) as runtime:
-        runtime.add_operations(bench.operations(funcs={"fail": fail}))
+    pushing = Own(handle=lambda _, __, emit: emit.push())
+    with running(bench, pushing, ".in -> own -> refuse", "own.exception -> .failed") as runtime:
         run = runtime.process_many(".in", range(3))
         run.wait(SECONDS)
 
@@ -794,17 +751,9 @@ def test_an_operation_may_open_a_causality_of_its_own(bench: Bench) -> None:
 
 @own_modes
 def test_an_operation_may_close_a_causality(bench: Bench) -> None:
-    def fail(data: Any) -> None:
-        raise LookupError
-
-    with running(
-        bench,
-        Own(handle=lambda _, __, emit: emit.pop()),
-        ".in -> push -> own -> fail",
-        "push.exception -> .failed",
-        others=(PushCausality("push"),),
-    ) as runtime:
-        runtime.add_operations(bench.operations(funcs={"fail": fail}))
+    popping = Own(handle=lambda _, __, emit: emit.pop())
+    chains = (".in -> push -> own -> refuse", "push.exception -> .failed")
+    with running(bench, popping, *chains, others=(PushCausality("push"),)) as runtime:
         run = runtime.process(".in", 1)
         with pytest.raises(OperationError):
             run.wait(SECONDS)
@@ -816,11 +765,10 @@ def test_an_operation_may_close_a_causality(bench: Bench) -> None:
 def test_closing_a_causality_that_is_not_there_fails_the_message(bench: Bench) -> None:
     with running(bench, Own(handle=lambda _, __, emit: emit.pop())) as runtime:
         run = runtime.process(".in", 1)
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
-    assert isinstance(caught.value.__cause__, FlowBuildError)
-    assert "is in no causality" in str(caught.value.__cause__)
+    assert isinstance(error.__cause__, FlowBuildError)
+    assert "is in no causality" in str(error.__cause__)
     assert_ledger(run, accepted=1, failed=1)
 
 
@@ -878,10 +826,9 @@ def test_a_list_of_ones_own_may_be_empty(bench: Bench) -> None:
 def test_what_cannot_be_iterated_fails_its_message_and_owes_no_list(bench: Bench) -> None:
     with running(bench, scattering(same), *SCATTERING, others=(Gather("gather"),)) as runtime:
         run = runtime.process(".in", 5)
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
-    assert isinstance(caught.value.__cause__, TypeError)
+    assert isinstance(error.__cause__, TypeError)
     assert_ledger(run, accepted=1, failed=1)
 
 
@@ -893,10 +840,9 @@ def test_an_iterable_that_raises_midway_fails_its_message_and_owes_no_list(bench
 
     with running(bench, scattering(broken), *SCATTERING, others=(Gather("gather"),)) as runtime:
         run = runtime.process(".in", None)
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
-    assert isinstance(caught.value.__cause__, LookupError)
+    assert isinstance(error.__cause__, LookupError)
     assert_ledger(run, accepted=1, born=3, discarded=3, failed=1)
 
 
@@ -1170,11 +1116,10 @@ def test_a_key_that_cannot_be_had_fails_its_message_alone(bench: Bench, key: Cal
     wire(runtime, ".in -> work -> .out")
     with runtime:
         run = runtime.process_many(".in", range(6))
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
         values = [message.data for message in results_of(run)]
-    assert input_of(caught.value) == 3
+    assert input_of(error) == 3
     assert sorted(values) == [0, 1, 2, 4, 5]
     assert [number for number in values if number % 2] == [1, 5]
     assert_ledger(run, accepted=6, delivered=5, failed=1)
@@ -1222,11 +1167,10 @@ def test_an_operation_that_knows_its_ports_emits_on_no_other(bench: Bench) -> No
 
     with running(bench, Narrow(handle=misname), ".in -> own -> .out", "own.rejected -> .rejected") as runtime:
         run = runtime.process(".in", 1)
-        with pytest.raises(OperationError) as caught:
-            run.wait(SECONDS)
+        error = failure_of(run)
 
         assert [message.port.name for message in results_of(run)] == ["rejected"]
-    assert str(caught.value.__cause__) == (
+    assert str(error.__cause__) == (
         'the operation has no out-port ".rejcted" to emit on. Did you mean ".rejected"? There are: .rejected, the default one.'
     )
     assert_ledger(run, accepted=1, born=1, delivered=1, failed=1)

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from flowrt import (
-    Flow,
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Message,
-    Operation,
-    OperationError,
-    Part,
-    PushCausality,
-    Scatter,
-)
-from flowrt.testing import LedgerWatch, simulated
-from tests.kit.flows import SECONDS, Bench, assert_ledger, every_schedule, flow_of
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation, Part
+from flowrt.errors import FlowError, OperationError
+from flowrt.standard import Gather, PushCausality, Scatter
+from flowrt.testing import simulated
+from tests.kit.flows import Bench, assert_ledger, every_schedule, flow_of
+from tests.kit.functions import SECONDS
+from tests.kit.operators import books
 
-
-@pytest.fixture(autouse=True)
-def _books() -> Iterator[None]:
-    with LedgerWatch():
-        yield
+__all__ = ["books"]
 
 
 class Tally(Operation):

@@ -11,20 +11,13 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Flow,
-    FlowBuildError,
-    FlowOperationContainer,
-    FlowRuntime,
-    OperationError,
-    in_port,
-    operation,
-    parallel,
-)
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, in_port, operation, parallel
+from flowrt.errors import FlowBuildError, OperationError
 from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.operations.modes import SYNC, Mode
 from flowrt.testing import assert_same_in_all_modes, drive
-from tests.kit.flows import SCHEDULES, SECONDS, every_schedule, wire
+from tests.kit.flows import SCHEDULES, every_schedule, wire
+from tests.kit.functions import SECONDS
 
 
 def names(container: FlowOperationContainer) -> list[str]:

@@ -21,20 +21,8 @@ from flowrt.errors import (
 from flowrt.runtime.activation import ActiveEmitter
 from flowrt.standard import Debounce, PushCausality, Ticker
 from flowrt.testing import FakeClock, Seams, Slow, simulated
-from tests.kit.flows import (
-    ONE_BY_ONE,
-    SCHEDULES,
-    SECONDS,
-    Gate,
-    arrived,
-    assert_ledger,
-    by_schedule,
-    flow_of,
-    on_thread,
-    refuse,
-    same,
-    wire,
-)
+from tests.kit.flows import ONE_BY_ONE, SCHEDULES, assert_ledger, by_schedule, flow_of, wire
+from tests.kit.functions import SECONDS, Gate, arrived, on_thread, refuse, same
 from tests.kit.operators import Timeline
 
 

@@ -24,22 +24,18 @@ from flowrt.errors import (
 )
 from flowrt.standard import Gather, PopCausality, PushCausality, Scatter
 from tests.kit.flows import (
-    SECONDS,
     Bench,
-    arrived,
     assert_ledger,
-    double,
     every_mode,
+    failure_of,
     few_modes,
     flow_of,
-    increment,
     real_queues,
-    refuse,
     runtime_of,
-    same,
     text_of,
     wire,
 )
+from tests.kit.functions import SECONDS, arrived, double, increment, refuse, same
 
 
 class Own(Operation):
@@ -663,10 +659,9 @@ def test_a_string_given_to_scatter_is_an_error_with_its_remedy(
         ".in -> scatter", "scatter.stream -> work -> .out", others=[Scatter("scatter")], funcs={"work": same}
     ) as runtime:
         run = runtime.process(".in", data)
-        with pytest.raises(OperationError) as caught:
-            run.wait(timeout=SECONDS)
+        error = failure_of(run)
 
-    assert text_of(caught.value) == (
+    assert text_of(error) == (
         'operation "scatter" (declared at HERE) raised FlowBuildError: '
         f'Scatter "scatter" takes a list or another iterable, {expected}'
     )
@@ -693,11 +688,10 @@ def test_an_operation_that_cannot_take_its_data_fails_like_any_other(bench: Benc
     """B066."""
     with bench.wired(".in -> number -> .out", funcs={"number": int}) as runtime:
         run = runtime.process(".in", "no number")
-        with pytest.raises(OperationError) as caught:
-            run.wait(timeout=SECONDS)
+        error = failure_of(run)
 
-    assert text_of(caught.value) == 'operation "number" (declared at HERE) raised ValueError'
-    assert isinstance(caught.value.__cause__, ValueError)
+    assert text_of(error) == 'operation "number" (declared at HERE) raised ValueError'
+    assert isinstance(error.__cause__, ValueError)
     assert_ledger(run, accepted=1, failed=1)
 
 
@@ -870,12 +864,11 @@ def test_a_wait_inside_an_operation_is_an_error_that_says_so(bench: Bench) -> No
         wire(runtime, ".in -> waits -> .out", ".other -> .end")
 
         run = runtime.process(".in", 1)
-        with pytest.raises(OperationError) as caught:
-            run.wait(timeout=SECONDS)
+        error = failure_of(run)
 
-    assert text_of(caught.value) == 'operation "waits" (declared at HERE) raised FlowStalledError'
-    assert isinstance(caught.value.__cause__, FlowStalledError)
-    assert text_of(caught.value.__cause__) == (
+    assert text_of(error) == 'operation "waits" (declared at HERE) raised FlowStalledError'
+    assert isinstance(error.__cause__, FlowStalledError)
+    assert text_of(error.__cause__) == (
         "an operation, a handler or a tap waited for run N: it would wait for itself, since nothing moves until it "
         "returns. Emit a message instead of waiting, or wait outside the flow."
     )

@@ -21,19 +21,16 @@ from flowrt.messages import Part
 from flowrt.operations.contract import Emitter
 from tests.kit.faulty import Bug, plant
 from tests.kit.flows import (
-    SECONDS,
-    Gate,
     Keeper,
-    arrived,
     assert_ledger,
     by_mode,
     by_schedule_or_simulated,
     close_quietly,
     runtime_of,
-    same,
     wire,
     work_of,
 )
+from tests.kit.functions import SECONDS, Gate, arrived, same
 
 # --- A bug in the engine
 

@@ -32,25 +32,20 @@ from flowrt.testing import FakeClock, simulated
 from tests.kit.faulty import plant
 from tests.kit.flows import (
     IN_MODE,
-    SECONDS,
     Bench,
-    Gate,
     Keeper,
-    arrived,
     assert_ledger,
     by_schedule,
     close_quietly,
     every_mode,
     nested,
-    on_thread,
     real_queues,
-    refuse,
     results_of,
     runtime_of,
-    same,
     wire,
     work_of,
 )
+from tests.kit.functions import SECONDS, Gate, arrived, on_thread, refuse, same
 
 SHORT = 0.1  # seconds; how long a close waits for an operation that will not return
 

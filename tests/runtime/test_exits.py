@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flowrt.runtime import closing
-from tests.kit.flows import by_mode, refuse, runtime_of, same, work_of
+from tests.kit.flows import by_mode, runtime_of, work_of
+from tests.kit.functions import refuse, same
 from tests.kit.programs import PREAMBLE, run_script
 
 pytestmark = pytest.mark.slow

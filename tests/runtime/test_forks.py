@@ -8,7 +8,8 @@ import pytest
 
 from flowrt import FlowStoppedError
 from flowrt.runtime.closing import die_with_fork
-from tests.kit.flows import SECONDS, runtime_of, work_of
+from tests.kit.flows import runtime_of, work_of
+from tests.kit.functions import SECONDS
 from tests.kit.programs import PREAMBLE, run_script
 
 # --- Forks

@@ -8,7 +8,8 @@ import pytest
 
 from flowrt import FlowOperationContainer, FlowRuntime, Run
 from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, FlowStoppedError, RunCancelledError
-from tests.kit.flows import SECONDS, Bench, Gate, arrived, assert_ledger, every_mode, flow_of, same
+from tests.kit.flows import Bench, assert_ledger, every_mode, flow_of
+from tests.kit.functions import SECONDS, Gate, arrived, same
 
 DROPS = ("drop_oldest", "drop_newest")
 every_drop = pytest.mark.parametrize("overflow", DROPS)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit import effort
 from tests.kit.programs import HANGS, PREAMBLE, Ended, run_script
 
 pytestmark = [
@@ -21,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are POSIX"),
 ]
 
-MOMENTS = 50
+MOMENTS = effort.of(50)
 AT_ONCE = 4  # subprocesses
 INTERRUPTED = 130  # what a process says it ends with when KeyboardInterrupt leaves it
 

@@ -9,7 +9,8 @@ import pytest
 
 from flowrt import FlowError, FlowRuntime, FlowStoppedError
 from flowrt.executors.seams import Seams, ThreadLike, spawn_thread
-from tests.kit.flows import SECONDS, close_quietly, runtime_of, work_of
+from tests.kit.flows import close_quietly, runtime_of, work_of
+from tests.kit.functions import SECONDS
 from tests.kit.programs import PREAMBLE, linux_only, run_script
 
 

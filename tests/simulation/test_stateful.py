@@ -17,26 +17,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from flowrt import (
-    Flow,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStoppedError,
-    FlowTimeoutError,
-    Gather,
-    Gathered,
-    Message,
-    OperationError,
-    PopCausality,
-    PushCausality,
-    Run,
-    RunCancelledError,
-    Scatter,
-)
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Run
+from flowrt.errors import FlowStoppedError, FlowTimeoutError, OperationError, RunCancelledError
 from flowrt.messages import EXCEPTION_PRIORITY
+from flowrt.standard import Gather, Gathered, PopCausality, PushCausality, Scatter
 from flowrt.testing import Simulation, simulated
 from tests.kit import effort
 from tests.kit.flows import SCHEDULES
+from tests.kit.graphs import shapes
 
 pytestmark = pytest.mark.no_cover
 
@@ -112,15 +100,10 @@ class Stage:
     ordered: bool
 
 
-MODES: dict[str, Callable[[FlowOperationContainer], Any]] = {
-    "sync": lambda operations: operations.make_sync(),
-    "async": lambda operations: operations.make_async(),
-    "shared": lambda operations: operations.make_async("shared"),
-    "parallel": lambda operations: operations.make_parallel(2),
-    "ordered": lambda operations: operations.make_parallel(3, ordered=True),
-    "keyed": lambda operations: operations.make_parallel(2, by_key=lambda datum: datum.value % 2),
+MODES = shapes.MODES | {
+    "keyed": lambda operations: operations.make_parallel(2, by_key=lambda datum: datum.value % 2)
 }
-LIMITS = {"async": 1, "shared": 1, "parallel": 2, "ordered": 3, "keyed": 2}
+LIMITS = shapes.LIMITS
 KINDS = (
     "function",
     "repeat",

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowOperationContainer,
-    Gather,
-    Gathered,
-    Message,
-    OperationError,
-    PopCausality,
-    PushCausality,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Gathered, Message, OperationError, PushCausality
 from tests.kit.flows import (
-    SECONDS,
     Bench,
     assert_ledger,
+    counted_or_not,
     every_mode,
+    failure_of,
     flow_of,
-    increment,
-    input_of,
     one_thread,
-    refuse,
-    same,
     wire,
 )
-
-counted_or_not = pytest.mark.parametrize("counted", [True, False], ids=["counted", "drained"])
+from tests.kit.functions import SECONDS, Function, increment, input_of, refuse, same
 
 
 def refuse_negative(number: int) -> int:
@@ -45,16 +33,49 @@ def describe(error: OperationError) -> tuple[str, Any]:
     return error.operation, input_of(error)
 
 
+def broken_handler(error: OperationError) -> Any:
+    raise LookupError("the handler is broken too")
+
+
+FUNCTIONS: dict[str, Function] = {
+    "check": refuse_negative,
+    "describe": describe,
+    "handler": broken_handler,
+    "pass": same,
+    "refuse": refuse,
+}
+
+
+def guarded(
+    bench: Bench, *chains: str, funcs: Mapping[str, Any] | None = None, **options: Any
+) -> FlowRuntime:
+    """A runtime of these streams; what FUNCTIONS names needs no other word."""
+    used = set(re.findall(r"\w+", " ".join(chains)))
+    known = {name: function for name, function in FUNCTIONS.items() if name in used}
+    return bench.wired(*chains, funcs=known | dict(funcs or {}), **options)
+
+
+def guarded_list(
+    bench: Bench, start: str, items: str, end: str = ".out", error: str = ".error", **options: Any
+) -> FlowRuntime:
+    """A runtime of a bracket: what is in front of it and between, where lists go, and where errors."""
+    return guarded(
+        bench,
+        f".in -> {start}",
+        f"scatter.stream -> {items} -> gather.stream",
+        f"gather -> {end}",
+        f"push.exception -> {error}",
+        **options,
+    )
+
+
 # --- The error's own port
 
 
 @every_mode
 def test_an_error_behind_a_push_arrives_at_its_exception_port(bench: Bench) -> None:
     """B121, B122, B126, B133."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(PushCausality("push"), funcs={"check": refuse_negative}))
-        wire(runtime, ".in -> push -> check -> .out", "push.exception -> .error")
-
+    with guarded(bench, ".in -> push -> check -> .out", "push.exception -> .error") as runtime:
         run = runtime.process(".in", -1, correlation_id="id")
         (message,) = run.results()
 
@@ -73,12 +94,13 @@ def test_an_error_behind_a_push_arrives_at_its_exception_port(bench: Bench) -> N
 def test_each_error_has_the_message_that_failed_and_no_other_of_its_group(bench: Bench) -> None:
     """B122, and B130: what a causality has taken is not told to the runtime's handlers."""
     told: list[Any] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), funcs={"before": increment, "check": refuse_negative})
-        )
-        wire(runtime, ".in -> push -> before -> check.it", "push.exception -> .error")
-        wire(runtime, "check -> .out")
+    with guarded(
+        bench,
+        ".in -> push -> before -> check.it",
+        "push.exception -> .error",
+        "check -> .out",
+        funcs={"before": increment},
+    ) as runtime:
         runtime.on_exception(told.append)
 
         messages = list(
@@ -96,12 +118,7 @@ def test_each_error_has_the_message_that_failed_and_no_other_of_its_group(bench:
 
 @every_mode
 def test_what_does_not_fail_passes_a_causality_as_it_is(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), PopCausality("pop"), funcs={"check": refuse_negative})
-        )
-        wire(runtime, ".in -> push -> check -> pop -> .out", "push.exception -> .error")
-
+    with guarded(bench, ".in -> push -> check -> pop -> .out", "push.exception -> .error") as runtime:
         message = runtime.process(".in", 5, correlation_id="id", priority=3).result(timeout=SECONDS)
 
     assert (message.port.name, message.data) == ("out", 5)
@@ -112,20 +129,14 @@ def test_what_does_not_fail_passes_a_causality_as_it_is(bench: Bench) -> None:
 @pytest.mark.parametrize("in_port", ["push", "push.in", "push.anything"])
 def test_a_push_emits_on_its_default_port_whatever_port_it_was_fed_on(bench: Bench, in_port: str) -> None:
     """B120."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), PopCausality("pop"), funcs={"check": refuse_negative})
-        )
-        wire(
-            runtime,
-            f".in -> {in_port}",
-            "push -> check",
-            f"check -> {in_port.replace('push', 'pop')}",
-            "pop -> .out",
-        )
-        wire(runtime, "push.exception -> describe -> .error")
-        runtime.add_operations(FlowOperationContainer().add_func("describe", describe))
-
+    with guarded(
+        bench,
+        f".in -> {in_port}",
+        "push -> check",
+        f"check -> {in_port.replace('push', 'pop')}",
+        "pop -> .out",
+        "push.exception -> describe -> .error",
+    ) as runtime:
         assert runtime.process(".in", 5).values(timeout=SECONDS) == [5]
         assert runtime.process(".in", -5).values(timeout=SECONDS) == [("check", -5)]
 
@@ -133,19 +144,13 @@ def test_a_push_emits_on_its_default_port_whatever_port_it_was_fed_on(bench: Ben
 @every_mode
 def test_a_causality_covers_every_branch_behind_the_push(bench: Bench) -> None:
     """B120."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"), funcs={"a": refuse, "b": increment, "c": refuse, "describe": describe}
-            )
-        )
-        wire(
-            runtime,
-            ".in -> push -> a -> .out",
-            "push -> b -> c -> .out",
-            "push.exception -> describe -> .error",
-        )
-
+    with guarded(
+        bench,
+        ".in -> push -> a -> .out",
+        "push -> b -> c -> .out",
+        "push.exception -> describe -> .error",
+        funcs={"a": refuse, "b": increment, "c": refuse},
+    ) as runtime:
         values = runtime.process(".in", 1).values(timeout=SECONDS)
 
     assert sorted(values) == [("a", 1), ("c", 2)]
@@ -153,29 +158,13 @@ def test_a_causality_covers_every_branch_behind_the_push(bench: Bench) -> None:
 
 @every_mode
 def test_a_push_covers_only_what_comes_behind_it(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(PushCausality("push"), funcs={"check": refuse_negative}))
-        wire(runtime, ".in -> check -> push -> .out", ".beside -> check", "push.exception -> .error")
-
-        with pytest.raises(OperationError):
-            runtime.process(".in", -1).wait(timeout=SECONDS)
-
-
-@every_mode
-def test_behind_a_pop_errors_are_unhandled_again(bench: Bench) -> None:
-    """B123."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), PopCausality("pop"), funcs={"check": refuse_negative})
-        )
-        wire(runtime, ".in -> push -> pop -> check -> .out", "push.exception -> .error")
-
-        run = runtime.process(".in", -1)
-
-        with pytest.raises(OperationError) as caught:
-            run.wait(timeout=SECONDS)
-    assert caught.value.operation == "check"
-    assert_ledger(run, accepted=1, failed=1)
+    with (
+        guarded(
+            bench, ".in -> check -> push -> .out", ".beside -> check", "push.exception -> .error"
+        ) as runtime,
+        pytest.raises(OperationError),
+    ):
+        runtime.process(".in", -1).wait(timeout=SECONDS)
 
 
 @every_mode
@@ -208,79 +197,47 @@ def test_what_was_emitted_before_the_error_goes_on(bench: Bench, kind: str) -> N
 
 
 @every_mode
-def test_the_innermost_causality_gets_the_error(bench: Bench) -> None:
-    """B124."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("outer"), PushCausality("inner"), funcs={"refuse": refuse})
-        )
-        wire(
-            runtime,
-            ".in -> outer -> inner -> refuse -> .out",
-            "outer.exception -> .outer",
-            "inner.exception -> .inner",
-        )
+@pytest.mark.parametrize(
+    ("way", "connected", "port"),
+    [
+        pytest.param("outer -> inner", ["outer", "inner"], "inner", id="the innermost"),
+        pytest.param(
+            "outer -> inner -> pop", ["outer", "inner"], "outer", id="a pop ends only the innermost"
+        ),
+        pytest.param(
+            "outer -> inner", ["outer"], "outer", id="an unconnected port leaves it to the next outer one"
+        ),
+    ],
+)
+def test_the_innermost_open_causality_with_a_connected_port_gets_the_error(
+    bench: Bench, way: str, connected: list[str], port: str
+) -> None:
+    """B124, B129."""
+    ports = [f"{push}.exception -> .{push}" for push in connected]
+    with guarded(bench, f".in -> {way} -> refuse -> .out", *ports) as runtime:
+        run = runtime.process(".in", 1)
+        (message,) = run.results()
 
-        (message,) = runtime.process(".in", 1).results()
-
-    assert message.port.name == "inner"
-
-
-@every_mode
-def test_a_pop_ends_only_the_innermost_causality(bench: Bench) -> None:
-    """B124."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("outer"), PushCausality("inner"), PopCausality("pop"), funcs={"refuse": refuse}
-            )
-        )
-        wire(runtime, ".in -> outer -> inner -> pop -> refuse -> .out")
-        wire(runtime, "outer.exception -> .outer", "inner.exception -> .inner")
-
-        (message,) = runtime.process(".in", 1).results()
-
-    assert message.port.name == "outer"
+    assert (message.port.name, message.data.operation) == (port, "refuse")
+    assert_ledger(run, accepted=1, born=1, failed=1, delivered=1)
 
 
 @every_mode
 def test_a_pop_inside_a_list_leaves_the_outer_causality_of_the_list_open(bench: Bench) -> None:
     """B123, B124."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("outer"),
-                PushCausality("inner"),
-                Scatter("scatter"),
-                PopCausality("pop"),
-                funcs={"refuse": refuse},
-            )
-        )
-        wire(runtime, ".in -> outer -> inner -> scatter", "scatter.stream -> pop -> refuse -> .out")
-        wire(runtime, "outer.exception -> .outer", "inner.exception -> .inner")
-
+    with guarded(
+        bench,
+        ".in -> outer -> inner -> scatter",
+        "scatter.stream -> pop -> refuse -> .out",
+        "outer.exception -> .outer",
+        "inner.exception -> .inner",
+    ) as runtime:
         messages = list(runtime.process(".in", [1, 2]).results())
 
     assert [(message.port.name, input_of(message.data)) for message in messages] in (
         [("outer", 1), ("outer", 2)],
         [("outer", 2), ("outer", 1)],
     )
-
-
-@every_mode
-def test_an_unconnected_exception_port_leaves_the_error_to_the_next_outer_one(bench: Bench) -> None:
-    """B129."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("outer"), PushCausality("inner"), funcs={"refuse": refuse})
-        )
-        wire(runtime, ".in -> outer -> inner -> refuse -> .out", "outer.exception -> .outer")
-
-        run = runtime.process(".in", 1)
-        (message,) = run.results()
-
-    assert (message.port.name, message.data.operation) == ("outer", "refuse")
-    assert_ledger(run, accepted=1, born=1, failed=1, delivered=1)
 
 
 @every_mode
@@ -307,40 +264,14 @@ def test_an_exception_port_that_leads_out_of_a_flow_to_nobody_is_unconnected(
 
 
 @every_mode
-def test_without_any_connected_exception_port_the_run_fails(bench: Bench) -> None:
-    """B129."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("outer"), PushCausality("inner"), funcs={"refuse": refuse})
-        )
-        wire(runtime, ".in -> outer -> inner -> refuse -> .out")
-
-        run = runtime.process(".in", 1)
-
-        with pytest.raises(OperationError) as caught:
-            run.wait(timeout=SECONDS)
-    assert caught.value.operation == "refuse"
-    assert_ledger(run, accepted=1, failed=1)
-
-
-def broken_handler(error: OperationError) -> Any:
-    raise LookupError("the handler is broken too")
-
-
-@every_mode
 def test_an_error_of_the_handler_goes_to_the_next_outer_causality(bench: Bench) -> None:
     """B127."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("outer"),
-                PushCausality("inner"),
-                funcs={"refuse": refuse, "handler": broken_handler},
-            )
-        )
-        wire(runtime, ".in -> outer -> inner -> refuse -> .out", "inner.exception -> handler -> .handled")
-        wire(runtime, "outer.exception -> .outer")
-
+    with guarded(
+        bench,
+        ".in -> outer -> inner -> refuse -> .out",
+        "inner.exception -> handler -> .handled",
+        "outer.exception -> .outer",
+    ) as runtime:
         run = runtime.process(".in", 1)
         (message,) = run.results()
 
@@ -355,27 +286,9 @@ def test_an_error_of_the_handler_goes_to_the_next_outer_causality(bench: Bench) 
 
 
 @every_mode
-def test_an_error_of_the_outermost_handler_fails_the_run(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), funcs={"refuse": refuse, "handler": broken_handler})
-        )
-        wire(runtime, ".in -> push -> refuse -> .out", "push.exception -> handler -> .handled")
-
-        run = runtime.process(".in", 1)
-
-        with pytest.raises(OperationError) as caught:
-            run.wait(timeout=SECONDS)
-    assert caught.value.operation == "handler"
-    assert_ledger(run, accepted=1, born=1, failed=2)
-
-
-@every_mode
 def test_a_causality_comes_before_the_exception_handlers_of_the_runtime(bench: Bench) -> None:
     taken: list[Any] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(PushCausality("push"), funcs={"refuse": refuse}))
-        wire(runtime, ".in -> push -> refuse -> .out", "push.exception -> .error")
+    with guarded(bench, ".in -> push -> refuse -> .out", "push.exception -> .error") as runtime:
         runtime.on_exception(taken.append)
 
         (message,) = runtime.process(".in", 1).results()
@@ -455,12 +368,7 @@ def test_instances_of_a_push_have_ports_of_their_own(bench: Bench) -> None:
 @every_mode
 def test_the_handler_has_the_correlation_id_the_push_received(bench: Bench) -> None:
     """B101, B125."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), funcs={"pass": same, "refuse": refuse})
-        )
-        wire(runtime, ".in -> push -> pass -> refuse -> .out", "push.exception -> .error")
-
+    with guarded(bench, ".in -> push -> pass -> refuse -> .out", "push.exception -> .error") as runtime:
         messages = [
             message
             for run in [runtime.process(".in", number, correlation_id=number) for number in range(10)]
@@ -475,12 +383,9 @@ def test_the_handler_has_the_correlation_id_the_push_received(bench: Bench) -> N
 @every_mode
 def test_what_the_handler_leads_to_is_part_of_the_run(bench: Bench) -> None:
     calls: list[Any] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), funcs={"refuse": refuse}, actions={"log": calls.append})
-        )
-        wire(runtime, ".in -> push -> refuse -> .out", "push.exception -> log")
-
+    with guarded(
+        bench, ".in -> push -> refuse -> .out", "push.exception -> log", actions={"log": calls.append}
+    ) as runtime:
         run = runtime.process(".in", 1)
         run.wait(timeout=SECONDS)
 
@@ -498,26 +403,20 @@ def test_the_handler_may_send_the_input_round_again(bench: Bench) -> None:
             raise ValueError("not yet")
         return number
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), funcs={"work": fails_twice, "again": input_of})
-        )
-        wire(runtime, ".in -> push -> work -> .out", "push.exception -> again -> push")
-
+    with bench.wired(
+        ".in -> push -> work -> .out",
+        "push.exception -> again -> push",
+        funcs={"work": fails_twice, "again": input_of},
+    ) as runtime:
         assert runtime.process(".in", 7).values(timeout=SECONDS) == [7]
     assert attempts == [7, 7, 7]
 
 
 @every_mode
 def test_every_failing_message_gets_to_the_exception_port(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"), funcs={"check": refuse_negative, "pass": same, "describe": describe}
-            )
-        )
-        wire(runtime, ".in -> push -> pass -> check -> .out", "push.exception -> describe -> .error")
-
+    with guarded(
+        bench, ".in -> push -> pass -> check -> .out", "push.exception -> describe -> .error"
+    ) as runtime:
         run = runtime.process_many(".in", [number if number % 3 else -number - 1 for number in range(60)])
         messages = list(run.results())
 
@@ -569,35 +468,39 @@ def test_an_error_overtakes_the_messages_that_wait(bench: Bench) -> None:
     assert calls.index(("handle", -2)) == calls.index(("work", -2)) + 1
 
 
-# --- Pop without push
+# --- What no causality takes
+
+
+# Streams, the operation whose error nobody takes, and how many messages fail.
+UNTAKEN = {
+    "behind a pop": ([".in -> push -> pop -> check -> .out", "push.exception -> .error"], "check", 1),
+    "no port is connected": ([".in -> outer -> inner -> refuse -> .out"], "refuse", 1),
+    "of the outermost handler": (
+        [".in -> push -> refuse", "push.exception -> handler -> .handled"],
+        "handler",
+        2,
+    ),
+    "a pop without a push": ([".in -> pass -> pop -> .out"], "pop", 1),
+    "one pop too many": ([".in -> push -> pop#1 -> pop#2 -> .out", "push.exception -> .error"], "pop#2", 1),
+}
 
 
 @every_mode
-def test_a_pop_without_a_push_is_an_error_of_the_pop(bench: Bench) -> None:
-    """B135."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(PopCausality("pop"), funcs={"pass": same}))
-        wire(runtime, ".in -> pass -> pop -> .out")
+@pytest.mark.parametrize(
+    ("chains", "operation", "failed"),
+    UNTAKEN.values(),
+    ids=UNTAKEN,
+)
+def test_an_error_that_no_causality_takes_fails_the_run(
+    bench: Bench, chains: list[str], operation: str, failed: int
+) -> None:
+    """B123, B129, B135."""
+    with guarded(bench, *chains) as runtime:
+        run = runtime.process(".in", -1)
 
-        run = runtime.process(".in", 1)
-
-        with pytest.raises(OperationError, match='"pop"') as caught:
-            run.wait(timeout=SECONDS)
-    assert caught.value.operation == "pop"
-    assert_ledger(run, accepted=1, failed=1)
-
-
-@every_mode
-def test_one_pop_too_many_is_not_covered_by_the_causality_it_popped(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(PushCausality("push"), PopCausality("pop")))
-        wire(runtime, ".in -> push -> pop#1 -> pop#2 -> .out", "push.exception -> .error")
-
-        run = runtime.process(".in", 1)
-
-        with pytest.raises(OperationError) as caught:
-            run.wait(timeout=SECONDS)
-    assert caught.value.operation == "pop#2"
+        error = failure_of(run, f'"{operation}"')
+    assert error.operation == operation
+    assert_ledger(run, accepted=1, born=failed - 1, failed=failed)
 
 
 # --- Scattered lists
@@ -606,20 +509,9 @@ def test_one_pop_too_many_is_not_covered_by_the_causality_it_popped(bench: Bench
 @every_mode
 @counted_or_not
 def test_a_push_in_front_of_a_scatter_takes_the_errors_of_its_items(bench: Bench, counted: bool) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"),
-                Scatter("scatter"),
-                Gather("gather"),
-                funcs={"check": refuse_negative, "describe": describe},
-            )
-        )
-        wire(runtime, ".in -> push -> scatter", "scatter.stream -> check -> gather.stream", "gather -> .out")
-        wire(runtime, "push.exception -> describe -> .error")
-        if counted:
-            wire(runtime, "scatter.count -> gather.count")
-
+    with guarded_list(
+        bench, "push -> scatter", "check", error="describe -> .error", counted=counted
+    ) as runtime:
         run = runtime.process(".in", [1, -2, 3, -4])
         messages = list(run.results())
 
@@ -637,20 +529,9 @@ def test_a_push_in_front_of_a_scatter_takes_the_errors_of_its_items(bench: Bench
 def test_a_gather_may_still_give_the_items_whose_siblings_failed_into_a_causality(
     bench: Bench, counted: bool, on_missing: Any
 ) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"),
-                Scatter("scatter"),
-                Gather("gather", on_missing=on_missing, ordered=True),
-                funcs={"check": refuse_negative},
-            )
-        )
-        wire(runtime, ".in -> push -> scatter", "scatter.stream -> check -> gather.stream", "gather -> .out")
-        wire(runtime, "push.exception -> .error")
-        if counted:
-            wire(runtime, "scatter.count -> gather.count")
-
+    with guarded_list(
+        bench, "push -> scatter", "check", counted=counted, gather={"on_missing": on_missing, "ordered": True}
+    ) as runtime:
         messages = list(runtime.process(".in", [1, -2, 3]).results())
 
     by_port = {message.port.name: message.data for message in messages}
@@ -669,26 +550,15 @@ def test_a_gather_may_still_give_the_items_whose_siblings_failed_into_a_causalit
 def test_a_push_inside_a_bracket_puts_the_replacement_at_the_place_of_the_item(
     bench: Bench, counted: bool
 ) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"),
-                PopCausality("pop"),
-                Scatter("scatter"),
-                Gather("gather", ordered=True),
-                funcs={"check": refuse_negative, "replace": lambda error: input_of(error) * 100},
-            )
-        )
-        wire(
-            runtime,
-            ".in -> scatter",
-            "scatter.stream -> push -> check -> pop -> gather.stream",
-            "gather -> .out",
-        )
-        wire(runtime, "push.exception -> replace -> gather.stream")
-        if counted:
-            wire(runtime, "scatter.count -> gather.count")
-
+    with guarded_list(
+        bench,
+        "scatter",
+        "push -> check -> pop",
+        error="replace -> gather.stream",
+        counted=counted,
+        gather={"ordered": True},
+        funcs={"replace": lambda error: input_of(error) * 100},
+    ) as runtime:
         run = runtime.process(".in", [1, -2, 3, -4, 5])
 
         assert run.values(timeout=SECONDS) == [[1, -200, 3, -400, 5]]
@@ -698,25 +568,7 @@ def test_a_push_inside_a_bracket_puts_the_replacement_at_the_place_of_the_item(
 @every_mode
 @counted_or_not
 def test_a_gathered_list_is_still_inside_the_causality_its_items_share(bench: Bench, counted: bool) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"),
-                Scatter("scatter"),
-                Gather("gather"),
-                funcs={"pass": same, "refuse": refuse},
-            )
-        )
-        wire(
-            runtime,
-            ".in -> push -> scatter",
-            "scatter.stream -> pass -> gather.stream",
-            "gather -> refuse -> .out",
-        )
-        wire(runtime, "push.exception -> .error")
-        if counted:
-            wire(runtime, "scatter.count -> gather.count")
-
+    with guarded_list(bench, "push -> scatter", "pass", "refuse -> .out", counted=counted) as runtime:
         (message,) = runtime.process(".in", [1, 2]).results()
 
     assert message.port.name == "error"
@@ -728,28 +580,18 @@ def test_a_gathered_list_is_still_inside_the_causality_its_items_share(bench: Be
 def test_a_push_around_an_inner_list_puts_the_replacement_at_the_place_of_that_list(
     bench: Bench, counted: bool
 ) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"),
-                PopCausality("pop"),
-                Scatter("rows"),
-                Scatter("cells"),
-                Gather("row", ordered=True),
-                Gather("matrix", ordered=True),
-                funcs={"check": refuse_negative, "replace": input_of},
-            )
-        )
-        wire(runtime, ".in -> rows", "rows.stream -> push -> cells", "cells.stream -> check -> row.stream")
-        wire(
-            runtime,
-            "row -> pop -> matrix.stream",
-            "push.exception -> replace -> matrix.stream",
-            "matrix -> .out",
-        )
-        if counted:
-            wire(runtime, "cells.count -> row.count", "rows.count -> matrix.count")
-
+    with guarded(
+        bench,
+        ".in -> rows",
+        "rows.stream -> push -> cells",
+        "cells.stream -> check -> row.stream",
+        "row -> pop -> matrix.stream",
+        "push.exception -> replace -> matrix.stream",
+        "matrix -> .out",
+        counted=counted,
+        gather={"ordered": True},
+        funcs={"replace": input_of},
+    ) as runtime:
         run = runtime.process(".in", [[1, 2], [3, -4, 5], [6], [-7], []])
 
         assert run.values(timeout=SECONDS) == [[[1, 2], -4, [6], -7, []]]
@@ -758,58 +600,23 @@ def test_a_push_around_an_inner_list_puts_the_replacement_at_the_place_of_that_l
 
 @every_mode
 @counted_or_not
-def test_a_gathered_list_is_outside_a_causality_that_its_items_have_left(bench: Bench, counted: bool) -> None:
-    """B123."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"),
-                PopCausality("pop"),
-                Scatter("scatter"),
-                Gather("gather"),
-                funcs={"pass": same, "refuse": refuse},
-            )
-        )
-        wire(runtime, ".in -> push -> scatter", "scatter.stream -> pop -> pass -> gather.stream")
-        wire(runtime, "gather -> refuse -> .out", "push.exception -> .error")
-        if counted:
-            wire(runtime, "scatter.count -> gather.count")
-
-        run = runtime.process(".in", [1, 2])
-
-        with pytest.raises(OperationError) as caught:
-            run.wait(timeout=SECONDS)
-    assert caught.value.operation == "refuse"
-
-
-@every_mode
-@counted_or_not
-def test_a_gathered_list_is_outside_the_causality_of_a_single_item(bench: Bench, counted: bool) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"),
-                Scatter("scatter"),
-                Gather("gather"),
-                funcs={"pass": same, "refuse": refuse},
-            )
-        )
+@pytest.mark.parametrize(
+    ("start", "items"),
+    [
+        pytest.param("push -> scatter", "pop -> pass", id="its items have left it"),
         # No pop: each item is in a causality of its own when it is gathered.
-        wire(
-            runtime,
-            ".in -> scatter",
-            "scatter.stream -> push -> pass -> gather.stream",
-            "gather -> refuse -> .out",
-        )
-        wire(runtime, "push.exception -> .error")
-        if counted:
-            wire(runtime, "scatter.count -> gather.count")
-
+        pytest.param("scatter", "push -> pass", id="each item is in one of its own"),
+    ],
+)
+def test_a_gathered_list_is_only_in_causalities_that_its_items_share(
+    bench: Bench, counted: bool, start: str, items: str
+) -> None:
+    """B123."""
+    with guarded_list(bench, start, items, "refuse -> .out", counted=counted) as runtime:
         run = runtime.process(".in", [1, 2])
 
-        with pytest.raises(OperationError) as caught:
-            run.wait(timeout=SECONDS)
-    assert caught.value.operation == "refuse"
+        error = failure_of(run)
+    assert error.operation == "refuse"
 
 
 @every_mode
@@ -820,23 +627,15 @@ def test_an_incomplete_list_is_an_error_for_the_causality_around_its_gather(
     def drop_even(number: int, odd: Callable[[int], None], even: Callable[[int], None]) -> None:
         (odd if number % 2 else even)(number)
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                PushCausality("push"), Scatter("scatter"), Gather("gather"), actions={"drop": drop_even}
-            )
-        )
-        wire(
-            runtime,
-            ".in -> push -> scatter",
-            "scatter.stream -> drop",
-            "drop.odd -> gather.stream",
-            "gather -> .out",
-        )
-        wire(runtime, "push.exception -> .error")
-        if counted:
-            wire(runtime, "scatter.count -> gather.count")
-
+    with bench.wired(
+        ".in -> push -> scatter",
+        "scatter.stream -> drop",
+        "drop.odd -> gather.stream",
+        "gather -> .out",
+        "push.exception -> .error",
+        counted=counted,
+        actions={"drop": drop_even},
+    ) as runtime:
         run = runtime.process(".in", [1, 2, 3])
         (message,) = run.results()
 
@@ -851,12 +650,9 @@ def test_a_raising_list_goes_to_the_causality_of_the_scatter(bench: Bench) -> No
         yield 1
         raise LookupError("no second")
 
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), Scatter("scatter"), funcs={"pass": same})
-        )
-        wire(runtime, ".in -> push -> scatter", "scatter.stream -> pass -> .out", "push.exception -> .error")
-
+    with guarded(
+        bench, ".in -> push -> scatter", "scatter.stream -> pass -> .out", "push.exception -> .error"
+    ) as runtime:
         messages = list(runtime.process(".in", broken()).results())
 
     by_port = {message.port.name: message.data for message in messages}
@@ -871,11 +667,12 @@ def test_a_raising_list_goes_to_the_causality_of_the_scatter(bench: Bench) -> No
 @every_mode
 def test_a_tap_sees_the_error_on_its_way_to_the_handler(bench: Bench) -> None:
     seen: list[Message] = []
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(PushCausality("push"), funcs={"refuse": refuse, "handle": describe})
-        )
-        wire(runtime, ".in -> push -> refuse -> .out", "push.exception -> handle -> .error")
+    with guarded(
+        bench,
+        ".in -> push -> refuse -> .out",
+        "push.exception -> handle -> .error",
+        funcs={"handle": describe},
+    ) as runtime:
         runtime.on_message(seen.append)
 
         runtime.process(".in", 1).wait(timeout=SECONDS)

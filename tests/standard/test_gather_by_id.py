@@ -9,35 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowOverloadError,
-    FlowRuntime,
-    Gather,
-    Message,
-    OperationError,
-    Run,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowOverloadError, FlowRuntime, Message, OperationError, Run
+from flowrt.standard import Gather, Scatter
 from flowrt.testing import simulated
 from tests.kit import strategies
 from tests.kit.flows import (
-    SECONDS,
     Bench,
-    Gate,
-    arrived,
     assert_ledger,
     counted_or_not,
     counters,
     every_mode,
     every_schedule,
     gathering,
-    input_of,
     queued_schedules,
     real_workers,
-    same,
     wire,
 )
+from tests.kit.functions import SECONDS, Gate, arrived, input_of, same
 
 # --- Items that belong to no scope: by correlation id
 
@@ -237,10 +225,7 @@ def test_the_bucket_is_emptied_before_the_list_goes_out(bench: Bench) -> None:
 @every_mode
 def test_an_item_without_a_scope_at_a_gather_without_a_count_stream_is_an_error_at_once(bench: Bench) -> None:
     """B23A."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(Gather("gather"), funcs={"pass": same}))
-        wire(runtime, ".in -> pass -> gather.stream", "gather -> .out")
-
+    with bench.wired(".in -> pass -> gather.stream", "gather -> .out", funcs={"pass": same}) as runtime:
         run = runtime.process(".in", 1)
 
         with pytest.raises(OperationError, match="count") as caught:

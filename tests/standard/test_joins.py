@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
-from flowrt import (
-    Flow,
-    FlowBuildError,
-    FlowOperationContainer,
-    FlowOverloadError,
-    FlowRuntime,
-    Gather,
-    Message,
-    Operation,
-    OperationError,
-    PushCausality,
-    RunCancelledError,
-    Scatter,
-)
-from flowrt.standard import AutoResetJoin, Filter, ManualResetJoin, Switch
-from flowrt.testing import LedgerWatch, check_operation, simulated
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation
+from flowrt.errors import FlowBuildError, FlowOverloadError, OperationError, RunCancelledError
+from flowrt.standard import AutoResetJoin, Filter, Gather, ManualResetJoin, PushCausality, Scatter, Switch
+from flowrt.testing import check_operation, simulated
 from tests.kit.flows import (
     SCHEDULES,
-    SECONDS,
     Bench,
     assert_ledger,
-    double,
     every_mode,
     every_schedule,
     few_modes,
     flow_of,
-    increment,
-    refuse,
-    same,
     wire,
 )
-from tests.kit.operators import rows
+from tests.kit.functions import SECONDS, double, increment, refuse, same
+from tests.kit.operators import books, cancelled_after, rows
+
+__all__ = ["books"]
 
 both = pytest.mark.parametrize("kind", [AutoResetJoin, ManualResetJoin])
-
-
-@pytest.fixture(autouse=True)
-def _books() -> Iterator[None]:
-    with LedgerWatch():
-        yield
 
 
 def joining(join: Operation, *others: Operation) -> Flow:
@@ -104,11 +84,13 @@ def test_two_inputs_sent_before_anybody_waits_are_joined(bench: Bench) -> None:
 @every_mode
 def test_the_branches_of_a_fork_are_joined_in_one_run(bench: Bench) -> None:
     """B210."""
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(AutoResetJoin("join"), funcs={"double": double, "increment": increment})
-        )
-        wire(runtime, ".in -> double -> join.in0", ".in -> increment -> join.in1", "join -> .out")
+    with bench.wired(
+        ".in -> double -> join.in0",
+        ".in -> increment -> join.in1",
+        "join -> .out",
+        others=[AutoResetJoin("join")],
+        funcs={"double": double, "increment": increment},
+    ) as runtime:
         runs = [runtime.process(".in", number, correlation_id=number) for number in range(20)]
 
         assert [run.values(timeout=SECONDS) for run in runs] == [[(n * 2, n + 1)] for n in range(20)]
@@ -617,15 +599,13 @@ def test_messages_of_sibling_lists_meet_in_the_nearest_list_around_both(bench: B
 def test_messages_of_different_runs_meet_in_that_of_the_last(bench: Bench) -> None:
     """B210."""
     where = Where("where")
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(bench.operations(Scatter("scatter"), AutoResetJoin("join"), where))
-        wire(
-            runtime,
-            ".in -> scatter",
-            "scatter.stream -> join.in0",
-            ".one -> join.in1",
-            "join -> where -> .out",
-        )
+    with bench.wired(
+        ".in -> scatter",
+        "scatter.stream -> join.in0",
+        ".one -> join.in1",
+        "join -> where -> .out",
+        others=[AutoResetJoin("join"), where],
+    ) as runtime:
         runtime.process(".one", "x").wait(timeout=SECONDS)
         run = runtime.process(".in", [1])
         assert run.values(timeout=SECONDS) == [(1, "x")]
@@ -744,21 +724,7 @@ def test_a_cancelled_run_takes_its_messages_along_and_only_those(
 def test_a_run_cancelled_in_the_middle_leaves_nothing_in_the_join(kind: Any, steps: int, by: Any) -> None:
     flow = joining(kind("join", by=by, expire=1.0))
     with FlowRuntime(flow, seams=simulated(steps)) as runtime:
-        seen = []
-
-        def cancel_after(message: Message) -> None:
-            seen.append(message)
-            if len(seen) == steps:
-                run.cancel()
-
-        runtime.on_message(cancel_after)
-        run = runtime.process_many(".in0", range(10), correlation_id="id")
-        other = runtime.process_many(".in1", [100], correlation_id="other")
-        if steps < 10:
-            with pytest.raises(RunCancelledError):
-                run.wait()
-        other.wait()
-        runtime.wait_idle()
+        cancelled_after(runtime, steps, (".in0", "id"), (".in1", "other"))
         seams_clock: Any = runtime._owner.seams.clock
         seams_clock.advance(2.0)
         runtime.process(".in1", 0, correlation_id="last").wait()

@@ -13,7 +13,8 @@ from flowrt import Flow, FlowOperationContainer, FlowRuntime, Gather, Run, RunCa
 from flowrt.standard import AutoResetJoin, ManualResetJoin
 from flowrt.testing import LedgerWatch, simulated
 from tests.kit import strategies
-from tests.kit.flows import SCHEDULES, SECONDS, wire
+from tests.kit.flows import SCHEDULES, wire
+from tests.kit.functions import SECONDS
 
 Tuples = list[tuple[Any, Any]]  # the tuple, the correlation id
 

@@ -10,20 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Gathered,
-    GatherIncompleteError,
-    OperationError,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, GatherIncompleteError, OperationError, Run
+from flowrt.standard import Gather, Gathered, Scatter
 from flowrt.testing import simulated
 from tests.kit import strategies
 from tests.kit.flows import (
     SCHEDULES,
-    SECONDS,
     Bench,
     assert_ledger,
     bracket,
@@ -33,14 +25,11 @@ from tests.kit.flows import (
     few_modes,
     filtering,
     gathering,
-    increment,
-    input_of,
     nested,
-    refuse,
     results_of,
-    twice,
     wire,
 )
+from tests.kit.functions import SECONDS, increment, input_of, refuse, twice
 
 
 def odd_only(number: int, on_number: Callable[[int], None]) -> None:
@@ -188,19 +177,15 @@ def sort_out(number: int, odd: Callable[[int], None], even: Callable[[int], None
 @counted_or_not
 @MISSING
 def test_an_item_on_an_unconnected_port_is_missing(bench: Bench, counted: bool, on_missing: Any) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                Scatter("scatter"),
-                Gather("gather", on_missing=on_missing, ordered=True),
-                actions={"sort": sort_out},
-            )
-        )
-        wire(
-            runtime, ".in -> scatter", "scatter.stream -> sort", "sort.odd -> gather.stream", "gather -> .out"
-        )
-        if counted:
-            wire(runtime, "scatter.count -> gather.count")
+    with bench.wired(
+        ".in -> scatter",
+        "scatter.stream -> sort",
+        "sort.odd -> gather.stream",
+        "gather -> .out",
+        counted=counted,
+        gather={"on_missing": on_missing, "ordered": True},
+        actions={"sort": sort_out},
+    ) as runtime:
         run = runtime.process(".in", range(4))
 
         if on_missing == "fail":
@@ -282,37 +267,43 @@ def test_a_failure_in_one_list_leaves_the_others_alone(bench: Bench, counted: bo
         assert runs[2].result(timeout=SECONDS).data == [5]
 
 
+def one_list_missing(
+    bench: Bench, work: str, counted: bool, on_missing: Any, **options: Any
+) -> tuple[Run, Any]:
+    """What the outer gather gives when the second of three lists is missing, and the run; the error where it is collected."""
+    with bench.wired(
+        ".in -> rows",
+        "rows.stream -> cells",
+        f"cells.stream -> {work}",
+        f"{work}.odd -> row.stream" if work == "sort" else f"{work} -> row.stream",
+        "row -> matrix.stream",
+        "matrix -> .out",
+        others=[Gather("row", ordered=True), Gather("matrix", ordered=True, on_missing=on_missing)],
+        counted=counted,
+        **options,
+    ) as runtime:
+        run = runtime.process(".in", [[1, 3], [5, 6], [7]])
+        (gathered,) = run.values(timeout=SECONDS)
+
+    if on_missing == "skip":
+        assert gathered == [[1, 3], [7]]
+        return run, None
+    assert gathered.items == [[1, 3], [7]]
+    ((position, _, error),) = gathered.failures
+    assert position == 1
+    return run, error
+
+
 @every_mode
 @counted_or_not
 @pytest.mark.parametrize("on_missing", ["skip", "collect"])
 def test_an_inner_list_that_fails_is_one_missing_item_of_the_outer_list(
     bench: Bench, counted: bool, on_missing: Any
 ) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                Scatter("rows"),
-                Scatter("cells"),
-                Gather("row", ordered=True),
-                Gather("matrix", ordered=True, on_missing=on_missing),
-                actions={"sort": sort_out},
-            )
-        )
-        wire(runtime, ".in -> rows", "rows.stream -> cells", "row -> matrix.stream", "matrix -> .out")
-        wire(runtime, "cells.stream -> sort", "sort.odd -> row.stream")
-        if counted:
-            wire(runtime, "cells.count -> row.count", "rows.count -> matrix.count")
-
-        run = runtime.process(".in", [[1, 3], [5, 6], [7]])
-        (gathered,) = run.values(timeout=SECONDS)
+    run, error = one_list_missing(bench, "sort", counted, on_missing, actions={"sort": sort_out})
 
     assert run.failure is None
-    if on_missing == "skip":
-        assert gathered == [[1, 3], [7]]
-    else:
-        assert gathered.items == [[1, 3], [7]]
-        ((position, _, error),) = gathered.failures
-        assert position == 1
+    if on_missing == "collect":
         assert isinstance(cause(error), GatherIncompleteError)
 
 
@@ -335,31 +326,10 @@ def test_an_inner_skip_keeps_the_outer_list_whole(bench: Bench, counted: bool) -
 def test_an_inner_list_with_a_failed_item_is_left_to_the_outer_gather(
     bench: Bench, counted: bool, on_missing: Any
 ) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                Scatter("rows"),
-                Scatter("cells"),
-                Gather("row", ordered=True),
-                Gather("matrix", ordered=True, on_missing=on_missing),
-                funcs={"work": refuse_even},
-            )
-        )
-        wire(runtime, ".in -> rows", "rows.stream -> cells", "row -> matrix.stream", "matrix -> .out")
-        bracket(runtime, counted=counted, scatter="cells", gather="row")
-        if counted:
-            wire(runtime, "rows.count -> matrix.count")
-
-        run = runtime.process(".in", [[1, 3], [5, 6], [7]])
-        (gathered,) = run.values(timeout=SECONDS)
+    run, error = one_list_missing(bench, "work", counted, on_missing, funcs={"work": refuse_even})
 
     assert list(run.failures) == []
-    if on_missing == "skip":
-        assert gathered == [[1, 3], [7]]
-    else:
-        assert gathered.items == [[1, 3], [7]]
-        ((position, _, error),) = gathered.failures
-        assert position == 1
+    if on_missing == "collect":
         assert input_of(error) == 6
 
 

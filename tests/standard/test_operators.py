@@ -9,23 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowrt import (
-    Flow,
-    FlowBuildError,
-    FlowOperationContainer,
-    FlowOverloadError,
-    FlowRuntime,
-    Message,
-    Operation,
-    OperationError,
-    PushCausality,
-    RunCancelledError,
-    Scatter,
-)
-from flowrt.standard import Distinct, Filter, Latest, Reduce, Scan, Switch, Zip
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation
+from flowrt.errors import FlowBuildError, FlowOverloadError, OperationError, RunCancelledError
+from flowrt.standard import Distinct, Filter, Latest, PushCausality, Reduce, Scan, Scatter, Switch, Zip
 from flowrt.testing import check_operation, drive, run_flow, simulated
-from tests.kit.flows import SECONDS, assert_ledger, flow_of, results_of, wire
-from tests.kit.operators import around, books, every_schedule, in_lists, results_of_runs, rows, values
+from tests.kit.flows import assert_ledger, flow_of, results_of, wire
+from tests.kit.functions import SECONDS
+from tests.kit.operators import (
+    around,
+    books,
+    cancelled_after,
+    every_schedule,
+    in_lists,
+    results_of_runs,
+    rows,
+    values,
+)
 
 __all__ = ["books"]
 
@@ -427,21 +426,7 @@ def test_a_run_cancelled_in_the_middle_leaves_nothing_in_the_operator(
 ) -> None:
     flow = around(operator())
     with FlowRuntime(flow, seams=simulated(steps)) as runtime:
-        seen = []
-
-        def cancel_after(message: Message) -> None:
-            seen.append(message)
-            if len(seen) == steps:
-                run.cancel()
-
-        runtime.on_message(cancel_after)
-        run = runtime.process_many(".in", range(10))
-        other = runtime.process_many(".in", [100])
-        if steps < 10:
-            with pytest.raises(RunCancelledError):
-                run.wait()
-        other.wait()
-        runtime.wait_idle()
+        cancelled_after(runtime, steps, (".in", None), (".in", None))
         (place,) = runtime._owner.engine.routes.all_places()
         assert list(place.state) == []
 

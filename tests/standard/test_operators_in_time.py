@@ -9,19 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowrt import (
-    FlowBuildError,
-    FlowOperationContainer,
-    FlowOverloadError,
-    FlowRuntime,
-    Message,
-    Operation,
-    RunCancelledError,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Message, Operation
+from flowrt.errors import FlowBuildError, FlowOverloadError, RunCancelledError
 from flowrt.standard import Batch, Debounce, Metronome, Window
 from flowrt.testing import check_operation, simulated
 from tests.kit import strategies
-from tests.kit.flows import SECONDS, assert_ledger, wire
+from tests.kit.flows import assert_ledger, wire
+from tests.kit.functions import SECONDS
 from tests.kit.operators import Timeline, around, books, every_schedule, in_lists, rows, values
 
 __all__ = ["books"]

@@ -9,35 +9,25 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Message,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Gather, Message, Scatter
 from flowrt.testing import simulated
 from tests.kit import strategies
 from tests.kit.flows import (
     SCHEDULES,
-    SECONDS,
     Bench,
-    Gate,
     bracket,
     counted_or_not,
-    double,
     every_mode,
     every_schedule,
     few_modes,
     filtering,
     flow_of,
     gathering,
-    increment,
     nested,
     ordered_modes,
-    same,
     wire,
 )
+from tests.kit.functions import SECONDS, Gate, double, increment, same
 
 # --- Whole lists
 
@@ -284,20 +274,15 @@ def spell_lazily(number: int) -> Iterator[tuple[int, int]]:
 def test_an_ordered_gather_restores_the_order_of_emission_behind_a_parallel_hop(
     bench: Bench, kind: str
 ) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(
-                Scatter("scatter"),
-                Gather("gather", ordered=True),
-                actions={"spell": spell} if kind == "action" else {},
-                generators={"spell": spell_lazily} if kind == "generator" else {},
-                funcs={"a": same, "b": same},
-            )
-        )
-        wire(
-            runtime, ".in -> scatter", "scatter.stream -> spell -> a -> b -> gather.stream", "gather -> .out"
-        )
-
+    with bench.wired(
+        ".in -> scatter",
+        "scatter.stream -> spell -> a -> b -> gather.stream",
+        "gather -> .out",
+        gather={"ordered": True},
+        actions={"spell": spell} if kind == "action" else {},
+        generators={"spell": spell_lazily} if kind == "generator" else {},
+        funcs={"a": same, "b": same},
+    ) as runtime:
         values = runtime.process(".in", range(40)).values(timeout=SECONDS)
 
     assert values == [[(number, index) for number in range(40) for index in range(3)]]
@@ -452,6 +437,9 @@ def test_a_list_may_go_round_through_the_same_scatter_and_gather(bench: Bench, c
     assert lists == [[1, 2], [2, 3], [3, 4], [4, 5], [5, 6]]
 
 
+FLATTENING = (".in -> scatter", "scatter.stream -> flatten", "flatten.branches -> scatter")
+
+
 def flatten(data: Any, leaf: Callable[[int], None], branches: Callable[[list[Any]], None]) -> None:
     (branches if isinstance(data, list) else leaf)(data)
 
@@ -466,13 +454,12 @@ TREE = [1, [2, [3, [4, [5, []]]], 6], [], [[[[7]]]], 8]
 @every_mode
 @pytest.mark.parametrize("window", [1, 2, 1024])
 def test_a_nested_list_may_be_flattened_by_a_feedback_loop(bench: Bench, window: int) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(Scatter("scatter", window=window), actions={"flatten": flatten})
-        )
-        wire(runtime, ".in -> scatter", "scatter.stream -> flatten", "flatten.branches -> scatter")
-        wire(runtime, "flatten.leaf -> .out")
-
+    with bench.wired(
+        *FLATTENING,
+        "flatten.leaf -> .out",
+        others=[Scatter("scatter", window=window)],
+        actions={"flatten": flatten},
+    ) as runtime:
         values = runtime.process(".in", TREE).values(timeout=SECONDS)
 
     assert sorted(values) == leaves_of(TREE)
@@ -480,13 +467,13 @@ def test_a_nested_list_may_be_flattened_by_a_feedback_loop(bench: Bench, window:
 
 @every_mode
 def test_a_gather_behind_a_feedback_loop_gives_a_list_for_each_that_was_scattered(bench: Bench) -> None:
-    with bench.make_runtime() as runtime:
-        runtime.add_operations(
-            bench.operations(Scatter("scatter"), Gather("gather", ordered=True), actions={"flatten": flatten})
-        )
-        wire(runtime, ".in -> scatter", "scatter.stream -> flatten", "flatten.branches -> scatter")
-        wire(runtime, "flatten.leaf -> gather.stream", "gather -> .out")
-
+    with bench.wired(
+        *FLATTENING,
+        "flatten.leaf -> gather.stream",
+        "gather -> .out",
+        gather={"ordered": True},
+        actions={"flatten": flatten},
+    ) as runtime:
         values = runtime.process(".in", [1, [2, 3], [], [4, [5], 6], 7]).values(timeout=SECONDS)
 
     # An item goes to the innermost of its lists.

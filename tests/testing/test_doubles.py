@@ -11,21 +11,10 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Flow,
-    FlowBuildError,
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStalledError,
-    FlowTimeoutError,
-    Gather,
-    Message,
-    OperationError,
-    Run,
-    Scatter,
-)
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Run
 from flowrt.engine.ledger import Books
+from flowrt.errors import FlowBuildError, FlowError, FlowStalledError, FlowTimeoutError, OperationError
+from flowrt.standard import Gather, Scatter
 from flowrt.testing import (
     Failing,
     FakeClock,
@@ -37,7 +26,8 @@ from flowrt.testing import (
     drive,
     simulated,
 )
-from tests.kit.flows import SCHEDULES, SECONDS, double, increment, same, wire
+from tests.kit.flows import SCHEDULES, wire
+from tests.kit.functions import SECONDS, double, increment, same
 
 
 def flow_of(operations: FlowOperationContainer, *chains: str) -> Flow:

@@ -14,36 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flowrt import (
-    Flow,
-    FlowBuildError,
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStalledError,
-    Gather,
-    Message,
-    OperationError,
-    PopCausality,
-    PushCausality,
-    Scatter,
-)
-from flowrt.standard import Ticker
-from flowrt.testing import (
-    Explored,
-    Failing,
-    SimulatedError,
-    Simulation,
-    Slow,
-    explore,
-    run_flow,
-    simulated,
-)
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message
+from flowrt.errors import FlowBuildError, FlowError, FlowStalledError, OperationError
+from flowrt.standard import Gather, PopCausality, PushCausality, Scatter, Ticker
+from flowrt.testing import Explored, Failing, SimulatedError, Simulation, Slow, explore, run_flow, simulated
 from flowrt.testing.simulation import seams_of
 from samples.out_of_order import book
 from samples.out_of_order.__main__ import INPUTS, check
 from tests.kit import strategies
-from tests.kit.flows import increment, same, wire
+from tests.kit.flows import wire
+from tests.kit.functions import increment, same
 
 LETTERS = [(".in", list("abcd"))]
 

@@ -7,20 +7,12 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    Emit,
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Message,
-    PopCausality,
-    PushCausality,
-    Scatter,
-)
+from flowrt import Emit, FlowOperationContainer, FlowRuntime, Message
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import ExecutorPools
 from flowrt.executors.seams import Seams
 from flowrt.executors.threads import ThreadPool
+from flowrt.standard import Gather, PopCausality, PushCausality, Scatter
 from flowrt.testing import simulated
 from flowrt.testing.rules import check_executor, check_operation
 

@@ -13,18 +13,10 @@ from typing import Any
 
 import pytest
 
-from flowrt import (
-    FlowBuildError,
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStoppedError,
-    Message,
-    Operation,
-    Part,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Message, Operation, Part
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.contract import Task
+from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError
 from flowrt.executors.backlog import NO_KEYS, KeyedLane, Taken
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import ExecutorPools
@@ -70,9 +62,9 @@ def seams_of(kind: type[ThreadPool]) -> Callable[[], Seams]:
     return lambda: Seams(executors=pools)
 
 
-def violation_of(factory: Callable[[], Seams], **options: Any) -> RuleViolation:
+def violation_of(factory: Callable[[], Seams], patience: float = PATIENCE) -> RuleViolation:
     with pytest.raises(RuleViolation) as caught:
-        check_executor(factory, patience=PATIENCE, **options)
+        check_executor(factory, patience=patience)
     return caught.value
 
 
@@ -123,16 +115,23 @@ class Losing(ThreadPool):
         return super()._perform(taken, number) if self.taken != 3 else len(taken.chunk.data)
 
 
-class Silent(ThreadPool):
+class Told(ThreadPool):
+    """Does something with what it reports, on the thread that performed it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._tell, self._post = self._post, self.told
+
+    def told(self, report: Any, task: Any) -> None:
+        raise NotImplementedError
+
+
+class Silent(Told):
     """Performs everything, and does not report one group."""
 
     reported = 0
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._tell, self._post = self._post, self._tell_some
-
-    def _tell_some(self, report: Any, task: Any) -> None:
+    def told(self, report: Any, task: Any) -> None:
         self.reported += 1
         if self.reported != 3:
             self._tell(report, task)
@@ -148,75 +147,60 @@ class Repeating(ThreadPool):
         super().submit(place, again)
 
 
-class Stuttering(ThreadPool):
+class Stuttering(Told):
     """Reports every group twice."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._tell, self._post = self._post, self._tell_twice
-
-    def _tell_twice(self, report: Any, task: Any) -> None:
+    def told(self, report: Any, task: Any) -> None:
         self._tell(report, task)
         self._tell(report, task)
 
 
-class Reordering(ThreadPool):
+class Reorders:
     """Puts the first of several messages behind the others."""
 
     def submit(self, place: Any, chunk: Chunk) -> None:
+        into: Any = super()
         if len(chunk.data) > 1:
             first = chunk.cut(1)
-            super().submit(place, chunk)
+            into.submit(place, chunk)
             chunk = first
-        super().submit(place, chunk)
+        into.submit(place, chunk)
 
 
-class Swallowing(ThreadPool):
+class Reordering(Reorders, ThreadPool):
+    pass
+
+
+class Swallowing(Told):
     """Makes a result of None out of what a call raised."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._tell, self._post = self._post, self._tell_results
-
-    def _tell_results(self, report: Any, task: Any) -> None:
+    def told(self, report: Any, task: Any) -> None:
         task.results = [None if type(result) is Failure else result for result in task.results]
         self._tell(report, task)
 
 
-class DeafToExit(ThreadPool):
+class DeafToExit(Told):
     """Makes an ordinary error out of SystemExit."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._tell, self._post = self._post, self._tell_errors
-
-    def _tell_errors(self, report: Any, task: Any) -> None:
+    def told(self, report: Any, task: Any) -> None:
         for result in task.results:
             if type(result) is Failure and isinstance(result.error, SystemExit):
                 result.error = RuntimeError()
         self._tell(report, task)
 
 
-class LosingErrors(ThreadPool):
+class LosingErrors(Told):
     """Does not report groups in which a call raised."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._tell, self._post = self._post, self._tell_good
-
-    def _tell_good(self, report: Any, task: Any) -> None:
+    def told(self, report: Any, task: Any) -> None:
         if not getattr(task, "failed", False):
             self._tell(report, task)
 
 
-class Meddling(ThreadPool):
+class Meddling(Told):
     """Has the engine's books written by its workers."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._tell, self._post = self._post, self._tell_directly
-
-    def _tell_directly(self, report: Any, task: Any) -> None:
+    def told(self, report: Any, task: Any) -> None:
         report(task)
         self._tell(int)  # the engine wakes up
 
@@ -288,18 +272,14 @@ class Unstoppable(ThreadPool):
         return super()._perform(taken, number)
 
 
-class Late(ThreadPool):
+class Late(Told):
     """Reports what it performed while being stopped when all is over."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._tell, self._post = self._post, self._tell_late
-
-    def _tell_late(self, *report: Any) -> None:
+    def told(self, report: Any, task: Any) -> None:
         if self._stopping:
-            threading.Timer(PATIENCE / 2, self._tell, report).start()
+            threading.Timer(PATIENCE / 2, self._tell, (report, task)).start()
         else:
-            self._tell(*report)
+            self._tell(report, task)
 
 
 class Lingering(ThreadPool):
@@ -343,14 +323,10 @@ class Hoarding(ThreadPool):
         super().submit(place, chunk)
 
 
-class Telling(ThreadPool):
+class Telling(Told):
     """Has something done to each task before it is reported."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._tell, self._post = self._post, self._tell_changed
-
-    def _tell_changed(self, report: Any, task: Any) -> None:
+    def told(self, report: Any, task: Any) -> None:
         if isinstance(task, Task):
             self.change(task)
         self._tell(report, task)
@@ -434,7 +410,12 @@ def test_a_broken_pool_of_threads_is_rejected_by_its_rule(
 ) -> None:
     monkeypatch.setattr(kind, "over", over, raising=False)
 
-    assert violation_of(seams_of(kind)).rule == rule
+    violation = violation_of(seams_of(kind))
+    if isinstance(violation.__cause__, FlowTimeoutError) and violation.rule != rule:
+        # Where others have the processors, what is slow looks like what hangs: a step that is right took longer than that little patience.
+        violation = violation_of(seams_of(kind), 10 * PATIENCE)
+
+    assert violation.rule == rule
 
 
 def test_what_loses_errors_also_makes_no_room_for_what_follows() -> None:
@@ -466,15 +447,8 @@ class SimulatedLosing(SimulatedExecutor):
             super().submit(place, chunk)
 
 
-class SimulatedReordering(SimulatedExecutor):
-    """Puts the first of several messages behind the others."""
-
-    def submit(self, place: Any, chunk: Chunk) -> None:
-        if len(chunk.data) > 1:
-            first = chunk.cut(1)
-            super().submit(place, chunk)
-            chunk = first
-        super().submit(place, chunk)
+class SimulatedReordering(Reorders, SimulatedExecutor):
+    pass
 
 
 class SimulatedBlocking(SimulatedExecutor):

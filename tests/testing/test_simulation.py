@@ -8,22 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from flowrt import (
-    Emit,
-    FlowBuildError,
-    FlowError,
-    FlowOperationContainer,
-    FlowRuntime,
-    FlowStalledError,
-    FlowTimeoutError,
-    Gather,
-    Message,
-    OperationError,
-    PushCausality,
-    Scatter,
-)
+from flowrt import Emit, FlowOperationContainer, FlowRuntime, Message
+from flowrt.errors import FlowBuildError, FlowError, FlowStalledError, FlowTimeoutError, OperationError
+from flowrt.standard import Gather, PushCausality, Scatter
 from flowrt.testing import FakeClock, Simulation, drive, simulated
-from tests.kit.flows import increment, refuse, same, wire
+from tests.kit.flows import wire
+from tests.kit.functions import increment, refuse, same
 
 SEEDS = range(50)
 NUMBERS = list(range(12))

@@ -13,18 +13,9 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
-from flowrt import (
-    FlowOperationContainer,
-    FlowRuntime,
-    Gather,
-    Message,
-    OperationError,
-    PopCausality,
-    PushCausality,
-    Run,
-    Scatter,
-)
+from flowrt import FlowOperationContainer, FlowRuntime, Message, OperationError, Run
 from flowrt.messages import EXCEPTION_PRIORITY
+from flowrt.standard import Gather, PopCausality, PushCausality, Scatter
 from flowrt.testing import Simulation, simulated
 from flowrt.testing.simulation import Possibility
 

@@ -8,16 +8,7 @@ from collections.abc import Iterable
 import attrs
 
 from tests.kit.graphs.evidence import Evidence, Sent
-from tests.kit.graphs.notes import (
-    OUT,
-    UNCONNECTED,
-    Call,
-    GatherFacts,
-    ListCame,
-    ListMade,
-    Op,
-    key_of_error,
-)
+from tests.kit.graphs.notes import OUT, UNCONNECTED, Call, GatherFacts, ListCame, ListMade, Op, key_of_error
 
 
 @attrs.define(eq=False)

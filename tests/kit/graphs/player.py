@@ -10,13 +10,7 @@ from typing import Any, cast
 
 import attrs
 
-from flowrt import (
-    FlowRuntime,
-    FlowStoppedError,
-    Message,
-    Run,
-    RunCancelledError,
-)
+from flowrt import FlowRuntime, FlowStoppedError, Message, Run, RunCancelledError
 from flowrt.runtime.closing import closed_in_time
 from flowrt.testing import SimulatedExecutor, Simulation
 from flowrt.testing.simulation import Possibility, SimulatedCall, as_told, seams_of

@@ -16,7 +16,8 @@ from flowrt.operations import bodies
 from flowrt.runtime import closing, inbox, loop, owner, results, room, run, waiting
 from flowrt.runtime import input as way_in
 from flowrt.runtime.closing import _watch_the_process, closed_in_time
-from tests.kit.flows import same, wire
+from tests.kit.flows import wire
+from tests.kit.functions import same
 from tests.kit.threads.scheduler import Program, Scheduler
 
 # Where threads meet: they are changed between any two opcodes of these, and of what else a test adds.
