@@ -159,9 +159,13 @@ class Bench:
         wire(runtime, *chains)
         others = [*others]
         used = {re.split("[.#]", port.strip())[0] for chain in chains for port in chain.split("->")}
-        missing = used.difference(
-            (made.name for made in (*flows, *others)), funcs or (), actions or (), generators or ()
-        )
+        names = [
+            *(made.name for made in (*flows, *others)),
+            *(funcs or ()),
+            *(actions or ()),
+            *(generators or ()),
+        ]
+        missing = used.difference(name.lower() for name in names)
         others += [
             kind(name, **(gather or {} if kind is Gather else {}))
             for name, kind in NAMED.items()

@@ -529,6 +529,7 @@ class FlowMachine(RuleBasedStateMachine):
         self.tapped = tapped
         self.subscribed = subscribed
         self.group = group
+        self.schedule = schedule
         seams = simulated(seed, group=group)
         self.simulation = cast("Simulation", seams.simulation)
         self.runtime = FlowRuntime(schedule=schedule, seams=seams)
@@ -750,7 +751,7 @@ class FlowMachine(RuleBasedStateMachine):
             if call.operation == source
         ]
         kind, mode = notes.kinds.get(source), notes.modes.get(source)
-        if kind == "generator" or mode in {"parallel", "keyed"} or self._taken_back(mode):
+        if kind == "generator" or mode in {"parallel", "keyed"} or self._taken_back(source):
             return calls
         emissions = [datum for call in calls for datum in call]
         if source == ".in":
@@ -760,15 +761,22 @@ class FlowMachine(RuleBasedStateMachine):
             for priority in {datum.priority for datum in emissions}
         ]
 
-    def _taken_back(self, mode: str | None) -> bool:
+    def _taken_back(self, operation: str) -> bool:
         """Whether calls may begin in another order than their inputs came: what is taken back of a group begins later."""
+        mode = self.notes.modes.get(operation)
+        if (
+            mode == "sync"
+            and self.schedule == "parallel"
+            and self.notes.kinds.get(operation) in shapes.SPREAD
+        ):
+            mode = "ordered"  # that schedule calls it on threads, as if it were
         return self.group > 1 and mode in {"parallel", "ordered"}
 
     def _begins_in_any_order(self, target: str) -> bool:
         notes = self.notes
         return (
             target in notes.gathers
-            or self._taken_back(notes.modes.get(target))
+            or self._taken_back(target)
             or notes.modes.get(target) == "keyed"  # in order per key
             or notes.kinds.get(target) == "generator"  # its body begins when it is first pulled
         )
