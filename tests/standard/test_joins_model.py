@@ -121,7 +121,8 @@ def test_a_join_does_what_a_plain_model_says(
         [(SOURCE[place], found, key) for found in models[place].take(port, number, key)]
         for number, (place, port, key) in enumerate(entries)
     ]
-    # Inputs of one priority keep their order, so it is the same whether or not each is waited for.
+    # Inputs of one priority keep their order, so it is the same whether or not each is waited for; but round robin takes ports in turn.
+    at_once = at_once and schedule != "round_robin"
     with (
         LedgerWatch(),
         FlowRuntime(flow_around(manual, inputs), schedule=schedule, seams=simulated(seed)) as runtime,
