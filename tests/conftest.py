@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full",
         action="store_true",
-        help="run every test in every mode under every schedule that it can run in, and the whole of the hunts",
+        help="run every test in every mode under every schedule that it can run in, and the whole of hunts and large flows",
     )
 
 

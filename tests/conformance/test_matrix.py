@@ -19,6 +19,7 @@ from flowrt import Flow, FlowOperationContainer, FlowRuntime, Gather, OperationE
 from flowrt.errors import FlowError, FlowOverloadError
 from flowrt.standard import Zip
 from flowrt.testing import simulated
+from tests.kit import effort
 from tests.kit.flows import IN_MODE, flow_of
 
 pytestmark = pytest.mark.no_cover
@@ -146,9 +147,8 @@ def work_off(
 def test_every_flow_ends_in_simulation_with_balanced_books(
     shape: str, mode: str, policy: str, capacity: int
 ) -> None:
-    for seed, (k, consumer, schedule) in enumerate(
-        product(FAILING, CONSUMERS, ["breadth_first", "depth_first", "sync"])
-    ):
+    cases = enumerate(product(FAILING, CONSUMERS, ["breadth_first", "depth_first", "sync"]))
+    for seed, (k, consumer, schedule) in effort.share(cases, shape, mode, policy, capacity):
         seams = simulated(seed=seed)
 
         def wait() -> None:

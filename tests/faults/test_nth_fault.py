@@ -20,6 +20,7 @@ import pytest
 
 from flowrt import CloseReport, Flow, FlowOperationContainer, FlowRuntime, Gather, Run, Scatter
 from flowrt.errors import FlowError, FlowStoppedError, OperationError, RunCancelledError
+from tests.kit import effort
 from tests.kit.faulty import Ground, Injected, Plan, causes_of, numbers, points_of_failure
 from tests.kit.flows import flow_of
 from tests.kit.functions import SECONDS, Gate, increment, refuse, same
@@ -312,7 +313,7 @@ def assert_a_runtime_works() -> None:
 
 @pytest.mark.parametrize(("point", "schedule", "persistent"), CASES)
 def test_the_nth_fault_is_told_and_leaves_nothing(point: str, schedule: str, persistent: bool) -> None:
-    for nth in numbers():
+    for nth in numbers(effort.of(20)):
         plan = Plan(nth, persistent=persistent)
 
         problems = lived(point, schedule, plan)

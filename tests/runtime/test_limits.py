@@ -64,7 +64,7 @@ def in_a_process(script: str, *arguments: str) -> Any:
 @by_schedule
 def test_ten_thousand_operations_in_a_chain(schedule: str) -> None:
     """B156 (BUG): there, the stack overflows."""
-    length = 10_000
+    length = effort.of(10_000)
     operations, chain = chain_of(length)
     with runtime_of(operations, f".in -> {chain} -> .out", schedule=schedule) as runtime:
         run = runtime.process_many(".in", range(3))
@@ -86,7 +86,7 @@ def test_a_thousand_operations_in_a_chain_on_one_thread_of_a_pool() -> None:
 @by_schedule
 def test_twenty_thousand_rounds_of_a_feedback_loop(schedule: str) -> None:
     """B155, B156 (BUG): there, the stack overflows."""
-    rounds = 20_000
+    rounds = effort.of(20_000)
 
     def step(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
         (again if number < rounds else done)(number + 1)
@@ -102,7 +102,7 @@ def test_twenty_thousand_rounds_of_a_feedback_loop(schedule: str) -> None:
 
 @pytest.mark.slow
 def test_twenty_thousand_rounds_through_a_thread() -> None:
-    rounds = 20_000
+    rounds = effort.of(20_000)
 
     def step(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
         (again if number < rounds else done)(number + 1)
@@ -116,7 +116,7 @@ def test_twenty_thousand_rounds_through_a_thread() -> None:
 
 @pytest.mark.slow
 def test_twenty_thousand_rounds_of_re_entrant_input() -> None:
-    rounds = 20_000
+    rounds = effort.of(20_000)
     seen: list[int] = []
 
     def step(number: int) -> None:
