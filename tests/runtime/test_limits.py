@@ -359,10 +359,11 @@ def a_recursive_flow(step: Callable[..., None]) -> Flow:
 @pytest.mark.parametrize("schedule", ["breadth_first", "sync"])
 def test_a_flow_may_enter_itself_nine_hundred_times(schedule: str) -> None:
     def step(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
-        (again if number < 900 else done)(number + 1)
+        (again if number < depth else done)(number + 1)
 
+    depth = effort.of(900)
     with FlowRuntime(a_recursive_flow(step), schedule=schedule) as runtime:
-        assert runtime.process(".in", 0).result(LONG).data == 901
+        assert runtime.process(".in", 0).result(LONG).data == depth + 1
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from flowrt.testing import Explored, Failing, SimulatedError, Simulation, Slow, 
 from flowrt.testing.simulation import seams_of
 from samples.out_of_order import book
 from samples.out_of_order.__main__ import INPUTS, check
-from tests.kit import strategies
+from tests.kit import effort, strategies
 from tests.kit.flows import wire
 from tests.kit.functions import increment, same
 
@@ -153,7 +153,7 @@ def test_a_bug_that_takes_two_swaps_is_shrunk_to_two() -> None:
     assert len(deviations_in(caught.value)) == 2
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.nested_given])
+@settings(max_examples=effort.of(20), suppress_health_check=[HealthCheck.nested_given])
 @given(strategies.lists)
 def test_a_right_flow_passes(numbers: list[int]) -> None:
     def as_sent(results: list[Message]) -> None:
