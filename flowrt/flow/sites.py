@@ -126,8 +126,9 @@ class FlowSite:
         while flow.parent is not None:
             path = ((flow.name.casefold(), flow.instance.casefold()), *path)
             flow = flow.parent
-            for stream in flow.definition.crossing.get((path, source), ()):
-                yield stream, flow
+            if flow.definition.crossing:  # else the hash of a long path, at each level, would be most of the work
+                for stream in flow.definition.crossing.get((path, source), ()):
+                    yield stream, flow
 
     def leads_on(self, source: SourceKey) -> bool:
         """Say whether any stream starts at a port."""
