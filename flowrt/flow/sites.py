@@ -108,6 +108,8 @@ class FlowSite:
 
     def descend(self, port: Port) -> FlowSite:
         """Follow the path of a port as it is seen from this flow."""
+        if not port.path:  # which is so for nearly all
+            return self
         flow = self.root if port.is_rooted else self
         for name, instance in port.segments:
             flow = flow.child(name, instance)
