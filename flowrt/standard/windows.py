@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, check_count
 from flowrt.operations.contract import Emitter
-from flowrt.standard.keeping import (
-    MAX_OPEN,
-    MAX_WAITING,
-    Held,
-    Holder,
-    check_seconds,
-    data_of,
-    home_of,
-)
+from flowrt.standard.keeping import MAX_OPEN, MAX_WAITING, Held, Holder, check_seconds, data_of, home_of
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope
@@ -49,13 +41,7 @@ class Batch(Holder):
     """
 
     def __init__(
-        self,
-        name: str,
-        size: int,
-        seconds: float | None = None,
-        *,
-        by: By = "all",
-        max_open: int = MAX_OPEN,
+        self, name: str, size: int, seconds: float | None = None, *, by: By = "all", max_open: int = MAX_OPEN
     ) -> None:
         super().__init__(name, by, max_open)
         self.size = check_count(self._owner, "size", size)

@@ -72,65 +72,47 @@ def run_flow(
         AssertionError: the books of a run do not balance.
     """
     messages = checked_inputs(inputs)
-    if seed is None and deviations is None:
-        return _on_threads(made(flow), messages, schedule, timeout, parallelism=parallelism)
-    simulation = simulated(seed, deviations=deviations).simulation
-    assert isinstance(simulation, Simulation)
-    rehearsal = rehearse(flow, messages, simulation, schedule, parallelism=parallelism)
+    simulation: Any = None
+    if seed is not None or deviations is not None:
+        simulation = simulated(seed, deviations=deviations).simulation
+    rehearsal = rehearse(flow, messages, simulation, schedule, parallelism=parallelism, timeout=timeout)
     if rehearsal.error is not None:
         raise rehearsal.error
     return rehearsal.messages
 
 
-def _on_threads(
-    flow: Flow,
-    messages: list[Message],
-    schedule: str | Callable[[], Schedule],
-    timeout: float,
-    *,
-    parallelism: bool,
-) -> list[Message]:
-    results: list[Message] = []
-    with FlowRuntime(flow, name="run_flow", schedule=schedule, parallelism=parallelism) as runtime:
-        runtime.on_result(results.append)
-        runs = [runtime.process(message) for message in messages]
-        runtime.wait_idle(timeout)
-        check_ports(runtime, messages)
-        error = error_of(runs)
-    check_ledgers(runs)
-    if error is not None:
-        raise error
-    return results
-
-
 def rehearse(
     flow: FlowOrMaker,
     messages: list[Message],
-    simulation: Simulation,
+    simulation: Simulation | None,
     schedule: str | Callable[[], Schedule] = "breadth_first",
     *,
     parallelism: bool = True,
+    timeout: float | None = None,
 ) -> Rehearsal:
-    """Run a flow in a simulation; inputs come when the simulation chooses them."""
+    """Run a flow on threads, for so long; or in a simulation, where inputs come when that chooses them."""
     rehearsal = Rehearsal()
     runs: list[Run] = []
+    name, seams = ("run_flow", None) if simulation is None else ("simulated", seams_of(simulation))
+    options: dict[str, Any] = {"schedule": schedule, "parallelism": parallelism, "seams": seams}
     try:
-        with FlowRuntime(
-            made(flow),
-            name="simulated",
-            schedule=schedule,
-            parallelism=parallelism,
-            seams=seams_of(simulation),
-        ) as runtime:
+        with FlowRuntime(made(flow), name=name, **options) as runtime:
             runtime.on_result(rehearsal.messages.append)
-            for number, message in enumerate(messages):
-                send = partial(_send, runtime, message, runs)
-                simulation.inputs.append(Possibility(f"input {message.port}#{number}", send))
-            try:
-                wait_until(runtime, lambda: not simulation.inputs, None)
-            finally:
-                simulation.inputs.clear()  # after an error none is to come while the runtime closes
-            runtime.wait_idle()
+            inputs = [
+                Possibility(f"input {message.port}#{number}", partial(_send, runtime, message, runs))
+                for number, message in enumerate(messages)
+            ]
+            if simulation is None:
+                for each in inputs:
+                    each.happen()
+                runtime.wait_idle(timeout)
+            else:
+                simulation.inputs.extend(inputs)
+                try:
+                    wait_until(runtime, lambda: not simulation.inputs, None)
+                finally:
+                    simulation.inputs.clear()  # after an error none is to come while the runtime closes
+                runtime.wait_idle()
             check_ports(runtime, messages)
             rehearsal.error = error_of(runs)
         check_ledgers(runs)
@@ -138,8 +120,9 @@ def rehearse(
         raise
     except Exception as error:
         rehearsal.error = error
-    rehearsal.trace, rehearsal.deviations = simulation.trace, simulation.deviations
-    rehearsal.calls = simulation.calls_begun
+    if simulation is not None:
+        rehearsal.trace, rehearsal.deviations = simulation.trace, simulation.deviations
+        rehearsal.calls = simulation.calls_begun
     return rehearsal
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import Factory, define, frozen
 
 from flowrt.engine.schedules import Schedule
 from flowrt.errors import FlowBuildError, FlowError, counted
@@ -86,7 +86,13 @@ def explore(
             and what nobody in the flow took, likewise.
         FlowError: the flow does different things in the same order of events.
     """
-    trial = _Trial(flow, _some_inputs(inputs), check, check_faults(faults), tolerate, schedule)
+    messages = checked_inputs(inputs)
+    if not messages:
+        raise FlowBuildError(
+            "without inputs nothing happens that could be checked. Give explore a list of (port, data)."
+        )
+    tolerated = tolerate if isinstance(tolerate, tuple) else (tolerate,)
+    trial = _Trial(flow, messages, check, check_faults(faults), tolerated, schedule, FIRST_STEPS)
     if not isinstance(schedules, int) or isinstance(schedules, bool) or schedules < 0:
         raise FlowBuildError(f"schedules says how many orders to draw, 0 or more; got {schedules!r}.")
     if replay is not None:
@@ -128,15 +134,6 @@ def _replayed(trial: _Trial, replay: Mapping[int, int]) -> Explored:
     return Explored(1, exhaustive=False)
 
 
-def _some_inputs(inputs: Inputs) -> list[Message]:
-    messages = checked_inputs(inputs)
-    if not messages:
-        raise FlowBuildError(
-            "without inputs nothing happens that could be checked. Give explore a list of (port, data)."
-        )
-    return messages
-
-
 def _search(trial: _Trial, longest: int) -> bool:
     """Go through all orders of the calls; say whether that was possible."""
     for number, rehearsal in enumerate(_all_orders(trial), 1):
@@ -147,45 +144,37 @@ def _search(trial: _Trial, longest: int) -> bool:
     return True
 
 
+@define(eq=False)
 class _Trial:
     """Runs the flow in one order after another, and checks what comes out."""
 
-    def __init__(
-        self,
-        flow: FlowOrMaker,
-        messages: list[Message],
-        check: Check,
-        faults: int,
-        tolerate: Errors,
-        schedule: str | Callable[[], Schedule],
-    ) -> None:
-        self._flow = flow
-        self._messages = messages
-        self._check = check
-        self._faults = faults
-        self._tolerate = tolerate if isinstance(tolerate, tuple) else (tolerate,)
-        self._schedule = schedule
-        self.most_steps = FIRST_STEPS
-        self.orders: set[int] = set()  # hashes of traces
-        self.drawn = 0
-        self.failed_at = 0
-        self._failed_with: type | None = None
+    flow: FlowOrMaker
+    messages: list[Message]
+    check: Check
+    faults: int
+    tolerate: tuple[type[BaseException], ...]
+    schedule: str | Callable[[], Schedule]
+    most_steps: int
+    orders: set[int] = Factory(set)  # hashes of traces
+    drawn: int = 0
+    failed_at: int = 0
+    failed_with: type | None = None
 
     def run(self, deviations: Mapping[int, int]) -> Rehearsal:
         return self.run_chosen(partial(as_told, deviations))
 
     def run_chosen(self, choose: Callable[[int, int], int], *, eager: bool = False) -> Rehearsal:
-        simulation = Simulation(choose, faults=self._faults, eager=eager, most_steps=self.most_steps)
+        simulation = Simulation(choose, faults=self.faults, eager=eager, most_steps=self.most_steps)
         try:
-            rehearsal = rehearse(self._flow, self._messages, simulation, self._schedule)
+            rehearsal = rehearse(self.flow, self.messages, simulation, self.schedule)
         except SystemExit as error:
             error.add_note(_order_text(simulation.trace))
             raise
-        if rehearsal.error is not None and _is_tolerated(rehearsal.error, self._tolerate):
+        if rehearsal.error is not None and _is_tolerated(rehearsal.error, self.tolerate):
             rehearsal.error = None
         if rehearsal.error is None:
             try:
-                _refuse_answer(self._check(rehearsal.messages))
+                _refuse_answer(self.check(rehearsal.messages))
             except (KeyboardInterrupt, SystemExit, GeneratorExit, FlowBuildError):
                 raise
             except BaseException as error:  # pytest.fail raises no Exception
@@ -200,21 +189,21 @@ class _Trial:
         error = self.run(deviations).error
         if error is None:
             return False
-        if self._failed_with is None:
-            self.failed_at, self._failed_with = self.drawn, type(error)
-        return type(error) is self._failed_with  # what is shrunk stays the same failure
+        if self.failed_with is None:
+            self.failed_at, self.failed_with = self.drawn, type(error)
+        return type(error) is self.failed_with  # what is shrunk stays the same failure
 
     def raise_if(self, rehearsal: Rehearsal, found: str) -> None:
         """Raise the error of a rehearsal, with how to come by it again."""
         error = rehearsal.error
         if error is None:
             return
-        options = f", faults={self._faults}" if self._faults else ""
-        if self._schedule != "breadth_first":
-            options += f", schedule={getattr(self._schedule, '__name__', '') or repr(self._schedule)}"
-        if self._tolerate:
-            names = ", ".join(kind.__name__ for kind in self._tolerate)
-            options += f", tolerate={names if len(self._tolerate) == 1 else f'({names})'}"
+        options = f", faults={self.faults}" if self.faults else ""
+        if self.schedule != "breadth_first":
+            options += f", schedule={getattr(self.schedule, '__name__', '') or repr(self.schedule)}"
+        if self.tolerate:
+            names = ", ".join(kind.__name__ for kind in self.tolerate)
+            options += f", tolerate={names if len(self.tolerate) == 1 else f'({names})'}"
         error.add_note(_order_text(rehearsal.trace))
         error.add_note(found)
         error.add_note(

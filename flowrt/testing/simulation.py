@@ -138,8 +138,11 @@ class SimulatedExecutor(Workers):
     ) -> None:
         super().__init__(workers, nullcontext(), simulation.clock, reports, post, crash)
         self._simulation = simulation
-        self._calls: list[SimulatedCall] = []
         self._begun = 0
+
+    @property
+    def _calls(self) -> list[SimulatedCall]:
+        return [call for call in self._simulation.calls if call.executor is self]
 
     def submit(self, place: Place, chunk: Chunk) -> None:
         place.pace.estimate, place.pace.allowed = FASTEST, self._simulation.group
@@ -172,27 +175,23 @@ class SimulatedExecutor(Workers):
 
     def _start(self) -> None:
         taken = self._next()
+        worker = 1 + self._begun % self._workers
+        self._begun += 1
         if isinstance(taken, PullTask):
             taken.quota = min(taken.quota, self._simulation.group)
             taken.started = self._clock.now()
-            call = self._begin(taken)
+            call = self._simulation.begin(self, taken)
             call.due = self._simulation.clock.perform(taken.perform)
         elif taken is not None:
             task = task_of(taken, self._reports)
-            task.worker, task.started = 1 + self._begun % self._workers, self._clock.now()
-            call = self._begin(task)
+            task.worker, task.started = worker, self._clock.now()
+            call = self._simulation.begin(self, task)
             call.taken = taken
             if taken.ended:  # inputs whose runs had ended when they were taken are not begun
                 task.results += [None] * len(task.data)
                 call.shown = len(task.data)
             else:
                 self._perform_next(call)
-
-    def _begin(self, task: Task | PullTask) -> SimulatedCall:
-        self._begun += 1
-        call = self._simulation.begin(self, task)
-        self._calls.append(call)
-        return call
 
     def _perform_next(self, call: SimulatedCall) -> None:
         """Perform the next message of a group, as the body would in its loop."""
@@ -222,7 +221,7 @@ class SimulatedExecutor(Workers):
         """Bring what a call has, and what it has not begun back in front."""
         task = call.task
         try:
-            self._let_go(call)
+            self._simulation.calls.remove(call)
             call.show()
             task.busy = self._clock.now() - task.started
             if isinstance(task, PullTask):
@@ -233,15 +232,11 @@ class SimulatedExecutor(Workers):
         except BaseException as error:
             self._crash(error)
 
-    def _let_go(self, call: SimulatedCall) -> None:
-        self._simulation.end(call)
-        self._calls.remove(call)
-
     # -- the contract
 
     def in_work(self) -> list[Task | PullTask]:
         """Return what is performed in groups; of a single call nothing is seen before it is chosen to finish."""
-        return [call.task for call in self._calls] if self._simulation.group > 1 else []
+        return self.doing() if self._simulation.group > 1 else []
 
     def doing(self) -> list[Task | PullTask]:
         return [call.task for call in self._calls]
@@ -253,7 +248,7 @@ class SimulatedExecutor(Workers):
         task.lost = task.finished = True
         task.log += [entry for _, entry in call.log]
         task.whereabouts = f", in the simulated call {call.name}"
-        self._let_go(call)
+        self._simulation.calls.remove(call)
         if call.taken is not None:
             self._backlog.finish(call.taken, 1)
         return task
@@ -263,13 +258,12 @@ class SimulatedExecutor(Workers):
 
     def stop(self) -> None:
         super().stop()
-        for call in self._calls[:]:
-            self._let_go(call)
+        for call in self._calls:
+            self._simulation.calls.remove(call)
 
 
 Choose = Callable[[int, int], int]
 """Given the number of a step and how many possibilities it has: the number of one."""
-
 
 MOST_STEPS = 1_000_000  # some twenty seconds; arbitrary: no test is meant to take longer
 STEPS_TO_CLOSE = 10_000  # more, for the runtime to be closed; arbitrary
@@ -312,7 +306,7 @@ class Simulation:
         self._eager = eager
         self._most_steps = most_steps
         self._executors: list[SimulatedExecutor] = []
-        self._calls: list[SimulatedCall] = []
+        self.calls: list[SimulatedCall] = []  # under way, oldest first
         self._numbers: Counter[str] = Counter()
         self.group = group
         self.clock = SimulatedClock()
@@ -399,12 +393,12 @@ class Simulation:
         now = self.clock.now()
         found = [each for executor in self._executors if (each := executor.start())]
         moments = [] if moment is None else [moment]
-        for call in self._calls:
+        for call in self.calls:
             if call.due > now:
                 moments.append(call.due)
             elif (each := call.executor.goes_on(call)) is not None:
                 found.append(each)
-        for call in self._calls:
+        for call in self.calls:
             moment = call.emits_at()
             if moment is not None and moment <= now:
                 found.append(Possibility(f"emit {call.name}", partial(call.executor.emit, call)))
@@ -413,10 +407,10 @@ class Simulation:
         if self._faults:
             found += [
                 Possibility(f"fail {call.name}", partial(self._fail, call))
-                for call in self._calls
+                for call in self.calls
                 if call.due <= now and call.may_fail()
             ]
-        if self.group > 1 and self._calls:
+        if self.group > 1 and self.calls:
             found.append(Possibility("look", look))
         if moments:
             found.append(Possibility("time", partial(self.clock.advance_to, min(moments))))
@@ -433,16 +427,12 @@ class Simulation:
         """A worker has taken something."""
         call = SimulatedCall(self.next_name(task.place), executor, task, self.clock.now())
         self._numbers[task.place.name] += 1
-        self._calls.append(call)
+        self.calls.append(call)
         return call
 
     def next_name(self, place: Place) -> str:
         """Say what the next call of a place will be called."""
         return f"{place.name}#{self._numbers[place.name]}"
-
-    def end(self, call: SimulatedCall) -> None:
-        """A worker is free again."""
-        self._calls.remove(call)
 
 
 def simulated(

@@ -371,10 +371,7 @@ class Scenario:
 
 
 def in_time(
-    seconds: float,
-    otherwise: RuleViolation,
-    *works: Callable[[], Any],
-    since: Callable[[], float] = float,
+    seconds: float, otherwise: RuleViolation, *works: Callable[[], Any], since: Callable[[], float] = float
 ) -> None:
     """Do something, each on a thread of its own; raise what it raises, or `otherwise` when it does not come back.
 
