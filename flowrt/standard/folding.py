@@ -6,6 +6,8 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from attrs import Factory, define
+
 from flowrt.errors import FlowBuildError
 from flowrt.messages import Part, shared_causality
 from flowrt.operations.contract import Emitter
@@ -16,17 +18,15 @@ if TYPE_CHECKING:
     from flowrt.standard.keeping import By, ByList
 
 
+@define(eq=False, repr=False)
 class _Fold:
     """A value on its way, and the message that stands for all it is made of."""
 
-    __slots__ = ("causality", "correlation_id", "messages", "part", "value")
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self.messages = 0
-        self.part = Part(None)
-        self.correlation_id: object = None
-        self.causality: Any = None
+    value: Any
+    messages: int = 0
+    part: Part = Factory(lambda: Part(None))
+    correlation_id: object = None
+    causality: Any = None
 
 
 class _Folding(Keeper):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from attrs import define
 
 from flowrt.errors import FlowOverloadError, check_count
 from flowrt.messages import Part, branch_position, first_position
@@ -34,6 +36,13 @@ UNPAIRED = "nothing came at another port to go with it"
 RESET = "the join was reset"
 
 
+@define(eq=False)
+class _JoinPart(Part):
+    """A message held; in `expires_in` it has a time of its own to be joined in."""
+
+    expires_in: Any = None  # a _JoinBucket
+
+
 class _Queues(list[deque[Part]]):
     """The messages held at each port of a join, oldest first."""
 
@@ -57,7 +66,7 @@ class _Joining(Holder):
     def make_kept(self) -> _Queues:
         return _Queues(deque() for _ in self._index)
 
-    def _add(self, queues: _Queues, message: Message, emit: Emitter) -> Part:
+    def _add(self, queues: _Queues, message: Message, emit: Emitter) -> _JoinPart:
         """Hold a message as the last of its port."""
         queue = queues[self._index[message.port.name.casefold()]]
         if len(queue) >= self.max_waiting:
@@ -65,7 +74,7 @@ class _Joining(Holder):
                 f'{self._owner} would hold more than max_waiting={self.max_waiting} messages of its port "{message.port.name}". Send as many to '
                 "its other ports, or raise max_waiting."
             )
-        part = Part(message.data, scope=home_of(message))
+        part = _JoinPart(message.data, scope=home_of(message))
         emit.hold([part])
         queue.append(part)
         return part
@@ -161,24 +170,15 @@ class Latest(Keeper):
             emit(tuple(latest[index] for index in range(len(latest))))
 
 
+@define(eq=False, repr=False)
 class _JoinBucket(Bucket):
     """What waits to be joined under one correlation id, or at one position."""
 
-    __slots__ = ("queues", "ready")
-
-    def __init__(self, queues: _Queues) -> None:
-        self.queues = queues
-        self.ready = False  # every port has had a message, and what it had last is kept
+    queues: _Queues
+    ready: bool = False  # every port has had a message, and what it had last is kept
 
 
-class _JoinBuckets(Buckets[_JoinBucket]):
-    """All that waits at one place."""
-
-    __slots__ = ("expiring",)
-
-    def __init__(self, owner: str, limit: int, make: Callable[[], _JoinBucket], remedy: str) -> None:
-        super().__init__(owner, limit, make, remedy)
-        self.expiring: dict[Part, _JoinBucket] = {}  # messages with a time of their own to be joined in
+_Buckets = Buckets[_JoinBucket]
 
 
 class _ResetJoin(_Joining):
@@ -204,15 +204,17 @@ class _ResetJoin(_Joining):
         self.in_ports = (*self._joined, *self.more_ports)
         self.expire = None if expire is None else check_seconds(self._owner, "expire", expire)
 
-    def create(self) -> _JoinBuckets:
-        return _JoinBuckets(self._owner, self.max_open, lambda: _JoinBucket(self.make_kept()), self.remedy)
+    def create(self) -> _Buckets:
+        make = lambda among, key: _JoinBucket(among, key, self.make_kept())  # noqa: E731
+        return Buckets(self._owner, self.max_open, make, self.remedy)
 
-    def _bucket_of(self, state: _JoinBuckets, message: Message, emit: Emitter) -> _JoinBucket:
+    def _where(self, message: Message) -> tuple[Scope | None, object]:
+        """Return under what a message waits: its position in its list or run, or its correlation id."""
         if self.by == "run":
-            return state.of_position(message, self.position_of(message.position), emit)
-        return state.of_id(message.correlation_id)
+            return home_of(message), self.position_of(message.position)
+        return None, message.correlation_id
 
-    def explain(self, state: _JoinBuckets) -> str:
+    def explain(self, state: _Buckets) -> str:
         """Say what waits at which port."""
         waiting = [each for each in state if not each.ready]
         numbers = [sum(len(each.queues[index]) for each in waiting) for index in range(len(self._joined))]
@@ -220,7 +222,7 @@ class _ResetJoin(_Joining):
         what = "positions" if self.by == "run" else "correlation ids"
         return f"{told} wait under {len(waiting)} {what}" if waiting else ""
 
-    def drained(self, state: _JoinBuckets, scope: Scope, emit: Emitter) -> None:
+    def drained(self, state: _Buckets, scope: Scope, emit: Emitter) -> None:
         """Give back what is left over in a list or run, by run; what waits under a correlation id stays there, for other runs."""
         for left in state.take(scope):
             rest = left.queues.parts()
@@ -228,10 +230,9 @@ class _ResetJoin(_Joining):
             if self.expire is not None:
                 emit.wake(None, left)
                 for part in rest:
-                    state.expiring.pop(part, None)
                     emit.wake(None, part)
 
-    def cancelled(self, state: _JoinBuckets, run: RunBooks) -> None:
+    def cancelled(self, state: _Buckets, run: RunBooks) -> None:
         """Forget the messages of a run, and only those."""
         for gone in state.take_all(run):
             gone.queues.clear()  # it may still be waited for to expire
@@ -283,39 +284,31 @@ class AutoResetJoin(_ResetJoin):
         """Have the engine tell apart what is emitted for one item."""
         return self.by == "run"
 
-    def handle(self, state: _JoinBuckets, message: Message, emit: Emitter) -> None:
+    def handle(self, state: _Buckets, message: Message, emit: Emitter) -> None:
         """Hold the message, and emit the tuple that it completes."""
-        waiting = self._bucket_of(state, message, emit)
+        waiting = state.of(*self._where(message), emit)
         part = self._add(waiting.queues, message, emit)
         if all(waiting.queues):
             parts = [queue.popleft() for queue in waiting.queues]
             for each in parts if self.expire is not None else ():
-                if state.expiring.pop(each, None) is not None:
+                if each is not part:
                     emit.wake(None, each)
             if not any(waiting.queues):
                 state.drop(waiting)
             emit.merge(parts, tuple(data_of(parts)))
         elif self.expire is not None:
-            state.expiring[part] = waiting
+            part.expires_in = waiting
             emit.wake(self.expire, part)
 
-    def timer(self, state: _JoinBuckets, part: Part, emit: Emitter) -> None:
+    def timer(self, state: _Buckets, part: _JoinPart, emit: Emitter) -> None:
         """Give up a message that has waited too long: the oldest of its port."""
-        waiting = state.expiring.pop(part, None)
-        if waiting is None:
-            return
+        waiting = part.expires_in
         for queue in waiting.queues:
             if queue and queue[0] is part:
                 queue.popleft()
                 emit.release([part], f"nothing came to go with it within {self.expire:g} s")
         if not any(waiting.queues):
             state.drop(waiting)
-
-    def cancelled(self, state: _JoinBuckets, run: RunBooks) -> None:
-        """Forget the messages of a run, and only those."""
-        for part in [part for part in state.expiring if part.scope is not None and part.scope.run is run]:
-            del state.expiring[part]
-        super().cancelled(state, run)
 
 
 class ManualResetJoin(_ResetJoin):
@@ -352,17 +345,17 @@ class ManualResetJoin(_ResetJoin):
     more_ports = ("reset",)
     remedy = "Reset those that are done with (.reset), let them expire (expire=)"
 
-    def handle(self, state: _JoinBuckets, message: Message, emit: Emitter) -> None:
+    def handle(self, state: _Buckets, message: Message, emit: Emitter) -> None:
         """Keep the message, and emit what it makes complete; or forget what was kept."""
         port = message.port.name.casefold()
         if port == "reset":
-            kept = self._find(state, message)
+            kept = state.find(*self._where(message))
             if kept is not None:
                 self._forget(state, kept, emit, RESET)
                 if self.expire is not None:
                     emit.wake(None, kept)
             return
-        kept = self._bucket_of(state, message, emit)
+        kept = state.of(*self._where(message), emit)
         if kept.ready:
             kept.queues[self._index[port]].clear()
         part = self._add(kept.queues, message, emit)
@@ -384,15 +377,10 @@ class ManualResetJoin(_ResetJoin):
             if longer is None:
                 return
 
-    def _find(self, state: _JoinBuckets, message: Message) -> _JoinBucket | None:
-        if self.by == "run":
-            return state.at_position(message, self.position_of(message.position))
-        return state.with_id(message.correlation_id)
-
-    def _forget(self, state: _JoinBuckets, kept: _JoinBucket, emit: Emitter, reason: str) -> None:
+    def _forget(self, state: _Buckets, kept: _JoinBucket, emit: Emitter, reason: str) -> None:
         if state.drop(kept):
             emit.release(kept.queues.parts(), reason)
 
-    def timer(self, state: _JoinBuckets, kept: _JoinBucket, emit: Emitter) -> None:
+    def timer(self, state: _Buckets, kept: _JoinBucket, emit: Emitter) -> None:
         """Forget what nothing has come for in a while."""
         self._forget(state, kept, emit, f"nothing more came within {self.expire:g} s")

@@ -9,6 +9,8 @@ from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from attrs import define, field
+
 from flowrt.errors import FlowBuildError, FlowOverloadError, check_count
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter, Operation, checked_port
@@ -26,17 +28,15 @@ MAX_WAITING = 100_000  # messages; arbitrary, as the gather's
 Kept = TypeVar("Kept")
 
 
+@define(eq=False, repr=False)
 class ByList(Generic[Kept]):
     """What an operation keeps at one place: apart for each scattered list; of what is in no list for all runs together, or for each run apart."""
 
-    __slots__ = ("_by_run", "_kept", "_limit", "_make", "_owner")
-
-    def __init__(self, owner: str, by: str, limit: int, make: Callable[[], Kept]) -> None:
-        self._owner = owner
-        self._by_run = by == "run"
-        self._limit = limit
-        self._make = make
-        self._kept: dict[Scope | None, Kept] = {}
+    _owner: str
+    _by_run: bool
+    _limit: int
+    _make: Callable[[], Kept]
+    _kept: dict[Scope | None, Kept] = field(factory=dict, init=False)
 
     def _key(self, scope: Scope) -> Scope | None:
         return scope if self._by_run or scope.parent is not None else None
@@ -93,7 +93,7 @@ class Keeper(Operation):
         raise NotImplementedError
 
     def create(self) -> Any:
-        return ByList(self._owner, self.by, self.max_open, self.make_kept)
+        return ByList(self._owner, self.by == "run", self.max_open, self.make_kept)
 
     def drained(self, state: Any, scope: Scope, emit: Emitter) -> None:
         """Forget what is kept for a list."""
@@ -114,10 +114,9 @@ class Holder(Keeper):
             held.forget(run)
 
 
+@define(eq=False, repr=False)
 class Bucket:
     """What is kept under one correlation id, or for one position; `among` the others, under `key`."""
-
-    __slots__ = ("among", "key")
 
     among: dict[object, Any]
     key: object
@@ -126,64 +125,50 @@ class Bucket:
 AnyBucket = TypeVar("AnyBucket", bound=Bucket)
 
 
+@define(eq=False, repr=False)
 class Buckets(Generic[AnyBucket]):
-    """What an operation keeps at one place by correlation id, for all runs together; or by position in each list or run."""
+    """What an operation keeps at one place by correlation id, for all runs together; or by position in each list or run.
 
-    __slots__ = ("_ids", "_limit", "_lists", "_make", "_number", "_owner", "_remedy")
+    The home of a correlation id is None, that of a position its list or run.
+    """
 
-    def __init__(self, owner: str, limit: int, make: Callable[[], AnyBucket], remedy: str) -> None:
-        self._owner = owner
-        self._limit = limit
-        self._make = make
-        self._remedy = remedy
-        self._number = 0
-        self._ids: dict[object, AnyBucket] = {}
-        self._lists: dict[Scope, dict[object, AnyBucket]] = {}
+    _owner: str
+    _limit: int
+    _make: Callable[[dict[object, Any], object], AnyBucket]
+    _remedy: str
+    _number: int = field(default=0, init=False)
+    _kept: dict[Scope | None, dict[object, AnyBucket]] = field(factory=lambda: {None: {}}, init=False)
 
     def __len__(self) -> int:
         return self._number
 
     def __iter__(self) -> Iterator[AnyBucket]:
-        for buckets in [self._ids, *self._lists.values()]:
+        for buckets in list(self._kept.values()):
             yield from list(buckets.values())
 
-    def of_id(self, correlation_id: object) -> AnyBucket:
-        """Return what is kept under a correlation id; made, unless there are too many, if it is the first."""
-        bucket = self.with_id(correlation_id)
-        return self._made(self._ids, correlation_id, "correlation ids") if bucket is None else bucket
-
-    def with_id(self, correlation_id: object) -> AnyBucket | None:
-        """Return what is kept under a correlation id, if anything is; `FlowBuildError` if the id cannot be hashed."""
+    def find(self, home: Scope | None, key: object) -> AnyBucket | None:
+        """Return what is kept under a correlation id or for a position, if anything is; `FlowBuildError` if an id cannot be hashed."""
         try:
-            return self._ids.get(correlation_id)
+            return self._kept.get(home, {}).get(key)
         except TypeError:
             raise FlowBuildError(
-                f"{self._owner} goes by the correlation id, and this one cannot be hashed ({type(correlation_id).__name__}). Use a str, an int "
+                f"{self._owner} goes by the correlation id, and this one cannot be hashed ({type(key).__name__}). Use a str, an int "
                 "or a tuple."
             ) from None
 
-    def of_position(self, message: Message, position: object, emit: Emitter) -> AnyBucket:
-        """Return what is kept for a position in the list or run of a message; made, as above, if it is the first, and owed to that."""
-        bucket = self.at_position(message, position)
+    def of(self, home: Scope | None, key: object, emit: Emitter) -> AnyBucket:
+        """Return the same; made, unless there are too many, if it is the first, and owed to its list or run."""
+        bucket = self.find(home, key)
         if bucket is None:
-            home = home_of(message)
-            mine = self._lists.get(home, {})
-            bucket = self._made(mine, position, "positions in lists and runs")
-            if home not in self._lists:
-                self._lists[home] = mine
+            if self._number >= self._limit:
+                what = "correlation ids" if home is None else "positions in lists and runs"
+                raise _full(self._owner, self._limit, what, self._remedy)
+            if home not in self._kept:
+                self._kept[home] = {}
                 emit.owe()
-        return bucket
-
-    def at_position(self, message: Message, position: object) -> AnyBucket | None:
-        """Return what is kept for a position in the list or run of a message, if anything is."""
-        return self._lists.get(home_of(message), {}).get(position)
-
-    def _made(self, among: dict[object, AnyBucket], key: object, what: str) -> AnyBucket:
-        if self._number >= self._limit:
-            raise _full(self._owner, self._limit, what, self._remedy)
-        self._number += 1
-        bucket = among[key] = self._make()
-        bucket.among, bucket.key = among, key
+            among = self._kept[home]
+            bucket = among[key] = self._make(among, key)
+            self._number += 1
         return bucket
 
     def drop(self, bucket: AnyBucket) -> bool:
@@ -196,7 +181,7 @@ class Buckets(Generic[AnyBucket]):
 
     def take(self, scope: Scope) -> list[AnyBucket]:
         """Forget what is kept for the positions of a list or run, and return it."""
-        among = self._lists.pop(scope, {})
+        among = self._kept.pop(scope, {})
         found = list(among.values())
         among.clear()
         self._number -= len(found)
@@ -204,18 +189,16 @@ class Buckets(Generic[AnyBucket]):
 
     def take_all(self, run: RunBooks) -> list[AnyBucket]:
         """Forget what is kept for the positions of a run and of lists in it, and return it."""
-        scopes = [scope for scope in self._lists if scope.run is run]
+        scopes = [scope for scope in self._kept if scope is not None and scope.run is run]
         return [bucket for scope in scopes for bucket in self.take(scope)]
 
 
+@define(eq=False, repr=False)
 class Held:
     """Messages held until something is made of them, in order of arrival."""
 
-    __slots__ = ("_held", "homes")
-
-    def __init__(self) -> None:
-        self._held: deque[tuple[Part, Scope]] = deque()
-        self.homes: dict[Scope, None] = {}  # the lists or runs that they belong to
+    _held: deque[tuple[Part, Scope]] = field(factory=deque, init=False)
+    homes: dict[Scope, None] = field(factory=dict, init=False)  # the lists or runs that they belong to
 
     def __len__(self) -> int:
         return len(self._held)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError, check_count
 from flowrt.messages import (
@@ -84,16 +84,14 @@ class Gathered:
     failures: tuple[tuple[int | None, str, BaseException | None], ...]
 
 
+@define(eq=False, repr=False)
 class _List:
     """The list owed to one scope, growing."""
 
-    __slots__ = ("announced", "causality", "items", "stretches")
-
-    def __init__(self, scope: Scope) -> None:
-        self.items: list[Any] = []
-        self.stretches: list[Any] = []  # of positions
-        self.announced: int | None = None
-        self.causality: Any = scope.origin.causality if scope.origin is not None else None
+    causality: Any
+    announced: int | None = None
+    items: list[Any] = Factory(list)
+    stretches: list[Any] = Factory(list)  # of positions
 
     def positions(self) -> list[Any]:
         return [position for stretch in self.stretches for position in stretch]
@@ -103,27 +101,27 @@ class _List:
         return set(map(first_position, self.positions()))
 
 
+@define(eq=False, repr=False)
 class _Bucket(Bucket):
     """What waits under one correlation id, outside of any scope."""
 
-    __slots__ = ("announced", "parts")
-
-    def __init__(self) -> None:
-        self.parts: deque[Part] = deque()
-        self.announced: int | None = None
+    parts: deque[Part] = Factory(deque)
+    announced: int | None = None
 
 
+@define(eq=False, repr=False)
 class _Waiting:
-    __slots__ = ("answered", "buckets", "lists")
+    buckets: Buckets[_Bucket]
+    lists: dict[Scope, _List] = Factory(dict)
+    answered: dict[Scope, None] = Factory(dict)
 
-    def __init__(self, owner: str, max_open: int) -> None:
-        self.lists: dict[Scope, _List] = {}
-        self.answered: dict[Scope, None] = {}
-        self.buckets = Buckets(owner, max_open, _Bucket, "Send the counts they wait for")
-
-    def open(self, scope: Scope) -> _List:
-        owed = self.lists[scope] = _List(scope)
-        return owed
+    def owed(self, scope: Scope) -> _List:
+        """Return the list of a scope; a new one, if nothing of it has come."""
+        found = self.lists.get(scope)
+        if found is None:
+            causality = scope.origin.causality if scope.origin is not None else None
+            found = self.lists[scope] = _List(causality)
+        return found
 
 
 @define(eq=False)
@@ -173,7 +171,8 @@ class Gather(Operation):
             )
 
     def create(self) -> _Waiting:
-        return _Waiting(f'Gather "{self.name}"', self.max_open)
+        remedy = "Send the counts they wait for"
+        return _Waiting(Buckets(f'Gather "{self.name}"', self.max_open, _Bucket, remedy))
 
     def handle_many(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
         """Take items or counts of one context."""
@@ -223,7 +222,7 @@ class Gather(Operation):
         if scope in state.answered:
             emit.fail(self._too_late(), 0, len(batch.data))
             return
-        owed = state.lists.get(scope) or state.open(scope)
+        owed = state.owed(scope)
         data, positions = batch.data, batch.positions
         room = len(data) if owed.announced is None else owed.announced - len(owed.items)
         if room < len(data):
@@ -242,7 +241,7 @@ class Gather(Operation):
         for number in self._counts(batch, emit):
             if scope in state.answered:
                 continue
-            owed = state.lists.get(scope) or state.open(scope)
+            owed = state.owed(scope)
             owed.announced = number
             self._fail_surplus(scope, owed, emit)
             self._complete(state, scope, owed, emit)
@@ -302,11 +301,10 @@ class Gather(Operation):
         if scope in state.answered:
             del state.answered[scope]
             return
-        owed = state.lists.pop(scope, None)
-        if owed is None:
-            if scope.origin is None:
-                return  # a run: what waits under correlation ids stays there, for other runs to complete
-            owed = _List(scope)
+        if scope.origin is None and scope not in state.lists:
+            return  # a run: what waits under correlation ids stays there, for other runs to complete
+        owed = state.owed(scope)
+        del state.lists[scope]
         missing = self._missing(scope, owed, counted=emit.is_fed("count"))
         items = self._in_order(owed)
         if self.on_missing == "collect":
@@ -367,7 +365,7 @@ class Gather(Operation):
     # -- correlation ids
 
     def _collect_id(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
-        bucket = state.buckets.of_id(batch.correlation_id)
+        bucket = state.buckets.of(None, batch.correlation_id, emit)
         if len(bucket.parts) + len(batch.data) > self.max_waiting:
             raise FlowOverloadError(
                 f'Gather "{self.name}" would hold more than max_waiting={self.max_waiting} items under one correlation id. Send the count '
@@ -383,7 +381,7 @@ class Gather(Operation):
 
     def _announce_id(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
         for number in self._counts(batch, emit):
-            bucket = state.buckets.of_id(batch.correlation_id)
+            bucket = state.buckets.of(None, batch.correlation_id, emit)
             bucket.announced = number
             self._complete_id(state, bucket, emit)
 

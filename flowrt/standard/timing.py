@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import define
+
 from flowrt.errors import FlowOverloadError, check_count
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter, Operation
@@ -58,10 +60,6 @@ class Debounce(Holder):
             if home is not home_of(message):
                 emit.wake(None, home)
 
-    def timer(self, state: ByList[Held], scope: Scope, emit: Emitter) -> None:
-        """Let the message pass that no other has followed."""
-        self.drained(state, scope, emit)
-
     def drained(self, state: ByList[Held], scope: Scope, emit: Emitter) -> None:
         """Let a message pass, for no other can come."""
         held = state.find(scope)
@@ -70,14 +68,14 @@ class Debounce(Holder):
             emit.merge(parts, parts[0].data)
         state.take_own(scope)
 
+    timer = drained
 
+
+@define(eq=False)
 class _Grid:
     """When the next tick of a place is due."""
 
-    __slots__ = ("due",)
-
-    def __init__(self) -> None:
-        self.due: float | None = None
+    due: float | None = None
 
 
 class Ticker(Operation):
@@ -121,12 +119,10 @@ class Ticker(Operation):
             emit(emit.time(), "now")
 
 
+@define(eq=False, repr=False)
 class _Ticking:
-    __slots__ = ("number", "part")
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.number = 0
+    part: Part
+    number: int = 0
 
 
 class Metronome(Operation):

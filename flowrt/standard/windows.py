@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from attrs import Factory, define, field
+
 from flowrt.errors import FlowBuildError, FlowOverloadError, check_count
 from flowrt.operations.contract import Emitter
 from flowrt.standard.keeping import MAX_OPEN, MAX_WAITING, Held, Holder, check_seconds, data_of, home_of
@@ -60,10 +62,6 @@ class Batch(Holder):
         elif first and self.seconds is not None:
             emit.wake(self.seconds)
 
-    def timer(self, state: ByList[Held], scope: Scope, emit: Emitter) -> None:
-        """Emit what has waited long enough, with what waits beside it."""
-        self.drained(state, scope, emit)
-
     def drained(self, state: ByList[Held], scope: Scope, emit: Emitter) -> None:
         """Emit what waits of a list or run, with what waits beside it."""
         held = state.find(scope)
@@ -71,15 +69,14 @@ class Batch(Holder):
             state.take(scope)
             held.leave(emit)
 
+    timer = drained
 
+
+@define(eq=False, repr=False)
 class _Windows(Held):
     """Messages that wait for their windows to end."""
 
-    __slots__ = ("fresh",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fresh = 0  # how many of the newest have been in no window yet
+    fresh: int = field(default=0, init=False)  # how many of the newest have been in no window yet
 
     def arrived(self, message: Message, emit: Emitter) -> None:
         """Take a message in; a window may end with it."""
@@ -102,16 +99,13 @@ class _Windows(Held):
         super().forget(run)
 
 
+@define(eq=False, repr=False)
 class _Counted(_Windows):
     """Windows of `count` messages; a new one starts with every `every`th."""
 
-    __slots__ = ("count", "every", "to_skip")
-
-    def __init__(self, count: int, every: int) -> None:
-        super().__init__()
-        self.count = count
-        self.every = every
-        self.to_skip = 0
+    count: int
+    every: int
+    to_skip: int = 0
 
     def arrived(self, message: Message, emit: Emitter) -> None:
         if self.to_skip:
@@ -126,20 +120,17 @@ class _Counted(_Windows):
             emit.merge(self.take(min(self.every, self.count)), data_of(parts), made_of=parts)
 
 
+@define(eq=False, repr=False)
 class _Timed(_Windows):
     """Windows over the last stretches of time; one ends with each stretch.
 
     Of the runs that have messages here one's timer ends the stretches; the others' keep them open, and take over where that one is cancelled.
     """
 
-    __slots__ = ("arrivals", "number", "stretch", "waker")
-
-    def __init__(self, stretch: float, number: int) -> None:
-        super().__init__()
-        self.stretch = stretch
-        self.number = number
-        self.arrivals: deque[int] = deque([0])  # how many came in each stretch, the present one last
-        self.waker: Scope | None = None
+    stretch: float
+    number: int
+    arrivals: deque[int] = Factory(lambda: deque([0]))  # how many came in each stretch, the present one last
+    waker: Scope | None = None
 
     def arrived(self, message: Message, emit: Emitter) -> None:
         first = self.add(message, emit)
@@ -186,15 +177,12 @@ class _Timed(_Windows):
         super().forget(run)
 
 
+@define(eq=False, repr=False)
 class _Session(_Windows):
     """Windows that end with a pause: nobody has come for so long."""
 
-    __slots__ = ("gap", "newest")
-
-    def __init__(self, gap: float) -> None:
-        super().__init__()
-        self.gap = gap
-        self.newest: Scope | None = None
+    gap: float
+    newest: Scope | None = None
 
     def arrived(self, message: Message, emit: Emitter) -> None:
         self.add(message, emit)
