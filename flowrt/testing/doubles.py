@@ -7,6 +7,8 @@ from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from attrs import define
+
 from flowrt.errors import FlowBuildError, FlowError, FlowTimeoutError, counted
 from flowrt.messages import Message
 from flowrt.operations.contract import Emitter, Operation
@@ -186,6 +188,7 @@ class Failing:
         raise self._error
 
 
+@define(eq=False, repr=False)
 class Slow:
     """A function that takes fake time: in a simulation beside other calls, elsewhere by moving a clock.
 
@@ -200,15 +203,9 @@ class Slow:
         FlowError: (when called) there is neither a clock nor a simulation.
     """
 
-    def __init__(
-        self,
-        function: Callable[[Any], Any] = same,
-        seconds: float | Callable[[Any], float] = 1.0,
-        clock: FakeClock | None = None,
-    ) -> None:
-        self._function = function
-        self._seconds = seconds
-        self._clock = clock
+    _function: Callable[[Any], Any] = same
+    _seconds: float | Callable[[Any], float] = 1.0
+    _clock: FakeClock | None = None
 
     def __call__(self, data: Any) -> Any:
         clock = self._clock or clock_in_use()

@@ -528,7 +528,7 @@ def closes_once_for_all(trials: Trials) -> None:
         runtime = trial.run_work("async", calls.of(same))
         runs = [runtime.process(".in", number) for number in range(5)]
         reports: list[Any] = []
-        closers = 1 if trial.simulated else 3
+        closers = 3 if trial.simulation is None else 1
         in_time(
             trial.patience,
             RuleViolation("R16", f"of {closers} threads that closed at once, one did not come back.", STOP),

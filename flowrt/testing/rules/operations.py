@@ -6,8 +6,6 @@ import gc
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from flowrt.errors import FlowBuildError
 from flowrt.executors.seams import Seams
 from flowrt.flow.container import FlowOperationContainer
@@ -36,15 +34,8 @@ PER_PLACE = "Keep it in what create() returns, which each place gets of its own.
 REPEATABLE = "If that is chance or time, and meant so, say repeatable=False."
 
 
-@frozen
-class Outcome:
-    """What came of one input: results as (out-port, data), and how many failures."""
-
-    results: tuple[tuple[str, Any], ...]
-    failures: int
-
-    def is_like(self, other: Outcome) -> bool:
-        return self.failures == other.failures and same_data(self.results, other.results)
+Outcome = tuple[list[tuple[str, Any]], int]
+"""What came of one input: results as (out-port, data), and how many failures."""
 
 
 class OperationTrials(Trials):
@@ -59,7 +50,6 @@ class OperationTrials(Trials):
 def fulfils_the_contract(trials: OperationTrials) -> None:
     """R8, R9: it can be added to a flow, and is made anew each time."""
     subject = trials.subject
-    remedy = "See the Operation contract."
     try:
         declared = list(subject.container())
         runtime = FlowRuntime()
@@ -68,7 +58,7 @@ def fulfils_the_contract(trials: OperationTrials) -> None:
         with runtime.add_operations(container):
             runtime.process(entry("nowhere")).wait(trials.patience)
     except FlowBuildError as error:
-        raise RuleViolation("R8", str(error), remedy) from error
+        raise RuleViolation("R8", str(error), "See the Operation contract.") from error
     if len(declared) != 1:
         raise RuleViolation("R8", f"the container holds {len(declared)} operations.", "Check one at a time.")
     operation = declared[0].operation
@@ -83,7 +73,7 @@ def works_off_what_it_gets(trials: OperationTrials) -> None:
         loans = Loans(trial.note)
         messages = trials.subject.messages()
         before = [copied(message.data) for message in messages]
-        _observe(trials, trial, trials.subject.container(loans), messages)
+        _observe(trials, trial, trials.subject.container(loans), {"": messages})
         for number, (message, data) in enumerate(zip(messages, before, strict=True)):
             if not same_data(message.data, data):
                 seen = f"input number {number} was changed by the operation."
@@ -98,23 +88,19 @@ def keeps_state_per_place(trials: OperationTrials) -> None:
     first, second = _outcomes(trials), _outcomes(trials)
     if not trials.repeatable:
         return
-    if not _all_alike(first, second):
+    if not same_data(first, second):
         seen = "two operations, both new, brought forth different things from the same inputs."
         remedy = f"What is kept outside of them is shared by all. {PER_PLACE} {REPEATABLE}"
         raise RuleViolation("R9", seen, remedy)
     container = subject.container()
     with trials.new() as trial:
         inputs = {"1": subject.messages(), "2": subject.messages()}
-        for place, outcomes in zip(inputs, _observe_places(trials, trial, container, inputs), strict=True):
-            if not _all_alike(first, outcomes):
+        for place, outcomes in zip(inputs, _observe(trials, trial, container, inputs), strict=True):
+            if not same_data(first, outcomes):
                 seen = f"beside another place of the same operation, place #{place} brought forth something else than alone."
                 remedy = f"What is kept in the operation itself is shared by its places. {PER_PLACE}"
                 raise RuleViolation("R9", seen, remedy)
     _works_in_one_runtime(trials)
-
-
-def _all_alike(first: list[Outcome], second: list[Outcome]) -> bool:
-    return all(a.is_like(b) for a, b in zip(first, second, strict=True))
 
 
 def _works_in_one_runtime(trials: OperationTrials) -> None:
@@ -143,8 +129,8 @@ def brings_forth_the_same_everywhere(trials: OperationTrials) -> None:
             container = trials.subject.container()
             in_mode(mode, container[trials.subject.declaration(container).name])
             with trials.new(Seams() if seed is None else simulated(seed)) as trial:
-                messages = trials.subject.messages()
-                found = _observe(trials, trial, container, messages, at_once=not trials.subject.is_own)
+                inputs = {"": trials.subject.messages()}
+                (found,) = _observe(trials, trial, container, inputs, at_once=not trials.subject.is_own)
             if not _same_in_all(expected, found):
                 where = "on threads" if seed is None else f"in the simulation with seed {seed}"
                 seen = f"as {mode}, {where}, the operation brought forth something else than on the engine's thread."
@@ -159,9 +145,9 @@ def _modes_of(declaration: Declaration) -> Sequence[str]:
 
 def _same_in_all(expected: list[Outcome], found: list[Outcome]) -> bool:
     """Say whether two rows of outcomes have as many failures and the same results, whichever input they came of."""
-    if sum(each.failures for each in expected) != sum(each.failures for each in found):
+    if sum(failures for _, failures in expected) != sum(failures for _, failures in found):
         return False
-    first, second = ([result for each in some for result in each.results] for some in (expected, found))
+    first, second = ([each for results, _ in some for each in results] for some in (expected, found))
     return same_contents(first, second, same_data)
 
 
@@ -227,7 +213,7 @@ def forgets_what_is_over(trials: OperationTrials) -> None:
         for message in messages:
             _lend(loans, message)
         del message
-        _observe(trials, trial, container, messages)
+        _observe(trials, trial, container, {"": messages})
         messages.clear()
         trial.close()
         trial.forget()
@@ -243,22 +229,10 @@ def forgets_what_is_over(trials: OperationTrials) -> None:
 
 def _outcomes(trials: OperationTrials) -> list[Outcome]:
     with trials.new() as trial:
-        return _observe(trials, trial, trials.subject.container(), trials.subject.messages())
+        return _observe(trials, trial, trials.subject.container(), {"": trials.subject.messages()})[0]
 
 
 def _observe(
-    trials: OperationTrials,
-    trial: Trial,
-    container: FlowOperationContainer,
-    messages: list[Message],
-    *,
-    at_once: bool = False,
-) -> list[Outcome]:
-    """Send each message in, as a run of its own, one after the other or all at once; see what comes of it."""
-    return _observe_places(trials, trial, container, {"": messages}, at_once=at_once)[0]
-
-
-def _observe_places(
     trials: OperationTrials,
     trial: Trial,
     container: FlowOperationContainer,
@@ -266,7 +240,7 @@ def _observe_places(
     *,
     at_once: bool = False,
 ) -> list[list[Outcome]]:
-    """The same at several places, in turn."""
+    """Send messages to each place, in turn, as runs of their own, one after the other or all at once; see what comes of them."""
     runtime = trial.run_flow(container)
     capture_outputs(runtime)
     trials.subject.connect(runtime, container, inputs)
@@ -297,7 +271,7 @@ def _outcome(trial: Trial, run: Run, message: Message) -> Outcome:
     if any(result.correlation_id != message.correlation_id for result in results):
         seen = "a result left with another correlation id than its input came with."
         raise RuleViolation("R2", seen, "Leave it.")
-    return Outcome(tuple((result.port.name, result.data) for result in results), len(run.failures))
+    return [(result.port.name, result.data) for result in results], len(run.failures)
 
 
 SCENARIOS = (

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from attrs import define
+
 from flowrt.errors import FlowBuildError, FlowError, describe
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.messages import Message, Part
@@ -129,6 +131,7 @@ class WatchedOperation:
         return call
 
 
+@define(eq=False)
 class Subject:
     """The operation under check, the inputs it gets, and what stands in front of it.
 
@@ -139,17 +142,10 @@ class Subject:
         behind: makes an operation to put in front, and says which of its out-ports lead to which in-ports.
     """
 
-    def __init__(
-        self,
-        factory: Callable[[], Any],
-        inputs: Sequence[Any],
-        port: str,
-        behind: tuple[Callable[[], Any], dict[str, str]] | None,
-    ) -> None:
-        self.factory = factory
-        self._inputs = inputs
-        self._port = port
-        self._behind = behind
+    factory: Callable[[], Any]
+    _inputs: Sequence[Any]
+    _port: str
+    _behind: tuple[Callable[[], Any], dict[str, str]] | None
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -216,24 +212,11 @@ def copied(data: Any) -> Any:
         return data
 
 
-class _List(list[Any]): ...
-
-
-class _Dict(dict[Any, Any]): ...
-
-
-class _Set(set[Any]): ...
-
-
-class _Text(str):
-    __slots__ = ("__weakref__",)
-
-
 # Of these types themselves nothing tells when one goes.
-_WATCHABLE: dict[type, Callable[[Any], Any]] = {list: _List, dict: _Dict, set: _Set, str: _Text}
+_WATCHABLE: dict[type, type] = {kind: type(kind.__name__, (kind,), {}) for kind in (list, dict, set, str)}
 
 
 def watchable(data: Any) -> Any:
     """Return the data as something whose end can be seen, where there is such a thing."""
-    make = _WATCHABLE.get(type(data))
-    return data if make is None else make(data)
+    kind = _WATCHABLE.get(type(data))
+    return data if kind is None else kind(data)

@@ -114,9 +114,8 @@ class Trial:
     Called on: the thread of the kit; `hear` on the engine's, what it gives the executors on any.
     """
 
-    def __init__(self, seams: Seams, patience: float = USUAL_PATIENCE) -> None:
+    def __init__(self, seams: Seams, patience: float) -> None:
         self.patience = patience
-        self.simulated = seams.simulation is not None
         self.simulation: Any = seams.simulation
         self.closed = False  # set by `close`: nothing may come any more
         self._make = seams.executors or thread_pools
