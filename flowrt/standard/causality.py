@@ -23,7 +23,6 @@ class PushCausality(Operation):
     out_ports = ("", "exception")
 
     def handle_many(self, _state: Any, _batch: MessageBatch, emit: Emitter) -> None:
-        """Send the messages on inside one causality of this place."""
         emit.push()
 
 
@@ -41,5 +40,4 @@ class PopCausality(Operation):
     """
 
     def handle_many(self, _state: Any, _batch: MessageBatch, emit: Emitter) -> None:
-        """Send the messages on outside their innermost causality."""
         emit.pop()

@@ -37,7 +37,6 @@ class Filter(Operation):
         self.predicate = check_function(f'Filter "{name}"', "predicate", predicate)
 
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
-        """Send the message out of one port or the other."""
         emit(message.data, "" if self.predicate(message.data) else "rejected")
 
 
@@ -72,7 +71,6 @@ class Switch(Operation):
         self.out_ports = tuple(checked_port(port) for port in ports)
 
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
-        """Send the message out of the port chosen."""
         port = self.choose(message.data)
         if not isinstance(port, str):
             raise FlowBuildError(
@@ -121,7 +119,6 @@ class Distinct(Keeper):
         return {}
 
     def handle(self, state: ByList[dict[Any, None]], message: Message, emit: Emitter) -> None:
-        """Let the message pass if its key is new."""
         key = message.data if self.key is None else self.key(message.data)
         try:
             hash(key)

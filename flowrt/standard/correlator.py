@@ -41,7 +41,6 @@ class Correlator(Operation):
     out_ports = ("encoded", "decoded")
 
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
-        """Open an envelope, or close one."""
         if message.port.name.casefold() == "decode":
             emit(Envelope(message.correlation_id, message.data), "decoded")
             return

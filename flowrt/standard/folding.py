@@ -80,7 +80,6 @@ class Scan(_Folding):
     """
 
     def handle(self, state: ByList[_Fold], message: Message, emit: Emitter) -> None:
-        """Take one step, and emit the value."""
         fold = state.of(message, emit)
         fold.value = self.f(fold.value, message.data)
         emit(fold.value)
@@ -130,7 +129,6 @@ class Reduce(_Folding):
         fold.messages += 1
 
     def drained(self, state: ByList[_Fold], scope: Scope, emit: Emitter) -> None:
-        """Emit the value of a run or list."""
         fold = state.take(scope)
         if fold is not None and fold.messages:
             fold.part.correlation_id, fold.part.causality = fold.correlation_id, fold.causality

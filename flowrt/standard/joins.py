@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 
 UNPAIRED = "nothing came at another port to go with it"
-RESET = "the join was reset"
 
 
 @define(eq=False)
@@ -117,7 +116,6 @@ class Zip(_Joining):
         super().__init__(name, check_in_ports(f'Zip "{name}"', ports), by, max_open, max_waiting)
 
     def handle(self, state: ByList[_Queues], message: Message, emit: Emitter) -> None:
-        """Hold the message, and emit the tuple that it completes."""
         queues = state.of(message, emit)
         self._add(queues, message, emit)
         if all(queues):
@@ -125,7 +123,6 @@ class Zip(_Joining):
             emit.merge(parts, tuple(data_of(parts)))
 
     def drained(self, state: ByList[_Queues], scope: Scope, emit: Emitter) -> None:
-        """Give up what is left over in a list."""
         queues = state.take_own(scope)
         if queues is not None and any(queues):
             emit.release(queues.parts(), UNPAIRED)
@@ -163,7 +160,6 @@ class Latest(Keeper):
         return {}
 
     def handle(self, state: ByList[dict[int, Any]], message: Message, emit: Emitter) -> None:
-        """Remember the data, and emit it with that of the other ports."""
         latest = state.of(message, emit)
         latest[self._index[message.port.name.casefold()]] = message.data
         if len(latest) == len(self._index):
@@ -285,7 +281,6 @@ class AutoResetJoin(_ResetJoin):
         return self.by == "run"
 
     def handle(self, state: _Buckets, message: Message, emit: Emitter) -> None:
-        """Hold the message, and emit the tuple that it completes."""
         waiting = state.of(*self._where(message), emit)
         part = self._add(waiting.queues, message, emit)
         if all(waiting.queues):
@@ -351,7 +346,7 @@ class ManualResetJoin(_ResetJoin):
         if port == "reset":
             kept = state.find(*self._where(message))
             if kept is not None:
-                self._forget(state, kept, emit, RESET)
+                self._forget(state, kept, emit, "the join was reset")
                 if self.expire is not None:
                     emit.wake(None, kept)
             return

@@ -260,8 +260,6 @@ def drop_run(kept: dict[Any, Any], run: RunBooks) -> None:
 
 def without(parts: deque[Part], run: RunBooks) -> deque[Part]:
     """Return parts held without those of a run."""
-    if all(part.scope is None or part.scope.run is not run for part in parts):
-        return parts
     return deque(part for part in parts if part.scope is None or part.scope.run is not run)
 
 

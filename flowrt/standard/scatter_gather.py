@@ -58,16 +58,16 @@ class Scatter(Operation):
         """Open a scope for the list; `FlowBuildError` as the cause if it is none."""
         data = message.data
         if isinstance(data, str | bytes | bytearray | Mapping) or not isinstance(data, Iterable):
-            raise FlowBuildError(self._no_list(type(data).__name__))
+            came = type(data).__name__
+            remedy = {
+                "str": "Its characters are hardly meant: send [text], or text.splitlines().",
+                "bytes": "Its bytes are hardly meant: send [data].",
+                "bytearray": "Its bytes are hardly meant: send [data].",
+            }.get(came, "Send a list or another iterable; of a mapping its .items(), .keys() or .values().")
+            raise FlowBuildError(
+                f'Scatter "{self.name}" takes a list or another iterable, got {came}. {remedy}'
+            )
         emit.scatter(data, "stream", "count", self.window)
-
-    def _no_list(self, came: str) -> str:
-        remedy = {
-            "str": "Its characters are hardly meant: send [text], or text.splitlines().",
-            "bytes": "Its bytes are hardly meant: send [data].",
-            "bytearray": "Its bytes are hardly meant: send [data].",
-        }.get(came, "Send a list or another iterable; of a mapping its .items(), .keys() or .values().")
-        return f'Scatter "{self.name}" takes a list or another iterable, got {came}. {remedy}'
 
 
 @frozen
@@ -327,14 +327,12 @@ class Gather(Operation):
             )
         elif counted and owed.announced is None and not records:
             records.append(Missing(None, "never counted", f"{self.name}.count", "its count never came"))
-        arrived: set[int | None] | None = None
+        arrived = owed.arrived() if records else set()
         left = []
         for record in records:
             if record.positions is None:
                 left.append(record)
                 continue
-            if arrived is None:
-                arrived = owed.arrived()
             known = dict.fromkeys(map(first_position, record.positions))
             absent = [p for p in known if p is not None and p not in arrived]
             if absent:
@@ -351,11 +349,12 @@ class Gather(Operation):
     def _incomplete(self, scope: Scope, missing: list[Missing], owed: _List) -> GatherIncompleteError:
         rows = missing_rows(missing)
         positions = [position for position, _ in rows if position is not None]
+        announced = "an unknown number of" if owed.announced is None else owed.announced
         shown = ", ".join(map(str, positions[:POSITIONS_SHOWN]))
         more = f" and {len(positions) - POSITIONS_SHOWN} more" if len(positions) > POSITIONS_SHOWN else ""
         which = f" (positions {shown}{more})" if positions else ""
         return GatherIncompleteError(
-            f'Gather "{self.name}" got {len(owed.items)} of {_announced(owed)} items of a list scattered at {_source(scope)}; '
+            f'Gather "{self.name}" got {len(owed.items)} of {announced} items of a list scattered at {_source(scope)}; '
             f"missing{which}: {missing_text(missing)}. Let every item arrive, leave the count stream out if operations may absorb "
             'items, or choose on_missing="skip" or "collect".',
             self.name,
@@ -404,10 +403,6 @@ class Gather(Operation):
             bucket.parts = without(bucket.parts, run)
             if not bucket.parts and bucket.announced is None:
                 state.buckets.drop(bucket)
-
-
-def _announced(owed: _List) -> str:
-    return "an unknown number of" if owed.announced is None else str(owed.announced)
 
 
 def _source(scope: Scope) -> str:

@@ -48,7 +48,6 @@ class Debounce(Holder):
         return Held()
 
     def handle(self, state: ByList[Held], message: Message, emit: Emitter) -> None:
-        """Hold the message instead of the one before."""
         held = state.of(message, emit)
         homes = list(held.homes)
         before = held.take(1)
@@ -106,11 +105,9 @@ class Ticker(Operation):
         return _Grid()
 
     def activate(self, emit: OwnAccord) -> None:
-        """Begin to tick."""
         emit.wake(0.0)
 
     def timer(self, state: _Grid, _scope: None, emit: OwnAccord) -> None:
-        """Emit a tick."""
         now = emit.now()
         due = now if state.due is None else state.due
         state.due = due + self.period * (1 + max(0.0, now - due) // self.period)
@@ -160,7 +157,6 @@ class Metronome(Operation):
         return {}
 
     def handle(self, state: dict[Scope, _Ticking], message: Message, emit: Emitter) -> None:
-        """Start the ticks of a run or list."""
         home = home_of(message)
         before = state.get(home)
         if before is None and len(state) >= self.max_open:
@@ -174,7 +170,6 @@ class Metronome(Operation):
             emit.absorb([before.part], "another message started anew")
 
     def timer(self, state: dict[Scope, _Ticking], scope: Scope, emit: Emitter) -> None:
-        """Emit a tick."""
         ticking = state.get(scope)
         if ticking is None:
             return
@@ -193,5 +188,4 @@ class Metronome(Operation):
             emit.absorb([ticking.part], "the ticks were stopped")
 
     def cancelled(self, state: dict[Scope, _Ticking], run: RunBooks) -> None:
-        """Forget the ticks of a run."""
         drop_run(state, run)

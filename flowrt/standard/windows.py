@@ -53,7 +53,6 @@ class Batch(Holder):
         return Held()
 
     def handle(self, state: ByList[Held], message: Message, emit: Emitter) -> None:
-        """Hold the message, and emit the list that it completes."""
         held = state.of(message, emit)
         first = held.add(message, emit)
         if len(held) >= self.size:
@@ -281,7 +280,6 @@ class Window(Holder):
         return _Session(self.gap or 0.0)
 
     def handle(self, state: ByList[_Windows], message: Message, emit: Emitter) -> None:
-        """Take a message into the windows that are open; emit what it completes."""
         held = state.of(message, emit)
         if self.count is None and len(held) >= self.max_waiting:
             raise FlowOverloadError(
@@ -291,13 +289,11 @@ class Window(Holder):
         held.arrived(message, emit)
 
     def timer(self, state: ByList[_Windows], scope: Scope, emit: Emitter) -> None:
-        """End a window whose time has come."""
         held = state.find(scope)
         if held is not None:
             held.woken(scope, emit)
 
     def drained(self, state: ByList[_Windows], scope: Scope, emit: Emitter) -> None:
-        """Emit the last window of a list or run."""
         held = state.find(scope)
         if held is not None and scope in held.homes:
             held.rest(emit)

@@ -66,9 +66,5 @@ class SimulatedClock(FakeClock):
         return ended
 
 
+# Of the simulation that this call is a part of.
 CLOCK_IN_USE: ContextVar[SimulatedClock | None] = ContextVar("clock_in_use", default=None)
-
-
-def clock_in_use() -> FakeClock | None:
-    """Return the clock of the simulation that this call is a part of."""
-    return CLOCK_IN_USE.get()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from flowrt.errors import FlowBuildError
 from flowrt.runtime.wiring import inner_parts, owner_of
 
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ def capture_outputs(runtime: FlowRuntime) -> None:
     inner_parts(runtime).owner.engine.routes.capture = True
 
 
-def hint_for_inputs(runtime: FlowRuntime, messages: Iterable[Message]) -> str:
-    """Say at which port of these inputs no stream starts, and which is meant; empty if all lead somewhere."""
+def refuse_lost(runtime: FlowRuntime, messages: Iterable[Message]) -> None:
+    """`FlowBuildError` if an input went to a port at which no stream starts; it says which is meant."""
     ports = dict.fromkeys(message.port.fullname for message in messages)
-    return inner_parts(runtime).owner.engine.routes.hint_for_inputs(ports)
+    hint = inner_parts(runtime).owner.engine.routes.hint_for_inputs(ports)
+    if hint:
+        raise FlowBuildError(f"an input led nowhere{hint}")
 
 
 def is_target(runtime: FlowRuntime, port: Port) -> bool:

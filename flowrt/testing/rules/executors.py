@@ -206,8 +206,7 @@ def performs_all_once_and_in_order(trials: Trials) -> None:
             trial.check_books(run, REPORT_ALL)
             if out != ports["copy"]:
                 seen = f"two receivers of a {mode} operation got its results in different orders."
-                remedy = "Report a group once, and do not change what was reported."
-                raise RuleViolation("R10", seen, remedy)
+                raise RuleViolation("R10", seen, "Report a group once, and do not change what was reported.")
             if not _in_order(out, mode):
                 seen = f"the results of a {mode} operation left in another order than its inputs came."
                 raise RuleViolation("R10", seen, KEEP_ORDER)
@@ -238,8 +237,7 @@ def performs_actions_and_generators(trials: Trials) -> None:
             operations = FlowOperationContainer()
             in_mode(mode, operations.add_action("twice", twice))
             in_mode(mode, operations.add_generator("several", several))
-            runtime = trial.run_flow(operations, ".in -> twice -> several -> .out")
-            run = runtime.process_many(".in", range(10))
+            run = trial.run_flow(operations, ".in -> twice -> several -> .out").process_many(".in", range(10))
             _done(trial, run)
             expected = [number for number in range(10) for _ in range(10)]
             _same_items(run.values(), expected, f"{mode} operations")

@@ -135,8 +135,7 @@ class _Trial:
             self.look()
         except RuleViolation:
             seen = "clear() dropped something else than it was told to."
-            remedy = "Drop each chunk for which unwanted(chunk) is true."
-            raise RuleViolation("R19", seen, remedy) from None
+            raise RuleViolation("R19", seen, "Drop each chunk for which unwanted(chunk) is true.") from None
 
 
 def _line(chunk: Chunk) -> Line:

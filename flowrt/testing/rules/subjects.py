@@ -56,8 +56,7 @@ class _TooLate:
         self._note = note
 
     def append(self, _entry: object) -> None:
-        violation = self._note("R2", LATE, KEPT_EMITTER)
-        raise FlowError(LATE) from violation
+        raise FlowError(LATE) from self._note("R2", LATE, KEPT_EMITTER)
 
 
 class WatchedEmitter(Emitter):
