@@ -84,8 +84,8 @@ class Section:
 def read_text(text: Text, source: str = UNNAMED) -> list[Section]:
     """Read a flow text; `FlowBuildError` with all its faults, or at once if it is larger than the limits."""
     reading = _Reading(source)
-    for number, line in enumerate(_lines_of(text, source), 1):
-        reading.take(number, line)
+    for line in _lines_of(text, source):
+        reading.take(line)
     if reading.faults:
         raise FlowBuildError(*reading.faults)
     for section in reading.sections:
@@ -108,10 +108,8 @@ def _check_size(text: str, source: str) -> None:
 
 
 def _too_large(source: str, size: str) -> FlowBuildError:
-    return _refusal(
-        source,
-        f"the flow text has {size}, which is the limit. Write several texts: add_streams_from() adds them up.",
-    )
+    remedy = "Write several texts: add_streams_from() adds them up."
+    return _refusal(source, f"the flow text has {size}, which is the limit. {remedy}")
 
 
 def _refusal(place: str, text: str) -> FlowBuildError:
@@ -157,93 +155,69 @@ class _Reading:
         self.sections = [Section()]
         self.faults: list[Fault] = []
         self._source = source
+        self._number = 0
 
-    def take(self, number: int, line: str) -> None:
-        place = _Place(self._source, number, self.faults)
+    def take(self, line: str) -> None:
+        self._number += 1
         found = re.search(_COMMENT, line)
+        start = found.end() if found else len(line)
         code = line[: found.start()] if found else line
-        comment = one_line(line[found.end() :]) if found else ""
+        comment = one_line(line[start:])
         if "\ufeff" in line:
-            place.fault(
-                line.index("\ufeff"),
-                "a byte order mark (U+FEFF) stands inside the text, where nobody sees it. Leave it out; it may only stand at the start.",
-            )
-        if found:
-            place.refuse_control_characters(line, found.end())
+            text = "a byte order mark (U+FEFF) stands inside the text, where nobody sees it. Leave it out; it may only stand at the start."
+            self._fault(line.index("\ufeff"), text)
+        if not line.isprintable():
+            control = next((each for each in line[start:] if is_control(each) and each != "\t"), "")
+            if control:
+                text = f"the comment has the control character U+{ord(control):04X} in it. Leave it out: comments are shown as they are."
+                self._fault(line.index(control, start), text)
         if "," in code:
-            stream = place.stream(code, comment, found.end() if found else 0)
-            if stream is not None:
-                self.sections[-1].lines.append(stream)
+            self._stream(code, comment, start)
             return
         if found and (mark := re.match(_MARK, comment)):
             where = "behind a headline" if code.strip() else "on a line of its own"
             text = f'"flowrt: ignore" {where} ignores nothing. {_HOW_TO_IGNORE}'
-            place.fault(line.find(mark[0], found.end()), text)
+            self._fault(max(line.find(mark[0], start), 0), text)
         if code.strip():
-            self._open(place, code, comment)
+            self._headline(code, comment)
         else:
             self.sections[-1].lines.append(comment if found else None)
 
-    def _open(self, place: _Place, code: str, comment: str) -> None:
-        above: list[str] = []
-        lines = self.sections[-1].lines
-        while lines and isinstance(lines[-1], str):
-            above.append(lines[-1])
-            lines.pop()
-        name = place.headline(code) or "/"
-        self.sections.append(Section(name, place.at(_start(code)), comment, above[::-1]))
-
-
-@define(eq=False)
-class _Place:
-    """One line of a text: what stands in it, and what is wrong with it."""
-
-    source: str
-    line: int
-    faults: list[Fault]
-
-    def at(self, index: int) -> str:
+    def _at(self, index: int) -> str:
         """Return file:line:column of a character of the line."""
-        return f"{self.source}:{self.line}:{index + 1}"
+        return f"{self._source}:{self._number}:{index + 1}"
 
-    def fault(self, index: int, text: str) -> None:
-        place = self.at(max(index, 0))
+    def _fault(self, index: int, text: str) -> None:
+        place = self._at(index)
         self.faults.append(Fault(f"{place}: {text}", place))
 
-    def refuse_control_characters(self, line: str, start: int) -> None:
-        if line.isprintable():
-            return
-        for index, character in enumerate(line[start:], start):
-            if is_control(character) and character != "\t":
-                text = f"the comment has the control character U+{ord(character):04X} in it. Leave it out: comments are shown as they are."
-                self.fault(index, text)
-                return
-
-    def headline(self, code: str) -> str | None:
-        """Read the name of a flow; None, and a fault, if no stream could reach it."""
+    def _headline(self, code: str, comment: str) -> None:
+        """Begin a section; a fault if no stream could reach a flow of that name."""
         name = code.replace("*", "").replace("\\", "/").strip()
-        if name == "/":
-            return name
-        if name and RESERVED.isdisjoint(name) and name.isprintable() and not any(a in name for a in _ARROWS):
-            return name
-        given = quoted(code.strip())
-        text = f"no stream could reach a flow named {given}: a line without a comma is a headline, which names a flow."
-        last = name.rpartition("/")[2].strip()
-        if name.startswith("#"):
-            remedy = 'If it is a comment, start it with "//".'
-        elif any(arrow in name for arrow in _ARROWS):
-            remedy = 'If it is a stream, write a comma: "source, target".'
-        elif name.endswith(".flow"):
-            remedy = "If it is a file, Flow.from_file() reads it."
-        elif "/" in name and last and RESERVED.isdisjoint(last):
-            remedy = f'Write {quoted(last)}: a flow is known by its bare name in the whole text; "/" alone leads back to the root.'
-        else:
-            remedy = 'Leave . / \\ # * and control characters out of its name; or write a stream: "source, target".'
-        self.fault(_start(code), f"{text} {remedy}")
-        return None
+        is_arrow = any(arrow in name for arrow in _ARROWS)
+        if name != "/" and not (name and RESERVED.isdisjoint(name) and name.isprintable() and not is_arrow):
+            given = quoted(code.strip())
+            text = f"no stream could reach a flow named {given}: a line without a comma is a headline, which names a flow."
+            last = name.rpartition("/")[2].strip()
+            if name.startswith("#"):
+                remedy = 'If it is a comment, start it with "//".'
+            elif is_arrow:
+                remedy = 'If it is a stream, write a comma: "source, target".'
+            elif name.endswith(".flow"):
+                remedy = "If it is a file, Flow.from_file() reads it."
+            elif "/" in name and last and RESERVED.isdisjoint(last):
+                remedy = f'Write {quoted(last)}: a flow is known by its bare name in the whole text; "/" alone leads back to the root.'
+            else:
+                remedy = 'Leave . / \\ # * and control characters out of its name; or write a stream: "source, target".'
+            self._fault(_start(code), f"{text} {remedy}")
+        lines, above = self.sections[-1].lines, list[str]()
+        while lines and isinstance(line := lines[-1], str):
+            above.insert(0, line)
+            lines.pop()
+        self.sections.append(Section(name, self._at(_start(code)), comment, above))
 
-    def stream(self, code: str, comment: str, comment_at: int) -> Stream | None:
-        """Read a stream; None, and its faults, if it is none."""
+    def _stream(self, code: str, comment: str, comment_at: int) -> None:
+        """Add a stream, or its faults."""
         count = len(self.faults)
         source, target, *more = code.split(",", 2)
         source_at, target_at = _start(source), len(source) + 1 + _start(target)
@@ -251,27 +225,29 @@ class _Place:
         if more and (found := re.search(_THIRD, more[0])):
             third = f"{quoted(found[0].strip())} is a third name on one line."
             remedy = 'A stream is "source, target": write one to a line; a comment starts with "//" after blank space.'
-            self.fault(len(code) - len(more[0]) + found.start(), f"{third} {remedy}")
+            self._fault(len(code) - len(more[0]) + found.start(), f"{third} {remedy}")
         said, codes = self._marked(comment, comment_at)
-        if len(self.faults) > count:
-            return None
-        return Stream(ports[0], ports[1], self.at(source_at), said, codes, self.at(target_at))
+        if len(self.faults) == count:
+            stream = Stream(ports[0], ports[1], self._at(source_at), said, codes, self._at(target_at))
+            self.sections[-1].lines.append(stream)
 
     def _ports(self, code: str, *columns: tuple[int, str]) -> list[Port]:
         if not any(column.strip() for _, column in columns):
-            self.fault(code.index(","), 'a comma without names. A stream is "source, target".')
+            self._fault(code.index(","), 'a comma without names. A stream is "source, target".')
             return []
         ports: list[Port] = []
         for (index, column), side in zip(columns, ("in front of", "behind"), strict=True):
             if not column.strip():
-                self.fault(code.index(","), f'no name stands {side} the comma. A stream is "source, target".')
+                self._fault(
+                    code.index(","), f'no name stands {side} the comma. A stream is "source, target".'
+                )
                 continue
             try:
                 ports.append(Port.parse(column.strip()))
             except FlowBuildError as error:
                 is_glued = "//" in column and "://" not in column
                 glued = ' A comment starts with "//" after blank space.' if is_glued else ""
-                self.fault(index, f"{error}{glued}")
+                self._fault(index, f"{error}{glued}")
         return ports
 
     def _marked(self, comment: str, index: int) -> tuple[str, tuple[str, ...]]:
@@ -282,10 +258,10 @@ class _Place:
         before, behind = comment[: found.start()].strip(), comment[found.end() :].strip()
         codes = [code.strip() for code in (found[1] or "").strip().removesuffix(",").split(",")]
         if not all(re.fullmatch(_CODE, code) for code in codes):
-            self.fault(index, f'"flowrt: ignore" without codes in brackets. {_HOW_TO_IGNORE}')
+            self._fault(index, f'"flowrt: ignore" without codes in brackets. {_HOW_TO_IGNORE}')
         elif (before and behind) or re.search(_MARK, behind):
             text = '"flowrt: ignore[...]" stands in the middle of a comment. Write it once, at its start or at its end.'
-            self.fault(index, text)
+            self._fault(index, text)
         return before or behind, tuple(codes)
 
 
@@ -366,7 +342,7 @@ def reads_back(line: Section | Stream) -> bool:
     """Say whether a headline or a stream that was made in Python is the same one when it has been written and read."""
     (text,) = _written(line) if isinstance(line, Section) else _streams([line], "")
     reading = _Reading(UNNAMED)
-    reading.take(1, text)
+    reading.take(text)
     if reading.faults:
         return False
     if isinstance(line, Section):
