@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.places import Handler, Place, Route
 from flowrt.errors import FlowBuildError, did_you_mean
-from flowrt.flow.definition import Definition, Path, SourceKey
+from flowrt.flow.definition import Definition, SourceKey
 from flowrt.flow.sites import FlowSite, Target, matched_gathers, sites
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port
@@ -153,15 +153,9 @@ class Routes:
 def _fed(place: Place) -> frozenset[str]:
     """Return the in-ports of a place that streams lead to, from its own flow or from one around it."""
     operation, instance, _ = place.source("")
-    ports = set(place.flow.definition.fed.get((operation, instance), ()))
-    path: Path = ()
-    flow = place.flow
-    while flow.parent is not None:
-        path = ((flow.name.casefold(), flow.instance.casefold()), *path)
-        flow = flow.parent
-        if flow.definition.fed_below:
-            ports |= flow.definition.fed_below.get((path, operation, instance), set())
-    return frozenset(ports)
+    ways = place.flow.ways_here()
+    found = [flow.definition.fed.get((path, operation, instance), ()) for flow, path in ways]
+    return frozenset[str]().union(*found)
 
 
 def asks_for_positions(definition: Definition) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from attrs import evolve
 
+from flowrt import standard
 from flowrt.errors import FlowBuildError, check_count, did_you_mean
 from flowrt.operations import policies, registration
 from flowrt.operations.bodies import OperationBody
@@ -163,10 +164,10 @@ class FlowOperationContainer:
         max_waiting: int = MAX_WAITING,
     ) -> Self:
         """Add an `AutoResetJoin`: the oldest messages of `.in0`, `.in1`, … leave as a tuple as soon as every port has one."""
-        from flowrt.standard.joins import AutoResetJoin  # noqa: PLC0415 - few flows have joins
-
         return self.add_operation(
-            AutoResetJoin(name, inputs, by, expire=expire, max_open=max_open, max_waiting=max_waiting)
+            standard.AutoResetJoin(
+                name, inputs, by, expire=expire, max_open=max_open, max_waiting=max_waiting
+            )
         )
 
     def add_manual_reset_join(
@@ -180,10 +181,10 @@ class FlowOperationContainer:
         max_waiting: int = MAX_WAITING,
     ) -> Self:
         """Add a `ManualResetJoin`: once every port has had a message, each leaves in a tuple with the latest of the others; until `.reset`."""
-        from flowrt.standard.joins import ManualResetJoin  # noqa: PLC0415 - likewise
-
         return self.add_operation(
-            ManualResetJoin(name, inputs, by, expire=expire, max_open=max_open, max_waiting=max_waiting)
+            standard.ManualResetJoin(
+                name, inputs, by, expire=expire, max_open=max_open, max_waiting=max_waiting
+            )
         )
 
     def _add(self, declaration: Declaration) -> Self:

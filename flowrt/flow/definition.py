@@ -26,11 +26,10 @@ class Definition:
     """What a flow is made of, looked up by folded names.
 
     Attributes:
-        outs: the streams that leave a port, in order of declaration; ports relative to this flow.
-        crossing: streams whose source lies in a flow below this one: (path, source) -> streams.
+        outs: (path, source) -> the streams that start there, in order of declaration; the path leads to a flow below, or is empty.
         sources_of: (operation, instance) -> the out-ports that streams start from.
-        fed: (operation, instance) -> the names of the in-ports that streams lead to, within this flow.
-        fed_below: the same for operations of flows below: (path, operation, instance).
+        fed: (path, operation, instance) -> the names of the in-ports that streams lead to.
+        deepest: the length of the longest path in these.
         ways_in: the flow's own ports that streams start at: folded name -> name.
         ways_out: those that streams end at.
     """
@@ -39,35 +38,29 @@ class Definition:
         self.name = name
         self.operations = operations or {}
         self.flows: dict[str, Definition] = {}
-        self.outs: dict[SourceKey, list[Stream]] = {}
-        self.crossing: dict[tuple[Path, SourceKey], list[Stream]] = {}
+        self.outs: dict[tuple[Path, SourceKey], list[Stream]] = {}
         self.sources_of: dict[tuple[str, str], dict[SourceKey, None]] = {}
-        self.fed: dict[tuple[str, str], set[str]] = {}
-        self.fed_below: dict[tuple[Path, str, str], set[str]] = {}
+        self.fed: dict[tuple[Path, str, str], set[str]] = {}
+        self.deepest = 0
         self.ways_in: dict[str, str] = {}
         self.ways_out: dict[str, str] = {}
 
     def add(self, stream: Stream) -> None:
         source, target = stream.source, stream.target
-        key = source_key(source)
-        if source.path:
-            self.crossing.setdefault((path_of(source), key), []).append(stream)
-        else:
-            self.outs.setdefault(key, []).append(stream)
-            if not key[0]:
-                self.ways_in.setdefault(key[2], source.name)
+        key, (operation, instance, name) = source_key(source), source_key(target)
+        self.deepest = max(self.deepest, len(source.segments), len(target.segments))
+        self.outs.setdefault((path_of(source), key), []).append(stream)
         self.sources_of.setdefault(key[:2], {})[key] = None
-        operation, instance, name = source_key(target)
-        if target.path:
-            self.fed_below.setdefault((path_of(target), operation, instance), set()).add(name)
-        else:
-            self.fed.setdefault((operation, instance), set()).add(name)
-            if not operation:
-                self.ways_out.setdefault(name, target.name)
+        if not target.is_rooted:
+            self.fed.setdefault((path_of(target), operation, instance), set()).add(name)
+        if not (source.path or source.operation):
+            self.ways_in.setdefault(key[2], source.name)
+        if not (target.path or target.operation):
+            self.ways_out.setdefault(name, target.name)
 
     def input_ports(self) -> list[str]:
         """Return the ports of its environment that streams start from."""
-        return [streams[0].source.fullname for key, streams in self.outs.items() if not key[0]]
+        return [each[0].source.fullname for (path, key), each in self.outs.items() if not (path or key[0])]
 
     def all_flows(self) -> Iterator[Definition]:
         """Iterate over this flow and all flows in it."""
@@ -85,10 +78,8 @@ class Definition:
         return [each for definition in self.all_flows() for each in definition.operations.values()]
 
     def streams(self) -> Iterator[Stream]:
-        """Iterate over all streams of this flow, nested flows aside."""
-        for streams in self.outs.values():
-            yield from streams
-        for streams in self.crossing.values():
+        """Iterate over all streams of this flow, nested flows aside: those that start in flows below come last."""
+        for _, streams in sorted(self.outs.items(), key=lambda each: bool(each[0][0])):
             yield from streams
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from flowrt import standard
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
 from flowrt.flow.definition import define_flow
 from flowrt.flow.sites import UNKNOWN_FLOW, FlowSite
@@ -125,9 +126,9 @@ def _known_names(flow: FlowSite) -> Iterator[str]:
 
 
 def _unconnected(flow: FlowSite) -> Iterator[Fault]:
-    for (operation, instance), fed in flow.definition.fed.items():
+    for (path, operation, instance), fed in flow.definition.fed.items():
         declaration = flow.lookup(operation)
-        if not isinstance(declaration, Declaration):
+        if path or not isinstance(declaration, Declaration):
             continue
         optional = declaration.extras.optional_ports
         for port in outputs_of(declaration, fed):
@@ -139,10 +140,8 @@ def _unconnected(flow: FlowSite) -> Iterator[Fault]:
 
 def outputs_of(declaration: Declaration, fed: Collection[str]) -> Iterator[str]:
     """Iterate over the out-ports on which an operation may emit, as far as that is known, if these in-ports are fed."""
-    from flowrt.standard.correlator import Correlator  # noqa: PLC0415 - for those who look for what is not connected
-
     for port in declaration.out_ports or ():
-        if isinstance(declaration.operation, Correlator) and port.removesuffix("d") not in fed:
+        if isinstance(declaration.operation, standard.Correlator) and port.removesuffix("d") not in fed:
             continue  # it opens envelopes, or closes them, or both
         yield port
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from attrs import define
+
 from flowrt.errors import FlowBuildError, describe
 from flowrt.flow.definition import Definition, source_key
 from flowrt.operations.declarations import Declaration
@@ -89,6 +91,14 @@ class FlowSite:
             yield flow
             flow = flow.parent
 
+    def ways_here(self) -> Iterator[tuple[FlowSite, Path]]:
+        """Iterate over this flow and those around it whose streams may name what is here, each with the path from there."""
+        path: Path = ()
+        for flow in self.levels():
+            if len(path) <= flow.definition.deepest:  # else hashing long paths would be most of the work
+                yield flow, path
+            path = ((flow.name.casefold(), flow.instance.casefold()), *path)
+
     def child(self, name: str, instance: str) -> FlowSite:
         """Return the flow used here under a name, expanded on first entry; `FlowBuildError` past the nesting limit."""
         key = (name.casefold(), instance.casefold())
@@ -121,16 +131,9 @@ class FlowSite:
 
     def streams_from(self, source: SourceKey) -> Iterator[tuple[Stream, FlowSite]]:
         """Iterate over the streams that start at a port of this flow or of an operation in it, each with the flow it is in."""
-        for stream in self.definition.outs.get(source, ()):
-            yield stream, self
-        path: Path = ()
-        flow = self
-        while flow.parent is not None:
-            path = ((flow.name.casefold(), flow.instance.casefold()), *path)
-            flow = flow.parent
-            if flow.definition.crossing:  # else the hash of a long path, at each level, would be most of the work
-                for stream in flow.definition.crossing.get((path, source), ()):
-                    yield stream, flow
+        for flow, path in self.ways_here():
+            for stream in flow.definition.outs.get((path, source), ()):
+                yield stream, flow
 
     def leads_on(self, source: SourceKey) -> bool:
         """Say whether any stream starts at a port."""
@@ -261,33 +264,27 @@ def sites(root: FlowSite) -> Iterator[tuple[FlowSite, Declaration, str]]:
             yield base, declaration, instance
 
 
+@define(eq=False)
 class Target:
     """Where a stream ends: at a place's in-port, or (no place) at a result port. `borders`: the flow ports crossed.
 
     `dead`: at a flow's port from where nothing leads on.
     """
 
-    __slots__ = ("borders", "dead", "place", "port")
-
-    def __init__(self, place: Any, port: Port, borders: tuple[Port, ...], *, dead: bool = False) -> None:
-        self.place = place
-        self.port = port
-        self.borders = borders
-        self.dead = dead
+    place: Any
+    port: Port
+    borders: tuple[Port, ...]
+    dead: bool = False
 
 
+@define(eq=False)
 class Border:
     """A port of a flow, or the name a nested flow's port has outside, from where streams lead on."""
 
-    __slots__ = ("came_from", "crossed", "flow", "source")
-
-    def __init__(
-        self, flow: FlowSite, source: SourceKey, crossed: tuple[Port, ...], came_from: Border | None
-    ) -> None:
-        self.flow = flow
-        self.source = source
-        self.crossed = crossed
-        self.came_from = came_from
+    flow: FlowSite
+    source: SourceKey
+    crossed: tuple[Port, ...]
+    came_from: Border | None
 
     @property
     def port(self) -> Port:
@@ -297,11 +294,9 @@ class Border:
     def closes_a_circle(self) -> bool:
         """Say whether the way here came by here before."""
         earlier = self.came_from
-        while earlier is not None:
-            if earlier.flow is self.flow and earlier.source == self.source:
-                return True
+        while earlier is not None and not (earlier.flow is self.flow and earlier.source == self.source):
             earlier = earlier.came_from
-        return False
+        return earlier is not None
 
 
 STREAM_PORT = "stream"

@@ -252,7 +252,7 @@ class _Sketch:
         return node
 
     def _is_boxed(self, flow: FlowSite, definition: Definition) -> bool:
-        if not self._boxes or self._count > BOXED_NODES or not (definition.outs or definition.crossing):
+        if not self._boxes or self._count > BOXED_NODES or not definition.outs:
             return False
         depth, around = 0, flow
         while around.definition is not definition:
