@@ -18,13 +18,11 @@ from flowrt.flow.checks.hints import hints_of, result_of
 from flowrt.flow.checks.reach import components, spread
 from flowrt.flow.checks.wiring import needed_ports
 from flowrt.operations.bodies import shape_of
-from flowrt.operations.declarations import Declaration
 from flowrt.operations.policies import ERROR_PORT
 from flowrt.ports import Stream
 
 if TYPE_CHECKING:
     from flowrt.flow.checks.findings import Report
-    from flowrt.flow.checks.hints import Hints
     from flowrt.flow.checks.reach import Hop, Pin, Reach
     from flowrt.flow.sites import Site
 
@@ -72,7 +70,7 @@ class Data:
     def __init__(self, reach: Reach, report: Report) -> None:
         self.reach = reach
         self.report = report
-        self._hints: dict[int, Hints] = {}
+        self._hints = functools.cache(hints_of)
         self._kinds: dict[Pin, Kinds] = {}
 
     def check(self) -> None:
@@ -91,23 +89,13 @@ class Data:
             elif pin.emitter is not None:
                 self._mutable(pin, pin.emitter)
 
-    def hints(self, declaration: Declaration) -> Hints:
-        """Return what the annotations of an operation say, looked at once."""
-        found = self._hints.get(id(declaration))
-        if found is None:
-            found = self._hints[id(declaration)] = hints_of(declaration)
-        return found
-
     # -- following
 
     def _kinds_at(self, pin: Pin, *, circle: bool) -> Kinds:
         if pin.emitter is not None:
             return self._emitted(pin, pin.emitter, circle=circle)
-        kinds: Kinds = {}
-        for hop in pin.arriving:
-            for kind, origin in self._kinds.get(hop.source, {}).items():
-                kinds.setdefault(kind, _along(hop, origin))
-        return kinds if len(kinds) <= KINDS_LIMIT else {}
+        found = ((hop, self._kinds.get(hop.source, {})) for hop in pin.arriving)
+        return _merged({kind: _along(hop, origin) for kind, origin in each.items()} for hop, each in found)
 
     def _emitted(self, pin: Pin, place: Site, *, circle: bool) -> Kinds:
         declaration, operation = place.declaration, place.declaration.operation
@@ -115,11 +103,11 @@ class Data:
         if pin.name == ERROR_PORT and declaration.policies.on_error == "route":
             kind = OperationError
         elif operation is None:
-            kind = self.hints(declaration).emitted.get(pin.name, Any)
+            kind = self._hints(declaration).emitted.get(pin.name, Any)
         elif isinstance(operation, standard.PushCausality) and pin.name == "exception":
             kind = OperationError
         elif isinstance(operation, PASSING):
-            return self._entering(place)
+            return _merged(self._kinds.get(each, {}) for each in self.reach.places[place].ins.values())
         elif isinstance(operation, standard.Scan | standard.Reduce):
             kind = result_of(operation.f)
         elif not circle or type(operation) is standard.Scatter:
@@ -144,13 +132,6 @@ class Data:
             parts = tuple(self._all(ins.get(each.casefold())) for each in needed_ports(place.declaration))
             return types.GenericAlias(tuple, parts)
         return Any
-
-    def _entering(self, place: Site) -> Kinds:
-        kinds: Kinds = {}
-        for pin in self.reach.places[place].ins.values():
-            for kind, origin in self._kinds.get(pin, {}).items():
-                kinds.setdefault(kind, origin)
-        return kinds if len(kinds) <= KINDS_LIMIT else {}
 
     def _whole(self, place: Site) -> Any:
         return union([self._all(pin) for pin in self.reach.places[place].ins.values()])
@@ -182,7 +163,7 @@ class Data:
         else:
             wanted = TAKEN.get((type(operation), pin.name), Any)
             if operation is None:
-                wanted = self.hints(place.declaration).taken(pin.name)
+                wanted = self._hints(place.declaration).taken(pin.name)
             if is_any(wanted):
                 return
             takes, fits = type_text(wanted), functools.partial(may_fit, wanted=wanted)
@@ -205,19 +186,18 @@ class Data:
         declaration = place.declaration
         if declaration.operation is not None or not pin.leaving:
             return
-        emitted = members(self.hints(declaration).emitted.get(pin.name, Any))
+        emitted = members(self._hints(declaration).emitted.get(pin.name, Any))
         kind = next(filter(_is_mutable, emitted), None)
         if kind is None:
             return
         # Where it leads to, through the borders of flows.
         found = list(spread([pin], lambda each: each.targets))
         ends = [each for each in found if each.side == "result" or each.taker is not None]
-        changing = [
-            each.taker for each in ends if each.taker is not None and self._may_change(each.taker, each.name)
-        ]
-        if len(ends) < 2 or not changing:
+        takers = [(each.taker, each.name) for each in ends if each.taker is not None]
+        changing = next((taker.name for taker, port in takers if self._may_change(taker, port)), None)
+        if len(ends) < 2 or changing is None:
             return
-        text = f'{len(ends)} targets get one and the same {type_text(kind)} that leaves at "{pin.port}", and "{changing[0].name}" may change it.'
+        text = f'{len(ends)} targets get one and the same {type_text(kind)} that leaves at "{pin.port}", and "{changing}" may change it.'
         remedy = "Emit what cannot be changed (a tuple, a frozen class), or annotate those who only read it with Sequence, Mapping or Iterable."
         self.report.add_at("F302", place, pin.name, text, remedy, [hop.stream for hop in pin.leaving])
 
@@ -225,7 +205,7 @@ class Data:
         declaration = place.declaration
         if declaration.operation is not None:
             return not type(declaration.operation).__module__.startswith("flowrt.")
-        kinds = [class_of(member) for member in members(self.hints(declaration).taken(port))]
+        kinds = [class_of(member) for member in members(self._hints(declaration).taken(port))]
         if all(kind in (*READING, *UNCHANGING) for kind in kinds):
             return False
         function = declaration.function
@@ -248,6 +228,14 @@ def _is_mutable(kind: Any) -> bool:
         return True
     parameters = vars(found).get("__dataclass_params__")
     return parameters is not None and not parameters.frozen
+
+
+def _merged(found: abc.Iterable[Kinds]) -> Kinds:
+    """Put kinds together, of each the first origin; none if there are too many to follow."""
+    kinds: Kinds = {}
+    for each in found:
+        kinds |= {kind: origin for kind, origin in each.items() if kind not in kinds}
+    return kinds if len(kinds) <= KINDS_LIMIT else {}
 
 
 def _along(hop: Hop, origin: Origin) -> Origin:

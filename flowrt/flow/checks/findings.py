@@ -91,18 +91,9 @@ class Finding:
 
     def as_dict(self) -> dict[str, str | int]:
         """Return it as data for JSON, every time the same keys."""
-        file, line, column = self.where
-        return {
-            "code": self.code,
-            "title": self.title,
-            "severity": self.severity,
-            "text": self.text,
-            "remedy": self.remedy,
-            "place": self.place,
-            "file": file,
-            "line": line,
-            "column": column,
-        }
+        names = ("code", "title", "severity", "text", "remedy", "place")
+        where = zip(("file", "line", "column"), self.where, strict=True)
+        return {name: getattr(self, name) for name in names} | dict(where)
 
 
 def place_of(place: str) -> tuple[str, int, int]:
@@ -135,12 +126,12 @@ class Report:
     """What has been found so far. Streams and declarations may ignore findings about them."""
 
     def __init__(self, ignore: Iterable[str]) -> None:
-        codes = codes_of(ignore)
-        self._everywhere = frozenset(code.upper() for code in codes)
-        for code in codes:
+        self._everywhere = set[str]()
+        for code in codes_of(ignore):
             if code.upper() not in CODES:
                 hint = did_you_mean(code, CODES)
                 raise FlowBuildError(f"check(ignore=...): there is no finding {code!r}.{hint}")
+            self._everywhere.add(code.upper())
         self._found: dict[tuple[Any, ...], tuple[Finding, tuple[Any, ...]]] = {}
 
     def add(self, code: str, key: object, text: str, place: str, remedy: str, about: Iterable[Any]) -> None:
@@ -175,8 +166,7 @@ class Report:
             told = finding.severity == "warning" and (finding.code, finding.text) in errors
             if not ignoring and not told:
                 kept[finding] = None
-        for thing in things:
-            kept.update(dict.fromkeys(_useless(thing, used)))
+        kept.update(dict.fromkeys(useless for thing in things for useless in _useless(thing, used)))
         left = (finding for finding in kept if finding.code not in self._everywhere)
         return sorted(left, key=lambda finding: (*finding.where, finding.code, finding.text))
 

@@ -11,11 +11,7 @@ TYPES_DEEP = 6  # types inside types that are looked at; arbitrary
 PROMOTED = {int: (float, complex), float: (int, complex), complex: (int, float), bool: (float, complex)}
 BYTES = (bytes, bytearray, memoryview)
 TEXTS = (str, bytes, bytearray)
-FILES = (
-    typing.IO,
-    typing.TextIO,
-    typing.BinaryIO,
-)  # those of io count as these, without inheriting from them
+FILES = (typing.IO, typing.TextIO, typing.BinaryIO)  # those of io count as these, without inheriting
 GOING = (abc.Iterable, abc.Iterator, abc.Generator, abc.Reversible, abc.Collection, abc.Container)
 SEQUENCES = (list, deque, abc.Sequence, abc.MutableSequence)
 ITERABLES = (*GOING, *SEQUENCES, set, frozenset, abc.Set, abc.MutableSet)  # of one argument: their items
@@ -163,10 +159,7 @@ def _meet(kind: type, needed: type) -> bool:
         except TypeError:
             return True
     # Two that know nothing of each other: a class that is both would have to be made for it. Of abstract ones there are such.
-    abstract = [each for each in (kind, needed) if _is_abstract(each)]
-    if len(abstract) == 2:
-        return True
-    return bool(abstract) and kind is abstract[0] and needed.__module__ != "builtins"
+    return _is_abstract(kind) and (_is_abstract(needed) or needed.__module__ != "builtins")
 
 
 def _is_protocol(kind: type) -> bool:
@@ -203,13 +196,10 @@ def _arguments_fit(
 def _tuples_fit(own: tuple[Any, ...], wanted: tuple[Any, ...], depth: int) -> bool:
     if any(map(_is_unpacked, (*own, *wanted))):
         return True
-    if Ellipsis in own and Ellipsis in wanted:
-        return may_fit(own[0], wanted[0], depth)
-    if Ellipsis in own:
-        return all(may_fit(own[0], each, depth) for each in wanted)
-    if Ellipsis in wanted:
-        return all(may_fit(each, wanted[0], depth) for each in own)
-    return len(own) == len(wanted) and _each_fits(own, wanted, depth)
+    if Ellipsis not in own and Ellipsis not in wanted:
+        return len(own) == len(wanted) and _each_fits(own, wanted, depth)
+    owns, wants = (each[:1] if Ellipsis in each else each for each in (own, wanted))
+    return all(may_fit(one, other, depth) for one in owns for other in wants)
 
 
 def _each_fits(own: tuple[Any, ...], wanted: tuple[Any, ...], depth: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
@@ -87,6 +86,9 @@ class Pin:
         return f"<pin {self.port}>"
 
 
+Onwards = Callable[[Pin], Iterable[Pin]]
+
+
 @define(eq=False)
 class Ports:
     """The ports of a place that streams lead to or start from, by folded names."""
@@ -129,11 +131,11 @@ class Reach:
         self.misnamed: set[tuple[FlowSite, Side]] = set()
         self._first: dict[int, FlowSite] = {}  # by definition
         self._closed: dict[FlowSite, None] = {}
-        self._pending: deque[FlowSite] = deque()
+        self._pending: list[FlowSite] = []
         self._walked = 0
         self._enter(self.root)
-        while self._pending:
-            self._expand(self._pending.popleft())
+        for flow in self._pending:  # grows while it is gone through
+            self._expand(flow)
         for closed in self._closed:
             self._go_on(closed)
 
@@ -164,8 +166,8 @@ class Reach:
         if flow.parent is not None:
             self._enter(flow.parent)
         full = self._walked > STREAMS_LIMIT and id(flow.definition) in self._first
-        same = sum(each.definition is flow.definition for each in _around(flow))
-        again = flow.definition is not UNKNOWN_FLOW and same > 1
+        same = sum(each.definition is flow.definition for each in flow.levels())
+        again = flow.definition is not UNKNOWN_FLOW and same > 2
         if again or full or flow.parent in self._closed:
             self._closed[flow] = None
             return
@@ -241,22 +243,20 @@ class Reach:
 
     def _go_on(self, closed: FlowSite) -> None:
         """Let what enters a flow that is not expanded go on where it is, and come back from there."""
-        like = next(
-            (each for each in _around(closed) if each.definition is closed.definition and each in self.flows),
-            self._first.get(id(closed.definition)),
-        )
-        if closed.parent is None or like is None:
+        around = (each for each in closed.levels() if each.definition is closed.definition)
+        like = next((each for each in around if each in self.flows), self._first.get(id(closed.definition)))
+        if like is None:
             return
+        leads: list[tuple[Pin | None, Pin | None]] = []
         for name in closed.definition.ways_in:
-            entry = self.pins.get((id(closed), ("", "", name), "out"))
-            self._lead_on(entry, self.pins.get((id(like), ("", "", name), "out")))
+            key = ("", "", name)
+            leads.append((self.pins.get((id(closed), key, "out")), self.pins.get((id(like), key, "out"))))
         for name in closed.definition.ways_out:
             left = self.way_out(like, name) or self.pins.get((id(like), ("", "", name), "result"))
-            self._lead_on(left, self.way_out(closed, name))
-
-    def _lead_on(self, before: Pin | None, after: Pin | None) -> None:
-        if before is not None and after is not None:
-            self.again.setdefault(before, []).append(after)
+            leads.append((left, self.way_out(closed, name)))
+        for before, after in leads:
+            if before is not None and after is not None:
+                self.again.setdefault(before, []).append(after)
 
     def way_out(self, flow: FlowSite, name: str) -> Pin | None:
         """Return a way out of a flow, as the flow around it has it."""
@@ -264,13 +264,7 @@ class Reach:
         return self.pins.get((id(flow.parent), key, "out")) if flow.parent is not None else None
 
 
-def _around(flow: FlowSite) -> Iterator[FlowSite]:
-    while flow.parent is not None:
-        flow = flow.parent
-        yield flow
-
-
-def spread(starts: Iterable[Pin], onwards: Callable[[Pin], Iterable[Pin]]) -> Iterator[Pin]:
+def spread(starts: Iterable[Pin], onwards: Onwards) -> Iterator[Pin]:
     """Iterate over the pins that can be reached from some, these first, each when it is met."""
     seen = dict.fromkeys(starts)
     yield from seen
@@ -283,9 +277,7 @@ def spread(starts: Iterable[Pin], onwards: Callable[[Pin], Iterable[Pin]]) -> It
                 yield after
 
 
-def components(
-    pins: Iterable[Pin], successors: Callable[[Pin], Iterable[Pin]]
-) -> list[tuple[list[Pin], bool]]:
+def components(pins: Iterable[Pin], successors: Onwards) -> list[tuple[list[Pin], bool]]:
     """Return the strongly connected parts, each behind those that lead to it, and whether it goes round; Tarjan's, without recursion."""
     index: dict[Pin, int] = {}
     low: dict[Pin, int] = {}

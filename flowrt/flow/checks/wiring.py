@@ -142,12 +142,10 @@ class Wiring:
         for place, ports in self.reach.places.items():
             if place in self._excused or not ports.ins:
                 continue  # where nothing leads at all is told of elsewhere
-            for port in needed_ports(place.declaration):
-                name = port.casefold()
+            for port in map(place.port, needed_ports(place.declaration)):
+                name = port.key[3]
                 if name not in ports.ins:
-                    text = (
-                        f'nothing leads to "{place.port(port)}", so "{place.name}" never has what it needs.'
-                    )
+                    text = f'nothing leads to "{port}", so "{place.name}" never has what it needs.'
                     self.report.add_at("F202", place, name, text, "Lead a stream there.", ports.arriving())
 
     def _ways_out(self) -> None:
@@ -251,11 +249,10 @@ def hands_on(declaration: Declaration) -> bool:
 
 
 def _has_faulty_port(place: Site, ports: Ports) -> bool:
-    declaration = place.declaration
-    for known, used in ((declaration.in_ports, ports.ins), (declaration.out_ports, ports.outs)):
-        if known is not None and not set(used) <= {port.casefold() for port in known}:
-            return True
-    return False
+    sides = ((place.declaration.in_ports, ports.ins), (place.declaration.out_ports, ports.outs))
+    return any(
+        known is not None and not used.keys() <= set(map(str.casefold, known)) for known, used in sides
+    )
 
 
 def _meant_by(faults: list[Fault], reach: Reach) -> set[str]:

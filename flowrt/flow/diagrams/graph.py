@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from attrs import Factory, define, evolve
 
@@ -23,16 +23,10 @@ BOXES_DEEP = 20  # boxes inside boxes; arbitrary: nobody reads further in
 BOXED_NODES = 20_000  # arbitrary: shared flows inside shared flows would be drawn in all combinations
 
 
-class _Building(Protocol):
-    @property
-    def flow(self) -> Flow: ...
-
-
 class Running(Protocol):
     """A `FlowRuntime`, which is above: what is drawn of it is the flow it is built of."""
 
-    @property
-    def _building(self) -> _Building: ...
+    _building: Any
 
 
 Drawable = Flow | Running
@@ -77,9 +71,7 @@ class Node:
     @property
     def title(self) -> str:
         """What is said of the node where there is room."""
-        if not self.known:
-            return f"{self.name}: not registered"
-        return f"{self.name}: {self.mode or self.kind}"
+        return f"{self.name}: {(self.mode or self.kind) if self.known else 'not registered'}"
 
 
 @define(eq=False)
@@ -95,9 +87,8 @@ class Edge:
     @property
     def ports(self) -> str:
         """The names of the ports at both ends, on one line."""
-        if not self.target_port:
-            return f"{self.source_port} →" if self.source_port else ""
-        return f"{self.source_port} → {self.target_port}".strip()
+        named = self.source_port or self.target_port
+        return f"{self.source_port} → {self.target_port}".strip() if named else ""
 
 
 @define(eq=False)
@@ -132,9 +123,8 @@ def flow_names(flow: Drawable) -> tuple[str, ...]:
 def _root_of(flow: Drawable) -> FlowSite:
     whole = flow if isinstance(flow, Flow) else getattr(getattr(flow, "_building", None), "flow", None)
     if not isinstance(whole, Flow):
-        raise FlowBuildError(
-            f"what is drawn is a Flow, or the FlowRuntime of one, got {type(flow).__name__}."
-        )
+        kind = type(flow).__name__
+        raise FlowBuildError(f"what is drawn is a Flow, or the FlowRuntime of one, got {kind}.")
     faults: list[Fault] = []
     definition = define_flow(whole, faults)
     if faults:  # streams that belong to no flow

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from graphlib import TopologicalSorter
 from itertools import pairwise
 
 from attrs import Factory, define
@@ -75,6 +76,10 @@ class Vertex:
         return [_position(link.target, link.into) for link in self.after]
 
 
+Layers = list[list[Vertex]]
+Heights = dict[Vertex, float]
+
+
 @define(eq=False)
 class Link:
     """A stream, or a part of one between two neighbouring layers."""
@@ -102,7 +107,7 @@ class Wire(Link):
 class Layout:
     """The layers, with what stands in each from top to bottom; `borders`: where the room of each layer begins and ends."""
 
-    layers: list[list[Vertex]]
+    layers: Layers
     borders: list[tuple[float, float]] = Factory(list)
 
 
@@ -178,17 +183,11 @@ def _set_layers(vertices: list[Vertex], wires: list[Wire]) -> None:
 
 def _in_order(after: Mapping[Vertex, Iterable[Vertex]]) -> list[Vertex]:
     """Sort vertices so that each stands before those behind it."""
-    missing = dict.fromkeys(after, 0)
-    for following in after.values():
+    sorter: TopologicalSorter[Vertex] = TopologicalSorter(dict.fromkeys(after, ()))
+    for before, following in after.items():
         for vertex in following:
-            missing[vertex] += 1
-    order = [vertex for vertex, count in missing.items() if not count]
-    for before in order:  # grows while it is gone through
-        for vertex in after[before]:
-            missing[vertex] -= 1
-            if not missing[vertex]:
-                order.append(vertex)
-    return order
+            sorter.add(vertex, before)
+    return list(sorter.static_order())
 
 
 def _length(wire: Wire) -> int:
@@ -242,7 +241,7 @@ def _link(wire: Wire) -> None:
         target.before.append(link)
 
 
-def _layers(vertices: list[Vertex], wires: list[Wire]) -> list[list[Vertex]]:
+def _layers(vertices: list[Vertex], wires: list[Wire]) -> Layers:
     """Sort what there is into layers, in the order of a walk along the streams; empty layers are left out."""
     found: dict[int, list[Vertex]] = {}
     seen: set[Vertex] = set()
@@ -294,7 +293,7 @@ SWITCHED_VERTICES = 4_000  # in larger pictures exchanging takes too long
 SLOT_DISTANCE = 18.0
 
 
-def order_layers(layers: list[list[Vertex]]) -> None:
+def order_layers(layers: Layers) -> None:
     """Order each layer so that few streams cross."""
     best, fewest, tried = [list(layer) for layer in layers], crossings(layers), 0
     for sweep in range(SWEEPS):
@@ -314,11 +313,11 @@ def order_layers(layers: list[list[Vertex]]) -> None:
         _switch(layers)
 
 
-def _sort(layer: list[Vertex], layers: list[list[Vertex]], *, downwards: bool, flips: bool) -> None:
+def _sort(layer: list[Vertex], layers: Layers, *, downwards: bool, flips: bool) -> None:
     """Sort a layer by the mean position of each vertex's neighbours; `flips`: equal ones change their order."""
     beside = layers[layer[0].layer + (-1 if downwards else 1)]
     scale = len(beside) / len(layer)
-    keys: dict[Vertex, float] = {}
+    keys: Heights = {}
     for vertex in layer:
         positions = vertex.positions(back=downwards)
         keys[vertex] = _mean(positions) if positions else vertex.order * scale
@@ -349,15 +348,12 @@ def _mean(positions: list[float]) -> float:
     return sum(positions) / len(positions)
 
 
-def crossings(layers: list[list[Vertex]]) -> int:
+def crossings(layers: Layers) -> int:
     """Count the pairs of links that cross."""
     count = 0
     for layer in layers:
-        ends = sorted(
-            (_position(vertex, link.out), _position(link.target, link.into))
-            for vertex in layer
-            for link in vertex.after
-        )
+        links = (link for vertex in layer for link in vertex.after)
+        ends = sorted((_position(link.source, link.out), _position(link.target, link.into)) for link in links)
         passed: list[float] = []
         for _, end in ends:
             count += len(passed) - bisect_right(passed, end)
@@ -365,7 +361,7 @@ def crossings(layers: list[list[Vertex]]) -> int:
     return count
 
 
-def _switch(layers: list[list[Vertex]]) -> None:
+def _switch(layers: Layers) -> None:
     """Exchange neighbours in a layer as long as that saves crossings."""
     for _ in range(SWITCHES):
         saved = 0
@@ -393,7 +389,7 @@ def _crossed(upper: Vertex, lower: Vertex) -> int:
 # -- ports
 
 
-def order_slots(layers: list[list[Vertex]]) -> None:
+def order_slots(layers: Layers) -> None:
     """Order the ports of each node by where their streams lead, and space them evenly."""
     turning: defaultdict[Slot, list[float]] = defaultdict(list)  # to the side on which a stream turns around
     for bend in (each for layer in layers for each in layer):
@@ -431,7 +427,7 @@ STRAIGHTENINGS = 2  # rounds
 STRAIGHT = 0.05
 
 
-def set_heights(layers: list[list[Vertex]]) -> None:
+def set_heights(layers: Layers) -> None:
     """Set `y`, the middle of each vertex; it grows downwards and starts anywhere."""
     conflicts = _conflicts(layers)
     found = [
@@ -448,7 +444,7 @@ def set_heights(layers: list[list[Vertex]]) -> None:
         _straighten(layers)
 
 
-def _conflicts(layers: list[list[Vertex]]) -> set[Link]:
+def _conflicts(layers: Layers) -> set[Link]:
     """Return the links that cross a stretch between two bends: the stretch is to be straight, so they are not."""
     found: set[Link] = set()
     for layer in layers[1:]:
@@ -469,9 +465,7 @@ def _conflicts(layers: list[list[Vertex]]) -> set[Link]:
     return found
 
 
-def _assign(
-    layers: list[list[Vertex]], conflicts: set[Link], *, rightwards: bool, downwards: bool
-) -> dict[Vertex, float]:
+def _assign(layers: Layers, conflicts: set[Link], *, rightwards: bool, downwards: bool) -> Heights:
     """Give heights, working in one of four directions. Upwards is downwards with everything turned over."""
     sign = 1.0 if downwards else -1.0
     ordered = layers if rightwards else layers[::-1]
@@ -482,15 +476,15 @@ def _assign(
 
 
 def _align(
-    layers: list[list[Vertex]], conflicts: set[Link], sign: float, *, rightwards: bool
-) -> tuple[dict[Vertex, Vertex], dict[Vertex, float]]:
+    layers: Layers, conflicts: set[Link], sign: float, *, rightwards: bool
+) -> tuple[dict[Vertex, Vertex], Heights]:
     """Make blocks of vertices that are to be on one line: each with the middle one of its neighbours, if nothing is crossed.
 
     Return the root of each vertex's block, and how far from it the vertex is.
     """
     positions = {vertex: at for layer in layers for at, vertex in enumerate(layer)}
     root: dict[Vertex, Vertex] = {}
-    shift: dict[Vertex, float] = {}
+    shift: Heights = {}
     followed: set[Vertex] = set()
 
     def place(link: Link) -> tuple[int, float]:
@@ -514,9 +508,7 @@ def _align(
     return root, shift
 
 
-def _compact(
-    layers: list[list[Vertex]], root: dict[Vertex, Vertex], shift: dict[Vertex, float]
-) -> dict[Vertex, float]:
+def _compact(layers: Layers, root: dict[Vertex, Vertex], shift: Heights) -> Heights:
     """Put the blocks as close as their distances allow, then each as near to those below it as it can be."""
     below: dict[Vertex, dict[Vertex, float]] = {block: {} for block in root.values()}
     for layer in layers:
@@ -526,7 +518,7 @@ def _compact(
             distances[other] = max(distances.get(other, distance), distance)
     order = _in_order(below)
     heights = dict.fromkeys(order, 0.0)
-    above: dict[Vertex, float] = {}
+    above: Heights = {}
     for block in order:
         heights[block] = above.get(block, 0.0)
         for other, distance in below[block].items():
@@ -543,7 +535,7 @@ def _distance(upper: Vertex, lower: Vertex) -> float:
     return (upper.height + lower.height) / 2 + (BEND_DISTANCE if bends else NODE_DISTANCE)
 
 
-def _line_up(found: list[dict[Vertex, float]]) -> None:
+def _line_up(found: list[Heights]) -> None:
     """Move the four assignments onto the narrowest of them: by the upper edge those made downwards, by the lower edge the others."""
     spans = [(min(each.values()), max(each.values())) for each in found]
     top, bottom = min(spans, key=lambda span: span[1] - span[0])
@@ -553,7 +545,7 @@ def _line_up(found: list[dict[Vertex, float]]) -> None:
             each[key] += by
 
 
-def _straighten(layers: list[list[Vertex]]) -> None:
+def _straighten(layers: Layers) -> None:
     """Take small kinks out: move a node, or all bends of a stream, where that makes more streams straight than it bends."""
     seen: set[Vertex] = set()
     for layer in layers:
@@ -582,7 +574,7 @@ def _climb(link: Link) -> float:
     return link.target.y + link.into.y - link.source.y - link.out.y
 
 
-def _has_room(moved: list[Vertex], by: float, layers: list[list[Vertex]]) -> bool:
+def _has_room(moved: list[Vertex], by: float, layers: Layers) -> bool:
     side = 1 if by > 0 else -1
     for vertex in moved:
         layer, order = layers[vertex.layer], vertex.order + side
