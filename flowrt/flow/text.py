@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
@@ -322,8 +323,7 @@ def _written(section: Section) -> Iterator[str]:
 def _streams(streams: list[Stream], indent: str) -> Iterator[str]:
     """Write consecutive streams, their comments aligned."""
     lines = [
-        (f"{indent}{stream.source.fullname}, {stream.target.fullname}", comment_of(stream))
-        for stream in streams
+        (f"{indent}{each.source.fullname}, {each.target.fullname}", comment_of(each)) for each in streams
     ]
     width = max((len(line) for line, comment in lines if comment and len(line) <= ALIGNED), default=0)
     for line, comment in lines:
@@ -369,13 +369,12 @@ def sections_of(root: Flow) -> list[Section]:
     flows: dict[str, Flow] = {}
     faults: list[Fault] = []
     twins: list[tuple[Flow, Flow]] = []
-    pending = [root]
-    holders: dict[int, list[Flow]] = {}
-    everything: dict[int, Flow] = {id(root): root}
-    for holder in pending:
+    holders: defaultdict[int, list[Flow]] = defaultdict(list)
+    found = [root]
+    for holder in found:  # grows while it is gone through
         for flow in holder.flows:
-            holders.setdefault(id(flow), []).append(holder)
-            if id(flow) in everything and flow is not root:
+            holders[id(flow)].append(holder)
+            if len(holders[id(flow)]) > 1:
                 continue
             if flow.name.casefold() == root.name.casefold():
                 which = "itself" if flow is root else "another flow of its own name"
@@ -385,11 +384,10 @@ def sections_of(root: Flow) -> list[Section]:
             known = flows.setdefault(flow.name.casefold(), flow)
             if known is not flow:
                 twins.append((known, flow))
-            everything[id(flow)] = flow
-            pending.append(flow)
-    faults += _different(twins, everything)
-    faults += _hidden(root, flows, everything, holders)
-    for stream in (each for flow in everything.values() for each in flow.streams):
+            found.append(flow)
+    faults += _different(twins, found)
+    faults += _hidden(found, flows, holders)
+    for stream in (each for flow in found for each in flow.streams):
         if not reads_back(stream):
             at = stream.declared_at
             text = f'stream "{stream}" at {at} cannot be written as flow text: it would not be read as what it is.'
@@ -426,11 +424,11 @@ def _lines(flow: Flow) -> list[TextLine]:
     return tidied([*lines, *flow.streams[written:]])
 
 
-def _different(twins: list[tuple[Flow, Flow]], everything: dict[int, Flow]) -> Iterator[Fault]:
+def _different(twins: list[tuple[Flow, Flow]], everything: list[Flow]) -> Iterator[Fault]:
     """Find two flows of one name that are not made alike, or become different by streams on their path."""
     by_path = {
         stream.source.segments[-1][0].casefold()
-        for flow in everything.values()
+        for flow in everything
         for stream in (flow.streams if twins else ())
         if stream.source.segments and stream.source.key[0] == stream.target.key[0]
     }
@@ -441,14 +439,10 @@ def _different(twins: list[tuple[Flow, Flow]], everything: dict[int, Flow]) -> I
             yield _unwritable(other, f"{where} Give one of them another name")
 
 
-def _hidden(
-    root: Flow, flows: dict[str, Flow], everything: dict[int, Flow], holders: dict[int, list[Flow]]
-) -> Iterator[Fault]:
+def _hidden(found: list[Flow], flows: dict[str, Flow], holders: dict[int, list[Flow]]) -> Iterator[Fault]:
     """Find names that mean nothing where they are used, but would mean a flow that stands deeper: a text has all flows in its root."""
-    inner = {
-        nested.name.casefold() for flow in everything.values() if flow is not root for nested in flow.flows
-    }
-    inner &= flows.keys()
+    root, *below = found
+    inner = {nested.name.casefold() for flow in below for nested in flow.flows} & flows.keys()
     for name in sorted(inner & {operation.name.casefold() for operation in root.operations}):
         why = "has the name of an operation of the root flow, which would win. Give it another name"
         yield _unwritable(flows[name], why)
@@ -461,20 +455,20 @@ def _hidden(
                 by = f'stream "{stream}" at {stream.declared_at}'
                 why = f"is not used in the root flow itself, and would be by {by}. Add it to the root flow"
                 yield _unwritable(flows[name], why)
-    own = {key: deep & {flow.name.casefold() for flow in each.flows} for key, each in everything.items()}
-    seen = {key: own[key] if each is root else deep for key, each in everything.items()}
+    own = {id(flow): deep & {nested.name.casefold() for nested in flow.flows} for flow in found}
+    seen = {id(flow): own[id(flow)] if flow is root else deep for flow in found}
     changed = True
     while changed:  # what all holders of a flow see, it sees as well
         changed = False
         # Holders come first, but for circles and short cuts: a pass or two do.
-        for key in list(everything)[1:]:
-            sight = own[key] | set(deep).intersection(*(seen[id(holder)] for holder in holders[key]))
+        for key in map(id, below):
+            sight = own[key] | deep.intersection(*(seen[id(holder)] for holder in holders[key]))
             changed |= sight != seen[key]
             seen[key] = sight
-    for key, flow in everything.items():
+    for flow in found:
         for stream in flow.streams:
             for port in (stream.source, stream.target):
-                sight = seen[id(root)] if port.is_rooted else seen[key]
+                sight = seen[id(root if port.is_rooted else flow)]
                 for name in [*(name.casefold() for name, _ in port.segments), port.key[1]]:
                     if name in deep - sight:
                         by = f'stream "{stream}" at {stream.declared_at}'

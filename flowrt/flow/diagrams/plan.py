@@ -54,23 +54,19 @@ class Level:
 def plan(graph: Graph, most_bends: int) -> Level:
     """Lay a graph out, with all boxes in it."""
     levels: dict[Node | None, Level] = {}
-    top = _level_of(graph, levels)
-    pending = [top]
+    pending = [graph]
     while pending:
-        level = pending.pop()
+        part = pending.pop()
+        level = levels[part.box] = Level(part, list(part.nodes.values()))
+        if part.box is not None:
+            levels[part.box.box].inner[part.box] = level
+        pending += [node.inner for node in level.nodes if node.inner is not None]
+    for level in levels.values():
         for edge in level.graph.edges:
             _cut(levels, edge)
-        pending += level.inner.values()
-    _lay_out(top, most_bends)
-    return top
-
-
-def _level_of(graph: Graph, levels: dict[Node | None, Level]) -> Level:
-    nodes = list(graph.nodes.values())
-    level = Level(graph, nodes)
-    levels[graph.box] = level
-    level.inner = {node: _level_of(node.inner, levels) for node in nodes if node.inner is not None}
-    return level
+    for level in reversed(levels.values()):
+        _lay_out(level, most_bends)
+    return levels[None]
 
 
 # -- streams, cut at the borders they cross
@@ -121,8 +117,6 @@ Slots = dict[tuple[Node, str, str], Slot]
 
 
 def _lay_out(level: Level, most_bends: int) -> None:
-    for inner in level.inner.values():
-        _lay_out(inner, most_bends)
     ports: Slots = {}
     for node in level.nodes:
         level.vertices[node] = _vertex_of(level, node, ports)
@@ -152,9 +146,8 @@ def _vertex_of(level: Level, node: Node, ports: Slots) -> Vertex:
         slots.append(_named_slot(node.name))
         ports[node, side, ""] = slots[0]
         return vertex
-    width = NAMES.width_of(node.name) + 2 * PADDING
-    if node.kind in {"scatter", "gather"}:
-        width += 8
+    slanted = 8 if node.kind in {"scatter", "gather"} else 0
+    width = NAMES.width_of(node.name) + 2 * PADDING + slanted
     return Vertex(max(width, 40.0), NAMES.height_of(node.name) + 18)
 
 
