@@ -318,9 +318,8 @@ class FlowOperationContainer:
 
     def _selected_declaration(self, verb: str) -> Declaration:
         if self._selected is None:
-            raise FlowBuildError(
-                f"{verb}() has no operation to apply to. Add one first, or select one: container[name].{verb}()."
-            )
+            remedy = f"Add one first, or select one: container[name].{verb}()."
+            raise FlowBuildError(f"{verb}() has no operation to apply to. {remedy}")
         return self._declarations[self._selected]
 
     def _make(self, mode: Mode) -> Self:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from flowrt import standard
 from flowrt.errors import Fault, FlowBuildError, did_you_mean
-from flowrt.flow.definition import define_flow
+from flowrt.flow.definition import Definition, define_flow
 from flowrt.flow.sites import UNKNOWN_FLOW, FlowSite
 from flowrt.operations.declarations import Declaration, mode_faults
 from flowrt.ports import Port, Stream, port_of
 
 if TYPE_CHECKING:
-    from flowrt.flow.definition import Definition
     from flowrt.flow.flow import Flow
 
 
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 HINTS_LIMIT = 100
 WAYS_LIMIT = 10_000
 UNREGISTERED = " Nothing is registered here: add_operations(container) or add_flow(flow) does that."
+
+Wrong = tuple[str, str, str]
+"""Of an end of a stream: the code, what is said of it, what to do."""
 
 
 def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
@@ -53,58 +55,52 @@ def _end_fault(
     flow: FlowSite, stream: Stream, port: Port, *, entering: bool, hinting: bool
 ) -> tuple[Fault | None, FlowSite | None]:
     """Check one end of a stream; return what is wrong with it, and the flow it leads into."""
+    nested: FlowSite | None = None
+    wrong: Wrong | None = None
     try:
         base = flow.descend(port)
-        if not port.operation:
-            lost = entering and base is not flow and not base.leads_on(("", "", port.key[3]))
-            fault = _way_fault(stream, flow, base, port) if lost and base.parent is not None else None
-            return fault, base if base is not flow else None
-        found = base.lookup(port.key[1])
+        found = base.lookup(port.key[1]) if port.operation else None
         if isinstance(found, Declaration):
-            return _port_fault(stream, found, port, entering=entering), None
-        if found is None:
+            wrong = _wrong_port(found, port, entering=entering)
+        elif isinstance(found, Definition):
+            nested = base.child(port.operation, port.instance)
+            wrong = _wrong_way(nested, port, entering=entering)
+        elif port.operation:
             hint = did_you_mean(port.operation, _known_names(base)) or UNREGISTERED if hinting else ""
-            says = f'there is no operation or flow "{port.operation}".'
-            return Fault.of_stream("F101", stream, says, hint, at_target=entering), None
-        nested = base.child(port.operation, port.instance)
+            wrong = "F101", f'there is no operation or flow "{port.operation}".', hint
+        elif base is not flow:
+            nested = base
+            lost = entering and base.parent is not None and not base.leads_on(("", "", port.key[3]))
+            if lost and base.definition is UNKNOWN_FLOW:
+                name = port.segments[-1][0]
+                wrong = "F101", f'there is no flow "{name}".', did_you_mean(name, _known_names(flow))
+            elif lost:
+                wrong = _wrong_way(base, port, entering=True)
     except FlowBuildError as error:  # nested too deep
         place = (entering and stream.target_at) or stream.declared_at
         return Fault(str(error), place, "F106", about=(stream,)), None
-    return _flow_port_fault(stream, nested, port, entering=entering), nested
+    return Fault.of_stream(wrong[0], stream, *wrong[1:], at_target=entering) if wrong else None, nested
 
 
-def _port_fault(stream: Stream, found: Declaration, port: Port, *, entering: bool) -> Fault | None:
+def _wrong_port(found: Declaration, port: Port, *, entering: bool) -> Wrong | None:
     ports = found.in_ports if entering else found.out_ports
     if ports is None or port.key[3] in ports or port.key[3] in {name.casefold() for name in ports}:
         return None
     side = _no_port("in-port" if entering else "out-port", port.name)
-    says = f'operation "{found.name}" has {side}.'
-    code, hint = "F102" if entering else "F103", _ports_hint(port.name, ports, found)
-    return Fault.of_stream(code, stream, says, hint, at_target=entering)
+    code = "F102" if entering else "F103"
+    return code, f'operation "{found.name}" has {side}.', _ports_hint(port.name, ports, found)
 
 
-def _flow_port_fault(stream: Stream, nested: FlowSite, port: Port, *, entering: bool) -> Fault | None:
+def _wrong_way(nested: FlowSite, port: Port, *, entering: bool) -> Wrong | None:
     definition = nested.definition
     ports = definition.ways_in if entering else definition.ways_out
     if port.key[3] in ports:
         return None
-    side = "way in" if entering else "way out"
+    side = _no_port("way in" if entering else "way out", port.name)
     known = [f".{name}" if name else "the default one" for name in ports.values()]
     nothing = f"No stream of it {'starts' if entering else 'ends'} at a port of the flow."
     hint = did_you_mean(f".{port.name}", known) or nothing
-    says = f'flow "{definition.name}" has {_no_port(side, port.name)}.'
-    return Fault.of_stream("F104", stream, says, hint, at_target=entering)
-
-
-def _way_fault(stream: Stream, flow: FlowSite, base: FlowSite, port: Port) -> Fault:
-    """Say that a path ends at a way into a flow that there is not, or into no flow."""
-    if base.definition is not UNKNOWN_FLOW:
-        fault = _flow_port_fault(stream, base, port, entering=True)
-        assert fault is not None, "no stream starts there"
-        return fault
-    name = port.segments[-1][0]
-    says = f'there is no flow "{name}".'
-    return Fault.of_stream("F101", stream, says, did_you_mean(name, _known_names(flow)), at_target=True)
+    return "F104", f'flow "{definition.name}" has {side}.', hint
 
 
 def _no_port(side: str, name: str) -> str:

@@ -39,9 +39,8 @@ class Flow:
 
     def __init__(self, name: str = "") -> None:
         if not isinstance(name, str):
-            raise FlowBuildError(
-                f"a flow is named by a str, not by a value of type {type(name).__qualname__}."
-            )
+            kind = type(name).__qualname__
+            raise FlowBuildError(f"a flow is named by a str, not by a value of type {kind}.")
         self.name = name.strip()
         self.comment = ""
         if self.name and (not RESERVED.isdisjoint(self.name) or not self.name.isprintable()):
@@ -93,9 +92,8 @@ class Flow:
     def add_operations(self, operations: FlowOperationContainer) -> Self:
         """Add all operations of a container, or (if a name is taken) none: `FlowBuildError`."""
         if not isinstance(operations, FlowOperationContainer):
-            raise FlowBuildError(
-                f"add_operations takes a FlowOperationContainer, got {type(operations).__name__}."
-            )
+            kind = type(operations).__name__
+            raise FlowBuildError(f"add_operations takes a FlowOperationContainer, got {kind}.")
         declarations = list(operations)
         faults = [fault for declaration in declarations if (fault := self._taken(declaration))]
         if faults:

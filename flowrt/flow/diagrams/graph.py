@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Any, Literal, Protocol
 
@@ -101,12 +100,15 @@ class Graph:
     nodes: dict[tuple[str, str, str], Node] = Factory(dict)
     edges: list[Edge] = Factory(list)
 
-    def all_edges(self) -> Iterator[Edge]:
-        """Iterate over its edges, then over those in its boxes."""
-        yield from self.edges
+    def with_boxes(self) -> Iterator[Graph]:
+        """Iterate over it and the graphs in its boxes."""
+        yield self
         for node in self.nodes.values():
             if node.inner is not None:
-                yield from node.inner.all_edges()
+                yield from node.inner.with_boxes()
+
+    def all_edges(self) -> list[Edge]:
+        return [edge for graph in self.with_boxes() for edge in graph.edges]
 
 
 def graph_of(flow: Drawable, subflow: str = "", *, boxes: bool = False) -> Graph:
@@ -134,9 +136,8 @@ def _root_of(flow: Drawable) -> FlowSite:
 
 def _paths(root: Definition) -> Iterator[str]:
     seen = {id(root)}
-    pending = deque([("", root)])
-    while pending:
-        path, definition = pending.popleft()
+    pending = [("", root)]
+    for path, definition in pending:  # grows while it is gone through
         for nested in definition.flows.values():
             if id(nested) not in seen:
                 seen.add(id(nested))
@@ -181,14 +182,14 @@ class _Sketch:
         self._count = 0
         # A flow file without operations is drawn for its own sake: there, nothing is amiss.
         self._knows_operations = bool(root.definition.all_operations())
-        self._open: deque[Graph] = deque()
+        self._graphs: list[Graph] = []
         self.graph = self._new_graph(place)
-        while self._open:
-            self._draw(self._open.popleft())
+        for graph in self._graphs:  # grows while it is gone through
+            self._draw(graph)
 
     def _new_graph(self, place: FlowSite, box: Node | None = None) -> Graph:
         graph = Graph(shown(place.definition.name), place, box)
-        self._open.append(graph)
+        self._graphs.append(graph)
         return graph
 
     def _draw(self, graph: Graph) -> None:
@@ -244,9 +245,6 @@ class _Sketch:
     def _is_boxed(self, flow: FlowSite, definition: Definition) -> bool:
         if not self._boxes or self._count > BOXED_NODES or not definition.outs:
             return False
-        depth, around = 0, flow
-        while around.definition is not definition:
-            if around is self.graph.place or around.parent is None:
-                return depth < BOXES_DEEP
-            depth, around = depth + 1, around.parent
-        return False  # it is in itself: it was drawn around here already
+        around = [each for each in flow.levels() if each.depth >= self.graph.place.depth]
+        is_in_itself = any(each.definition is definition for each in around)  # it was drawn here already
+        return not is_in_itself and len(around) <= BOXES_DEEP

@@ -43,7 +43,7 @@ def to_svg(flow: Drawable, subflow: str = "", *, boxes: bool = False) -> str:
         FlowBuildError: there is no such flow in it, or more than 2,000 nodes, which is more than a picture can show.
     """
     graph = graph_of(flow, subflow, boxes=boxes)
-    count = _count(graph)
+    count = sum(len(each.nodes) for each in graph.with_boxes())
     if count > NODES_DRAWN:
         raise FlowBuildError(_too_much(graph, f"{count} nodes; at most {NODES_DRAWN} are"))
     try:
@@ -55,14 +55,10 @@ def to_svg(flow: Drawable, subflow: str = "", *, boxes: bool = False) -> str:
 
 def _too_much(graph: Graph, what: str) -> str:
     name = f'flow "{graph.name}"' if graph.name else "the flow"
-    return (
-        f"{name} has {what} drawn as SVG. Draw one of the flows inside it (subflow=), "
-        "or leave it to GraphViz: to_dot(flow) and `dot -Tsvg`."
+    remedy = (
+        "Draw one of the flows inside it (subflow=), or leave it to GraphViz: to_dot(flow) and `dot -Tsvg`."
     )
-
-
-def _count(graph: Graph) -> int:
-    return sum(1 if node.inner is None else 1 + _count(node.inner) for node in graph.nodes.values())
+    return f"{name} has {what} drawn as SVG. {remedy}"
 
 
 class _Canvas:
@@ -161,10 +157,8 @@ class _Canvas:
         dashed = ' stroke-dasharray="5 3"' if not node.known or node.kind == "elsewhere" else ""
         style = f'fill="{fill}" stroke="{stroke}"{dashed}'
         width, height = vertex.width / 2, vertex.height / 2
-        parts = [
-            f'<g class="flowrt-node"><title>{_escaped(node.title)}</title>',
-            _outline(node, x, y, width, height, style),
-        ]
+        parts = [f'<g class="flowrt-node"><title>{_escaped(node.title)}</title>']
+        parts.append(_outline(node, x, y, width, height, style))
         if node.kind == "flow":
             parts.append(_rectangle(x, y, width - 3, height - 3, 2, f'fill="none" stroke="{stroke}"'))
         first = y - (NAMES.height_of(node.name) - NAMES.line) / 2 + NAMES.size * 0.35
@@ -252,9 +246,9 @@ def _rows(lettering: Lettering, text: str, x: float, y: float, style: str) -> li
 
 
 def _stream_title(edge: Edge) -> str:
-    source = f"{edge.source.name}.{edge.source_port}" if edge.source_port else edge.source.name
-    target = f"{edge.target.name}.{edge.target_port}" if edge.target_port else edge.target.name
-    return f"{source} → {target}" + (f" // {edge.comment}" if edge.comment else "")
+    ends = ((edge.source, edge.source_port), (edge.target, edge.target_port))
+    names = " → ".join(f"{node.name}.{port}" if port else node.name for node, port in ends)
+    return f"{names} // {edge.comment}" if edge.comment else names
 
 
 def _escaped(text: str) -> str:
