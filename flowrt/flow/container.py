@@ -334,7 +334,6 @@ class FlowOperationContainer:
             why = "has a timer, which the engine calls on its own thread"
         if why:
             around = "async or dispatched" if elsewhere else "parallel"
-            raise FlowBuildError(
-                f'operation "{declaration.name}" ({type(operation).__name__}) {why}. Leave it sync and make the operations around it {around}.'
-            )
+            says = f'operation "{declaration.name}" ({type(operation).__name__}) {why}. Leave it sync and make the operations around it {around}.'
+            raise FlowBuildError(says)
         return self._change(declaration, mode=mode)

@@ -44,9 +44,8 @@ class Flow:
         self.name = name.strip()
         self.comment = ""
         if self.name and (not RESERVED.isdisjoint(self.name) or not self.name.isprintable()):
-            raise FlowBuildError(
-                f"a flow cannot be named {name!r}: no stream could reach it. Leave . / \\ # * and comma out of its name."
-            )
+            says = f"a flow cannot be named {name!r}: no stream could reach it. Leave . / \\ # * and comma out of its name."
+            raise FlowBuildError(says)
         self.declared_at = declared_at()
         self._streams: list[Stream] = []
         self._operations: dict[str, Declaration] = {}

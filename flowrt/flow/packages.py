@@ -36,9 +36,8 @@ def flow_of_package(name: str | ModuleType) -> Flow:
     """
     package = name if isinstance(name, ModuleType) else _imported_package(name)
     if not hasattr(package, "__path__"):
-        raise FlowBuildError(
-            f'"{package.__name__}" is a module, not a package. Make it a folder with an __init__.py and, beside that, its flow as {ROOT_FLOW}.'
-        )
+        says = f'"{package.__name__}" is a module, not a package. Make it a folder with an __init__.py and, beside that, its flow as {ROOT_FLOW}.'
+        raise FlowBuildError(says)
     flow = _root_flow(package)
     names = [
         f"{package.__name__}.{found.name}"
@@ -58,19 +57,16 @@ def flow_of_package(name: str | ModuleType) -> Flow:
 
 def _imported_package(name: str) -> ModuleType:
     if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
-        raise FlowBuildError(
-            f'from_package takes the name of a package as it is imported, such as "word_count", got {name!r}.'
-        )
+        takes = 'from_package takes the name of a package as it is imported, such as "word_count"'
+        raise FlowBuildError(f"{takes}, got {name!r}.")
     try:
         return importlib.import_module(name)
     except Exception as error:
         if missing := _missing(name, error):
-            raise FlowBuildError(
-                f'there is no package "{name}" to import: "{missing}" was not found. Install it, or start Python where its folder is.'
-            ) from error
-        raise FlowBuildError(
-            f'"{name}" could not be imported: it raised {describe(error)}, the cause of this error. Its flow runs when "import {name}" does.'
-        ) from error
+            says = f'there is no package "{name}" to import: "{missing}" was not found. Install it, or start Python where its folder is.'
+            raise FlowBuildError(says) from error
+        says = f'"{name}" could not be imported: it raised {describe(error)}, the cause of this error. Its flow runs when "import {name}" does.'
+        raise FlowBuildError(says) from error
 
 
 def _missing(name: str, error: BaseException) -> str | None:
@@ -120,17 +116,15 @@ def _imported(name: str) -> ModuleType:
         raise
     except (Exception, SystemExit) as error:
         if _missing(name, error):
-            raise ModuleError(
-                f'there is no module "{name}", neither installed nor in {folder}. A file is named with its folder and its suffix, .py.'
-            ) from None
+            says = f'there is no module "{name}", neither installed nor in {folder}. A file is named with its folder and its suffix, .py.'
+            raise ModuleError(says) from None
         raise ModuleError(f'module "{name}" cannot be imported.') from error
 
 
 def _loaded(path: Path) -> ModuleType:
     if not path.is_file():
-        raise ModuleError(
-            f'there is no file "{path}". Modules are named as they are imported ("package.module"), files with their suffix.'
-        )
+        says = f'there is no file "{path}". Modules are named as they are imported ("package.module"), files with their suffix.'
+        raise ModuleError(says)
     if path.suffix != ".py":
         raise ModuleError(f'"{path}" is no Python file: its name would end in .py.')
     real = str(path.resolve())

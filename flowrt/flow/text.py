@@ -141,8 +141,8 @@ def _whole_of(text: Text, source: str) -> str:
                 raise _refusal(source, what)
             whole.append(piece.removesuffix("\n").removesuffix("\r") + end if end else piece)
             size += len(whole[-1])
-            if size > BYTES_LIMIT or len(whole) > BYTES_LIMIT:
-                raise _too_large(source, f"more than {BYTES_LIMIT:,} bytes (1 MiB)")
+            if size > BYTES_LIMIT:
+                break  # the caller tells of it
     except UnicodeDecodeError as error:
         what = f'the text is not {error.encoding}. Open the file with encoding="utf-8".'
         raise _refusal(source, what) from error

@@ -12,6 +12,7 @@ PROMOTED = {int: (float, complex), float: (int, complex), complex: (int, float),
 BYTES = (bytes, bytearray, memoryview)
 TEXTS = (str, bytes, bytearray)
 FILES = (typing.IO, typing.TextIO, typing.BinaryIO)  # those of io count as these, without inheriting
+ABSTRACT = ("collections.abc", "numbers", "os", "io")  # modules of which the classes with a metaclass are
 GOING = (abc.Iterable, abc.Iterator, abc.Generator, abc.Reversible, abc.Collection, abc.Container)
 SEQUENCES = (list, deque, abc.Sequence, abc.MutableSequence)
 ITERABLES = (*GOING, *SEQUENCES, set, frozenset, abc.Set, abc.MutableSet)  # of one argument: their items
@@ -149,12 +150,8 @@ def _meet(kind: type, needed: type) -> bool:
     if _is_protocol(kind) or _is_protocol(needed):
         return True
     for one, other in ((kind, needed), (needed, kind)):
-        if not _is_abstract(other):
-            continue
-        if other.__module__ not in ("collections.abc", "numbers", "os", "io", "abc"):
-            return True
         try:
-            if issubclass(one, other):
+            if _is_abstract(other) and (other.__module__ not in (*ABSTRACT, "abc") or issubclass(one, other)):
                 return True
         except TypeError:
             return True
@@ -170,7 +167,7 @@ def _is_abstract(kind: type) -> bool:
     """Say whether other classes may count as this one without inheriting from it."""
     if type(kind) is type:
         return False
-    return kind.__module__ in ("collections.abc", "numbers", "os", "io") or type(kind).__name__ == "ABCMeta"
+    return kind.__module__ in ABSTRACT or type(kind).__name__ == "ABCMeta"
 
 
 def _arguments_fit(

@@ -12,15 +12,13 @@ import typing
 from inspect import getattr_static, getmro
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from flowrt.flow.checks.fitting import class_of, items_of, members, union
 from flowrt.operations.bodies import shape_of
 from flowrt.operations.components import Component
 from flowrt.operations.contract import Emit
 from flowrt.operations.declarations import Declaration
-
-NOTHING_KNOWN: dict[str, Any] = {}
 
 
 @frozen
@@ -34,8 +32,8 @@ class Hints:
     """
 
     data: Any = Any
-    emitted: dict[str, Any] = NOTHING_KNOWN
-    methods: dict[str, Any] = NOTHING_KNOWN
+    emitted: dict[str, Any] = Factory(dict)
+    methods: dict[str, Any] = Factory(dict)
 
     def taken(self, port: str) -> Any:
         """Return the type of what is taken at an in-port."""

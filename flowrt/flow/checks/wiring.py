@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from flowrt.flow.definition import Definition
     from flowrt.flow.flow import Flow
     from flowrt.flow.sites import FlowSite, Site
-    from flowrt.ports import Stream
 
 
 def flows_of(root: Flow, definition: Definition) -> list[tuple[Flow, Definition]]:
@@ -150,7 +149,7 @@ class Wiring:
 
     def _ways_out(self) -> None:
         for flow in self.reach.flows:
-            uses = self._uses(flow)
+            uses = sorted(self.reach.uses.get(flow, ()), key=by_place)
             if flow.parent not in self.reach.flows or not uses or (flow, "out") in self.reach.misnamed:
                 continue
             for folded, name in flow.definition.ways_out.items():
@@ -162,10 +161,6 @@ class Wiring:
                 key = (id(flow.parent.definition), *pin.key)
                 about = [*uses, *(hop.stream for hop in pin.arriving)]
                 self.report.add("F206", key, text, uses[0].declared_at, f'Connect "{label}".', about)
-
-    def _uses(self, flow: FlowSite) -> list[Stream]:
-        """Return the streams that lead into a flow or out of it, from around it, by place."""
-        return sorted(self.reach.uses.get(flow, ()), key=by_place)
 
     # -- parts
 
@@ -196,7 +191,8 @@ class Wiring:
             at = streams[0].declared_at if streams else ""
             self.report.add_at("F205", place, "", text, remedy, streams, at)
         elif pin.leaving and not pin.key[0] and (flow, "in") not in self.reach.misnamed:
-            streams = [*self._uses(flow), *(hop.stream for hop in pin.leaving)]
+            uses = sorted(self.reach.uses.get(flow, ()), key=by_place)
+            streams = [*uses, *(hop.stream for hop in pin.leaving)]
             label = _label(flow, flow.definition.ways_in.get(pin.name, pin.name))
             text = f'nothing leads to "{label}", so what flow "{flow.name}" does with it is never done.'
             around = id(flow.parent.definition) if flow.parent else 0

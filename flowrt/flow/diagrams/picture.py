@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from flowrt.errors import FlowBuildError
-from flowrt.flow.diagrams.dot import to_dot
 from flowrt.flow.diagrams.graph import flow_names, graph_of
 from flowrt.flow.diagrams.labels import shown
-from flowrt.flow.diagrams.mermaid import to_mermaid
+from flowrt.flow.diagrams.markup import to_dot, to_mermaid
 from flowrt.flow.diagrams.svg import to_svg
 
 if TYPE_CHECKING:
@@ -45,9 +44,8 @@ class Picture:
         elif suffix in WRITERS:
             text = WRITERS[suffix](self._flow, self._subflow, boxes=self._boxes)
         else:
-            raise FlowBuildError(
-                f'a picture cannot be saved as "{shown(file.name)}": the suffix says how it is written. Use one of .html, {", ".join(WRITERS)}.'
-            )
+            says = f'a picture cannot be saved as "{shown(file.name)}": the suffix says how it is written. Use one of .html, {", ".join(WRITERS)}.'
+            raise FlowBuildError(says)
         file.write_text(text, encoding="utf-8", newline="\n")
         return file
 

@@ -55,10 +55,8 @@ def to_svg(flow: Drawable, subflow: str = "", *, boxes: bool = False) -> str:
 
 def _too_much(graph: Graph, what: str) -> str:
     name = f'flow "{graph.name}"' if graph.name else "the flow"
-    remedy = (
-        "Draw one of the flows inside it (subflow=), or leave it to GraphViz: to_dot(flow) and `dot -Tsvg`."
-    )
-    return f"{name} has {what} drawn as SVG. {remedy}"
+    instead = "Draw one of the flows inside it (subflow=), or leave it to GraphViz"
+    return f"{name} has {what} drawn as SVG. {instead}: to_dot(flow) and `dot -Tsvg`."
 
 
 class _Canvas:
