@@ -26,9 +26,9 @@ def thread_names() -> dict[int, str]:
     return {thread.ident: thread.name for thread in threading.enumerate() if thread.ident is not None}
 
 
-def place_in_code(ident: int) -> str:
+def place_in_code(ident: int | None) -> str:
     """Say where in an operation's code (or a handler's) a thread is: file, line, function. Empty if it is in none."""
-    frame = _users_frame(ident)
+    frame, _ = _standing(ident)
     if frame is None:
         return ""
     code = frame.f_code
@@ -40,7 +40,7 @@ def stack_of(ident: int) -> str:
     """Write down the stack of a thread, from the operation's own code on."""
     import traceback  # noqa: PLC0415 - only for stalls, and importing flowrt is to cost little
 
-    outermost = _users_frame(ident)
+    outermost, _ = _standing(ident)
     frames: list[tuple[FrameType, int]] = []
     for frame in frames_of(ident):
         frames.append((frame, frame.f_lineno))
@@ -51,11 +51,11 @@ def stack_of(ident: int) -> str:
 
 def line_of(ident: int) -> tuple[str, int]:
     """Return file and line of an operation's code (or a handler's) where a thread is; of this file if it is in none."""
-    frame = _users_frame(ident)
+    frame, _ = _standing(ident)
     return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else (__file__, 1)
 
 
-def fused_call(ident: int) -> int | None:
+def fused_call(ident: int | None) -> int | None:
     """Say the how-manieth of its calls a fused function is in; None if the thread is in none."""
     return next((_call_of(frame) for frame in frames_of(ident) if frame.f_code.co_filename == FUSED), None)
 
@@ -70,11 +70,7 @@ def is_in_operation(ident: int) -> bool:
     return _standing(ident)[1]
 
 
-def _users_frame(ident: int) -> FrameType | None:
-    return _standing(ident)[0]
-
-
-def _standing(ident: int) -> tuple[FrameType | None, bool]:
+def _standing(ident: int | None) -> tuple[FrameType | None, bool]:
     """Return the frame of the operation or handler that was called last, and whether it is an operation's.
 
     A module that calls operations says so by `CALLS_OPERATIONS`; one that calls handlers, taps or keys by `CALLS_HANDLERS`.

@@ -10,7 +10,7 @@ from flowrt.errors import counted
 
 LISTS = "lists scattered"  # each takes the place of one message in the window around it, until it is gathered
 NEARLY_ALL = (
-    20.0  # times; arbitrary: if one operation takes so much more than the next, the bound says nothing
+    20.0  # times; arbitrary: where one operation takes so much more than the next, a bound says nothing
 )
 BY_DISPATCHER = "dispatched"
 MOST_SHOWN = 10  # arbitrary: more of one kind than that nobody reads
@@ -52,9 +52,7 @@ class OperationFacts:
     backing_off: int = 0  # messages of the backlog that wait for their next attempt
     retried: int = 0  # attempts beyond the first so far
     timed_out: int = 0  # calls given up for their time
-    waits_for: str = (
-        ""  # the dispatcher that has not come to its calls, with since when; empty if it waits for none
-    )
+    waits_for: str = ""  # the dispatcher that has not come to its calls, with since when; empty without one
 
     @property
     def idle(self) -> bool:
@@ -121,9 +119,8 @@ class Bottleneck:
     name: str  # the operation
     mode: str  # of it
     share: float  # how much of the time since the first input each of its workers was busy, 0 to 1
-    bound: (
-        float | None
-    )  # at most so many times as fast the flow would be with any number of workers more; None: nothing measured sets one
+    # At most so many times as fast the flow would be with any number of workers more; None: nothing measured sets one.
+    bound: float | None
     workers: int | None  # with so many that would be reached; None as above
     next: str  # what would then limit it
 
@@ -145,9 +142,7 @@ class Explanation:
     operations: tuple[OperationFacts, ...]  # each that was needed so far
     calls: tuple[CallInWork, ...]  # those on workers, the longest first
     sources: tuple[SourceFacts, ...]  # open iterators, by place
-    waiting: tuple[
-        HeldFacts, ...
-    ]  # what operations hold and what they wait for, oldest run first; at most a hundred
+    waiting: tuple[HeldFacts, ...]  # what is held and waited for, oldest run first; at most a hundred
     input: InputFacts  # the way in
     bottleneck: Bottleneck | None  # the busiest operation; None if nothing was measured
 

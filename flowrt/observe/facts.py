@@ -15,21 +15,8 @@ from attrs import field, frozen
 
 from flowrt.engine.contract import PullTask, Task
 from flowrt.messages import MISSING_KEPT, first_position, missing_text
+from flowrt.observe import explain
 from flowrt.observe.calls import fused_call, is_in_operation, place_in_code, thread_names
-from flowrt.observe.explain import (
-    LISTS,
-    MOST_SHOWN,
-    Bottleneck,
-    CallInWork,
-    EngineFacts,
-    Explanation,
-    HeldFacts,
-    InputFacts,
-    OperationFacts,
-    Share,
-    SourceFacts,
-    seconds_text,
-)
 from flowrt.observe.figures import held_in
 
 if TYPE_CHECKING:
@@ -111,10 +98,12 @@ def open_lists(engine: Engine) -> Counter[SourceWindow]:
     return found
 
 
-def filling(window: SourceWindow, where: Whereabouts, lists: Counter[SourceWindow]) -> tuple[Share, ...]:
+def filling(
+    window: SourceWindow, where: Whereabouts, lists: Counter[SourceWindow]
+) -> tuple[explain.Share, ...]:
     """Say what is live in a window, most first."""
-    inside = where.windows.get(window, Counter()) + Counter({LISTS: lists[window]})
-    return tuple(Share(name, messages) for name, messages in inside.most_common())
+    inside = where.windows.get(window, Counter()) + Counter({explain.LISTS: lists[window]})
+    return tuple(explain.Share(name, messages) for name, messages in inside.most_common())
 
 
 LISTED = 100  # lists and runs whose held messages are explained; arbitrary, more than that nobody reads
@@ -122,7 +111,7 @@ LISTED = 100  # lists and runs whose held messages are explained; arbitrary, mor
 
 def source_facts(
     sources: list[OpenSource], where: Whereabouts, lists: Counter[SourceWindow]
-) -> Iterator[SourceFacts]:
+) -> Iterator[explain.SourceFacts]:
     """Say of each place with open iterators how far they are, and what fills its window."""
     by_place: dict[Place, list[OpenSource]] = {}
     for source in sources:
@@ -130,7 +119,7 @@ def source_facts(
     for place, siblings in by_place.items():
         window = siblings[0].window
         sizes = [len(source.items) for source in siblings if isinstance(source.items, list | tuple)]
-        yield SourceFacts(
+        yield explain.SourceFacts(
             name=place.name,
             iterators=len(siblings),
             given=sum(source.given for source in siblings),
@@ -145,7 +134,7 @@ def source_facts(
 
 def held_facts(
     engine: Engine, runs: list[RunBooks], sources: list[OpenSource], where: Whereabouts
-) -> Iterator[HeldFacts]:
+) -> Iterator[explain.HeldFacts]:
     """Say what operations hold and what they wait for."""
     listed = 0
     for run in runs:
@@ -156,12 +145,9 @@ def held_facts(
                     listed += 1
             for place, parts in (scope.parts or {}).items():
                 if place not in scope.gathers:
-                    yield HeldFacts(
-                        place.name,
-                        run.number,
-                        len(parts),
-                        held_up_by=_held_up_by(scope, sources, where),
-                        waits_for=_own_words(place),
+                    by, words = _held_up_by(scope, sources, where), _own_words(place)
+                    yield explain.HeldFacts(
+                        place.name, run.number, len(parts), held_up_by=by, waits_for=words
                     )
                     listed += 1
             if listed >= LISTED:
@@ -170,16 +156,16 @@ def held_facts(
     for place in engine.routes.all_places():
         words = _own_words(place) if place not in known else ""
         if words:
-            yield HeldFacts(place.name, 0, 0, waits_for=words)
+            yield explain.HeldFacts(place.name, 0, 0, waits_for=words)
 
 
 def _own_words(place: Spot) -> str:
     """Let an operation say what it waits for, if it can."""
-    explain = place.extras.explain
-    return str(explain(place.state)) if explain is not None else ""
+    says = place.extras.explain
+    return str(says(place.state)) if says is not None else ""
 
 
-def _owed(place: Spot, scope: Scope, sources: list[OpenSource], where: Whereabouts) -> HeldFacts:
+def _owed(place: Spot, scope: Scope, sources: list[OpenSource], where: Whereabouts) -> explain.HeldFacts:
     """Say what a gather has of a list, and where the rest is."""
     gathered = (scope.gathered or {}).get(place, 0)
     owes = place.extras.owes
@@ -191,12 +177,12 @@ def _owed(place: Spot, scope: Scope, sources: list[OpenSource], where: Whereabou
     records = [record for record in scope.missing or () if record.positions is not None]
     lost = {first_position(position) for record in records for position in record.positions or ()} - arrived
     missing = [position for position in range(known) if position not in arrived and position not in lost]
-    return HeldFacts(
+    return explain.HeldFacts(
         place.name,
         scope.run.number,
         gathered,
         announced,
-        tuple(missing[:MOST_SHOWN]),
+        tuple(missing[: explain.MOST_SHOWN]),
         len(missing),
         _held_up_by(scope, sources, where),
         f"{len(lost)} ({missing_text(records)})" if lost else "",
@@ -206,12 +192,10 @@ def _owed(place: Spot, scope: Scope, sources: list[OpenSource], where: Whereabou
 def _held_up_by(scope: Scope, sources: list[OpenSource], where: Whereabouts) -> tuple[str, ...]:
     """Say what of a list or run is still to come."""
     live = Counter(where.scopes.get(scope, {}))
-    ends = {
-        source.place.name: live.pop(source.place.name, 0)
-        for source in sources
-        if _is_within(source.scope, scope)
-    }
-    texts = [f"{messages} at {name}" for name, messages in live.most_common(MOST_SHOWN)]
+    ends = dict.fromkeys(source.place.name for source in sources if _is_within(source.scope, scope))
+    for name in ends:
+        live.pop(name, None)
+    texts = [f"{messages} at {name}" for name, messages in live.most_common(explain.MOST_SHOWN)]
     return (*texts, *(f"{name} to end" for name in ends))
 
 
@@ -238,7 +222,7 @@ class Load:
         return self.busy / self.workers
 
 
-def loads_of(engine: Engine, operations: Iterable[OperationFacts]) -> Iterator[Load]:
+def loads_of(engine: Engine, operations: Iterable[explain.OperationFacts]) -> Iterator[Load]:
     """Say how busy each operation's workers were; of a pool that several share, all of them together."""
     places = engine.routes.all_places()
     pools: dict[int, Load] = {}
@@ -256,7 +240,7 @@ def loads_of(engine: Engine, operations: Iterable[OperationFacts]) -> Iterator[L
     yield from pools.values()
 
 
-def bottleneck_of(loads: Iterable[Load], seconds: float) -> Bottleneck | None:
+def bottleneck_of(loads: Iterable[Load], seconds: float) -> explain.Bottleneck | None:
     """Say which operation limits the flow, and what more workers for it would bring at most.
 
     With b(i) the seconds that operation i was busy and w(i) its workers, the flow takes at least the largest b(i)/w(i). Operations
@@ -285,7 +269,9 @@ def bottleneck_of(loads: Iterable[Load], seconds: float) -> Bottleneck | None:
         second, following = others[0].each, others[0].name
     bound = largest / second if second > 0 else None
     workers = ceil(first.busy / second) if second > 0 else None
-    return Bottleneck(first.name, first.mode, min(first.each / seconds, 1.0), bound, workers, following)
+    return explain.Bottleneck(
+        first.name, first.mode, min(first.each / seconds, 1.0), bound, workers, following
+    )
 
 
 MOST_LOOKS = 5  # arbitrary: who reads what is changing under his hands looks again
@@ -293,22 +279,20 @@ MOST_LOOKS = 5  # arbitrary: who reads what is changing under his hands looks ag
 Sight = TypeVar("Sight")
 
 
-@frozen
-class Around:
-    """What the engine does not know: figures of the runtime around it."""
-
-    name: str
-    callers: int = 0
-    dropped: int = 0
-    outside: int = 0
-    unread: int = 0
-    max_results: int = 0
-    engine: int | None = None  # the ident of its thread
-    answered: bool = True
-
-
-def explanation_of(engine: Engine, now: float, around: Around) -> Explanation:
-    """Take a picture of what a runtime is doing."""
+def explanation_of(
+    engine: Engine,
+    now: float,
+    name: str,
+    ident: int | None,
+    *,
+    answered: bool,
+    callers: int,
+    dropped: int,
+    outside: int,
+    unread: int,
+    max_results: int,
+) -> explain.Explanation:
+    """Take a picture of what a runtime is doing; what the engine does not know of it is given. `ident`: of the engine's thread."""
     books = engine.books
     lists: Counter[SourceWindow] = tried(lambda: open_lists(engine), Counter())
     tasks: tuple[Task | PullTask, ...] = tried(lambda: tuple(tasks_of(engine)), ())
@@ -316,35 +300,33 @@ def explanation_of(engine: Engine, now: float, around: Around) -> Explanation:
     where = tried(lambda: look_around(engine, tasks), Whereabouts())
     runs: list[RunBooks] = tried(lambda: sorted(books.runs, key=lambda run: (run.opened, run.number)), [])
     seconds = now - books.began if books.began is not None else 0.0
-    in_hand = tried(lambda: call_in_hand(engine, around.engine), None)
+    in_hand = tried(lambda: call_in_hand(engine, ident), None)
     sources: list[OpenSource] = tried(lambda: list(engine.sources), [])
-    operations = tuple(
-        operation_facts(place, tasks, where, now, in_hand) for place in engine.routes.all_places()
-    )
-    return Explanation(
-        runtime=around.name,
+    places = engine.routes.all_places()
+    operations = tuple(operation_facts(place, tasks, where, now, in_hand) for place in places)
+    calls = [call_in_work(task, now, names) for task in tasks]
+    return explain.Explanation(
+        runtime=name,
         seconds=seconds,
         runs=len(runs),
         oldest_run=runs[0].number if runs else None,
         oldest=now - runs[0].opened if runs else 0.0,
         live=books.live,
         held=tried(lambda: sum(map(held_in, runs)), 0),
-        unread=around.unread,
-        max_results=around.max_results,
-        engine=engine_facts(in_hand, now, around),
+        unread=unread,
+        max_results=max_results,
+        engine=engine_facts(in_hand, now, ident, answered=answered),
         operations=operations,
-        calls=tuple(
-            sorted((call_in_work(task, now, names) for task in tasks), key=lambda call: -call.seconds)
-        ),
+        calls=tuple(sorted(calls, key=lambda call: -call.seconds)),
         sources=tuple(source_facts(sources, where, lists)),
         waiting=tuple(tried(lambda: list(held_facts(engine, runs, sources, where)), [])),
-        input=InputFacts(
+        input=explain.InputFacts(
             live=books.outside.live,
             capacity=books.outside.limit,
-            callers=around.callers,
+            callers=callers,
             open=len(engine.runs.feeding),
-            waiting=around.outside,
-            dropped=around.dropped,
+            waiting=outside,
+            dropped=dropped,
             filled_by=filling(books.outside, where, lists),
         ),
         bottleneck=bottleneck_of(tried(lambda: list(loads_of(engine, operations)), []), seconds),
@@ -367,7 +349,7 @@ def call_in_hand(engine: Engine, ident: int | None) -> tuple[str, float] | None:
         return None
     chain = engine.fusion.in_work
     if chain is not None:
-        number = fused_call(ident) if ident is not None else None
+        number = fused_call(ident)
         name = chain.places[number].name if number is not None else chain.name
         return name, engine.fusion.began
     place = engine.in_work
@@ -381,22 +363,21 @@ def call_in_hand(engine: Engine, ident: int | None) -> tuple[str, float] | None:
     return None
 
 
-def engine_facts(in_hand: tuple[str, float] | None, now: float, around: Around) -> EngineFacts:
+def engine_facts(
+    in_hand: tuple[str, float] | None, now: float, ident: int | None, *, answered: bool
+) -> explain.EngineFacts:
     """Say what the engine's thread is doing."""
-    at = "" if around.answered or around.engine is None else place_in_code(around.engine)
-    if in_hand is None:
-        return EngineFacts(answered=around.answered, at=at)
-    return EngineFacts(in_hand[0], now - in_hand[1], around.answered, at)
+    at = "" if answered else place_in_code(ident)
+    name, began = in_hand if in_hand is not None else ("", now)
+    return explain.EngineFacts(name, now - began, answered, at)
 
 
-def call_in_work(task: Task | PullTask, now: float, names: dict[int, str]) -> CallInWork:
+def call_in_work(task: Task | PullTask, now: float, names: dict[int, str]) -> explain.CallInWork:
     """Say what one worker is doing."""
     place = task.place
     context = task.source.context if isinstance(task, PullTask) else task.chunk.context_at(0)
-    ident = task.ident
-    thread = names.get(ident, "a worker") if ident is not None else "a worker"
-    at = place_in_code(ident) if ident is not None else ""
-    return CallInWork(place.name, thread, now - task.started, context.scope.run.number, at)
+    thread, at = names.get(task.ident or 0, "a worker"), place_in_code(task.ident)
+    return explain.CallInWork(place.name, thread, now - task.started, context.scope.run.number, at)
 
 
 def operation_facts(
@@ -405,7 +386,7 @@ def operation_facts(
     where: Whereabouts,
     now: float,
     in_hand: tuple[str, float] | None,
-) -> OperationFacts:
+) -> explain.OperationFacts:
     """Say what one operation has to do."""
     mode = place.declaration.mode
     mine = [task for task in tasks if task.place is place]
@@ -416,8 +397,8 @@ def operation_facts(
         busy += now - in_hand[1]
     oldest, guard, executor, waits_for = where.oldest.get(place.name), place.guard, place.executor, ""
     if executor is not None and (since := executor.waits_since) is not None:
-        waits_for = f"dispatcher {executor.dispatcher} for {seconds_text(now - since)}"
-    return OperationFacts(
+        waits_for = f"dispatcher {executor.dispatcher} for {explain.seconds_text(now - since)}"
+    return explain.OperationFacts(
         name=place.name,
         mode=str(mode) if place.handed_over else "sync",
         workers=mode.workers if place.handed_over else 1,

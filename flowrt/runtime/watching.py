@@ -33,20 +33,21 @@ def explain(owner: Owner) -> Explanation:
 
 def explained(loop: Loop, engine_ident: int | None, *, answered: bool) -> Explanation:
     """Say what every operation is doing. `answered`: on the engine's thread, or where there is none at work."""
-    from flowrt.observe.facts import Around, explanation_of  # noqa: PLC0415 - most programs never ask
+    from flowrt.observe.facts import explanation_of  # noqa: PLC0415 - most programs never ask
 
-    engine, room = loop.engine, loop.room
-    around = Around(
+    room = loop.room
+    return explanation_of(
+        loop.engine,
+        loop.clock.now(),
         loop.life.name,
+        engine_ident,
+        answered=answered,
         callers=len(loop.waits.room.enlisted),
         dropped=room.dropped,
         outside=room.outside,
         unread=room.results.unread,
         max_results=room.max_results,
-        engine=engine_ident,
-        answered=answered,
     )
-    return explanation_of(engine, loop.clock.now(), around)
 
 
 LOOKS = 4  # per `stall_after`, so that a stall is told of at most a quarter later
