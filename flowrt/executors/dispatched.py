@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from flowrt.engine.places import Place
     from flowrt.executors.backlog import Taken
     from flowrt.executors.seams import Seams
-    from flowrt.operations.bodies import Group
 
 
 LAST_TURN = 1.0  # seconds a dispatcher has, once the runtime is over, to come to what it was given; arbitrary
@@ -38,18 +37,8 @@ class DispatchedTask(Task):
     """A group that ends when the turn's time is over, or when it is asked to: looked at after each call."""
 
     __slots__ = ("end", "now")
-
-    def __init__(
-        self,
-        place: Place,
-        chunk: Chunk,
-        collect: Callable[[Group], None],
-        now: Callable[[], float],
-        end: float,
-    ) -> None:
-        super().__init__(place, chunk, collect)
-        self.now = now
-        self.end = end
+    now: Callable[[], float]
+    end: float
 
     def work_on(self, items: list[Any]) -> Iterator[Any]:
         for item in items:
@@ -290,7 +279,9 @@ class DispatchedExecutor(Workers):
 
     def _perform(self, taken: Taken, end: float) -> None:
         clock, place = self._clock, taken.lane.place
-        task = prepare(DispatchedTask(place, taken.chunk, self._reports.collect, clock.now, end))
+        task = DispatchedTask(place, taken.chunk, self._reports.collect)
+        task.now, task.end = clock.now, end
+        prepare(task)
         task.worker, task.ident, task.started = 1, threading.get_ident(), clock.now()
         self._current[1] = task
         try:

@@ -64,12 +64,6 @@ def system_time() -> datetime:
     return datetime.now(UTC)
 
 
-def _time_of(seams: Seams) -> Callable[[], datetime]:
-    """Return what tells the date and time: the clock itself, if it does."""
-    found: Callable[[], datetime] = getattr(seams.clock, "time", system_time)
-    return found
-
-
 class SimulationSeam(Protocol):
     """Decides what happens next when everything runs on one thread."""
 
@@ -112,4 +106,6 @@ class Seams:
     schedule: Callable[[], Schedule] | None = None
     executors: Callable[..., Executors] | None = None
     simulation: SimulationSeam | None = None
-    time: Callable[[], datetime] = Factory(_time_of, takes_self=True)
+    time: Callable[[], datetime] = Factory(
+        lambda seams: getattr(seams.clock, "time", system_time), takes_self=True
+    )

@@ -28,18 +28,9 @@ WayOut = Callable[[str, Any, object], None]
 """Emits on a port, given data and correlation id, without a message in hand."""
 
 
-class _Call:
-    """The call of a component's method that is being made."""
-
-    __slots__ = ("component", "group", "index")
-
-    def __init__(self, component: object, group: Group, index: int) -> None:
-        self.component = component
-        self.group = group
-        self.index = index
-
-
-_in_hand: ContextVar[_Call | None] = ContextVar("flowrt_call_of_a_component", default=None)
+# Of the call of a component's method that is being made: the component, the group and the index.
+_in_hand: ContextVar[tuple[object, Group, int] | None]
+_in_hand = ContextVar("flowrt_call_of_a_component", default=None)
 
 
 class OutPort:
@@ -106,12 +97,12 @@ class Outlet:
             FlowOverloadError: without a message in hand, as for `process`.
         """
         call = _in_hand.get()
-        if call is None or call.component is not self._component:
+        if call is None or call[0] is not self._component:
             _way_of(self._component, self._port)(self._port.name, data, correlation_id)
             return
-        group = call.group
+        _, group, index = call
         argument = data if correlation_id is None else Correlated(data, correlation_id)
-        group.log.append((call.index, self._port.name, argument))
+        group.log.append((index, self._port.name, argument))
         if group.collect is not None:
             group.collect(group)
 
@@ -128,7 +119,7 @@ class ComponentBody:
         component = group.state
         attribute, takes_data = self.methods[group.port.casefold()]
         for index, item in enumerate(group.data):
-            token = _in_hand.set(_Call(component, group, index))
+            token = _in_hand.set((component, group, index))
             raised: BaseException | None = None
             try:
                 method = getattr(component, attribute)

@@ -43,21 +43,8 @@ class Emit:
     data: Any = None
 
 
-class Act(enum.Enum):
-    """What an operation asks for besides emitting; entries of a group's log."""
-
-    HOLD = enum.auto()
-    MERGE = enum.auto()
-    RELEASE = enum.auto()
-    SCATTER = enum.auto()
-    GATHER = enum.auto()
-    GIVE_UP = enum.auto()
-    SURPLUS = enum.auto()
-    PUSH = enum.auto()
-    POP = enum.auto()
-    FAIL = enum.auto()
-    WAKE = enum.auto()
-    OWE = enum.auto()
+Act = enum.Enum("Act", "HOLD MERGE RELEASE SCATTER GATHER GIVE_UP SURPLUS PUSH POP FAIL WAKE OWE")
+"""What an operation asks for besides emitting; entries of a group's log."""
 
 
 LogEntry = tuple[int, Any, Any]
