@@ -17,7 +17,7 @@ from flowrt.cli.inputs import STANDARD_INPUT, InputError, parse_input
 from flowrt.cli.output import Output, UnreadError
 from flowrt.cli.running import RunCommand
 from flowrt.engine.schedules import SCHEDULES
-from flowrt.errors import FlowBuildError
+from flowrt.errors import FlowBuildError, counted
 from flowrt.flow.checks import check, findings_of
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.flow.diagrams import flow_names, to_dot, to_mermaid, to_svg
@@ -214,9 +214,9 @@ def check_command(
         for finding in findings:
             output.finding(finding, as_result=True)
         count += len(findings)
-    where = f"{len(flows)} flow{'s' if len(flows) > 1 else ''}"
+    found = counted(count, "finding") if count else "no findings"
     unknown = "" if modules else "; without --operations, so not whether there are such operations"
-    output.note(f"{count or 'no'} finding{'' if count == 1 else 's'} in {where}{unknown}")
+    output.note(f"{found} in {counted(len(flows), 'flow')}{unknown}")
     _end(FAULTY if count else 0)
 
 
