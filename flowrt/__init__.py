@@ -1,7 +1,7 @@
 """flowrt: a flow-based-programming runtime.
 
-These names are all that a program needs; more operators come from `flowrt.standard`, the test kit is `flowrt.testing`. Each package says in its
-`__init__` what it holds and where to begin reading; docs/design.md begins with the whole house.
+These names are what a program needs; more operators come from `flowrt.standard`, dispatchers from `flowrt.executors.dispatchers`, the test kit is
+`flowrt.testing`. Each package says in its `__init__` what it holds and where to begin reading; docs/design.md begins with the whole house.
 """
 
 import typing

@@ -20,7 +20,7 @@ DISCARDED = "discarded"
 ENDS = (DELIVERED, ABSORBED, FAILED, UNCONNECTED, DISCARDED)
 
 
-CHUNK_SIZE = 1024  # messages. Longer gains nothing measurable (DESIGN.md: 14 calls a hop at 1, 1.5 at 64)
+CHUNK_SIZE = 1024  # messages. Longer gains nothing measurable (docs/design.md, "Chunks": 14 calls a hop at 1, 1.5 at 64)
 EXCEPTION_PRIORITY = 99  # the ancestor's (B126): error messages overtake what waits
 TRAIL_LENGTH = 64  # ports; arbitrary. Beyond it a way is cut to its last half
 TRAILS_KEPT = 10_000  # arbitrary; a flow has few different ways, a loop inside a loop has many

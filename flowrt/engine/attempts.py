@@ -1,4 +1,4 @@
-"""Guards stand before places with policies: they hand messages over one by one, and decide what becomes of each call.
+"""Guards before places with policies: when each call begins, when it is given up, whether it is made again.
 
 Messages that may not begin yet wait here: for a call before them, for their key, for the rate. Waiting costs no thread, and a wait for a retry
 is a timer of the engine. Where the mode of a place keeps order, a message that will be retried keeps its place in it.

@@ -1,4 +1,4 @@
-"""Who gets an error: the innermost causality, else the subscribers, else a gather that can do without, else the run."""
+"""Who gets an error: nobody or the `error` port, where `on_error` says so; else a causality, the subscribers, a lenient gather, the run."""
 
 from __future__ import annotations
 

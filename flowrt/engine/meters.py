@@ -1,4 +1,4 @@
-"""What is measured of a place: how often it was called, how long that took, how much makes a turn of it."""
+"""What is measured of a place: its calls, their time; and from that how many messages a turn or a worker takes at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shared_meter(meters: tuple[Meter, ...]) -> Meter:
     return shared
 
 
-QUANTUM = 0.001  # seconds of work per group or inline turn (DESIGN.md, section 5: the best of those tried)
+QUANTUM = 0.001  # seconds of work per group or inline turn (docs/design.md: the best of those tried)
 FLOOR = 0.0002  # seconds: smaller groups cost more in handing over than they gain in spreading
 GROWTH = 8  # at most so many times the last group, so that one cheap item does not vouch for a thousand
 DECAY = 0.3  # how fast the estimate follows cheaper calls; it jumps up at once

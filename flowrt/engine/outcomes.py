@@ -1,4 +1,4 @@
-"""What operations bring back, taken into account: results, emissions, failures, and what operations with state ask for."""
+"""What operations bring back, taken into account: results, emissions (in a call or late), failures, what operations with state ask for."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class Outcomes:
             return
         error = task.results[index].error
         if isinstance(error, FlowOverloadError) and is_ours_by_kind(task.place):
-            # Past its bound a run fails whole: DESIGN.md, promise 4.
+            # Past its bound a run fails whole.
             self._runs.overload(context.scope.run, error)
             return
         after = task.emitted.get(index, 0)

@@ -1,4 +1,4 @@
-"""Runs, as the engine has them: opened, fed, cut short, ended; whoever waits for them is told."""
+"""Runs, as the engine has them: opened (also for emissions that come after their call), fed, cut short, ended; whoever waits is told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits for workers: lanes by place and priority, as it comes, ordered, or by key; and how much goes to whom."""
+"""What waits for workers: lanes by place and priority, as it comes, ordered, or by key; and which of it is taken next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operations whose calls a dispatcher makes: on the thread of a window, of an event loop, on the main thread.
+"""The executor of dispatched operations: their calls are handed to a dispatcher, and what came of them is reported.
 
 engine ── submit ──► backlog        dispatcher.dispatch(turn) ──► its thread, when it comes to it: turn()
                         └── take ◄── about a millisecond's work ── perform ── post ──► inbox ──► engine: report

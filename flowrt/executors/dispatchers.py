@@ -1,4 +1,4 @@
-"""Dispatchers: they have operations called on a thread that is not flowrt's: an event loop's, a window's, the main thread.
+"""The dispatchers for users: asyncio, tkinter, the main thread.
 
 `make_sync(dispatcher)` takes any object with
 

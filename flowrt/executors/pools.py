@@ -1,4 +1,4 @@
-"""The executors of one runtime: its engine's thread, and pools by name or by operation."""
+"""Which executor an operation gets, by its mode: the engine's thread, a dispatcher, a pool by name or of its own."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class ThreadLike(Protocol):
 
 
 def spawn_thread(work: Callable[[], None], name: str) -> ThreadLike:
-    """Start a daemon thread: only such a one lets the interpreter exit, where the runtime drains it (RELIABILITY M18)."""
+    """Start a daemon thread: only such a one lets the interpreter exit, where the runtime drains it."""
     thread = threading.Thread(target=work, name=name, daemon=True)
     try:
         thread.start()

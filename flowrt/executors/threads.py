@@ -1,4 +1,4 @@
-"""Pools of threads: workers cut groups from a backlog behind one lock."""
+"""Pools of threads: workers cut groups from a backlog behind one lock; and `thread_pools`, which makes the executors of a runtime."""
 
 from __future__ import annotations
 

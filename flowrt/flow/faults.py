@@ -1,4 +1,4 @@
-"""What keeps a flow from being built: streams to names and ports that are not there, and outputs nobody takes where that is forbidden."""
+"""What keeps a flow from being built: names and ports of streams that are not there (did you mean?), outputs nobody takes under strict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a runtime is doing, as plain data that says itself in words."""
+"""`Explanation`: what a runtime is doing, as plain data that says itself in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts behind an explanation, gathered from the engine and its executors.
+"""What `explain()` tells, gathered: what each worker, operation and source is doing, and what is held.
 
 Called on: the engine's thread, between two calls. Where the engine does not come to that, any thread may try: what it reads may then change
 under its hands, and it looks again.

@@ -1,4 +1,4 @@
-"""Where an operation runs: its mode."""
+"""Modes, as data: sync, async (a thread of its own), parallel, dispatched. A new mode begins here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to become of a call that fails, takes too long, or comes too soon: decisions over the clock, in plain data."""
+"""What was asked for calls that fail, take too long or come too soon, as data; and how long a retry waits. `engine` carries it out."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DRAIN = 5.0  # seconds without any call returning; after the design, arbitrary
 DEADLINE = 60.0  # seconds in all; likewise
 GRACE = 1.0  # seconds that the engine and idle workers get to notice that they are given up; arbitrary
-EXIT_DRAIN = 5.0  # seconds at the interpreter's exit (RELIABILITY.md, M18)
+EXIT_DRAIN = 5.0  # seconds at the interpreter's exit; arbitrary
 
 
 @frozen

@@ -24,7 +24,7 @@ class Inbox:
     """Calls for the engine to make and inputs for it to take, in order of posting.
 
     A deque, and a bell to wait for. Both are re-entrant, so that a signal handler may post while the code it interrupted is posting
-    (`queue.Queue` and janus stop for ever there: RELIABILITY M1). An entry is taken off when it has been worked on: what a queue returns is lost
+    (`queue.Queue` and janus stop for ever there). An entry is taken off when it has been worked on: what a queue returns is lost
     where a signal handler raises just then, on a thread that is the engine itself.
 
     Guarded by: the atomicity of deque operations. Called on: `post` any thread; the rest the engine's.

@@ -1,4 +1,4 @@
-"""How input gets in: with room for it, in order, and never after the end."""
+"""How input gets in: here `process` waits for room, then posts to the inbox; in order, and never after the end."""
 
 from __future__ import annotations
 

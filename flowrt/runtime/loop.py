@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 CALLS_PER_STEP = 1_000  # of the inbox between two turns, so that a flood of input cannot hold messages up
-FIRST_LOOK = 0.002  # seconds: by then groups in work are asked for what they have (docs/design.md, "Executors and hand-over")
+FIRST_LOOK = 0.002  # seconds: by then groups in work are asked for what they have (docs/design.md, "Handing over to threads")
 LATEST_LOOK = 0.02  # seconds; arbitrary: and by then they are asked though calls keep coming
 LOOKS_GROW = 4  # times longer until the next look, while nothing comes
 LONGEST_LOOK = 0.25  # seconds; arbitrary: so long an emission of a call that then falls silent may wait

@@ -1,4 +1,4 @@
-"""Room for input: how much is under way, how much may be, and what becomes of an input that finds none."""
+"""Whether there is room for input, from counters; and what becomes of an input that finds none and is not to wait."""
 
 from __future__ import annotations
 

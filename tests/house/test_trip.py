@@ -42,7 +42,7 @@ def test_the_page_says_how_many_there_are() -> None:
     fewer, crossing = LIMITS["sync"]
 
     assert (
-        f"That is {calls} calls, of which {crossings} lead into another package; under the schedule `sync` it is {fewer} and {crossing}.\n"
+        f"That is at most {calls} calls, of which {crossings} lead into another package; under the schedule `sync` it is {fewer} and {crossing}.\n"
     ) in PAGE.read_text(encoding="utf-8")
 
 
