@@ -26,22 +26,14 @@ class FlowError(Exception):
 
 
 class Fault(str):
-    """The text of a fault, as `FlowBuildError` says it, with what a check says of it.
-
-    Attributes:
-        place: `file:line`, in flow text `file:line:column`; "" where that is not known.
-        code: a key of `flowrt.flow.checks.CODES`; "" for what only a call can see.
-        says: what is wrong, without the place and the remedy.
-        remedy: what to do.
-        about: the streams and declarations it is about.
-    """
+    """The text of a fault, as `FlowBuildError` says it, with what a check says of it."""
 
     __slots__ = ("about", "code", "place", "remedy", "says")
-    place: str
-    code: str
-    says: str
-    remedy: str
-    about: tuple[Any, ...]
+    place: str  # `file:line`, in flow text `file:line:column`; "" where that is not known
+    code: str  # a key of `flowrt.flow.checks.CODES`; "" for what only a call can see
+    says: str  # what is wrong, without the place and the remedy
+    remedy: str  # what to do
+    about: tuple[Any, ...]  # the streams and declarations it is about
 
     def __new__(
         cls,

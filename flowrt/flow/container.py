@@ -276,7 +276,7 @@ class FlowOperationContainer:
         new one, and what it still brings is dropped. On the engine's own thread that is impossible, so the operation must be async or
         parallel; where it runs there all the same (`parallelism=False`), there is no limit.
         """
-        return self._with("timeout", timeout=policies.timeout_of(self._named("timeout"), seconds))
+        return self._with("timeout", timeout=policies.seconds_of(self._named("timeout"), "seconds", seconds))
 
     def on_error(self, decision: OnError) -> Self:
         """Say what becomes of a message that fails.

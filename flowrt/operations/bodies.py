@@ -285,21 +285,13 @@ class OperationBody:
 
 
 class Shape(NamedTuple):
-    """How a callable wants to be called.
+    """How a callable wants to be called."""
 
-    Attributes:
-        required: its positional parameters without a default.
-        stuck: its keyword-only ones without a default, which nobody would pass.
-        takes_data: whether it takes any data.
-        generates: whether it is a generator function.
-        suspends: whether it is an `async def`.
-    """
-
-    required: tuple[str, ...]
-    stuck: tuple[str, ...]
-    takes_data: bool
-    generates: bool
-    suspends: bool
+    required: tuple[str, ...]  # its positional parameters without a default
+    stuck: tuple[str, ...]  # its keyword-only ones without a default, which nobody would pass
+    takes_data: bool  # any at all
+    generates: bool  # it is a generator function
+    suspends: bool  # it is an `async def`
 
 
 def shape_of(kind: str, name: str, function: Any) -> Shape:

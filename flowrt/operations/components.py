@@ -132,18 +132,7 @@ class ComponentBody:
 
 
 class Component:
-    """A component as it was declared.
-
-    Attributes:
-        instance: the object; None where `factory` makes one per place.
-        factory: makes one.
-        in_ports: their names.
-        out_ports: likewise.
-        modes: of the methods that say one, by folded in-port.
-        body: calls the methods.
-    """
-
-    __slots__ = ("body", "factory", "in_ports", "instance", "modes", "out_ports")
+    """A component as it was declared."""
 
     def __init__(self, name: str, given: Any) -> None:
         """Find the ports of an object, of a class, or of a class with arguments (`functools.partial`); `FlowBuildError` with all faults."""
@@ -188,10 +177,10 @@ class Component:
         if faults:
             raise FlowBuildError(*faults)
         self.instance = None if made else given
-        self.factory: Callable[[], Any] | None = given if made else None
+        self.factory: Callable[[], Any] | None = given if made else None  # makes an instance per place
         self.in_ports = tuple(in_ports.values())
         self.out_ports = tuple(port for _, port in out_ports.values())
-        self.modes = modes
+        self.modes = modes  # of the methods that say one, by folded in-port
         self.body = ComponentBody(methods)
 
     def make(self) -> Any:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 TELLS_NO_DATA = True  # the texts of what is raised here hold none; see engine/failures.py
 
 
-def checked_port(name: Any) -> str:
-    """Return the name of an out-port without its dot; `FlowBuildError`, in the operation that uses it, if it cannot be one."""
+def checked_port(name: Any, side: str = "out") -> str:
+    """Return the name of a port without its dot; `FlowBuildError`, in the operation that uses it, if it cannot be one."""
     if isinstance(name, str):
         plain = name.removeprefix(".")
         if (
@@ -31,7 +31,7 @@ def checked_port(name: Any) -> str:
         ):
             return plain
     raise FlowBuildError(
-        f"{name!r} cannot name an out-port. A port's name is a text without . / \\ # * and blanks around it."
+        f"{name!r} cannot name an {side}-port. A port's name is a text without . / \\ # * and blanks around it."
     )
 
 

@@ -79,11 +79,7 @@ def in_port(f: Any = None, /, *, name: str | None = None, mode: Mode | str | Any
         name: of the port; by default the method's own, and "" is the component's default port.
         mode: as for `operation`; it counts before the mode of the whole component.
     """
-    if name is not None:
-        try:
-            name = checked_port(name)
-        except FlowBuildError as error:
-            raise FlowBuildError(str(error).replace("an out-port", "an in-port")) from None
+    name = None if name is None else checked_port(name, "in")
     mark = partial(_mark, IN_PORT, "in_port", Marker(name, mode_of("in_port", mode)))
     return mark if f is None else mark(f)
 

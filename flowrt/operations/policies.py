@@ -23,31 +23,24 @@ Backoff = float | Callable[[int], float]
 
 @frozen
 class Retry:
-    """Call again after a failure.
+    """Call again after a failure."""
 
-    Attributes:
-        attempts: calls at most, the first included.
-        backoff: seconds: the wait before the n-th retry is drawn evenly from 0 to backoff * 2 ** (n - 1) ("full jitter": retries of many
-            messages do not come in step; Brooker, AWS Architecture Blog, 2015). Or a function of n that returns the seconds.
-        longest: the wait at most, in seconds.
-        on: exceptions to retry on; calls given up for their time count as `OperationTimeoutError` (or `TimeoutError`, but not as `OSError`).
-    """
-
-    attempts: int
+    attempts: int  # calls at most, the first included
+    # Seconds: the wait before the n-th retry is drawn evenly from 0 to backoff * 2 ** (n - 1) ("full jitter": retries of many messages do not
+    # come in step; Brooker, AWS Architecture Blog, 2015). Or a function of n that returns the seconds.
     backoff: Backoff
-    longest: float
+    longest: float  # the wait at most, in seconds
+    # Exceptions; calls given up for their time count as `OperationTimeoutError` (or `TimeoutError`, but not as `OSError`).
     on: tuple[type[BaseException], ...]
 
     def applies(self, attempt: int, error: BaseException) -> bool:
         """Say whether to call again after the call number `attempt` has raised an error."""
-        return (
-            attempt < self.attempts
-            and (isinstance(error, self.on) or (isinstance(error, CallTimedOutError) and self._on_timeouts()))
-            and not isinstance(error, SystemExit | KeyboardInterrupt)
-        )
-
-    def _on_timeouts(self) -> bool:
-        return any(kind is TimeoutError or issubclass(OperationTimeoutError, kind) for kind in self.on)
+        if attempt >= self.attempts or isinstance(error, SystemExit | KeyboardInterrupt):
+            return False
+        if isinstance(error, self.on):
+            return True
+        on_timeouts = TimeoutError in self.on or issubclass(OperationTimeoutError, self.on)
+        return on_timeouts and isinstance(error, CallTimedOutError)
 
     def wait(self, attempt: int, rng: Random) -> float:
         """Return how many seconds to wait after the call number `attempt`."""
@@ -86,8 +79,8 @@ NO_POLICIES = Policies()
 def retry_of(where: str, attempts: Any, backoff: Any, longest: Any, on: Any) -> Retry:
     """Make a retry policy; `FlowBuildError` if it is none."""
     check_count(where, "attempts", attempts, "calls")
-    backoff = backoff if callable(backoff) else _seconds(where, "backoff", backoff, least=0.0)
-    longest = _seconds(where, "longest", longest, least=0.0)
+    backoff = backoff if callable(backoff) else seconds_of(where, "backoff", backoff, zero=True)
+    longest = seconds_of(where, "longest", longest, zero=True)
     kinds = on if isinstance(on, tuple) else (on,)
     if not kinds or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise FlowBuildError(f"{where}: on is {on!r}; give an exception type, or a tuple of them.")
@@ -104,11 +97,6 @@ def rate_of(where: str, per_second: Any, burst: Any) -> Rate:
     return Rate(float(per_second), burst)
 
 
-def timeout_of(where: str, seconds: Any) -> float:
-    """Check a time limit."""
-    return _seconds(where, "seconds", seconds, least=None)
-
-
 def on_error_of(where: str, decision: Any) -> OnError:
     """Check what is to become of failed messages."""
     if decision not in ("fail", "skip", "route"):
@@ -121,8 +109,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _seconds(where: str, what: str, value: Any, *, least: float | None) -> float:
-    if not _is_number(value) or (value <= 0 if least is None else value < least):
-        bound = "above 0" if least is None else f"of {least:g} or more"
+def seconds_of(where: str, what: str, value: Any, *, zero: bool = False) -> float:
+    """Check a number of seconds, above 0 unless `zero` will do."""
+    if not _is_number(value) or value < 0 or (value == 0 and not zero):
+        bound = "of 0 or more" if zero else "above 0"
         raise FlowBuildError(f"{where}: {what} is {value!r}; give a number of seconds {bound}.")
     return float(value)
