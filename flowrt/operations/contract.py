@@ -114,6 +114,10 @@ class Emitter:
         self._fed = fed
         self._ports = ports
 
+    def made_of(self) -> tuple[Any, int, frozenset[str], tuple[str, ...] | None]:
+        """Return what makes another emitter on the same log, for who stands between an operation and its own."""
+        return self._log, self._index, self._fed, self._ports
+
     def end(self) -> None:
         """The call is over."""
         self._log = _OVER

@@ -65,7 +65,7 @@ class WatchedEmitter(Emitter):
     __slots__ = ("_loans", "failed")
 
     def __init__(self, emit: Emitter, loans: Loans) -> None:
-        super().__init__(emit._log, emit._index, emit._fed, emit._ports)  # type: ignore[arg-type]
+        super().__init__(*emit.made_of())
         self._loans = loans
         self.failed = 0
 
