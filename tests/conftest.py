@@ -1,5 +1,6 @@
 """What holds for every test: how many examples hypothesis tries, where coverage is measured, and that nothing is left behind."""
 
+import gc
 import signal
 from collections.abc import Iterator
 
@@ -52,6 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.no_cover)
+
+
+def pytest_collection_finish() -> None:
+    """Have collections of garbage pass over ten thousand tests: what tests collect is then what they made."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

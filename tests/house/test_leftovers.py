@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_child_process_left_behind_is_found() -> None:
             child.communicate(b"\n")
 
 
-@pytest.mark.skipif(not FILES.is_dir(), reason="files are compared by /proc, which is not here")
+@pytest.mark.skipif(not Path(FILES).is_dir(), reason="files are compared by /proc, which is not here")
 def test_a_pipe_left_open_is_found() -> None:
     ends: tuple[int, ...] = ()
     try:
