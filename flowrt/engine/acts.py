@@ -55,6 +55,11 @@ class InHand:
         self.positions: Positions = (0,)  # where stands what is emitted
         self.rest = 0  # messages of which nothing has become yet
 
+    @property
+    def next(self) -> int:
+        """Which of its messages is the first of which nothing has become yet: they are taken in order."""
+        return len(self.positions) - self.rest
+
     def meeting(self, origins: Sequence[Part], port: str) -> tuple[Context, Any]:
         """Return the context and the position of what is made of parts."""
         context = self.context
@@ -136,8 +141,8 @@ class Acts:
         elif hand.chunk is None:
             return
         elif action is Act.SCATTER:
+            message = message_of(hand.chunk, hand.first + min(hand.next, len(hand.positions) - 1))
             hand.rest -= 1
-            message = message_of(hand.chunk, hand.first)
             self._sources.open_scattered(place, message, hand.trail, argument)
         elif action is Act.FAIL:
             self._fail(hand, hand.chunk, *argument)
@@ -152,9 +157,9 @@ class Acts:
             books.gather(context.scope, kept, hand.place, hand.rest)
             hand.rest = 0
             return
-        for part, position in zip(kept, hand.positions, strict=False):
+        for number, part in enumerate(kept, hand.next):
             if part.position is None:
-                part.position = position
+                part.position = hand.positions[min(number, len(hand.positions) - 1)]
             if part.correlation_id is None:
                 part.correlation_id = context.correlation_id
             part.causality = context.causality
@@ -163,8 +168,9 @@ class Acts:
         hand.rest -= len(kept)
 
     def _fail(self, hand: InHand, chunk: Chunk, error: BaseException, first: int, messages: int) -> None:
-        size = len(hand.positions)
-        for index in range(hand.first, hand.first + size)[first : first + messages]:
+        indexes = range(hand.first, hand.first + len(hand.positions))
+        named = indexes[first : first + messages]
+        for index in named or indexes[hand.next :]:  # where it names none, what is left: no error is lost
             hand.rest -= 1
             if hand.context.scope.run.ended:
                 return
@@ -277,7 +283,7 @@ class Acts:
         finally:
             emit.end()
         self._apply(batch, log)
-        if batch.rest and not context.scope.run.ended:
+        if batch.rest > 0 and not context.scope.run.ended:
             self._traffic.books.end(context.scope, ABSORBED, batch.rest, place.name)
 
     # -- what is owed to scopes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flowrt.errors import FlowBuildError
 from flowrt.operations.bodies import Group, Pull
 
 if TYPE_CHECKING:
@@ -206,11 +207,18 @@ class Executor(Protocol):
 
 def completed(executor: Any) -> Executor:
     """Return an executor that need not derive from `Executor`, with what it lacks of what only some have."""
-    lacking: dict[str, Any] = {"inline": False, "dispatcher": "", "began": None, "waits_since": None}
+    kind = type(executor).__name__
+    dispatcher = kind if hasattr(executor, "run_here") else ""
+    lacking: dict[str, Any] = {"inline": False, "dispatcher": dispatcher, "began": None, "waits_since": None}
     lacking |= {"run_here": lambda: False, "doing": executor.in_work}
     for name, value in lacking.items():
         if not hasattr(executor, name):
-            setattr(executor, name, value)
+            try:
+                setattr(executor, name, value)
+            except AttributeError:
+                raise FlowBuildError(
+                    f'executor {kind} has no "{name}" and takes none. Derive it from flowrt.engine.contract.Executor, which has what it lacks.'
+                ) from None
     found: Executor = executor
     return found
 

@@ -92,8 +92,9 @@ class Place(Site):
                 self.operation, self.state = made, made.create() if made is not None else None
             except Exception as error:
                 raise not_made(self.name, declaration, error) from error
-        declared = self.operation is declaration.operation
-        self.extras = declaration.extras if declared else extras_of(self.operation)
+        self.extras = extras_of(
+            self.operation
+        )  # anew: what it says of itself may have changed since it was declared
         self.batches = self.extras.handle_many is not None
         self.outs: dict[str, Route] = {}
         self.chain: Any = None  # that begins here, once it was asked for

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
-from flowrt.engine.contract import PullTask, Task
+from flowrt.engine.contract import PullTask, Task, completed
 from flowrt.errors import FlowBuildError, FlowStallWarning
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Watchdog:
         for task in tasks:
             yield Seen(task, len(task.results), task.started or now)
         for executor in owner.loop.executors.all():
-            if (since := executor.waits_since) is not None:
+            if (since := completed(executor).waits_since) is not None:
                 yield Seen(cast("Hashable", executor), since, since)
         ident, progress = owner.engine_ident, owner.loop.progress
         if ident is not None and place_in_code(ident):

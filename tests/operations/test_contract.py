@@ -1243,3 +1243,71 @@ def test_what_is_merged_of_parts_with_one_correlation_id_has_it(ids: tuple[objec
 
     assert result.data == [0, 1]
     assert result.correlation_id == (ids[0] if ids[0] == ids[1] else None)
+
+
+def test_each_message_of_a_batch_that_is_held_by_itself_keeps_its_position() -> None:
+    def many(state: State, batch: Any, emit: Emitter) -> None:
+        for data in batch.data:
+            state.append(Part(data))
+            emit.hold(state[-1:])
+
+    positions: list[Any] = []
+
+    def tell(state: State, _scope: Any, emit: Emitter) -> None:
+        positions.extend((part.data, part.position) for part in state)
+        merge_owed(state, _scope, emit)
+
+    with FlowRuntime() as runtime:
+        runtime.add_operation(OwnMany(many, drained=tell))
+        wire(runtime, ".in -> own -> .out")
+        run = runtime.process_many(".in", "abc")
+        assert run.values(SECONDS) == [["a", "b", "c"]]
+    assert positions == [("a", 0), ("b", 1), ("c", 2)]
+    assert_ledger(run, accepted=3, delivered=1, absorbed=2)
+
+
+def test_each_message_of_a_batch_is_scattered_from_its_own_place() -> None:
+    def many(_state: State, batch: Any, emit: Emitter) -> None:
+        for data in batch.data:
+            emit.scatter(data, "stream", "count", 10)
+
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ValueError
+
+    with FlowRuntime() as runtime:
+        runtime.add_operation(OwnMany(many))
+        wire(runtime, ".in -> own", "own.stream -> .out", "own.count -> .count")
+        first, second = [1, 2], broken()
+        run = runtime.process_many(".in", [first, second])
+        with pytest.raises(OperationError) as caught:
+            run.wait(SECONDS)
+        assert caught.value.message.data is second
+    assert run.ledger.balanced
+
+
+@pytest.mark.parametrize("first", [1, 7])
+def test_an_error_that_names_no_message_in_hand_fails_what_is(first: int) -> None:
+    def refuse_another(_state: State, _message: Message, emit: Emitter) -> None:
+        emit.fail(FlowError("refused"), first)
+
+    with FlowRuntime() as runtime:
+        runtime.add_operation(Own(handle=refuse_another))
+        wire(runtime, ".in -> own -> .out")
+        run = runtime.process(".in", 1)
+        with pytest.raises(OperationError) as caught:
+            run.wait(SECONDS)
+    assert str(caught.value.__cause__) == "refused"
+    assert_ledger(run, accepted=1, failed=1)
+
+
+def test_what_an_operation_says_of_itself_after_it_was_added_counts() -> None:
+    gather = Gather("gather")
+    operations = FlowOperationContainer().add_func("check", lambda number: 1 // number)
+    operations.add_operation(Scatter("scatter")).add_operation(gather)
+    gather.on_missing = "skip"
+    with FlowRuntime() as runtime:
+        runtime.add_operations(operations)
+        wire(runtime, ".in -> scatter", "scatter.stream -> check -> gather.stream", "gather -> .out")
+        wire(runtime, "scatter.count -> gather.count")
+        assert runtime.process(".in", [1, 0]).values(SECONDS) == [[1]]
