@@ -289,15 +289,22 @@ def test_the_schedules_call_functions_that_follow_each_other_in_their_own_order(
 
 def test_under_sync_the_run_is_over_when_process_returns() -> None:
     """B150."""
+    threads: list[int] = []
+
+    def doubled(number: int) -> int:
+        threads.append(threading.get_ident())
+        return double(number)
+
     with FlowRuntime(schedule="sync") as runtime:
         runtime.add_operations(
-            FlowOperationContainer().add_func("a", increment).make_parallel(2).add_func("b", double)
+            FlowOperationContainer().add_func("a", increment).make_parallel(2).add_func("b", doubled)
         )
         wire(runtime, ".in -> a -> b -> .out")
 
         run = runtime.process(".in", 1)
 
         assert run.done
+        assert threads == [threading.get_ident()]
         assert run.values(timeout=SECONDS) == [4]
 
 

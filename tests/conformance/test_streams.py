@@ -349,12 +349,13 @@ def test_a_hop_takes_as_many_steps_in_a_large_flow_as_in_a_small_one(schedule: s
     """B052."""
 
     def steps(others: int) -> int:
-        """How many calls a message through ten operations takes, beside so many others."""
+        """How many lines a message through ten operations takes, beside so many others: calls alone would not show a loop."""
         made = 0
 
-        def count(_frame: FrameType, event: str, _argument: object) -> None:
+        def count(_frame: FrameType, event: str, _argument: object) -> Any:
             nonlocal made
-            made += event == "call"
+            made += event == "line"
+            return count
 
         operations = FlowOperationContainer()
         with FlowRuntime(schedule=schedule, seams=simulated(0)) as runtime:  # on this thread
@@ -366,12 +367,12 @@ def test_a_hop_takes_as_many_steps_in_a_large_flow_as_in_a_small_one(schedule: s
             wire(runtime, ".in -> " + " -> ".join(f"a{number}" for number in range(10)) + " -> .out")
             runtime.add_operations(operations)
             runtime.process(".in", 0).wait(SECONDS)  # compiles
-            before = sys.getprofile()
-            sys.setprofile(count)
+            before = sys.gettrace()
+            sys.settrace(count)
             try:
                 runtime.process(".in", 1).wait(SECONDS)
             finally:
-                sys.setprofile(before)
+                sys.settrace(before)
         return made
 
     assert steps(200) < steps(0) + 100  # not once more for each of the others, neither at a hop nor in all
