@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import sys
@@ -28,6 +29,7 @@ from flowrt.ports import Port
 STANDARD_INPUT = "-"
 
 Waiting = Callable[[], AbstractContextManager[Any]]
+UntilReadable = Callable[[int], None]
 
 
 class InputError(Exception):
@@ -43,9 +45,9 @@ class InputOption:
     file: str = ""
     is_json: bool = False
 
-    def lines(self, waiting: Waiting) -> Iterator[Any]:
+    def lines(self, waiting: Waiting, until_readable: UntilReadable) -> Iterator[Any]:
         """Yield the messages of the file; what `waiting` returns is entered while the next line is waited for."""
-        with _opened(self.file) as file:
+        with _opened(self.file, until_readable) as file:
             for number in count(1):
                 with waiting():
                     line = self._next_line(file)
@@ -107,9 +109,32 @@ def _json(text: str, what: str) -> Any:
         raise InputError(f"{what}: this JSON is nested too deep.") from None
 
 
-def _opened(name: str) -> AbstractContextManager[TextIO]:
+class _StandardInput(io.RawIOBase):
+    """The standard input, which is not ours to close; its reads do not block before there is something to read."""
+
+    def __init__(self, until_readable: UntilReadable) -> None:
+        self._file = sys.stdin.fileno()
+        self._until_readable = until_readable
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._until_readable(self._file)
+        data = os.read(self._file, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _opened(name: str, until_readable: UntilReadable) -> AbstractContextManager[TextIO]:
     if name == STANDARD_INPUT:
-        return nullcontext(sys.stdin)  # not ours to close
+        try:
+            raw = _StandardInput(until_readable)
+        except io.UnsupportedOperation:  # it is no file of the system's
+            raw = None
+        if raw is None or os.name != "posix":  # elsewhere only sockets can be waited for
+            return nullcontext(sys.stdin)
+        return io.TextIOWrapper(io.BufferedReader(raw), sys.stdin.encoding, sys.stdin.errors)
     try:
         return Path(name).open(encoding="utf-8")
     except OSError as error:

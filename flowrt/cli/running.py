@@ -114,7 +114,11 @@ class RunCommand:
         for each in inputs:
             remaining = self._remaining()
             if each.file:
-                runtime.process_many(each.port, each.lines(self._signals.waiting), timeout=remaining)
+                runtime.process_many(
+                    each.port,
+                    each.lines(self._signals.waiting, self._signals.until_readable),
+                    timeout=remaining,
+                )
             elif self._schedule == "sync":  # it works the run off before it returns
                 runtime.process(each.port, each.data, deadline=remaining)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -58,6 +59,27 @@ class Signals:
         finally:
             self._waits = False
 
+    def until_readable(self, file: int) -> None:
+        """Wait until something can be read from a file; a signal that comes meanwhile is handled.
+
+        Python handles a signal between two of its own steps, so one that comes just before a read blocks would wait for what is read. But a
+        byte is written at once to the file that is set for that: it ends the wait.
+        """
+        if not self._before:
+            return
+        bell, rung = os.pipe()
+        os.set_blocking(bell, False)
+        os.set_blocking(rung, False)
+        before = signal.set_wakeup_fd(rung)
+        try:
+            while file not in select.select([file, bell], [], [])[0]:
+                _pass_on(bell, before)
+        finally:
+            signal.set_wakeup_fd(before)
+            _pass_on(bell, before)
+            os.close(bell)
+            os.close(rung)
+
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._count += 1
         if self._count >= THIRD:
@@ -71,6 +93,16 @@ class Signals:
         self._begin()
         if self._waits:
             raise StoppedError
+
+
+def _pass_on(bell: int, to: int) -> None:
+    """Hand the numbers of signals on to whoever had them written to a file before; -1: to nobody."""
+    try:
+        numbers = os.read(bell, 64)
+        if to >= 0:
+            os.write(to, numbers)
+    except OSError:  # there are none, or nobody reads
+        pass
 
 
 def _tell_at_once(text: str) -> None:
