@@ -16,7 +16,7 @@ import pytest
 from flowrt import FlowOperationContainer, FlowRuntime, Message, Operation, Part
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.contract import Task
-from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError
+from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError
 from flowrt.executors.backlog import NO_KEYS, KeyedLane, Taken
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import ExecutorPools
@@ -411,8 +411,9 @@ def test_a_broken_pool_of_threads_is_rejected_by_its_rule(
     monkeypatch.setattr(kind, "over", over, raising=False)
 
     violation = violation_of(seams_of(kind))
-    if isinstance(violation.__cause__, FlowTimeoutError) and violation.rule != rule:
-        # Where others have the processors, what is slow looks like what hangs: a step that is right took longer than that little patience.
+    if (
+        violation.rule != rule
+    ):  # where others have the processors, what is slow looks like what hangs or stands idle
         violation = violation_of(seams_of(kind), 10 * PATIENCE)
 
     assert violation.rule == rule
