@@ -7,20 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 from flowrt import Message
-from tests.benchmarks import peers, work
-from tests.benchmarks.measure import (
-    Claim,
-    Contender,
-    Open,
-    Row,
-    Sample,
-    Scale,
-    claims,
-    equal_to,
-    plainly,
-    slope,
-    timed,
-)
+from tests.benchmarks import measure, peers, work
 from tests.benchmarks.work import TIMEOUT, Function, increment
 
 NESTED = "nested plain calls"
@@ -36,14 +23,16 @@ def _stages(count: int) -> list[Function]:
     return [increment] * count
 
 
-def _by_hand(run: Callable[[int], Run], items: int) -> Callable[[int], AbstractContextManager[Sample]]:
+def _by_hand(
+    run: Callable[[int], Run], items: int
+) -> Callable[[int], AbstractContextManager[measure.Sample]]:
     """Return how to open a loop of so many stages."""
 
-    def of(count: int) -> AbstractContextManager[Sample]:
+    def of(count: int) -> AbstractContextManager[measure.Sample]:
         function, stages, data = run(count), _stages(count), list(range(items))
         function(stages, data[:1])  # imports what it needs; the chains of flowrt have had a message too
-        check = equal_to([x + count for x in data])
-        return plainly(timed(lambda: function(stages, data), check, items))()
+        check = measure.equal_to([x + count for x in data])
+        return measure.plainly(measure.timed(lambda: function(stages, data), check, items))()
 
     return of
 
@@ -58,88 +47,88 @@ def _nested(count: int) -> Run:
 
 
 def _floors(
-    items: int, open_as: Callable[[Callable[[int], AbstractContextManager[Sample]]], Open]
-) -> list[Contender]:
+    items: int, open_as: Callable[[Callable[[int], AbstractContextManager[measure.Sample]]], measure.Open]
+) -> list[measure.Contender]:
     ways: dict[str, Callable[[int], Run]] = {
         NESTED: _nested,
         FUSED: work.fused_loop,
         CHUNKS: _any_length(work.loop_over_chunks),
         MAP: _any_length(work.map_over_chunks),
     }
-    return [Contender(name, open_as(_by_hand(run, items))) for name, run in ways.items()]
+    return [measure.Contender(name, open_as(_by_hand(run, items))) for name, run in ways.items()]
 
 
-def _streamed(items: int, schedule: str) -> Callable[[int], AbstractContextManager[Sample]]:
+def _streamed(items: int, schedule: str) -> Callable[[int], AbstractContextManager[measure.Sample]]:
     """Return how to open a chain of so many operations, fed by `process_many` and read by `values`."""
 
     @contextmanager
-    def of(count: int) -> Iterator[Sample]:
+    def of(count: int) -> Iterator[measure.Sample]:
         data = list(range(items))
         with work.chain(_stages(count), schedule) as runtime:
-            check = equal_to([x + count for x in data])
-            yield timed(lambda: runtime.process_many(".in", data).values(TIMEOUT), check, items)
+            check = measure.equal_to([x + count for x in data])
+            yield measure.timed(lambda: runtime.process_many(".in", data).values(TIMEOUT), check, items)
 
     return of
 
 
-def _hop(name: str, schedule: str, limit: float, scale: Scale) -> Row:
+def _hop(name: str, schedule: str, limit: float, scale: measure.Scale) -> measure.Row:
     items = scale(50_000, 20)
     word = schedule.replace("_", "-")
 
-    def sloped(of: Callable[[int], AbstractContextManager[Sample]]) -> Open:
-        return slope(of, LOW, HIGH)
+    def sloped(of: Callable[[int], AbstractContextManager[measure.Sample]]) -> measure.Open:
+        return measure.slope(of, LOW, HIGH)
 
-    return Row(
+    return measure.Row(
         name,
         f"hop, streamed, slope from {LOW} to {HIGH} stages, {word}",
         "s per hop",
-        (Contender("flowrt", sloped(_streamed(items, schedule))), *_floors(items, sloped)),
+        (measure.Contender("flowrt", sloped(_streamed(items, schedule))), *_floors(items, sloped)),
         (
-            Claim("flowrt", NESTED, limit, f"≤ {limit} ×"),
-            *(Claim(floor, NESTED) for floor in (FUSED, CHUNKS, MAP)),
+            measure.Claim("flowrt", NESTED, limit, f"≤ {limit} ×"),
+            *(measure.Claim(floor, NESTED) for floor in (FUSED, CHUNKS, MAP)),
         ),
     )
 
 
-def hop_depth(scale: Scale) -> Row:
+def hop_depth(scale: measure.Scale) -> measure.Row:
     return _hop("hop-depth", "depth_first", 1.2, scale)
 
 
-def hop_breadth(scale: Scale) -> Row:
+def hop_breadth(scale: measure.Scale) -> measure.Row:
     return _hop("hop-breadth", "breadth_first", 1.6, scale)
 
 
-def hop_peers(scale: Scale) -> Row:
+def hop_peers(scale: measure.Scale) -> measure.Row:
     """Ten stages, whole: what each costs that opens its pipeline anew is the same for a million items."""
     items, count = scale(50_000, 20), 10
     own = [
-        Contender(name, partial(_streamed(items, schedule), count))
+        measure.Contender(name, partial(_streamed(items, schedule), count))
         for name, schedule in (("flowrt", "breadth_first"), ("flowrt, depth-first", "depth_first"))
     ]
     others = [
-        Contender(name, partial(_by_hand(_any_length(run), items), count), peers.PEERS[name])
+        measure.Contender(name, partial(_by_hand(_any_length(run), items), count), peers.PEERS[name])
         for name, run in peers.PIPELINES.items()
     ]
     pushing = [name for name in peers.PIPELINES if name not in peers.PULL]
-    return Row(
+    return measure.Row(
         "hop-peers",
         f"{count} stages, streamed, breadth-first, whole",
         "s per item",
-        (*own, Contender(NESTED, partial(_by_hand(_nested, items), count)), *others),
+        (*own, measure.Contender(NESTED, partial(_by_hand(_nested, items), count)), *others),
         (
-            *claims("flowrt", peers.PULL, 1.3, "≤ 1.3 ×"),
-            *claims("flowrt", pushing, 1.0, "ahead"),
-            Claim("flowrt", NESTED),
-            Claim("flowrt, depth-first", NESTED),
+            *measure.claims("flowrt", peers.PULL, 1.3, "≤ 1.3 ×"),
+            *measure.claims("flowrt", pushing, 1.0, "ahead"),
+            measure.Claim("flowrt", NESTED),
+            measure.Claim("flowrt, depth-first", NESTED),
         ),
     )
 
 
-def on_result(scale: Scale) -> Row:
+def on_result(scale: measure.Scale) -> measure.Row:
     items, count = scale(50_000, 20), 10
 
     @contextmanager
-    def handled() -> Iterator[Sample]:
+    def handled() -> Iterator[measure.Sample]:
         data = list(range(items))
         out: list[int] = []
 
@@ -152,33 +141,33 @@ def on_result(scale: Scale) -> Row:
 
         with work.chain(_stages(count)) as runtime:
             runtime.on_result(take)
-            yield timed(send, equal_to([x + count for x in data]), items)
+            yield measure.timed(send, measure.equal_to([x + count for x in data]), items)
 
-    return Row(
+    return measure.Row(
         "on-result",
         f"{count} stages, streamed, breadth-first, through `on_result`",
         "s per item",
         (
-            Contender("flowrt", handled),
-            Contender(NESTED, partial(_by_hand(_nested, items), count)),
+            measure.Contender("flowrt", handled),
+            measure.Contender(NESTED, partial(_by_hand(_nested, items), count)),
         ),
-        (Claim("flowrt", NESTED, 3.0, "≤ 3 ×"),),
+        (measure.Claim("flowrt", NESTED, 3.0, "≤ 3 ×"),),
     )
 
 
 # -- single messages
 
 
-def _single(name: str, count: int, scale: Scale) -> Row:
+def _single(name: str, count: int, scale: measure.Scale) -> measure.Row:
     items = scale(5_000, 10)
     data = list(range(items))
-    check = equal_to([x + count for x in data])
+    check = measure.equal_to([x + count for x in data])
 
-    def sender(schedule: str) -> Open:
+    def sender(schedule: str) -> measure.Open:
         """Results go to a handler, as they do from a Subject."""
 
         @contextmanager
-        def ready() -> Iterator[Sample]:
+        def ready() -> Iterator[measure.Sample]:
             out: list[int] = []
 
             def send() -> list[int]:
@@ -189,18 +178,18 @@ def _single(name: str, count: int, scale: Scale) -> Row:
 
             with work.chain(_stages(count), schedule) as runtime:
                 runtime.on_result(lambda message: out.append(message.data))
-                yield timed(send, check, items)
+                yield measure.timed(send, check, items)
 
         return ready
 
     @contextmanager
-    def asked() -> Iterator[Sample]:
+    def asked() -> Iterator[measure.Sample]:
         def send() -> list[int]:
             runs = [runtime.process(".in", x) for x in data]
             return [run.result(TIMEOUT).data for run in runs]
 
         with work.chain(_stages(count)) as runtime:
-            yield timed(send, check, items)
+            yield measure.timed(send, check, items)
 
     def loop(stages: list[Function], take: Callable[[int], None]) -> Callable[[int], None]:
         return partial(work.PortLoop(stages, take).process, ".in")
@@ -208,7 +197,7 @@ def _single(name: str, count: int, scale: Scale) -> Row:
     @contextmanager
     def pushed(
         build: Callable[[list[Function], Callable[[int], None]], Callable[[int], None]],
-    ) -> Iterator[Sample]:
+    ) -> Iterator[measure.Sample]:
         out: list[int] = []
         push = build(_stages(count), out.append)
 
@@ -217,79 +206,81 @@ def _single(name: str, count: int, scale: Scale) -> Row:
                 push(x)
             return out
 
-        yield timed(send, check, items)
+        yield measure.timed(send, check, items)
 
     subject, by_hand = "reactivex.Subject", "deque loop with port lookup"
-    return Row(
+    return measure.Row(
         name,
         f"one message per `process()`, {count} stages",
         "s per message",
         (
-            Contender("flowrt", sender("breadth_first")),
-            Contender("flowrt, `run.result()` each", asked),
-            Contender('flowrt, schedule="sync"', sender("sync")),
-            Contender(subject, partial(pushed, peers.subject), "reactivex"),
-            Contender(by_hand, partial(pushed, loop)),
+            measure.Contender("flowrt", sender("breadth_first")),
+            measure.Contender("flowrt, `run.result()` each", asked),
+            measure.Contender('flowrt, schedule="sync"', sender("sync")),
+            measure.Contender(subject, partial(pushed, peers.subject), "reactivex"),
+            measure.Contender(by_hand, partial(pushed, loop)),
         ),
         (
-            *claims("flowrt", (subject, by_hand), 1.0, "ahead"),
-            Claim("flowrt, `run.result()` each", subject),
-            Claim('flowrt, schedule="sync"', subject),
+            *measure.claims("flowrt", (subject, by_hand), 1.0, "ahead"),
+            measure.Claim("flowrt, `run.result()` each", subject),
+            measure.Claim('flowrt, schedule="sync"', subject),
         ),
     )
 
 
-def single_5(scale: Scale) -> Row:
+def single_5(scale: measure.Scale) -> measure.Row:
     return _single("single-5", 5, scale)
 
 
-def single_25(scale: Scale) -> Row:
+def single_25(scale: measure.Scale) -> measure.Row:
     return _single("single-25", 25, scale)
 
 
 # -- a list
 
 
-def scatter(scale: Scale) -> Row:
+def scatter(scale: measure.Scale) -> measure.Row:
     items, lists = scale(10_000, 20), scale(20)
     data = list(range(items))
-    check = equal_to([sum(data) + items] * lists)
+    check = measure.equal_to([sum(data) + items] * lists)
 
-    def scattered(schedule: str) -> Open:
+    def scattered(schedule: str) -> measure.Open:
         @contextmanager
-        def ready() -> Iterator[Sample]:
+        def ready() -> Iterator[measure.Sample]:
             with work.scattering(schedule) as runtime:
                 yield repeated(lambda: runtime.process(".in", data).result(TIMEOUT).data)
 
         return ready
 
-    def repeated(once: Callable[[], int]) -> Sample:
-        return timed(lambda: [once() for _ in range(lists)], check, lists * items)
+    def repeated(once: Callable[[], int]) -> measure.Sample:
+        return measure.timed(lambda: [once() for _ in range(lists)], check, lists * items)
 
     listed = "list comprehension and sum"
     sync = 'flowrt, schedule="sync"'
 
     @contextmanager
-    def summed(run: Callable[[Function, list[int]], int]) -> Iterator[Sample]:
+    def summed(run: Callable[[Function, list[int]], int]) -> Iterator[measure.Sample]:
         run(increment, data[:1])  # imports what it needs
         yield repeated(lambda: run(increment, data))
 
-    others = [Contender(name, partial(summed, run), peers.PEERS[name]) for name, run in peers.SUMS.items()]
-    return Row(
+    others = [
+        measure.Contender(name, partial(summed, run), peers.PEERS[name]) for name, run in peers.SUMS.items()
+    ]
+    return measure.Row(
         "scatter",
         f"scatter {items:,} → f → gather → sum",
         "s per item",
         (
-            Contender("flowrt", scattered("breadth_first")),
-            Contender(sync, scattered("sync")),
-            Contender(listed, plainly(repeated(lambda: sum([increment(x) for x in data])))),
+            measure.Contender("flowrt", scattered("breadth_first")),
+            measure.Contender(sync, scattered("sync")),
+            measure.Contender(listed, measure.plainly(repeated(lambda: sum([increment(x) for x in data])))),
             *others,
         ),
         (
-            Claim("flowrt", listed, 2.0, "≤ 2 ×"),
-            *claims("flowrt", ("reactivex", "streamable"), 1.0, "ahead"),
-            Claim(sync, "fpstreams", 1.0, "ahead"),
-            Claim("flowrt", "fpstreams"),
-            Claim(sync, listed),
+            measure.Claim("flowrt", listed, 2.0, "≤ 2 ×"),
+            *measure.claims("flowrt", ("reactivex", "streamable"), 1.0, "ahead"),
+            measure.Claim(sync, "fpstreams", 1.0, "ahead"),
+            measure.Claim("flowrt", "fpstreams"),
+            measure.Claim(sync, listed),
         ),
     )

@@ -14,27 +14,14 @@ from statistics import median
 from typing import Any
 
 from flowrt import FlowOperationContainer, FlowRuntime, RunCancelledError
-from tests.benchmarks import work
-from tests.benchmarks.measure import (
-    Claim,
-    Contender,
-    Open,
-    Row,
-    Sample,
-    Scale,
-    equal_to,
-    plainly,
-    same_items,
-    timed,
-    verify,
-)
+from tests.benchmarks import measure, work
 from tests.benchmarks.work import TIMEOUT, Function, compute, increment, rest
 
 Declare = Callable[[FlowOperationContainer], Any]
 BEHIND = 1_024  # calls that a message of high priority overtakes
 
 
-def _parallel(function: Function, data: list[int], workers: int, **how: Any) -> Open:
+def _parallel(function: Function, data: list[int], workers: int, **how: Any) -> measure.Open:
     """Open a stream of items through one parallel operation, read by `values`."""
 
     def declare(operations: FlowOperationContainer) -> None:
@@ -43,46 +30,52 @@ def _parallel(function: Function, data: list[int], workers: int, **how: Any) -> 
     return _through(declare, data, in_order=bool(how.get("ordered")))
 
 
-def _through(declare: Declare, data: list[int], *, in_order: bool = False) -> Open:
+def _through(declare: Declare, data: list[int], *, in_order: bool = False) -> measure.Open:
     @contextmanager
-    def ready() -> Iterator[Sample]:
+    def ready() -> Iterator[measure.Sample]:
         with work.one_operation(declare) as runtime:
             first = runtime.process(".in", data[0]).result(TIMEOUT).data
             plus = first - data[0]
             expected = [x + plus for x in data]
-            yield timed(
+            yield measure.timed(
                 lambda: runtime.process_many(".in", data).values(TIMEOUT),
-                equal_to(expected) if in_order else same_items(sorted(expected)),
+                measure.equal_to(expected) if in_order else measure.same_items(sorted(expected)),
                 len(data),
             )
 
     return ready
 
 
-def _bare(threads: int, function: Function, data: list[int], plus: int = 0) -> Open:
+def _bare(threads: int, function: Function, data: list[int], plus: int = 0) -> measure.Open:
     expected = sorted(x + plus for x in data)
-    return plainly(timed(lambda: work.bare_threads(threads, function, data), same_items(expected), len(data)))
+    return measure.plainly(
+        measure.timed(
+            lambda: work.bare_threads(threads, function, data), measure.same_items(expected), len(data)
+        )
+    )
 
 
-def cheap(scale: Scale) -> Row:
+def cheap(scale: measure.Scale) -> measure.Row:
     data = list(range(scale(100_000, 100)))
     few = data[: max(1, len(data) // 10)]  # the pool of futures needs as long for these
-    check = equal_to([x + 1 for x in data])
+    check = measure.equal_to([x + 1 for x in data])
 
     @contextmanager
-    def futures() -> Iterator[Sample]:
+    def futures() -> Iterator[measure.Sample]:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(increment, few[:4]))
-            yield timed(lambda: list(pool.map(increment, few)), equal_to([x + 1 for x in few]), len(few))
+            yield measure.timed(
+                lambda: list(pool.map(increment, few)), measure.equal_to([x + 1 for x in few]), len(few)
+            )
 
     @contextmanager
-    def pool_of_threads(*, ordered: bool = False) -> Iterator[Sample]:
+    def pool_of_threads(*, ordered: bool = False) -> Iterator[measure.Sample]:
         with dummy.Pool(4) as pool:
             go = pool.imap if ordered else pool.imap_unordered
             list(go(increment, data[:4]))
-            yield timed(
+            yield measure.timed(
                 lambda: list(go(increment, data, chunksize=64)),
-                check if ordered else same_items([x + 1 for x in data]),
+                check if ordered else measure.same_items([x + 1 for x in data]),
                 len(data),
             )
 
@@ -100,21 +93,21 @@ def cheap(scale: Scale) -> Row:
         "dummy.Pool.imap_unordered(chunksize=64)",
         "dummy.Pool.imap(chunksize=64)",
     )
-    return Row(
+    return measure.Row(
         "cheap",
         "cheap operation, 4 threads",
         "s per item",
         (
-            *(Contender(name, ready) for name, ready in variants.items()),
-            Contender(map_, futures),
-            Contender(unordered, pool_of_threads),
-            Contender(imap, partial(pool_of_threads, ordered=True)),
+            *(measure.Contender(name, ready) for name, ready in variants.items()),
+            measure.Contender(map_, futures),
+            measure.Contender(unordered, pool_of_threads),
+            measure.Contender(imap, partial(pool_of_threads, ordered=True)),
         ),
         (
-            Claim("flowrt", map_, 1 / 40, "≤ 0.025 × (40 × faster)"),
-            Claim("flowrt", unordered, 1 / 1.2, "≤ 0.833 × (1.2 × faster)"),
-            Claim("flowrt, ordered=True", imap, 1 / 1.2, "≤ 0.833 × (1.2 × faster)"),
-            *(Claim(name, "flowrt") for name in variants if name != "flowrt"),
+            measure.Claim("flowrt", map_, 1 / 40, "≤ 0.025 × (40 × faster)"),
+            measure.Claim("flowrt", unordered, 1 / 1.2, "≤ 0.833 × (1.2 × faster)"),
+            measure.Claim("flowrt, ordered=True", imap, 1 / 1.2, "≤ 0.833 × (1.2 × faster)"),
+            *(measure.Claim(name, "flowrt") for name in variants if name != "flowrt"),
         ),
     )
 
@@ -123,28 +116,30 @@ def _key(x: int) -> int:
     return x % 16
 
 
-def blocking(scale: Scale) -> Row:
+def blocking(scale: measure.Scale) -> measure.Row:
     data = list(range(scale(2_000, 32)))
     bare = "16 bare threads on one iterator"
-    return Row(
+    return measure.Row(
         "blocking",
         "blocking operation (2 ms), 16 threads",
         "s per item",
         (
-            Contender("flowrt", _parallel(rest, data, 16)),
-            Contender("flowrt, ordered=True", _parallel(rest, data, 16, ordered=True)),
-            Contender("flowrt, by_key of 1,000 keys", _parallel(rest, data, 16, by_key=lambda x: x % 1_000)),
-            Contender(bare, _bare(16, rest, data)),
+            measure.Contender("flowrt", _parallel(rest, data, 16)),
+            measure.Contender("flowrt, ordered=True", _parallel(rest, data, 16, ordered=True)),
+            measure.Contender(
+                "flowrt, by_key of 1,000 keys", _parallel(rest, data, 16, by_key=lambda x: x % 1_000)
+            ),
+            measure.Contender(bare, _bare(16, rest, data)),
         ),
         (
-            Claim("flowrt", bare, 1.03, "≤ 1.03 ×"),
-            Claim("flowrt, ordered=True", bare),
-            Claim("flowrt, by_key of 1,000 keys", bare),
+            measure.Claim("flowrt", bare, 1.03, "≤ 1.03 ×"),
+            measure.Claim("flowrt, ordered=True", bare),
+            measure.Claim("flowrt, by_key of 1,000 keys", bare),
         ),
     )
 
 
-def _mixed(name: str, what: str, data: list[int], slow: set[int], limit: float) -> Row:
+def _mixed(name: str, what: str, data: list[int], slow: set[int], limit: float) -> measure.Row:
     def some_are_slow(x: int) -> int:
         if x in slow:
             time.sleep(work.SLOW)
@@ -152,16 +147,16 @@ def _mixed(name: str, what: str, data: list[int], slow: set[int], limit: float) 
 
     bare = "4 bare threads on one iterator"
     assert data[0] not in slow, "the first, which finds out what is added, is a cheap one"
-    return Row(
+    return measure.Row(
         name,
         f"{what}, 4 threads",
         "s per item",
         (
-            Contender("flowrt", _parallel(some_are_slow, data, 4)),
-            Contender("flowrt, ordered=True", _parallel(some_are_slow, data, 4, ordered=True)),
-            Contender(bare, _bare(4, some_are_slow, data, plus=1)),
+            measure.Contender("flowrt", _parallel(some_are_slow, data, 4)),
+            measure.Contender("flowrt, ordered=True", _parallel(some_are_slow, data, 4, ordered=True)),
+            measure.Contender(bare, _bare(4, some_are_slow, data, plus=1)),
         ),
-        (Claim("flowrt", bare, limit, f"≤ {limit} ×"), Claim("flowrt, ordered=True", bare)),
+        (measure.Claim("flowrt", bare, limit, f"≤ {limit} ×"), measure.Claim("flowrt, ordered=True", bare)),
     )
 
 
@@ -169,17 +164,17 @@ def _some(data: list[int], part: float) -> set[int]:
     return set(random.Random(4).sample(data[1:], max(1, round(len(data) * part))))
 
 
-def slow_10(scale: Scale) -> Row:
+def slow_10(scale: measure.Scale) -> measure.Row:
     data = list(range(scale(5_000, 50)))
     return _mixed("slow-10", "10 % slow items (2 ms) among cheap ones", data, _some(data, 0.1), 1.2)
 
 
-def slow_1(scale: Scale) -> Row:
+def slow_1(scale: measure.Scale) -> measure.Row:
     data = list(range(scale(20_000, 100)))
     return _mixed("slow-1", "1 % slow items (2 ms) among cheap ones", data, _some(data, 0.01), 1.5)
 
 
-def turning(scale: Scale) -> Row:
+def turning(scale: measure.Scale) -> measure.Row:
     before, after = scale(20_000, 100), scale(400, 10)
     data = list(range(before + after))
     return _mixed(
@@ -187,21 +182,23 @@ def turning(scale: Scale) -> Row:
     )
 
 
-def overlap(scale: Scale) -> Row:
+def overlap(scale: measure.Scale) -> measure.Row:
     """The port `.in` has two targets: one sleeps on threads, one computes on the engine's thread."""
     data = list(range(scale(1_000, 32)))
     expected = sorted([*data, *map(compute, data)])
 
     @contextmanager
-    def together() -> Iterator[Sample]:
+    def together() -> Iterator[measure.Sample]:
         operations = FlowOperationContainer().add_func("rest", rest).make_parallel(16)
         operations.add_func("compute", compute)
         with FlowRuntime() as runtime:
             runtime.add_stream(".in", "rest").add_stream("rest", ".out")
             runtime.add_stream(".in", "compute").add_stream("compute", ".out").add_operations(operations)
             runtime.process(".in", 0).wait(TIMEOUT)
-            yield timed(
-                lambda: runtime.process_many(".in", data).values(TIMEOUT), same_items(expected), len(data)
+            yield measure.timed(
+                lambda: runtime.process_many(".in", data).values(TIMEOUT),
+                measure.same_items(expected),
+                len(data),
             )
 
     def one_then_the_other() -> list[int]:
@@ -216,37 +213,42 @@ def overlap(scale: Scale) -> Row:
         return rested + computed
 
     alone, floor = "the sleeps alone + the CPU work alone", "floor: bare threads, at once"
-    return Row(
+    return measure.Row(
         "overlap",
         f"{len(data):,} × 2 ms on 16 threads beside a CPU-bound sync operation",
         "s per item",
         (
-            Contender("flowrt", together),
-            Contender(alone, plainly(timed(one_then_the_other, same_items(expected), len(data)))),
-            Contender(floor, plainly(timed(both_at_once, same_items(expected), len(data)))),
+            measure.Contender("flowrt", together),
+            measure.Contender(
+                alone,
+                measure.plainly(measure.timed(one_then_the_other, measure.same_items(expected), len(data))),
+            ),
+            measure.Contender(
+                floor, measure.plainly(measure.timed(both_at_once, measure.same_items(expected), len(data)))
+            ),
         ),
-        (Claim("flowrt", alone, 0.9, "≤ 0.9 ×"), Claim(floor, alone)),
+        (measure.Claim("flowrt", alone, 0.9, "≤ 0.9 ×"), measure.Claim(floor, alone)),
     )
 
 
-def priority(scale: Scale) -> Row:
+def priority(scale: measure.Scale) -> measure.Row:
     variants: dict[str, Declare] = {
         "flowrt, sync": lambda each: each.make_sync(),
         "flowrt, async": lambda each: each.make_async(),
         "flowrt, 4 threads": lambda each: each.make_parallel(4),
     }
     behind = scale(BEHIND, 30)
-    return Row(
+    return measure.Row(
         "priority",
         f"high-priority message behind {behind:,} calls of 1 ms",
         "calls' time",
-        tuple(Contender(name, partial(_urgent, mode, behind)) for name, mode in variants.items()),
-        tuple(Claim(name, "", 20.0, "≤ 20 calls’ time") for name in variants),
+        tuple(measure.Contender(name, partial(_urgent, mode, behind)) for name, mode in variants.items()),
+        tuple(measure.Claim(name, "", 20.0, "≤ 20 calls’ time") for name in variants),
     )
 
 
 @contextmanager
-def _urgent(mode: Declare, behind: int) -> Iterator[Sample]:
+def _urgent(mode: Declare, behind: int) -> Iterator[measure.Sample]:
     """Measure from `process` to the result, once the calls are under way; in the time that one of the calls takes."""
     begun = threading.Event()
     lengths: list[float] = []
@@ -268,7 +270,7 @@ def _urgent(mode: Declare, behind: int) -> Iterator[Sample]:
             started = time.perf_counter()
             found = runtime.process(".in", -1, priority=1).result(TIMEOUT).data
             taken = time.perf_counter() - started
-            verify((found, bulk.done), (-1, False))
+            measure.verify((found, bulk.done), (-1, False))
             bulk.cancel()
             try:
                 bulk.wait(TIMEOUT)

@@ -16,25 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from flowrt import FlowOperationContainer, FlowRuntime
-from tests.benchmarks import work
-from tests.benchmarks.measure import (
-    Claim,
-    Contender,
-    Open,
-    Row,
-    Sample,
-    Scale,
-    equal_to,
-    plainly,
-    timed,
-    verify,
-)
+from tests.benchmarks import measure, work
 from tests.benchmarks.work import TIMEOUT, Function
 
 ROOT = Path(__file__).resolve().parents[2]
 TOGETHER = 200  # messages that go through a long chain together
 STAGES = 5  # behind an operation that makes many messages of one
-Cost = Callable[[int], AbstractContextManager[Sample]]
+Cost = Callable[[int], AbstractContextManager[measure.Sample]]
 
 IMPORT = """
 import json, sys, threading, time
@@ -62,45 +50,45 @@ def child(*arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-def import_time(scale: Scale) -> Row:
-    def importing(module: str) -> Open:
+def import_time(scale: measure.Scale) -> measure.Row:
+    def importing(module: str) -> measure.Open:
         def sample(bytecode: str) -> float:
             # As where it is installed: modules are compiled once, by whoever imports them first.
             variables = {"PYTHONPYCACHEPREFIX": bytecode, "PYTHONDONTWRITEBYTECODE": ""}
             taken, threads, late = json.loads(child("-c", IMPORT.format(module=module), **variables))
             if module == "flowrt":
-                verify((threads, late), (1, []))
+                measure.verify((threads, late), (1, []))
             return float(taken)
 
         @contextmanager
-        def ready() -> Iterator[Sample]:
+        def ready() -> Iterator[measure.Sample]:
             with TemporaryDirectory() as bytecode:
                 sample(bytecode)
                 yield lambda: sample(bytecode)
 
         return ready
 
-    return Row(
+    return measure.Row(
         "import",
         "`import flowrt`; nothing started, loguru and janus not loaded",
         "s",
         (
-            Contender("flowrt", importing("flowrt")),
-            Contender("reactivex", importing("reactivex"), "reactivex"),
-            Contender("floor: attrs", importing("attrs")),
+            measure.Contender("flowrt", importing("flowrt")),
+            measure.Contender("reactivex", importing("reactivex"), "reactivex"),
+            measure.Contender("floor: attrs", importing("attrs")),
         ),
-        (Claim("flowrt", "reactivex", 1.0, "ahead"), Claim("floor: attrs", "reactivex")),
+        (measure.Claim("flowrt", "reactivex", 1.0, "ahead"), measure.Claim("floor: attrs", "reactivex")),
     )
 
 
 # -- growth
 
 
-def grown(small: Open, large: Open) -> Open:
+def grown(small: measure.Open, large: measure.Open) -> measure.Open:
     """Open a sample of how many times as much the large costs."""
 
     @contextmanager
-    def ready() -> Iterator[Sample]:
+    def ready() -> Iterator[measure.Sample]:
         with small() as of_small, large() as of_large:
             yield lambda: of_large() / of_small()
 
@@ -109,17 +97,17 @@ def grown(small: Open, large: Open) -> Open:
 
 def _hops(
     run: Callable[[int], AbstractContextManager[Callable[[], list[int]]]], low: int, high: int, least: int
-) -> Open:
+) -> measure.Open:
     """Open a sample of the seconds per hop between so many operations and so many, for a group of messages."""
 
     @contextmanager
-    def ready() -> Iterator[Sample]:
+    def ready() -> Iterator[measure.Sample]:
         repeats = max(1, least // high)
         with run(low) as short, run(high) as long:
 
             def sample(go: Callable[[], list[int]], count: int) -> float:
-                check = equal_to([[x + count for x in range(TOGETHER)]] * repeats)
-                return timed(lambda: [go() for _ in range(repeats)], check, repeats * TOGETHER)()
+                check = measure.equal_to([[x + count for x in range(TOGETHER)]] * repeats)
+                return measure.timed(lambda: [go() for _ in range(repeats)], check, repeats * TOGETHER)()
 
             yield lambda: (sample(long, high) - sample(short, low)) / (high - low)
 
@@ -140,19 +128,19 @@ def loop_of(count: int) -> Iterator[Callable[[], list[int]]]:
     yield lambda: work.deque_loop(stages, data)
 
 
-def operations(scale: Scale) -> Row:
+def operations(scale: measure.Scale) -> measure.Row:
     high, least = scale(10_000, 60), scale(2_000)
     loop = "bare deque loop over as many functions"
     ways = {"flowrt": flow_of, loop: loop_of}
-    return Row(
+    return measure.Row(
         "operations",
         f"growth of the cost of a hop, from 10 operations to {high:,}",
         "times",
         tuple(
-            Contender(name, grown(_hops(run, 10, 30, 3 * least), _hops(run, 10, high, least)))
+            measure.Contender(name, grown(_hops(run, 10, 30, 3 * least), _hops(run, 10, high, least)))
             for name, run in ways.items()
         ),
-        (Claim("flowrt", loop, 1.1, "≤ 1.1 ×"), *(Claim(name) for name in ways)),
+        (measure.Claim("flowrt", loop, 1.1, "≤ 1.1 ×"), *(measure.Claim(name) for name in ways)),
     )
 
 
@@ -160,11 +148,11 @@ def _live(run: Callable[[int], AbstractContextManager[Callable[[], list[int]]]],
     """Return how to open a sample of the seconds per hop with so many messages live."""
 
     @contextmanager
-    def of(count: int) -> Iterator[Sample]:
+    def of(count: int) -> Iterator[measure.Sample]:
         repeats = max(1, least // count)
         with run(count) as go:
-            check = equal_to([[x + STAGES for x in range(count)]] * repeats)
-            yield timed(lambda: [go() for _ in range(repeats)], check, repeats * count * STAGES)
+            check = measure.equal_to([[x + STAGES for x in range(count)]] * repeats)
+            yield measure.timed(lambda: [go() for _ in range(repeats)], check, repeats * count * STAGES)
 
     return of
 
@@ -190,16 +178,21 @@ def live_costs(least: int) -> dict[str, Cost]:
     return {"flowrt": _live(_expanded, least), "bare deque loop": _live(_queued, least)}
 
 
-def live(scale: Scale) -> Row:
+def live(scale: measure.Scale) -> measure.Row:
     high = scale(1_000_000, 2_000)
     low = min(1_000, high // 10)
     costs = live_costs(50 * low)
-    return Row(
+    return measure.Row(
         "live",
         f"growth of the cost of a hop, from {low:,} live messages to {high:,}",
         "times",
-        tuple(Contender(name, grown(partial(of, low), partial(of, high))) for name, of in costs.items()),
-        (Claim("flowrt", "bare deque loop", 1.1, "≤ 1.1 ×"), *(Claim(name) for name in costs)),
+        tuple(
+            measure.Contender(name, grown(partial(of, low), partial(of, high))) for name, of in costs.items()
+        ),
+        (
+            measure.Claim("flowrt", "bare deque loop", 1.1, "≤ 1.1 ×"),
+            *(measure.Claim(name) for name in costs),
+        ),
     )
 
 
@@ -249,27 +242,33 @@ def _tiny_thread() -> list[int]:
     return out
 
 
-def tiny(scale: Scale) -> Row:
+def tiny(scale: measure.Scale) -> measure.Row:
     flows = scale(1_000, 3)
-    check = equal_to([TINY_RESULT] * flows)
+    check = measure.equal_to([TINY_RESULT] * flows)
 
-    def each(once: Callable[[], list[int]]) -> Open:
-        return plainly(timed(lambda: [once() for _ in range(flows)], check, flows))
+    def each(once: Callable[[], list[int]]) -> measure.Open:
+        return measure.plainly(measure.timed(lambda: [once() for _ in range(flows)], check, flows))
 
     async def all_in_one() -> list[list[int]]:
         return [await _tiny_tasks() for _ in range(flows)]
 
     loops, one = "asyncio with queues, `asyncio.run` each", "asyncio with queues, one loop for all"
     floor = "floor: start and join a thread"
-    return Row(
+    return measure.Row(
         "tiny",
         f"{flows:,} tiny flows built, run and closed, a runtime each",
         "s per flow",
         (
-            Contender("flowrt", each(_tiny_flow)),
-            Contender(loops, each(lambda: asyncio.run(_tiny_tasks()))),
-            Contender(one, plainly(timed(lambda: asyncio.run(all_in_one()), check, flows))),
-            Contender(floor, each(_tiny_thread)),
+            measure.Contender("flowrt", each(_tiny_flow)),
+            measure.Contender(loops, each(lambda: asyncio.run(_tiny_tasks()))),
+            measure.Contender(
+                one, measure.plainly(measure.timed(lambda: asyncio.run(all_in_one()), check, flows))
+            ),
+            measure.Contender(floor, each(_tiny_thread)),
         ),
-        (Claim("flowrt", loops, 2.0, "≤ 2 ×"), Claim("flowrt", one), Claim(floor, loops)),
+        (
+            measure.Claim("flowrt", loops, 2.0, "≤ 2 ×"),
+            measure.Claim("flowrt", one),
+            measure.Claim(floor, loops),
+        ),
     )
