@@ -13,16 +13,7 @@ from flowrt import FlowOperationContainer, Gather, Message, Operation, PushCausa
 from flowrt.errors import FlowBuildError, OperationError
 from flowrt.standard import AutoResetJoin, Batch, Correlator, Debounce, Envelope, ManualResetJoin, Reduce
 from flowrt.testing import drive
-from tests.kit.flows import (
-    Bench,
-    assert_ledger,
-    every_mode,
-    every_schedule,
-    few_modes,
-    flow_of,
-    real_threads,
-    wire,
-)
+from tests.kit import flows
 from tests.kit.functions import SECONDS, arrived, double, refuse, same, thrice, twice
 from tests.kit.operators import books
 
@@ -42,10 +33,10 @@ class Label(Operation):
         emit(message.data, correlation_id=f"id {message.data}")
 
 
-@every_mode
-def test_the_correlation_id_goes_to_everything_a_message_leads_to(bench: Bench) -> None:
+@flows.every_mode
+def test_the_correlation_id_goes_to_everything_a_message_leads_to(bench: flows.Bench) -> None:
     """B101."""
-    inner = flow_of("inner", ".in -> double -> .out")
+    inner = flows.flow_of("inner", ".in -> double -> .out")
     seen: list[Message] = []
     with bench.wired(
         ".in -> twice -> thrice -> inner.in",
@@ -72,14 +63,14 @@ def test_the_correlation_id_goes_to_everything_a_message_leads_to(bench: Bench) 
     assert {message.correlation_id for message in seen} == {"id 1", "id 10"}
 
 
-@few_modes
+@flows.few_modes
 @pytest.mark.parametrize(("given_id", "expected"), [(None, "id 5"), ("mine", "mine"), (0, 0)])
 @pytest.mark.parametrize("place", ["label", "label#2", "inner.in", "inner#2.in"])
 def test_an_operation_may_set_a_correlation_id_where_there_was_none(
-    bench: Bench, given_id: Any, expected: Any, place: str
+    bench: flows.Bench, given_id: Any, expected: Any, place: str
 ) -> None:
     """B104, B105."""
-    inner = flow_of("inner", ".in -> label -> .out")
+    inner = flows.flow_of("inner", ".in -> label -> .out")
     out = place.replace(".in", ".out")
     with bench.wired(
         f".in -> {place}",
@@ -125,8 +116,8 @@ def test_a_message_has_no_id_and_no_priority_unless_it_is_given_some() -> None:
     assert (str(message.port), message.data, message.correlation_id, message.priority) == (".in", 1, None, 0)
 
 
-@every_mode
-def test_id_and_priority_go_to_all_that_a_message_leads_to(bench: Bench) -> None:
+@flows.every_mode
+def test_id_and_priority_go_to_all_that_a_message_leads_to(bench: flows.Bench) -> None:
     """B101, B162."""
     seen: list[Message] = []
     with bench.make_runtime() as runtime:
@@ -145,15 +136,17 @@ def test_id_and_priority_go_to_all_that_a_message_leads_to(bench: Bench) -> None
         )
         bench.apply_mode(container.add_action("signal", lambda data: None, signal=True))
         runtime.add_operations(container)
-        wire(
+        flows.wire(
             runtime,
             ".in -> twice -> thrice -> pass -> join.in0",
             "twice -> join.in1",
             ".in -> signal -> latest.in1",
         )
-        wire(runtime, "join -> latest.in0", "latest -> to list -> scatter", "scatter.stream -> gather.stream")
-        wire(runtime, "scatter.count -> gather.count", "gather -> reduce -> batch -> debounce -> .out")
-        wire(runtime, "pass -> tally -> .tally", "tally.late -> .late")
+        flows.wire(
+            runtime, "join -> latest.in0", "latest -> to list -> scatter", "scatter.stream -> gather.stream"
+        )
+        flows.wire(runtime, "scatter.count -> gather.count", "gather -> reduce -> batch -> debounce -> .out")
+        flows.wire(runtime, "pass -> tally -> .tally", "tally.late -> .late")
         runtime.on_message(seen.append)
         runs = [runtime.process(".in", 1, correlation_id=each, priority=each) for each in (7, -2)]
         for each, run in zip((7, -2), runs, strict=True):
@@ -164,8 +157,8 @@ def test_id_and_priority_go_to_all_that_a_message_leads_to(bench: Bench) -> None
     assert {(message.correlation_id, message.priority) for message in seen} == {(7, 7), (-2, -2)}
 
 
-@every_mode
-def test_an_error_message_has_the_id_of_what_failed(bench: Bench) -> None:
+@flows.every_mode
+def test_an_error_message_has_the_id_of_what_failed(bench: flows.Bench) -> None:
     """B101."""
     with bench.wired(
         ".in -> pass -> push -> refuse -> .out",
@@ -181,8 +174,8 @@ def test_an_error_message_has_the_id_of_what_failed(bench: Bench) -> None:
             assert error.data.message.correlation_id == number
 
 
-@real_threads
-def test_what_an_action_emits_late_has_the_id_of_its_own_input(bench: Bench) -> None:
+@flows.real_threads
+def test_what_an_action_emits_late_has_the_id_of_its_own_input(bench: flows.Bench) -> None:
     """B102."""
     kept: dict[int, Callable[[Any], None]] = {}
     all_there = threading.Event()
@@ -215,12 +208,12 @@ def test_what_an_action_emits_late_has_the_id_of_its_own_input(bench: Bench) -> 
 # --- The Correlator
 
 
-@every_schedule
-def test_a_correlator_sets_ids_and_tells_them(bench: Bench) -> None:
+@flows.every_schedule
+def test_a_correlator_sets_ids_and_tells_them(bench: flows.Bench) -> None:
     """B103, B104."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(FlowOperationContainer().add_operation(Correlator("ids")))
-        wire(
+        flows.wire(
             runtime,
             ".encode -> ids.encode",
             ".decode -> ids.DECODE",
@@ -235,9 +228,9 @@ def test_a_correlator_sets_ids_and_tells_them(bench: Bench) -> None:
             assert (out.port.name, out.data, out.correlation_id) == ("decoded", Envelope(given, [1]), given)
 
 
-@every_mode
+@flows.every_mode
 @pytest.mark.parametrize("kind", ["funcs", "actions", "generators"])
-def test_of_messages_that_travel_together_each_keeps_its_own_id(bench: Bench, kind: str) -> None:
+def test_of_messages_that_travel_together_each_keeps_its_own_id(bench: flows.Bench, kind: str) -> None:
     """B101, B102: with many inputs in flight."""
     passing: dict[str, Any] = {
         "funcs": same,
@@ -254,7 +247,7 @@ def test_of_messages_that_travel_together_each_keeps_its_own_id(bench: Bench, ki
 
         runtime.add_operations(bench.operations(**{kind: {"pass": passing[kind]}}))
         runtime.add_operations(FlowOperationContainer().add_action("send", send))
-        wire(runtime, ".in -> send", ".each -> pass -> pass#2 -> .out")
+        flows.wire(runtime, ".in -> send", ".each -> pass -> pass#2 -> .out")
         runtime.process(".in", 20)
         runtime.wait_idle(SECONDS)
         found = [message for run in runs for message in run.results()]
@@ -264,21 +257,21 @@ def test_of_messages_that_travel_together_each_keeps_its_own_id(bench: Bench, ki
     ]
 
 
-@every_mode
+@flows.every_mode
 @pytest.mark.parametrize("place", ["ids", "ids#2", "inner", "inner#1", "outer"])
-def test_a_correlator_works_in_flows_and_instances(bench: Bench, place: str) -> None:
+def test_a_correlator_works_in_flows_and_instances(bench: flows.Bench, place: str) -> None:
     """B105 (BUG)."""
-    inner = flow_of("inner", ".encode -> pass -> ids.encode", "ids.encoded -> .encoded")
-    outer = flow_of("outer", ".encode -> inner#3.encode", "inner#3.encoded -> pass#1 -> .encoded")
+    inner = flows.flow_of("inner", ".encode -> pass -> ids.encode", "ids.encoded -> .encoded")
+    outer = flows.flow_of("outer", ".encode -> inner#3.encode", "inner#3.encoded -> pass#1 -> .encoded")
     with bench.make_runtime() as runtime:
         runtime.add_flow(inner).add_flow(outer)
         runtime.add_operations(
             bench.operations(Correlator("ids"), AutoResetJoin("join"), funcs={"pass": same})
         )
-        wire(
+        flows.wire(
             runtime, f".in -> {place}.encode", f"{place}.encoded -> pass#7 -> join.in0", ".other -> join.in1"
         )
-        wire(runtime, "join -> .out")
+        flows.wire(runtime, "join -> .out")
         runtime.process(".in", Envelope("a", 1))
         runtime.process(".in", Envelope("b", 2))
         runtime.process(".other", 10, correlation_id="b")
@@ -291,13 +284,13 @@ def test_a_correlator_works_in_flows_and_instances(bench: Bench, place: str) -> 
     ]
 
 
-@every_schedule
+@flows.every_schedule
 @pytest.mark.parametrize("port", ["ids", "ids.encoded", "ids.code"])
-def test_another_port_of_a_correlator_is_refused_by_name(bench: Bench, port: str) -> None:
+def test_another_port_of_a_correlator_is_refused_by_name(bench: flows.Bench, port: str) -> None:
     """B106."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(FlowOperationContainer().add_operation(Correlator("ids")))
-        wire(runtime, f".in -> {port}")
+        flows.wire(runtime, f".in -> {port}")
         with pytest.raises(FlowBuildError, match=r'operation "ids" has no .*There are: \.decode, \.encode'):
             runtime.process(".in", Envelope("a", 1))
 
@@ -314,8 +307,8 @@ def test_what_is_no_envelope_fails_with_what_was_expected(data: Any) -> None:
 # --- Priorities
 
 
-@every_mode
-def test_the_priority_goes_to_everything_a_message_leads_to(bench: Bench) -> None:
+@flows.every_mode
+def test_the_priority_goes_to_everything_a_message_leads_to(bench: flows.Bench) -> None:
     seen: list[Message] = []
     with bench.wired(
         ".in -> twice -> thrice -> double -> .out",
@@ -332,9 +325,9 @@ def test_the_priority_goes_to_everything_a_message_leads_to(bench: Bench) -> Non
     assert Counter(message.priority for message in seen) == dict.fromkeys((0, 9, -5), 1 + 2 + 6 + 6)
 
 
-@every_schedule
+@flows.every_schedule
 @pytest.mark.parametrize("kind", ["scatter", "generator"])
-def test_the_items_of_a_list_overtake_what_waits_with_a_lower_priority(bench: Bench, kind: str) -> None:
+def test_the_items_of_a_list_overtake_what_waits_with_a_lower_priority(bench: flows.Bench, kind: str) -> None:
     """B160, B162."""
     calls: list[Any] = []
     operations = FlowOperationContainer()
@@ -355,8 +348,8 @@ def test_the_items_of_a_list_overtake_what_waits_with_a_lower_priority(bench: Be
             operations.add_generator("many", iter).make_sync()
         runtime.add_operations(operations)
         runtime.add_operations(FlowOperationContainer().add_func("note", calls.append))
-        wire(runtime, ".start -> start", ".single -> note#1", ".list -> many")
-        wire(runtime, ("many.stream" if kind == "scatter" else "many") + " -> note")
+        flows.wire(runtime, ".start -> start", ".single -> note#1", ".list -> many")
+        flows.wire(runtime, ("many.stream" if kind == "scatter" else "many") + " -> note")
         runtime.process(".start").wait(timeout=SECONDS)
         runtime.wait_idle(timeout=SECONDS)
 
@@ -367,8 +360,8 @@ def test_the_items_of_a_list_overtake_what_waits_with_a_lower_priority(bench: Be
         assert calls[-1] == "lowest"
 
 
-@every_schedule
-def test_lists_of_different_priorities_share_a_window_without_standing_still(bench: Bench) -> None:
+@flows.every_schedule
+def test_lists_of_different_priorities_share_a_window_without_standing_still(bench: flows.Bench) -> None:
     """B162."""
     with bench.make_runtime() as runtime:
         runtime.add_operations(
@@ -378,9 +371,9 @@ def test_lists_of_different_priorities_share_a_window_without_standing_still(ben
             .make_parallel(2)
             .add_operation(Gather("gather", ordered=True))
         )
-        wire(runtime, ".in -> scatter", "scatter.stream -> pass -> gather.stream", "gather -> .out")
+        flows.wire(runtime, ".in -> scatter", "scatter.stream -> pass -> gather.stream", "gather -> .out")
         runs = [runtime.process(".in", range(20), priority=number % 3) for number in range(6)]
 
         assert [run.values(timeout=SECONDS) for run in runs] == [[list(range(20))]] * 6
         for run in runs:
-            assert_ledger(run, accepted=1, born=20, absorbed=19, unconnected=1, delivered=1)
+            flows.assert_ledger(run, accepted=1, born=20, absorbed=19, unconnected=1, delivered=1)
