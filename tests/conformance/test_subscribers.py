@@ -8,24 +8,14 @@ from typing import Any
 import pytest
 
 from flowrt import FlowError, FlowRuntime, Message, Port
-from tests.kit.flows import (
-    Bench,
-    by_schedule,
-    by_schedule_or_simulated,
-    counters,
-    every_mode,
-    one_thread,
-    runtime_of,
-    wire,
-    work_of,
-)
+from tests.kit import flows
 from tests.kit.functions import SECONDS, double, increment, refuse, same
 
 # --- Taps
 
 
-@every_mode
-def test_a_tap_sees_every_message_about_to_enter_an_operation_or_to_leave(bench: Bench) -> None:
+@flows.every_mode
+def test_a_tap_sees_every_message_about_to_enter_an_operation_or_to_leave(bench: flows.Bench) -> None:
     """B055, B056."""
     seen: list[Message] = []
     with bench.wired(
@@ -44,8 +34,8 @@ def test_a_tap_sees_every_message_about_to_enter_an_operation_or_to_leave(bench:
     ]
 
 
-@every_mode
-def test_a_tap_sees_a_message_before_the_operation_does(bench: Bench) -> None:
+@flows.every_mode
+def test_a_tap_sees_a_message_before_the_operation_does(bench: flows.Bench) -> None:
     """B055."""
     events: list[tuple[str, Any]] = []
 
@@ -64,11 +54,11 @@ def test_a_tap_sees_a_message_before_the_operation_does(bench: Bench) -> None:
         assert [event for event, data in events if data == number] == ["work", "call", "out"]
 
 
-@every_mode
-def test_a_removed_tap_sees_nothing_more(bench: Bench) -> None:
+@flows.every_mode
+def test_a_removed_tap_sees_nothing_more(bench: flows.Bench) -> None:
     seen: list[Message] = []
     with bench.make_runtime() as runtime:
-        wire(runtime, ".in -> .out")
+        flows.wire(runtime, ".in -> .out")
         remove = runtime.on_message(seen.append)
         runtime.process(".in", 1).wait(timeout=SECONDS)
 
@@ -78,8 +68,8 @@ def test_a_removed_tap_sees_nothing_more(bench: Bench) -> None:
     assert [message.data for message in seen] == [1]
 
 
-@one_thread
-def test_a_tap_is_called_on_the_thread_that_works_on_the_message(bench: Bench) -> None:
+@flows.one_thread
+def test_a_tap_is_called_on_the_thread_that_works_on_the_message(bench: flows.Bench) -> None:
     """B055."""
     threads: list[threading.Thread] = []
 
@@ -96,8 +86,8 @@ def test_a_tap_is_called_on_the_thread_that_works_on_the_message(bench: Bench) -
     assert len(set(threads)) == 1
 
 
-@every_mode
-def test_a_tap_is_not_shown_what_no_stream_takes(bench: Bench) -> None:
+@flows.every_mode
+def test_a_tap_is_not_shown_what_no_stream_takes(bench: flows.Bench) -> None:
     """B056."""
     seen: list[Message] = []
     with bench.wired(".in -> a", funcs={"a": double}) as runtime:
@@ -110,8 +100,8 @@ def test_a_tap_is_not_shown_what_no_stream_takes(bench: Bench) -> None:
     assert [(message.port.fullname, message.data) for message in seen] == [("a", 1), ("a", 3)]
 
 
-@every_mode
-def test_every_tap_and_every_handler_is_told(bench: Bench) -> None:
+@flows.every_mode
+def test_every_tap_and_every_handler_is_told(bench: flows.Bench) -> None:
     """B055, B130."""
     taps: list[list[Message]] = [[], []]
     told: list[list[Any]] = [[], []]
@@ -130,9 +120,11 @@ def test_every_tap_and_every_handler_is_told(bench: Bench) -> None:
 # --- Subscribers that raise
 
 
-@every_mode
+@flows.every_mode
 @pytest.mark.parametrize("subscribe", ["on_message", "on_result"])
-def test_a_subscriber_that_raises_is_reported_and_the_flow_goes_on(bench: Bench, subscribe: str) -> None:
+def test_a_subscriber_that_raises_is_reported_and_the_flow_goes_on(
+    bench: flows.Bench, subscribe: str
+) -> None:
     """B137."""
     reported: list[BaseException] = []
 
@@ -147,7 +139,7 @@ def test_a_subscriber_that_raises_is_reported_and_the_flow_goes_on(bench: Bench,
         run.wait(timeout=SECONDS)
 
     assert run.failure is None
-    assert counters(run)["delivered"] == 2
+    assert flows.counters(run)["delivered"] == 2
     assert reported
     assert all(isinstance(cause(error), LookupError) for error in reported)
 
@@ -156,8 +148,8 @@ def cause(error: BaseException) -> BaseException:
     return error.__cause__ or error
 
 
-@every_mode
-def test_a_subscriber_that_raises_at_results_that_waited_gets_the_others_too(bench: Bench) -> None:
+@flows.every_mode
+def test_a_subscriber_that_raises_at_results_that_waited_gets_the_others_too(bench: flows.Bench) -> None:
     """B137, B190, B191, B193."""
     got: list[int] = []
     reported: list[BaseException] = []
@@ -176,10 +168,10 @@ def test_a_subscriber_that_raises_at_results_that_waited_gets_the_others_too(ben
     assert [type(cause(error)) for error in reported] == [LookupError] * 4
 
 
-@every_mode
+@flows.every_mode
 @pytest.mark.parametrize("subscribe", ["on_message", "on_result"])
 def test_a_subscriber_that_raises_is_reported_by_close_when_nobody_listens(
-    bench: Bench, subscribe: str
+    bench: flows.Bench, subscribe: str
 ) -> None:
     """B137."""
 
@@ -187,7 +179,7 @@ def test_a_subscriber_that_raises_is_reported_by_close_when_nobody_listens(
         raise LookupError("broken subscriber")
 
     runtime = bench.make_runtime()
-    wire(runtime, ".in -> .out")
+    flows.wire(runtime, ".in -> .out")
     getattr(runtime, subscribe)(broken)
     run = runtime.process(".in", 1)
     run.wait(timeout=SECONDS)
@@ -202,8 +194,8 @@ def test_a_subscriber_that_raises_is_reported_by_close_when_nobody_listens(
 # --- Subscribers to results
 
 
-@every_mode
-def test_on_result_gets_the_buffered_results_first_and_then_the_later_ones(bench: Bench) -> None:
+@flows.every_mode
+def test_on_result_gets_the_buffered_results_first_and_then_the_later_ones(bench: flows.Bench) -> None:
     """B190, B191: kept until somebody subscribes, and again when the last subscriber has gone."""
     got: list[Any] = []
     with bench.wired(".in -> a -> .out", funcs={"a": increment}) as runtime:
@@ -222,9 +214,9 @@ def test_on_result_gets_the_buffered_results_first_and_then_the_later_ones(bench
     assert later.data == 5
 
 
-@every_mode
+@flows.every_mode
 def test_results_are_buffered_again_when_the_last_subscriber_has_gone_and_a_second_gets_the_new_ones(
-    bench: Bench,
+    bench: flows.Bench,
 ) -> None:
     """B190, B191."""
     first: list[int] = []
@@ -250,12 +242,12 @@ def test_results_are_buffered_again_when_the_last_subscriber_has_gone_and_a_seco
     assert second == [3, 4]
 
 
-@by_schedule
+@flows.by_schedule
 def test_no_result_is_stuck_between_who_subscribes_and_who_sends(schedule: str) -> None:
     """B197 (BUG): there, a result may be put away just after the last look for one. In every order: test_caller_schedules.py."""
     got: list[int] = []
     with FlowRuntime(schedule=schedule) as runtime:
-        wire(runtime, ".in -> .out")
+        flows.wire(runtime, ".in -> .out")
         sender = threading.Thread(target=lambda: [runtime.process(".in", number) for number in range(500)])
         sender.start()
         for _ in range(50):
@@ -271,16 +263,16 @@ def test_no_result_is_stuck_between_who_subscribes_and_who_sends(schedule: str) 
 
 @pytest.mark.parametrize("hook", ["on_message", "on_result", "on_exception"])
 def test_a_subscriber_must_be_callable(hook: str) -> None:
-    with runtime_of(work_of("sync")) as runtime, pytest.raises(FlowError) as caught:
+    with flows.runtime_of(flows.work_of("sync")) as runtime, pytest.raises(FlowError) as caught:
         getattr(runtime, hook)(5)
 
     assert str(caught.value) == f"{hook} takes a function of one argument, got int."
 
 
-@by_schedule_or_simulated
+@flows.by_schedule_or_simulated
 def test_a_subscriber_may_be_removed_any_number_of_times(schedule: str) -> None:
     seen: list[Any] = []
-    with runtime_of(work_of("sync"), schedule=schedule) as runtime:
+    with flows.runtime_of(flows.work_of("sync"), schedule=schedule) as runtime:
         remove = runtime.on_result(lambda message: seen.append(message.data))
         runtime.process(".in", 1).wait(SECONDS)
         remove()
@@ -290,11 +282,11 @@ def test_a_subscriber_may_be_removed_any_number_of_times(schedule: str) -> None:
     assert seen == [1]
 
 
-@by_schedule_or_simulated
+@flows.by_schedule_or_simulated
 def test_a_subscriber_that_comes_late_gets_what_waits_first(schedule: str) -> None:
     """B190, B193."""
     seen: list[Any] = []
-    with runtime_of(work_of("sync"), schedule=schedule) as runtime:
+    with flows.runtime_of(flows.work_of("sync"), schedule=schedule) as runtime:
         for number in range(3):
             runtime.process(".in", number).wait(SECONDS)
         runtime.on_result(lambda message: seen.append(message.data))
@@ -303,7 +295,7 @@ def test_a_subscriber_that_comes_late_gets_what_waits_first(schedule: str) -> No
     assert seen == [0, 1, 2, 3]
 
 
-@by_schedule_or_simulated
+@flows.by_schedule_or_simulated
 def test_a_handler_that_removes_itself_leaves_the_rest_to_be_read(schedule: str) -> None:
     """B191."""
     seen: list[Any] = []
@@ -313,7 +305,7 @@ def test_a_handler_that_removes_itself_leaves_the_rest_to_be_read(schedule: str)
         if len(seen) == 2:
             remove()
 
-    with runtime_of(work_of("sync"), schedule=schedule) as runtime:
+    with flows.runtime_of(flows.work_of("sync"), schedule=schedule) as runtime:
         remove = runtime.on_result(take_two)
         run = runtime.process_many(".in", range(5))
 
