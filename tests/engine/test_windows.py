@@ -12,18 +12,7 @@ from hypothesis import strategies as st
 
 from flowrt import FlowOperationContainer, FlowRuntime, Gather, Message, Scatter
 from flowrt.testing import simulated
-from tests.kit import strategies
-from tests.kit.flows import (
-    SCHEDULES,
-    Bench,
-    bracket,
-    counted_or_not,
-    every_mode,
-    every_schedule,
-    real_queues,
-    real_workers,
-    wire,
-)
+from tests.kit import flows, strategies
 from tests.kit.functions import SECONDS, Gate, arrived, increment, same
 
 # --- Windows
@@ -57,22 +46,22 @@ class Counting:
 SLACK = 2
 
 
-def with_source(bench: Bench, kind: str, window: int, **funcs: Callable[..., Any]) -> FlowRuntime:
+def with_source(bench: flows.Bench, kind: str, window: int, **funcs: Callable[..., Any]) -> FlowRuntime:
     """A runtime whose `source`, a scatter or a generator, feeds `first`."""
     return behind_source(bench, kind, window, "first", bench.operations(funcs=funcs))
 
 
 def behind_source(
-    bench: Bench, kind: str, window: int, way: str, container: FlowOperationContainer
+    bench: flows.Bench, kind: str, window: int, way: str, container: FlowOperationContainer
 ) -> FlowRuntime:
     """As `with_source`, for a way behind it."""
     runtime = bench.make_runtime()
     if kind == "scatter":
         container.add_operation(Scatter("source", window=window))
-        wire(runtime, ".in -> source", f"source.stream -> {way}")
+        flows.wire(runtime, ".in -> source", f"source.stream -> {way}")
     else:
         container.add_generator("source", generate, window=window)
-        wire(runtime, f".in -> source -> {way}")
+        flows.wire(runtime, f".in -> source -> {way}")
     return runtime.add_operations(container)
 
 
@@ -83,15 +72,17 @@ def generate(items: Iterable[int]) -> Iterator[int]:
 sources = pytest.mark.parametrize("kind", ["scatter", "generator"])
 
 
-@every_mode
+@flows.every_mode
 @sources
 @pytest.mark.parametrize("window", [1, 2, 16])
-def test_a_source_is_never_pulled_further_ahead_than_its_window(bench: Bench, kind: str, window: int) -> None:
+def test_a_source_is_never_pulled_further_ahead_than_its_window(
+    bench: flows.Bench, kind: str, window: int
+) -> None:
     """B231."""
     counting = Counting(300)
     with with_source(bench, kind, window, first=increment) as runtime:
         runtime.add_operations(FlowOperationContainer().add_func("last", counting.finish))
-        wire(runtime, "first -> last -> .out")
+        flows.wire(runtime, "first -> last -> .out")
 
         values = runtime.process(".in", counting).values(timeout=SECONDS)
 
@@ -99,16 +90,16 @@ def test_a_source_is_never_pulled_further_ahead_than_its_window(bench: Bench, ki
     assert counting.ahead <= window + SLACK
 
 
-@real_workers
+@flows.real_workers
 @sources
-def test_a_source_waits_while_its_consumer_is_blocked(bench: Bench, kind: str) -> None:
+def test_a_source_waits_while_its_consumer_is_blocked(bench: flows.Bench, kind: str) -> None:
     window = 16
     counting = Counting(1000, window)
     gate = Gate()
     # A generator that shares its threads with the consumer is not pulled while that blocks all of them.
     shares = kind == "generator" and bench.mode.name == "sync" and bench.schedule == "parallel"
     with with_source(bench, kind, window, first=gate) as runtime:
-        wire(runtime, "first -> .out", ".ping -> .pong")
+        flows.wire(runtime, "first -> .out", ".ping -> .pong")
         run = runtime.process(".in", counting)
 
         try:
@@ -127,9 +118,11 @@ def test_a_source_waits_while_its_consumer_is_blocked(bench: Bench, kind: str) -
     assert (1 if shares else window) <= pulled <= window + SLACK
 
 
-@real_workers
+@flows.real_workers
 @pytest.mark.parametrize("kind", [list, tuple, iter])
-def test_no_more_items_of_a_list_are_on_their_way_than_the_window_allows(bench: Bench, kind: Any) -> None:
+def test_no_more_items_of_a_list_are_on_their_way_than_the_window_allows(
+    bench: flows.Bench, kind: Any
+) -> None:
     window = 16
     entered: list[int] = []
     gate = Gate()
@@ -142,7 +135,7 @@ def test_no_more_items_of_a_list_are_on_their_way_than_the_window_allows(bench: 
         runtime.add_operations(
             bench.operations(Scatter("scatter", window=window), funcs={"gate": gate}).add_func("enter", enter)
         )
-        wire(runtime, ".in -> scatter", "scatter.stream -> enter -> gate -> .out", ".ping -> .pong")
+        flows.wire(runtime, ".in -> scatter", "scatter.stream -> enter -> gate -> .out", ".ping -> .pong")
         run = runtime.process(".in", kind(range(1000)))
 
         try:
@@ -157,9 +150,9 @@ def test_no_more_items_of_a_list_are_on_their_way_than_the_window_allows(bench: 
     assert on_their_way <= window + SLACK
 
 
-@every_mode
+@flows.every_mode
 @sources
-def test_everything_an_item_leads_to_counts_against_the_window(bench: Bench, kind: str) -> None:
+def test_everything_an_item_leads_to_counts_against_the_window(bench: flows.Bench, kind: str) -> None:
     live = {"now": 0, "most": 0}
     window = 12
 
@@ -187,24 +180,24 @@ def test_everything_an_item_leads_to_counts_against_the_window(bench: Bench, kin
     assert live["most"] <= window * 6 + SLACK
 
 
-@every_mode
-@counted_or_not
-def test_items_held_by_a_gather_use_no_credit(bench: Bench, counted: bool) -> None:
+@flows.every_mode
+@flows.counted_or_not
+def test_items_held_by_a_gather_use_no_credit(bench: flows.Bench, counted: bool) -> None:
     with bench.make_runtime() as runtime:
         runtime.add_operations(
             bench.operations(Scatter("scatter", window=4), Gather("gather"), funcs={"work": increment})
         )
-        wire(runtime, ".in -> scatter", "gather -> .out")
-        bracket(runtime, counted=counted)
+        flows.wire(runtime, ".in -> scatter", "gather -> .out")
+        flows.bracket(runtime, counted=counted)
 
         (gathered,) = runtime.process(".in", range(200)).values(timeout=SECONDS)
 
     assert sorted(gathered) == list(range(1, 201))
 
 
-@every_mode
+@flows.every_mode
 @sources
-def test_all_open_lists_of_one_source_share_its_window(bench: Bench, kind: str) -> None:
+def test_all_open_lists_of_one_source_share_its_window(bench: flows.Bench, kind: str) -> None:
     lists = [Counting(40) for _ in range(6)]
     window = 8
     ahead = []
@@ -223,7 +216,7 @@ def test_all_open_lists_of_one_source_share_its_window(bench: Bench, kind: str) 
 
     with with_source(bench, kind, window, first=increment) as runtime:
         runtime.add_operations(FlowOperationContainer().add_func("last", finish))
-        wire(runtime, "first -> last -> .out")
+        flows.wire(runtime, "first -> last -> .out")
 
         run = runtime.process_many(".in", [watched(each) for each in lists])
 
@@ -256,16 +249,16 @@ def test_the_pulls_of_a_parallel_generator_share_its_window(simulation: int | No
     options: dict[str, Any] = {} if simulation is None else {"seams": simulated(simulation, group=8)}
     with FlowRuntime(**options) as runtime:
         runtime.add_operations(operations)
-        wire(runtime, ".in -> quick -> finish -> .out")
+        flows.wire(runtime, ".in -> quick -> finish -> .out")
 
         assert len(runtime.process_many(".in", [50] * lists).values(timeout=SECONDS)) == 50 * lists
     # An iterator with nothing live may always be pulled once.
     assert cells["most"] <= window + lists + SLACK
 
 
-@every_mode
-@counted_or_not
-def test_nested_windows_do_not_multiply(bench: Bench, counted: bool) -> None:
+@flows.every_mode
+@flows.counted_or_not
+def test_nested_windows_do_not_multiply(bench: flows.Bench, counted: bool) -> None:
     cells = {"pulled": 0, "finished": 0, "most": 0}
 
     def row(width: int) -> Iterator[int]:
@@ -289,10 +282,10 @@ def test_nested_windows_do_not_multiply(bench: Bench, counted: bool) -> None:
                 funcs={"work": same},
             ).add_func("finish", finish)
         )
-        wire(runtime, ".in -> rows", "rows.stream -> cells", "row -> matrix.stream", "matrix -> .out")
-        bracket(runtime, "work -> finish", counted=counted, scatter="cells", gather="row")
+        flows.wire(runtime, ".in -> rows", "rows.stream -> cells", "row -> matrix.stream", "matrix -> .out")
+        flows.bracket(runtime, "work -> finish", counted=counted, scatter="cells", gather="row")
         if counted:
-            wire(runtime, "rows.count -> matrix.count")
+            flows.wire(runtime, "rows.count -> matrix.count")
 
         (matrix,) = runtime.process(".in", (row(columns) for _ in range(rows))).values(timeout=SECONDS)
 
@@ -300,9 +293,9 @@ def test_nested_windows_do_not_multiply(bench: Bench, counted: bool) -> None:
     assert cells["most"] <= 2 * window + SLACK
 
 
-@every_schedule
+@flows.every_schedule
 @sources
-def test_a_slow_source_hands_out_its_first_item_at_once(bench: Bench, kind: str) -> None:
+def test_a_slow_source_hands_out_its_first_item_at_once(bench: flows.Bench, kind: str) -> None:
     seen: list[int] = []
     at_pull: list[list[int]] = []
 
@@ -318,9 +311,9 @@ def test_a_slow_source_hands_out_its_first_item_at_once(bench: Bench, kind: str)
     assert at_pull == [[], [0], [0, 1]]
 
 
-@real_queues
+@flows.real_queues
 @sources
-def test_an_endless_source_ends_with_its_run(bench: Bench, kind: str) -> None:
+def test_an_endless_source_ends_with_its_run(bench: flows.Bench, kind: str) -> None:
     closed = threading.Event()
     enough = threading.Event()
 
@@ -336,7 +329,7 @@ def test_an_endless_source_ends_with_its_run(bench: Bench, kind: str) -> None:
         return data
 
     with with_source(bench, kind, 8, first=first) as runtime:
-        wire(runtime, "first -> .out")
+        flows.wire(runtime, "first -> .out")
         runtime.on_result(lambda message: None)
         run = runtime.process(".in", endless())
         arrived(enough)
@@ -353,7 +346,7 @@ def test_an_endless_source_ends_with_its_run(bench: Bench, kind: str) -> None:
     window=st.integers(1, 10),
     kind=st.sampled_from(["scatter", "generator"]),
     mode=st.sampled_from(strategies.MODES),
-    schedule=st.sampled_from(SCHEDULES),
+    schedule=st.sampled_from(flows.SCHEDULES),
     seed=strategies.seeds,
 )
 @settings(max_examples=150)
@@ -378,7 +371,7 @@ def test_any_lists_share_their_window_under_simulation(
         container.add_generator("source", generate, window=window)
     with FlowRuntime(schedule=schedule, seams=simulated(seed)) as runtime:
         runtime.add_operations(container)
-        wire(runtime, ".in -> source", f"source{port} -> work -> last")
+        flows.wire(runtime, ".in -> source", f"source{port} -> work -> last")
 
         runtime.process_many(".in", [items(length) for length in lengths]).wait(timeout=SECONDS)
 
