@@ -22,21 +22,10 @@ from flowrt import (
     Message,
     Operation,
     current,
+    errors,
     in_port,
     operation,
     out_port,
-)
-from flowrt.errors import (
-    FlowBuildError,
-    FlowError,
-    FlowInternalError,
-    FlowOverloadError,
-    FlowStalledError,
-    FlowStallWarning,
-    FlowStoppedError,
-    FlowTimeoutError,
-    OperationError,
-    RunCancelledError,
 )
 from flowrt.executors.dispatched import DispatchedExecutor
 from flowrt.executors.dispatchers import AsyncioDispatcher, MainThreadDispatcher
@@ -407,7 +396,7 @@ def test_inside_a_dispatched_call_process_does_not_wait_and_waits_are_refused(ow
     def show(number: int) -> int:
         if number:
             nested = runtime.process(".in", number - 1)
-            with pytest.raises(FlowStalledError, match="it would wait for itself"):
+            with pytest.raises(errors.FlowStalledError, match="it would wait for itself"):
                 nested.wait(SECONDS)
             refused.append(where())
         return number
@@ -451,7 +440,9 @@ def test_errors_of_dispatched_calls_are_reported_as_usual(own_loop: OwnLoop, sch
 
     with showing(own_loop, show, schedule=schedule) as runtime:
         run = runtime.process_many(".in", [1, 0, 2])
-        with pytest.raises(OperationError, match=r'operation "show" .* raised ZeroDivisionError') as caught:
+        with pytest.raises(
+            errors.OperationError, match=r'operation "show" .* raised ZeroDivisionError'
+        ) as caught:
             run.wait(SECONDS)
 
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -478,7 +469,7 @@ def test_policies_apply_to_dispatched_calls(own_loop: OwnLoop) -> None:
     with FlowRuntime() as runtime:
         wire(runtime.add_operations(operations["show"].timeout(1)), ".in -> show -> .out")
         with pytest.raises(
-            FlowBuildError, match="called by a dispatcher, on whose thread a call cannot be given up"
+            errors.FlowBuildError, match="called by a dispatcher, on whose thread a call cannot be given up"
         ):
             runtime.process(".in", 1)
 
@@ -514,11 +505,11 @@ def test_a_dispatcher_that_raises_fails_the_message_and_is_asked_again() -> None
             super().dispatch(call)
 
     moody = Moody()
-    told: list[OperationError] = []
+    told: list[errors.OperationError] = []
     with showing(moody, increment) as runtime:
         runs = [runtime.process(".in", number) for number in range(3)]
         for run in runs:
-            with pytest.raises(OperationError) as caught:
+            with pytest.raises(errors.OperationError) as caught:
                 run.wait(SECONDS)
             told.append(caught.value)
         moody.broken = False
@@ -542,7 +533,8 @@ def test_a_call_that_a_dispatcher_drops_fails_its_messages() -> None:
         wait_for_a_call(kept, runtime)
         kept.calls.clear()
         with pytest.raises(
-            OperationError, match="Kept did not have it called, it let go of the call without making it"
+            errors.OperationError,
+            match="Kept did not have it called, it let go of the call without making it",
         ):
             run.wait(SECONDS)
 
@@ -596,7 +588,7 @@ def test_a_source_whose_dispatcher_fails_it_ends_with_the_error() -> None:
         wire(runtime.add_operations(operations), ".in -> count -> .out")
         run = runtime.process(".in", 5)
         with pytest.raises(
-            OperationError, match=r"Once did not have it called, dispatch\(\) raised LookupError"
+            errors.OperationError, match=r"Once did not have it called, dispatch\(\) raised LookupError"
         ):
             run.wait(SECONDS)
     once.close()
@@ -618,7 +610,9 @@ def test_a_dispatcher_that_raises_what_ends_programs_stops_the_runtime(kind: typ
     runtime.close()
 
 
-@pytest.mark.parametrize(("raised", "told"), [(LookupError, FlowInternalError), (KeyboardInterrupt,) * 2])
+@pytest.mark.parametrize(
+    ("raised", "told"), [(LookupError, errors.FlowInternalError), (KeyboardInterrupt,) * 2]
+)
 def test_what_goes_wrong_in_flowrt_itself_on_a_dispatchers_thread_stops_the_runtime(
     own_loop: OwnLoop,
     monkeypatch: pytest.MonkeyPatch,
@@ -654,7 +648,7 @@ def test_what_a_dispatcher_once_called_in_place_does_not_take_later_calls_off_it
     threads: list[str] = []
     with showing(confused, lambda _: threads.append(threading.current_thread().name)) as runtime:
         for number in range(3):
-            with suppress(OperationError):
+            with suppress(errors.OperationError):
                 runtime.process(".in", number).wait(SECONDS)
     confused.close()
 
@@ -704,7 +698,7 @@ def test_messages_of_a_cancelled_run_are_not_begun() -> None:
         while not runs[1].done:
             runtime.explain()
         runs[2].wait(SECONDS)
-        with pytest.raises(RunCancelledError):
+        with pytest.raises(errors.RunCancelledError):
             runs[1].wait(SECONDS)
 
     assert shown == [0, 2]
@@ -722,7 +716,7 @@ def test_closing_over_a_dispatcher_that_never_calls_ends_and_names_it() -> None:
     assert str(report) == (
         'closed; 1 message discarded; abandoned, since they did not return: operation "show", which waited for dispatcher Kept'
     )
-    with pytest.raises(FlowStoppedError):
+    with pytest.raises(errors.FlowStoppedError):
         run.result(SECONDS)
 
 
@@ -771,7 +765,7 @@ def test_explain_and_the_watchdog_say_what_is_waited_for() -> None:
     runtime = showing(kept, increment, stall_after=0.02)
     run = runtime.process(".in", 1)
     with pytest.warns(
-        FlowStallWarning, match=r'operation "show" has waited for dispatcher Kept for \d'
+        errors.FlowStallWarning, match=r'operation "show" has waited for dispatcher Kept for \d'
     ) as warned:
         wait_until(lambda: bool(warned.list))
     said = str(runtime.explain())
@@ -841,7 +835,7 @@ def test_a_wait_that_makes_calls_ends_in_time_though_more_keep_coming() -> None:
     runtime = FlowRuntime()
     wire(runtime.add_operations(operations), ".in -> show -> show")  # for ever
     run = runtime.process(".in", 1)
-    with pytest.raises(FlowTimeoutError):
+    with pytest.raises(errors.FlowTimeoutError):
         run.wait(0.01)
     report = runtime.close(drain=0.01, deadline=0.02)
 
@@ -894,7 +888,7 @@ def test_pending_calls_are_made_on_the_thread_that_made_the_dispatcher_only() ->
         for call in (dispatcher.run_pending, dispatcher.wait_pending):
             try:
                 call()
-            except FlowError as error:
+            except errors.FlowError as error:
                 told.append(str(error))
 
     thread = threading.Thread(target=ask, name="other")
@@ -1013,14 +1007,14 @@ def test_blocking_the_loops_thread_is_refused_with_a_remedy() -> None:
             for wait in waits:
                 try:
                     wait()
-                except FlowStalledError as error:
+                except errors.FlowStalledError as error:
                     told.append(str(error))
             with pytest.raises(
-                FlowOverloadError,
+                errors.FlowOverloadError,
                 match=r"cannot wait on the thread of dispatcher AsyncioDispatcher.*Nothing was sent",
             ):
                 runtime.process(".in", 2)
-            with pytest.raises(FlowOverloadError, match="capacity=1 messages are live"):
+            with pytest.raises(errors.FlowOverloadError, match="capacity=1 messages are live"):
                 runtime.process_many(".in", [2])
             assert (await asyncio.to_thread(run.result, SECONDS)).data == 2
             assert run.values() == []  # what is there already is had for nothing
@@ -1038,7 +1032,7 @@ def test_blocking_the_loops_thread_is_refused_with_a_remedy() -> None:
 def test_the_sync_schedule_is_refused_on_the_loops_thread_before_anything_is_sent() -> None:
     async def main() -> list[int]:
         with showing(AsyncioDispatcher(), increment, schedule="sync") as runtime:
-            with pytest.raises(FlowOverloadError, match='schedule="sync" works it off at once'):
+            with pytest.raises(errors.FlowOverloadError, match='schedule="sync" works it off at once'):
                 runtime.process(".in", 1)
             run = await asyncio.to_thread(runtime.process, ".in", 2)
             return run.values()
@@ -1065,7 +1059,7 @@ def test_a_loop_that_is_closed_fails_what_it_was_to_call_and_what_comes() -> Non
     runs = [runtime.process(".in", 1)]
     for run in runs:
         with pytest.raises(
-            OperationError,
+            errors.OperationError,
             match=r"AsyncioDispatcher did not have it called, dispatch\(\) raised RuntimeError",
         ):
             run.wait(SECONDS)
@@ -1079,16 +1073,17 @@ def test_a_loop_that_is_closed_with_calls_in_it_fails_them() -> None:
         while "waiting for dispatcher" not in str(runtime.explain()):
             pass
         loop.close()
-        with pytest.raises(OperationError, match="it let go of the call without making it"):
+        with pytest.raises(errors.OperationError, match="it let go of the call without making it"):
             run.wait(SECONDS)
 
 
 def test_an_asyncio_dispatcher_needs_a_loop() -> None:
     with pytest.raises(
-        FlowBuildError, match="takes the event loop that runs on the thread that makes it, and none does"
+        errors.FlowBuildError,
+        match="takes the event loop that runs on the thread that makes it, and none does",
     ):
         AsyncioDispatcher()
-    with pytest.raises(FlowBuildError, match="AsyncioDispatcher takes an event loop, got int"):
+    with pytest.raises(errors.FlowBuildError, match="AsyncioDispatcher takes an event loop, got int"):
         AsyncioDispatcher(3)  # type: ignore[arg-type]
 
 
@@ -1110,20 +1105,20 @@ def test_an_asyncio_dispatcher_needs_a_loop() -> None:
     ],
 )
 def test_what_cannot_dispatch_is_refused(dispatcher: Any, complaint: str) -> None:
-    with pytest.raises(FlowBuildError, match=complaint):
+    with pytest.raises(errors.FlowBuildError, match=complaint):
         FlowOperationContainer().add_func("show", str).make_sync(dispatcher)
 
 
 def test_a_loop_itself_is_refused_with_what_to_wrap_it_in() -> None:
     loop = asyncio.new_event_loop()
-    with pytest.raises(FlowBuildError, match=r"got \w+. Wrap the loop: AsyncioDispatcher\(loop\).$"):
+    with pytest.raises(errors.FlowBuildError, match=r"got \w+. Wrap the loop: AsyncioDispatcher\(loop\).$"):
         FlowOperationContainer().add_func("show", str).make_sync(loop)
     loop.close()
 
 
 @pytest.mark.parametrize("operator", [Gather("g"), Debounce("d", 1)])
 def test_operations_that_work_with_the_engine_cannot_be_dispatched(operator: Any) -> None:
-    with pytest.raises(FlowBuildError, match="make the operations around it async or dispatched"):
+    with pytest.raises(errors.FlowBuildError, match="make the operations around it async or dispatched"):
         FlowOperationContainer().add_operation(operator).make_sync(Kept())
 
 
