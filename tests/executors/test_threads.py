@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flowrt import FlowOperationContainer, FlowRuntime, Message, Operation, Part, Scatter
+from flowrt import FlowOperationContainer, FlowRuntime, Message, Part, Scatter
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.contract import Task
 from flowrt.engine.meters import Pace
@@ -23,7 +23,7 @@ from flowrt.operations.bodies import ActionBody, Failure, FunctionBody, Generato
 from flowrt.operations.contract import Emitter
 from flowrt.runtime.loop import GIVE_WAY, Loop
 from flowrt.testing import FakeClock
-from tests.kit.flows import SCHEDULES, flow_of, wire
+from tests.kit.flows import SCHEDULES, Keeper, flow_of, wire
 from tests.kit.functions import SECONDS, Gate, arrived, double
 
 
@@ -132,19 +132,15 @@ def test_what_a_group_in_work_has_so_far_comes_after_what_was_posted_before_it_b
         assert first + [message.data for message in results] == [0, 1, 2, 3]
 
 
-class PausingPairs(Operation):
+class PausingPairs(Keeper):
     """Pairs messages; between holding the second and merging both it waits until the engine has looked."""
 
     def __init__(self, pause: Callable[[], None]) -> None:
         super().__init__("pairs")
         self._pause = pause
 
-    def create(self) -> list[Part]:
-        return []
-
     def handle(self, state: list[Part], message: Message, emit: Emitter) -> None:
-        state.append(Part(message.data))
-        emit.hold(state[-1:])
+        super().handle(state, message, emit)
         if len(state) == 2:
             self._pause()
             emit.merge(state, [part.data for part in state])

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from flowrt import FlowOperationContainer, FlowRuntime, FlowStalledError, Message, Operation, Part, in_port
+from flowrt import FlowOperationContainer, FlowRuntime, FlowStalledError, Message, Part, in_port
 from flowrt.observe.explain import Explanation, OperationFacts
 from flowrt.observe.facts import Load, bottleneck_of
 from flowrt.operations.contract import Emitter
 from flowrt.standard import Gather, Scatter
 from flowrt.testing import FakeClock, simulated
-from tests.kit.flows import Bench, every_mode, every_schedule_on_one_thread, flow_of, real_queues
+from tests.kit.flows import Bench, Keeper, every_mode, every_schedule_on_one_thread, flow_of, real_queues
 from tests.kit.functions import SECONDS, Gate, arrived, increment, same
 
 LIST = (
@@ -161,15 +161,8 @@ def test_who_waits_for_room_is_counted() -> None:
     assert explanation.input.filled_by[0].place == "work"
 
 
-class Keeper(Operation):
-    """Holds every message until its run has drained."""
-
-    def create(self) -> list[Part]:
-        return []
-
-    def handle(self, state: list[Part], message: Any, emit: Emitter) -> None:
-        state.append(Part(message.data))
-        emit.hold(state[-1:])
+class Explained(Keeper):
+    """Holds every message until its run has drained, and says so."""
 
     def explain(self, state: list[Part]) -> str:
         return f"keeps {len(state)} until the end"
@@ -192,7 +185,7 @@ def explained_inside(runtime: FlowRuntime, gate: Gate, there: threading.Event) -
 
 def test_an_operation_that_holds_messages_may_say_what_they_wait_for() -> None:
     gate = Gate()
-    operations = FlowOperationContainer().add_operation(Keeper("keep")).add_func("work", gate).make_async()
+    operations = FlowOperationContainer().add_operation(Explained("keep")).add_func("work", gate).make_async()
     chains = (".in -> keep -> .out", ".in -> work -> keep")
     with FlowRuntime(flow_of("", *chains, operations=operations), name="demo") as runtime:
         there = after(runtime, 1, "keep.in", "keep")

@@ -14,7 +14,17 @@ from flowrt.messages import Part, Scope
 from flowrt.operations.contract import Emitter, checked_port
 from flowrt.standard import Gather, PopCausality, PushCausality, Scatter
 from flowrt.testing import drive
-from tests.kit.flows import Bench, assert_ledger, benches, failure_of, real_workers, results_of, text_of, wire
+from tests.kit.flows import (
+    Bench,
+    Keeper,
+    assert_ledger,
+    benches,
+    failure_of,
+    real_workers,
+    results_of,
+    text_of,
+    wire,
+)
 from tests.kit.functions import SECONDS, Gate, arrived, input_of, refuse, same
 
 # An operation with state is entered by one thread at a time: it may be sync or async.
@@ -1212,15 +1222,8 @@ def test_an_own_operation_that_pops_outside_any_causality_fails_its_messages() -
 
 @pytest.mark.parametrize("ids", [("id", "id"), ("id", None), (None, None)])
 def test_what_is_merged_of_parts_with_one_correlation_id_has_it(ids: tuple[object, object]) -> None:
-    class Pack(Operation):
+    class Pack(Keeper):
         """Keeps all, and gives it away when nothing more comes."""
-
-        def create(self) -> list[Part]:
-            return []
-
-        def handle(self, state: list[Part], message: Message, emit: Emitter) -> None:
-            state.append(Part(message.data))
-            emit.hold(state[-1:])
 
         def drained(self, state: list[Part], scope: Any, emit: Emitter) -> None:
             mine = [part for part in state if part.scope is scope]

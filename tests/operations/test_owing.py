@@ -10,7 +10,7 @@ from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation
 from flowrt.errors import FlowError, OperationError
 from flowrt.standard import Gather, PushCausality, Scatter
 from flowrt.testing import simulated
-from tests.kit.flows import Bench, assert_ledger, every_schedule, flow_of
+from tests.kit.flows import Bench, Keeper, assert_ledger, every_schedule, flow_of
 from tests.kit.functions import SECONDS
 from tests.kit.operators import books
 
@@ -46,7 +46,7 @@ class Tally(Operation):
             del state[scope]
 
 
-class Shelf(Operation):
+class Shelf(Keeper):
     """Holds what comes, and gives it back when it is told that the run has gone quiet: absorbed, or as one message."""
 
     in_ports = ("",)
@@ -57,12 +57,8 @@ class Shelf(Operation):
         super().__init__(name)
         self.absorbing = absorbing
 
-    def create(self) -> list[Part]:
-        return []
-
     def handle(self, state: list[Part], message: Message, emit: Any) -> None:
-        state.append(Part(message.data))
-        emit.hold(state[-1:])
+        super().handle(state, message, emit)
         emit(message.data, "spare")
 
     def drained(self, state: list[Part], scope: Any, emit: Any) -> None:
