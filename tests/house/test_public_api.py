@@ -1,14 +1,13 @@
 """The public names: any change of the surface is a change of this file."""
 
 import inspect
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import flowrt
 import flowrt.testing
+from tests.kit.programs import printed
 
 NAMES = """
     CloseReport Current Emit Flow FlowBuildError FlowError FlowInternalError FlowOperationContainer FlowOverloadError FlowRuntime
@@ -61,15 +60,7 @@ def test_importing_flowrt_starts_nothing_and_loads_neither_loguru_nor_janus() ->
         "{'flowrt.flow.text', 'flowrt.flow.checks', 'flowrt.standard.joins', 'flowrt.executors.dispatched'} & set(sys.modules))"
     )
 
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert (result.stdout, result.stderr) == ("1 set() set()\n", "")
+    assert printed(code) == ("1 set() set()\n", "")
 
 
 def test_the_types_are_part_of_the_package() -> None:

@@ -51,6 +51,14 @@ class Ended:
         return found[0]
 
 
+def printed(code: str) -> tuple[str, str]:
+    """What a process of its own prints when it runs the code, and what it complains of."""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return result.stdout, result.stderr
+
+
 def run_script(
     script: str,
     *arguments: str,
