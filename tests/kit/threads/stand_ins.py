@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,23 @@ class SteppedClock:
             self._jumped += moment - self.now()
 
 
-class ScheduledLock:
+class _Lock(ABC):
+    """What is acquired and released by a `with` statement too."""
+
+    @abstractmethod
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+
+    @abstractmethod
+    def release(self) -> None: ...
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self.release()
+
+
+class ScheduledLock(_Lock):
     """A `threading.Lock`."""
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -57,14 +74,8 @@ class ScheduledLock:
     def locked(self) -> bool:
         return self._locked
 
-    def __enter__(self) -> bool:
-        return self.acquire()
 
-    def __exit__(self, *_error: object) -> None:
-        self.release()
-
-
-class ScheduledRLock:
+class ScheduledRLock(_Lock):
     """A `threading.RLock`."""
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -87,12 +98,6 @@ class ScheduledRLock:
         if not self._depth:
             self._owner = None
             self._lock.release()
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(self, *_error: object) -> None:
-        self.release()
 
 
 class ScheduledEvent:
