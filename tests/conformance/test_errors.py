@@ -20,6 +20,7 @@ from tests.kit.flows import (
     few_modes,
     flow_of,
     gathering,
+    guarded_bracket,
     one_thread,
     real_queues,
     results_of,
@@ -455,10 +456,7 @@ def test_errors_of_every_kind_of_operation_are_told(
 def test_a_causality_crosses_lists_and_generators(bench: Bench) -> None:
     """B120, B125."""
     with bench.wired(
-        ".in -> push -> scatter",
-        "scatter.stream -> check -> gather.stream",
-        "gather -> each -> refuse -> .never",
-        "push.exception -> .error",
+        *guarded_bracket("push -> scatter", "check", "each -> refuse -> .never"),
         others=[PushCausality("push"), Scatter("scatter"), Gather("gather", on_missing="skip")],
         funcs={"check": check, "refuse": refuse},
         generators={"each": iter},

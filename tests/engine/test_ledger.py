@@ -17,6 +17,7 @@ from tests.kit.flows import (
     every_mode,
     every_schedule_on_one_thread,
     flow_of,
+    guarded_bracket,
     real_workers,
     wire,
 )
@@ -392,10 +393,7 @@ def test_strict_makes_input_on_an_unconnected_port_an_error(bench: Bench) -> Non
 @every_mode
 def test_strict_leaves_a_wholly_connected_flow_alone(bench: Bench) -> None:
     with bench.wired(
-        ".in -> push -> scatter",
-        "scatter.stream -> work -> gather.stream",
-        "gather -> pop -> .out",
-        "push.exception -> .error",
+        *guarded_bracket("push -> scatter", "work", "pop -> .out"),
         counted=True,
         strict=True,
         funcs={"work": increment},

@@ -382,6 +382,16 @@ def bracket(
 BRACKET = (".in -> scatter", "scatter.stream -> work -> gather.stream", "gather -> .out")
 
 
+def guarded_bracket(start: str, items: str, end: str = ".out", error: str = ".error") -> tuple[str, ...]:
+    """The streams of a bracket in a causality: what is in front of it and between, where lists go, and where errors."""
+    return (
+        f".in -> {start}",
+        f"scatter.stream -> {items} -> gather.stream",
+        f"gather -> {end}",
+        f"push.exception -> {error}",
+    )
+
+
 def gathering(bench: Bench, work: Callable[..., Any], *, counted: bool, **options: Any) -> FlowRuntime:
     """A runtime for `.in -> scatter -> work -> gather -> .out`, with `work` in the bench's mode."""
     return bench.wired(*BRACKET, counted=counted, gather=options, funcs={"work": work})

@@ -16,6 +16,7 @@ from tests.kit.flows import (
     every_mode,
     failure_of,
     flow_of,
+    guarded_bracket,
     one_thread,
     wire,
 )
@@ -58,15 +59,8 @@ def guarded(
 def guarded_list(
     bench: Bench, start: str, items: str, end: str = ".out", error: str = ".error", **options: Any
 ) -> FlowRuntime:
-    """A runtime of a bracket: what is in front of it and between, where lists go, and where errors."""
-    return guarded(
-        bench,
-        f".in -> {start}",
-        f"scatter.stream -> {items} -> gather.stream",
-        f"gather -> {end}",
-        f"push.exception -> {error}",
-        **options,
-    )
+    """A runtime of a bracket in a causality."""
+    return guarded(bench, *guarded_bracket(start, items, end, error), **options)
 
 
 # --- The error's own port
