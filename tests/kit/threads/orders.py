@@ -65,16 +65,20 @@ def default(able: list[int], running: int) -> int:
 
 
 @frozen
-class Pct:
-    """Probabilistic concurrency testing."""
-
+class _Seeded:
     seed: int
-    depth: int
-    length: int
 
     @property
     def tick(self) -> float:
         return random.Random(self.seed).choice(TICKS)
+
+
+@frozen
+class Pct(_Seeded):
+    """Probabilistic concurrency testing."""
+
+    depth: int
+    length: int
 
     def begin(self) -> Chooser:
         return _PctChooser(self)
@@ -103,15 +107,10 @@ class _PctChooser:
 
 
 @frozen
-class Walk:
+class Walk(_Seeded):
     """A random walk."""
 
-    seed: int
     stride: int = 40  # opcodes between two changes, on average
-
-    @property
-    def tick(self) -> float:
-        return random.Random(self.seed).choice(TICKS)
 
     def begin(self) -> Chooser:
         return _WalkChooser(self)
