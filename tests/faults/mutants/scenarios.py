@@ -320,22 +320,29 @@ def generated_once_each(seed: int) -> None:
     assert len(bench.values) == 3 * PORTIONS
 
 
-def lists_in_lists(seed: int) -> None:
-    """Each list is gathered once, whole, with the inner lists inside."""
+def in_two_lists(window: int, work: str) -> tuple[FlowOperationContainer, tuple[str, ...]]:
+    """A scatter for the items of another and the gathers of both, and their streams, with `work` in the middle."""
     operations = FlowOperationContainer()
-    operations.add_operation(Scatter("scatter", window=2)).add_operation(Scatter("inner", window=2))
-    operations.add_operation(Gather("gather", ordered=True)).add_operation(Gather("close", ordered=True))
-    operations.add_func("work", same).make_parallel(3)
+    operations.add_operation(Scatter("scatter", window=window))
+    operations.add_operation(Scatter("inner", window=window))
+    operations.add_operation(Gather("gather", ordered=True))
+    operations.add_operation(Gather("close", ordered=True))
     chains = (
         ".in -> scatter",
         "scatter.stream -> inner",
-        "inner.stream -> work -> close.stream",
-        "inner.count -> close.count",
+        f"inner.stream -> {work} -> close.stream",
         "close -> gather.stream",
         "gather -> .out",
     )
+    return operations, chains
+
+
+def lists_in_lists(seed: int) -> None:
+    """Each list is gathered once, whole, with the inner lists inside."""
+    operations, chains = in_two_lists(2, "work")
+    operations.add_func("work", same).make_parallel(3)
     lists = [[[1, 2, 3], [], [4]], [[5, 6]], []]
-    with opened(seed, operations, *chains) as bench:
+    with opened(seed, operations, *chains, "inner.count -> close.count") as bench:
         bench.send(*lists)
     assert sorted(map(str, bench.values)) == sorted(map(str, lists))
 
@@ -382,17 +389,8 @@ def one_run_is_cancelled(seed: int) -> None:
     def repeat(number: int, emit: Callable[[int], None]) -> None:
         emit(number)
 
-    operations = FlowOperationContainer()
-    operations.add_operation(Scatter("scatter", window=4)).add_operation(Scatter("inner", window=4))
-    operations.add_operation(Gather("gather", ordered=True)).add_operation(Gather("close", ordered=True))
+    operations, chains = in_two_lists(4, "repeat")
     operations.add_action("repeat", repeat).make_parallel(2)
-    chains = (
-        ".in -> scatter",
-        "scatter.stream -> inner",
-        "inner.stream -> repeat -> close.stream",
-        "close -> gather.stream",
-        "gather -> .out",
-    )
     kept = [[[1, 2], [3]], [[4]]]
     with opened(seed, operations, *chains) as bench:
         bench.send(kept[0], [[7, 8, 9], [7, 8]], kept[1])
