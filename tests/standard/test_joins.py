@@ -11,16 +11,7 @@ from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation
 from flowrt.errors import FlowBuildError, FlowOverloadError, OperationError, RunCancelledError
 from flowrt.standard import AutoResetJoin, Filter, Gather, ManualResetJoin, PushCausality, Scatter, Switch
 from flowrt.testing import check_operation, simulated
-from tests.kit.flows import (
-    SCHEDULES,
-    Bench,
-    assert_ledger,
-    every_mode,
-    every_schedule,
-    few_modes,
-    flow_of,
-    wire,
-)
+from tests.kit import flows
 from tests.kit.functions import SECONDS, double, increment, refuse, same
 from tests.kit.operators import books, cancelled_after, rows
 
@@ -37,8 +28,8 @@ def joining(join: Operation, *others: Operation) -> Flow:
         operations.add_operation(other)
     flow.add_operations(operations)
     for port in join.in_ports or ():
-        wire(flow, f".{port} -> {join.name}.{port}")
-    wire(flow, f"{join.name} -> .out")
+        flows.wire(flow, f".{port} -> {join.name}.{port}")
+    flows.wire(flow, f"{join.name} -> .out")
     return flow
 
 
@@ -54,8 +45,10 @@ def sent(runtime: FlowRuntime, *inputs: tuple[str, Any] | tuple[str, Any, Any]) 
 # --- auto-reset
 
 
-@every_schedule
-def test_as_soon_as_every_input_has_a_value_the_oldest_are_joined_and_the_others_wait(bench: Bench) -> None:
+@flows.every_schedule
+def test_as_soon_as_every_input_has_a_value_the_oldest_are_joined_and_the_others_wait(
+    bench: flows.Bench,
+) -> None:
     """B210."""
     with bench.make_runtime(joining(AutoResetJoin("join"))) as runtime:
         assert sent(runtime, (".in0", 1), (".in0", 2), (".in0", 3)) == []
@@ -64,25 +57,25 @@ def test_as_soon_as_every_input_has_a_value_the_oldest_are_joined_and_the_others
         assert sent(runtime, (".in0", 4)) == [(4, "d")]
 
 
-@every_schedule
-def test_two_inputs_sent_before_anybody_waits_are_joined(bench: Bench) -> None:
+@flows.every_schedule
+def test_two_inputs_sent_before_anybody_waits_are_joined(bench: flows.Bench) -> None:
     """B210."""
     operations = FlowOperationContainer().add_auto_reset_join("join")
     with bench.make_runtime(
-        flow_of("", ".a -> join.in0", ".b -> join.in1", "join -> .out", operations=operations)
+        flows.flow_of("", ".a -> join.in0", ".b -> join.in1", "join -> .out", operations=operations)
     ) as runtime:
         first = runtime.process(".a", 1)
         second = runtime.process(".b", 2)
 
         assert runtime.wait_for_result(timeout=SECONDS).data == (1, 2)
         assert list(runtime.results(timeout=SECONDS)) == []
-        assert_ledger(first, accepted=1, absorbed=1)
-        assert_ledger(second, accepted=1, delivered=1)
+        flows.assert_ledger(first, accepted=1, absorbed=1)
+        flows.assert_ledger(second, accepted=1, delivered=1)
     assert ("join", "absorbed", "held until the run was done", 1) in rows(first)
 
 
-@every_mode
-def test_the_branches_of_a_fork_are_joined_in_one_run(bench: Bench) -> None:
+@flows.every_mode
+def test_the_branches_of_a_fork_are_joined_in_one_run(bench: flows.Bench) -> None:
     """B210."""
     with bench.wired(
         ".in -> double -> join.in0",
@@ -95,25 +88,27 @@ def test_the_branches_of_a_fork_are_joined_in_one_run(bench: Bench) -> None:
 
         assert [run.values(timeout=SECONDS) for run in runs] == [[(n * 2, n + 1)] for n in range(20)]
         for run in runs:
-            assert_ledger(run, accepted=1, born=1, absorbed=1, delivered=1)
+            flows.assert_ledger(run, accepted=1, born=1, absorbed=1, delivered=1)
 
 
-@every_schedule
+@flows.every_schedule
 @pytest.mark.parametrize("inputs", [1, 2, 3, 12])
-def test_there_may_be_any_number_of_inputs_and_their_names_ignore_case(bench: Bench, inputs: int) -> None:
+def test_there_may_be_any_number_of_inputs_and_their_names_ignore_case(
+    bench: flows.Bench, inputs: int
+) -> None:
     """B211."""
     operations = FlowOperationContainer().add_auto_reset_join("join", inputs)
-    flow = flow_of("", "JOIN -> .out", operations=operations)
+    flow = flows.flow_of("", "JOIN -> .out", operations=operations)
     for number in range(inputs):
-        wire(flow, f".{number} -> Join.IN{number}")
+        flows.wire(flow, f".{number} -> Join.IN{number}")
     with bench.make_runtime(flow) as runtime:
         found = sent(runtime, *((f".{number}", number * 10) for number in reversed(range(inputs))))
 
     assert found == [tuple(number * 10 for number in range(inputs))]
 
 
-@every_schedule
-def test_each_correlation_id_is_joined_for_itself_and_none_is_one_like_any_other(bench: Bench) -> None:
+@flows.every_schedule
+def test_each_correlation_id_is_joined_for_itself_and_none_is_one_like_any_other(bench: flows.Bench) -> None:
     """B212."""
     with bench.make_runtime(joining(AutoResetJoin("join"))) as runtime:
         assert sent(runtime, (".in0", 1, "a"), (".in0", 2, None), (".in1", 3, "b"), (".in0", 4, 7)) == []
@@ -128,7 +123,7 @@ def test_each_correlation_id_is_joined_for_itself_and_none_is_one_like_any_other
     ]
 
 
-@every_schedule
+@flows.every_schedule
 @pytest.mark.parametrize(
     ("kind", "port", "text"),
     [
@@ -140,7 +135,7 @@ def test_each_correlation_id_is_joined_for_itself_and_none_is_one_like_any_other
     ],
 )
 def test_a_stream_to_another_port_is_refused_and_what_waits_is_unharmed(
-    bench: Bench, kind: type[Operation], port: str, text: str
+    bench: flows.Bench, kind: type[Operation], port: str, text: str
 ) -> None:
     """B213."""
     with bench.make_runtime(joining(kind("join"))) as runtime:
@@ -152,8 +147,8 @@ def test_a_stream_to_another_port_is_refused_and_what_waits_is_unharmed(
         assert sent(runtime, (".in1", "a")) == [(1, "a")]
 
 
-@every_schedule
-def test_a_message_that_cannot_be_joined_fails_and_what_waits_is_unharmed(bench: Bench) -> None:
+@flows.every_schedule
+def test_a_message_that_cannot_be_joined_fails_and_what_waits_is_unharmed(bench: flows.Bench) -> None:
     """B213."""
     with bench.make_runtime(joining(AutoResetJoin("join"))) as runtime:
         assert sent(runtime, (".in0", 1)) == []
@@ -162,7 +157,7 @@ def test_a_message_that_cannot_be_joined_fails_and_what_waits_is_unharmed(bench:
             bad.wait(timeout=SECONDS)
 
         assert sent(runtime, (".in1", "a")) == [(1, "a")]
-        assert_ledger(bad, accepted=1, failed=1)
+        flows.assert_ledger(bad, accepted=1, failed=1)
 
 
 # --- manual-reset
@@ -171,22 +166,22 @@ TABLE = [(".in0", "A1"), (".in0", "A2"), (".in1", "B1"), (".in1", "B2"), (".in1"
 BACKLOG = [("A1", "B1", "C1"), ("A2", "B1", "C1"), ("A2", "B2", "C1"), ("A2", "B3", "C1")]
 
 
-@every_schedule
-def test_a_manual_reset_join_works_off_its_backlog_when_it_is_complete(bench: Bench) -> None:
+@flows.every_schedule
+def test_a_manual_reset_join_works_off_its_backlog_when_it_is_complete(bench: flows.Bench) -> None:
     """B214, B215."""
     with bench.make_runtime(joining(ManualResetJoin("join", 3))) as runtime:
         assert sent(runtime, *TABLE[:-1]) == []
         assert sent(runtime, TABLE[-1]) == BACKLOG
 
 
-@every_schedule
-def test_a_backlog_goes_every_way_in_order(bench: Bench) -> None:
+@flows.every_schedule
+def test_a_backlog_goes_every_way_in_order(bench: flows.Bench) -> None:
     """B158, B215: what one call emits bit by bit keeps its order on each of several streams."""
     got: dict[str, list[Any]] = {"left": [], "right": []}
     operations = FlowOperationContainer().add_operation(ManualResetJoin("join", 3))
     operations.add_func("left", same).add_func("right", same)
-    flow = flow_of("", "join -> left -> .left", "join -> right -> .right", operations=operations)
-    wire(flow, ".in0 -> join.in0", ".in1 -> join.in1", ".in2 -> join.in2")
+    flow = flows.flow_of("", "join -> left -> .left", "join -> right -> .right", operations=operations)
+    flows.wire(flow, ".in0 -> join.in0", ".in1 -> join.in1", ".in2 -> join.in2")
     with bench.make_runtime(flow) as runtime:
         for port, data in TABLE:
             runtime.process(port, data, correlation_id="id")
@@ -196,8 +191,8 @@ def test_a_backlog_goes_every_way_in_order(bench: Bench) -> None:
     assert got == {"left": BACKLOG, "right": BACKLOG}
 
 
-@every_schedule
-def test_it_then_keeps_firing_with_every_message(bench: Bench) -> None:
+@flows.every_schedule
+def test_it_then_keeps_firing_with_every_message(bench: flows.Bench) -> None:
     """B216."""
     with bench.make_runtime(joining(ManualResetJoin("join", 3))) as runtime:
         sent(runtime, *TABLE)
@@ -206,8 +201,8 @@ def test_it_then_keeps_firing_with_every_message(bench: Bench) -> None:
         assert sent(runtime, (".in0", "A3"), (".in0", "A4")) == [("A3", "B3", "C2"), ("A4", "B3", "C2")]
 
 
-@every_schedule
-def test_a_reset_forgets_everything_of_its_correlation_id(bench: Bench) -> None:
+@flows.every_schedule
+def test_a_reset_forgets_everything_of_its_correlation_id(bench: flows.Bench) -> None:
     """B217, B218."""
     table = [(port, data, each) for port, data in TABLE for each in ("one", "two", None)]
     with bench.make_runtime(joining(ManualResetJoin("join", 3))) as runtime:
@@ -219,23 +214,23 @@ def test_a_reset_forgets_everything_of_its_correlation_id(bench: Bench) -> None:
         assert sent(runtime, (".in2", "C6", "one")) == [("A5", "B5", "C6")]
 
 
-@every_schedule
-def test_a_reset_discards_what_was_not_complete(bench: Bench) -> None:
+@flows.every_schedule
+def test_a_reset_discards_what_was_not_complete(bench: flows.Bench) -> None:
     """B217."""
     operations = FlowOperationContainer().add_manual_reset_join("join")
     operations.add_action("both", lambda data, first, then: (first(data), then(data)))
     chains = [".in -> both", "both.first -> join.in0", "both.then -> join.reset", ".in1 -> join.in1"]
-    with bench.make_runtime(flow_of("", *chains, "join -> .out", operations=operations)) as runtime:
+    with bench.make_runtime(flows.flow_of("", *chains, "join -> .out", operations=operations)) as runtime:
         run = runtime.process(".in", 1)
         run.wait(timeout=SECONDS)
 
         assert sent(runtime, (".in1", 2)) == []
         assert ("join", "discarded", "the join was reset", 1) in rows(run)
-        assert_ledger(run, accepted=1, born=1, absorbed=1, discarded=1)
+        flows.assert_ledger(run, accepted=1, born=1, absorbed=1, discarded=1)
 
 
-@every_mode
-def test_a_backlog_is_made_of_its_messages_and_what_no_tuple_needs_is_absorbed(bench: Bench) -> None:
+@flows.every_mode
+def test_a_backlog_is_made_of_its_messages_and_what_no_tuple_needs_is_absorbed(bench: flows.Bench) -> None:
     """B215."""
 
     def table(_data: Any, in0: Callable[[Any], None], in1: Callable[[Any], None], in2: Any) -> None:
@@ -245,17 +240,17 @@ def test_a_backlog_is_made_of_its_messages_and_what_no_tuple_needs_is_absorbed(b
     with bench.make_runtime() as runtime:
         runtime.add_operations(bench.operations(ManualResetJoin("join", 3), actions={"table": table}))
         for number in range(3):
-            wire(runtime, f"table.in{number} -> join.in{number}")
-        wire(runtime, ".in -> table", "join -> .out")
+            flows.wire(runtime, f"table.in{number} -> join.in{number}")
+        flows.wire(runtime, ".in -> table", "join -> .out")
         run = runtime.process(".in", None)
 
         assert run.values(timeout=SECONDS) == BACKLOG
-        assert_ledger(run, accepted=1, born=5, delivered=4, absorbed=2)
+        flows.assert_ledger(run, accepted=1, born=5, delivered=4, absorbed=2)
 
 
-@every_schedule
+@flows.every_schedule
 @pytest.mark.parametrize("number", [1, 4])
-def test_a_manual_reset_join_with_other_numbers_of_inputs(bench: Bench, number: int) -> None:
+def test_a_manual_reset_join_with_other_numbers_of_inputs(bench: flows.Bench, number: int) -> None:
     """B211, B215, B216."""
     with bench.make_runtime(joining(ManualResetJoin("join", number))) as runtime:
         found = sent(runtime, *((f".in{index}", index) for index in range(number)), (".in0", "new"))
@@ -267,11 +262,11 @@ def test_a_manual_reset_join_with_other_numbers_of_inputs(bench: Bench, number: 
 # --- state, bounds, expiry
 
 
-@every_schedule
+@flows.every_schedule
 @both
-def test_instances_and_flows_keep_their_own_state(bench: Bench, kind: Any) -> None:
+def test_instances_and_flows_keep_their_own_state(bench: flows.Bench, kind: Any) -> None:
     """B072, B219."""
-    inner = flow_of("inner", ".in0 -> join.in0", ".in1 -> join.in1", "join -> .out")
+    inner = flows.flow_of("inner", ".in0 -> join.in0", ".in1 -> join.in1", "join -> .out")
     with bench.make_runtime() as runtime:
         runtime.add_flow(inner).add_operations(FlowOperationContainer().add_operation(kind("join")))
         places = ["join", "join#1", "join#2", "inner", "inner#1"]
@@ -279,9 +274,9 @@ def test_instances_and_flows_keep_their_own_state(bench: Bench, kind: Any) -> No
             port = "" if place.startswith("join") else "/"
             flow, _, instance = place.partition("#")
             target = f"{place}.in%d" if not port else f"{flow}{'#' + instance if instance else ''}.in%d"
-            wire(runtime, f".{number}/0".replace("/", "_") + f" -> {target % 0}")
-            wire(runtime, f".{number}/1".replace("/", "_") + f" -> {target % 1}")
-            wire(runtime, f"{place}{'.out' if port else ''} -> .out{number}")
+            flows.wire(runtime, f".{number}/0".replace("/", "_") + f" -> {target % 0}")
+            flows.wire(runtime, f".{number}/1".replace("/", "_") + f" -> {target % 1}")
+            flows.wire(runtime, f"{place}{'.out' if port else ''} -> .out{number}")
 
         for number in range(len(places)):
             assert sent(runtime, (f".{number}_0", number)) == []
@@ -289,9 +284,9 @@ def test_instances_and_flows_keep_their_own_state(bench: Bench, kind: Any) -> No
             assert sent(runtime, (f".{number}_1", "x")) == [(number, "x")]
 
 
-@every_schedule
+@flows.every_schedule
 @both
-def test_past_max_open_the_run_fails_and_what_waits_of_others_stays(bench: Bench, kind: Any) -> None:
+def test_past_max_open_the_run_fails_and_what_waits_of_others_stays(bench: flows.Bench, kind: Any) -> None:
     """B219."""
     with bench.make_runtime(joining(kind("join", max_open=2))) as runtime:
         sent(runtime, (".in0", 1, "a"), (".in0", 2, "b"))
@@ -305,8 +300,8 @@ def test_past_max_open_the_run_fails_and_what_waits_of_others_stays(bench: Bench
         assert sent(runtime, (".in1", "x", "b"), (".in1", "y", "a")) == [(2, "x"), (1, "y")]
 
 
-@every_schedule
-def test_correlation_ids_that_are_done_with_make_room(bench: Bench) -> None:
+@flows.every_schedule
+def test_correlation_ids_that_are_done_with_make_room(bench: flows.Bench) -> None:
     """B219."""
     with bench.make_runtime(joining(AutoResetJoin("join", max_open=1))) as runtime:
         for number in range(5):
@@ -316,9 +311,11 @@ def test_correlation_ids_that_are_done_with_make_room(bench: Bench) -> None:
             assert sent(runtime, (".in0", 0, number), (".in1", 1, number), (".reset", 0, number)) == [(0, 1)]
 
 
-@every_schedule
+@flows.every_schedule
 @both
-def test_past_max_waiting_the_run_fails_and_takes_its_own_messages_along(bench: Bench, kind: Any) -> None:
+def test_past_max_waiting_the_run_fails_and_takes_its_own_messages_along(
+    bench: flows.Bench, kind: Any
+) -> None:
     """B219."""
     with bench.make_runtime(joining(kind("join", max_waiting=3))) as runtime:
         sent(runtime, (".in0", "stays"))
@@ -332,7 +329,7 @@ def test_past_max_waiting_the_run_fails_and_takes_its_own_messages_along(bench: 
         assert len(place.state) == (kind is ManualResetJoin)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", flows.SCHEDULES)
 def test_what_waits_too_long_expires_and_the_oldest_first(schedule: str) -> None:
     """B219."""
     seams = simulated(deviations={})
@@ -350,7 +347,7 @@ def test_what_waits_too_long_expires_and_the_oldest_first(schedule: str) -> None
         assert (len(state_of(runtime)), runtime._owner.engine.wakes.loose) == (0, 0)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", flows.SCHEDULES)
 def test_a_run_does_not_wait_for_its_messages_to_expire(schedule: str) -> None:
     """B219."""
     seams = simulated(deviations={})
@@ -359,10 +356,10 @@ def test_a_run_does_not_wait_for_its_messages_to_expire(schedule: str) -> None:
         run.wait()
 
         assert seams.clock.now() == 0.0
-        assert_ledger(run, accepted=1, absorbed=1)
+        flows.assert_ledger(run, accepted=1, absorbed=1)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", flows.SCHEDULES)
 def test_a_message_that_expires_while_its_run_goes_on_ends_as_discarded(schedule: str) -> None:
     """B219."""
     seams = simulated(deviations={})
@@ -375,16 +372,16 @@ def test_a_message_that_expires_while_its_run_goes_on_ends_as_discarded(schedule
     operations = FlowOperationContainer().add_auto_reset_join("join", expire=2.0)
     operations.add_func("linger", linger).make_async()
     chains = [".in -> join.in0", ".in -> linger -> join.in1", "join -> .out"]
-    flow = flow_of("", *chains, operations=operations)
+    flow = flows.flow_of("", *chains, operations=operations)
     with FlowRuntime(flow, schedule=schedule, seams=seams) as runtime:
         run = runtime.process(".in", 1)
 
         assert run.values() == []
         assert ("join", "discarded", "nothing came to go with it within 2 s", 1) in rows(run)
-        assert_ledger(run, accepted=1, born=1, discarded=1, absorbed=1)
+        flows.assert_ledger(run, accepted=1, born=1, discarded=1, absorbed=1)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", flows.SCHEDULES)
 def test_a_manual_reset_join_forgets_what_nothing_comes_for(schedule: str) -> None:
     """B219."""
     seams = simulated(deviations={})
@@ -409,12 +406,12 @@ def state_of(runtime: FlowRuntime) -> Any:
     return place.state
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", flows.SCHEDULES)
 def test_a_join_is_entered_by_one_thread_at_a_time(schedule: str) -> None:
     """B219."""
     operations = FlowOperationContainer().add_auto_reset_join("join")
     operations.add_func("left", same).make_parallel(4).add_func("right", same).make_parallel(4)
-    flow = flow_of(
+    flow = flows.flow_of(
         "", ".in -> left -> join.in0", ".in -> right -> join.in1", "join -> .out", operations=operations
     )
     with FlowRuntime(flow, schedule=schedule) as runtime:
@@ -435,9 +432,9 @@ def test_a_join_cannot_be_made_async_or_parallel(kind: Any) -> None:
 # --- by run
 
 
-@few_modes
+@flows.few_modes
 @pytest.mark.parametrize("counted", [True, False])
-def test_by_run_the_branches_of_each_item_meet_again(bench: Bench, counted: bool) -> None:
+def test_by_run_the_branches_of_each_item_meet_again(bench: flows.Bench, counted: bool) -> None:
     """B210."""
     with bench.make_runtime() as runtime:
         operations = bench.operations(
@@ -447,25 +444,25 @@ def test_by_run_the_branches_of_each_item_meet_again(bench: Bench, counted: bool
             funcs={"double": double, "increment": increment},
         )
         runtime.add_operations(operations)
-        wire(runtime, ".in -> scatter", "scatter.stream -> double -> join.in0", "gather -> .out")
-        wire(runtime, "scatter.stream -> increment -> join.in1", "join -> gather.stream")
+        flows.wire(runtime, ".in -> scatter", "scatter.stream -> double -> join.in0", "gather -> .out")
+        flows.wire(runtime, "scatter.stream -> increment -> join.in1", "join -> gather.stream")
         if counted:
-            wire(runtime, "scatter.count -> gather.count")
+            flows.wire(runtime, "scatter.count -> gather.count")
         runs = [runtime.process(".in", range(first, first + 50)) for first in (0, 100, 200)]
         expected = [[[(n * 2, n + 1) for n in range(first, first + 50)]] for first in (0, 100, 200)]
 
         assert [run.values(timeout=SECONDS) for run in runs] == expected
 
 
-@every_mode
-def test_by_run_inputs_of_one_run_and_of_several_are_kept_apart(bench: Bench) -> None:
+@flows.every_mode
+def test_by_run_inputs_of_one_run_and_of_several_are_kept_apart(bench: flows.Bench) -> None:
     """B210."""
     with bench.make_runtime() as runtime:
         operations = bench.operations(
             AutoResetJoin("join", by="run"), funcs={"double": double, "increment": increment}
         )
         runtime.add_operations(operations)
-        wire(runtime, ".in -> double -> join.in0", ".in -> increment -> join.in1", "join -> .out")
+        flows.wire(runtime, ".in -> double -> join.in0", ".in -> increment -> join.in1", "join -> .out")
         runs = [runtime.process_many(".in", range(first, first + 20)) for first in (0, 50)]
 
         for first, run in zip((0, 50), runs, strict=True):
@@ -473,8 +470,10 @@ def test_by_run_inputs_of_one_run_and_of_several_are_kept_apart(bench: Bench) ->
             assert found == [(n * 2, n + 1) for n in range(first, first + 20)]
 
 
-@every_mode
-def test_by_run_what_lacks_its_other_half_is_absorbed_when_its_list_has_gone_quiet(bench: Bench) -> None:
+@flows.every_mode
+def test_by_run_what_lacks_its_other_half_is_absorbed_when_its_list_has_gone_quiet(
+    bench: flows.Bench,
+) -> None:
     def odd(number: int, emit: Callable[[int], None]) -> None:
         if number % 2:
             emit(number)
@@ -488,8 +487,8 @@ def test_by_run_what_lacks_its_other_half_is_absorbed_when_its_list_has_gone_qui
             actions={"odd": odd},
         )
         runtime.add_operations(operations)
-        wire(runtime, ".in -> scatter", "scatter.stream -> double -> join.in0", "gather -> .out")
-        wire(runtime, "scatter.stream -> odd -> join.in1", "join -> gather.stream")
+        flows.wire(runtime, ".in -> scatter", "scatter.stream -> double -> join.in0", "gather -> .out")
+        flows.wire(runtime, "scatter.stream -> odd -> join.in1", "join -> gather.stream")
         run = runtime.process_many(".in", [range(5), [1], []])
 
         assert sorted(run.values(timeout=SECONDS)) == [[], [(2, 1)], [(2, 1), (6, 3)]]
@@ -497,9 +496,9 @@ def test_by_run_what_lacks_its_other_half_is_absorbed_when_its_list_has_gone_qui
         assert len(state_of(runtime)) == 0
 
 
-@every_schedule
+@flows.every_schedule
 @both
-def test_by_run_nothing_waits_for_another_run(bench: Bench, kind: Any) -> None:
+def test_by_run_nothing_waits_for_another_run(bench: flows.Bench, kind: Any) -> None:
     with bench.make_runtime(joining(kind("join", by="run"))) as runtime:
         waiting = runtime.process(".in0", 1)
         waiting.wait(timeout=SECONDS)
@@ -515,12 +514,12 @@ def test_by_run_a_reset_is_one_of_its_own_item() -> None:
     operations.add_operation(Filter("first", lambda number: number == 0))
     chains = [".in -> join.in0", ".in -> join.in1", ".in -> first -> join.reset"]
     late = ".in -> pass#1 -> pass#2 -> pass#3 -> join.in1"
-    with FlowRuntime(flow_of("", *chains, late, "join -> .out", operations=operations)) as runtime:
+    with FlowRuntime(flows.flow_of("", *chains, late, "join -> .out", operations=operations)) as runtime:
         run = runtime.process_many(".in", range(3))
 
         assert sorted(run.values(timeout=SECONDS)) == [(0, 0), (1, 1), (1, 1), (2, 2), (2, 2)]
         assert len(state_of(runtime)) == 0
-        assert_ledger(run, accepted=3, born=9, delivered=5, absorbed=7)
+        flows.assert_ledger(run, accepted=3, born=9, delivered=5, absorbed=7)
 
 
 # --- the context of what is joined
@@ -538,10 +537,10 @@ class Where(Operation):
         emit(message.data)
 
 
-@every_schedule
+@flows.every_schedule
 @pytest.mark.parametrize("late", [True, False])
 def test_of_messages_in_lists_inside_each_other_the_deepest_says_where_the_tuple_belongs(
-    bench: Bench, late: bool
+    bench: flows.Bench, late: bool
 ) -> None:
     """B210."""
     join, where = AutoResetJoin("join"), Where("where")
@@ -549,12 +548,12 @@ def test_of_messages_in_lists_inside_each_other_the_deepest_says_where_the_tuple
         operations = bench.operations(Scatter("scatter"), Gather("gather"), join, where, funcs={"pass": same})
         runtime.add_operations(operations)
         longer, shorter = ("pass -> pass#1 -> pass#2 -> join", "join") if late else ("join", "pass -> join")
-        wire(runtime, f".head -> {longer}.in0", ".list -> scatter", f"scatter.stream -> {shorter}.in1")
-        wire(runtime, "join -> where -> gather.stream", "gather -> .out", ".in -> .head -> .x")
+        flows.wire(runtime, f".head -> {longer}.in0", ".list -> scatter", f"scatter.stream -> {shorter}.in1")
+        flows.wire(runtime, "join -> where -> gather.stream", "gather -> .out", ".in -> .head -> .x")
         runtime.add_operations(
             FlowOperationContainer().add_func("head", same).add_func("list", lambda x: [x])
         )
-        wire(runtime, ".both -> head -> " + f"{longer}.in0", ".both -> list -> scatter")
+        flows.wire(runtime, ".both -> head -> " + f"{longer}.in0", ".both -> list -> scatter")
         run = runtime.process(".both", 1, correlation_id="id")
 
         assert run.values(timeout=SECONDS) == [[(1, 1)]]
@@ -563,8 +562,8 @@ def test_of_messages_in_lists_inside_each_other_the_deepest_says_where_the_tuple
         ]
 
 
-@every_schedule
-def test_messages_of_sibling_lists_meet_in_the_nearest_list_around_both(bench: Bench) -> None:
+@flows.every_schedule
+def test_messages_of_sibling_lists_meet_in_the_nearest_list_around_both(bench: flows.Bench) -> None:
     """B210."""
     where = Where("where")
     with bench.make_runtime() as runtime:
@@ -574,8 +573,8 @@ def test_messages_of_sibling_lists_meet_in_the_nearest_list_around_both(bench: B
                 Scatter("outer"), Scatter("left"), Scatter("right"), choose, AutoResetJoin("join"), where
             )
         )
-        wire(runtime, ".in -> outer", "outer.stream -> choose", "choose.l -> left", "choose.r -> right")
-        wire(runtime, "left.stream -> join.in0", "right.stream -> join.in1", "join -> where -> .out")
+        flows.wire(runtime, ".in -> outer", "outer.stream -> choose", "choose.l -> left", "choose.r -> right")
+        flows.wire(runtime, "left.stream -> join.in0", "right.stream -> join.in1", "join -> where -> .out")
         run = runtime.process(".in", [["x"], ["l"], ["r"]])
 
         assert run.values(timeout=SECONDS) == [("l", "r")]
@@ -584,8 +583,8 @@ def test_messages_of_sibling_lists_meet_in_the_nearest_list_around_both(bench: B
     assert (seen.scope.depth, seen.position in (1, 2)) == (1, True)
 
 
-@every_schedule
-def test_messages_of_different_runs_meet_in_that_of_the_last(bench: Bench) -> None:
+@flows.every_schedule
+def test_messages_of_different_runs_meet_in_that_of_the_last(bench: flows.Bench) -> None:
     """B210."""
     where = Where("where")
     with bench.wired(
@@ -605,10 +604,10 @@ def test_messages_of_different_runs_meet_in_that_of_the_last(bench: Bench) -> No
     assert [message.scope.depth for message in where.seen if message.scope] == [1, 0]
 
 
-@every_schedule
+@flows.every_schedule
 @pytest.mark.parametrize(("deep", "other"), [("in0", "in1"), ("in1", "in0")])
 def test_a_tuple_is_in_the_causalities_that_all_its_messages_share(
-    bench: Bench, deep: str, other: str
+    bench: flows.Bench, deep: str, other: str
 ) -> None:
     """B13A."""
     with bench.make_runtime() as runtime:
@@ -616,14 +615,14 @@ def test_a_tuple_is_in_the_causalities_that_all_its_messages_share(
             PushCausality("outer"), PushCausality("inner"), AutoResetJoin("join"), funcs={"refuse": refuse}
         )
         runtime.add_operations(operations)
-        wire(
+        flows.wire(
             runtime,
             f".in -> outer -> inner -> join.{deep}",
             f"outer -> join.{other}",
             f".alone -> join.{other}",
         )
-        wire(runtime, ".within -> inner", "join -> refuse -> .out")
-        wire(runtime, "outer.exception -> .outer", "inner.exception -> .inner")
+        flows.wire(runtime, ".within -> inner", "join -> refuse -> .out")
+        flows.wire(runtime, "outer.exception -> .outer", "inner.exception -> .inner")
 
         (shared,) = runtime.process(".in", 1, correlation_id="id").results(timeout=SECONDS)
         assert (shared.port.name, shared.data.message.data, shared.correlation_id) == ("outer", (1, 1), "id")
@@ -637,8 +636,8 @@ def test_a_tuple_is_in_the_causalities_that_all_its_messages_share(
             runtime.process(".within", 1).wait(timeout=SECONDS)
 
 
-@every_schedule
-def test_messages_that_passed_a_push_one_after_the_other_share_its_causality(bench: Bench) -> None:
+@flows.every_schedule
+def test_messages_that_passed_a_push_one_after_the_other_share_its_causality(bench: flows.Bench) -> None:
     """B13A."""
     with bench.make_runtime() as runtime:
         operations = bench.operations(
@@ -647,16 +646,16 @@ def test_messages_that_passed_a_push_one_after_the_other_share_its_causality(ben
             funcs={"refuse": refuse, "pass": same},
         )
         runtime.add_operations(operations)
-        wire(runtime, ".in -> pass -> push", ".in -> push", "push -> join.in0", "push -> join.in1")
-        wire(runtime, "join -> refuse -> .out", "push.exception -> .errors")
+        flows.wire(runtime, ".in -> pass -> push", ".in -> push", "push -> join.in0", "push -> join.in1")
+        flows.wire(runtime, "join -> refuse -> .out", "push.exception -> .errors")
         runs = [runtime.process(".in", number, correlation_id=number) for number in range(2)]
 
         for run in runs:
             assert {message.port.name for message in run.results(timeout=SECONDS)} == {"errors"}
 
 
-@every_schedule
-def test_a_tuple_has_the_highest_priority_of_its_messages(bench: Bench) -> None:
+@flows.every_schedule
+def test_a_tuple_has_the_highest_priority_of_its_messages(bench: flows.Bench) -> None:
     """B162."""
     with bench.make_runtime(joining(AutoResetJoin("join"))) as runtime:
         for first, second in [(9, 1), (1, 9), (-3, -5)]:
@@ -672,7 +671,7 @@ def test_a_tuple_has_the_highest_priority_of_its_messages(bench: Bench) -> None:
 # --- the end of runs, and of the runtime
 
 
-@pytest.mark.parametrize("schedule", [schedule for schedule in SCHEDULES if schedule != "sync"])
+@pytest.mark.parametrize("schedule", [schedule for schedule in flows.SCHEDULES if schedule != "sync"])
 @pytest.mark.parametrize("expire", [None, 100.0])
 @both
 def test_a_cancelled_run_takes_its_messages_along_and_only_those(
@@ -720,9 +719,9 @@ def test_a_run_cancelled_in_the_middle_leaves_nothing_in_the_join(kind: Any, ste
         assert len(state_of(runtime)) == (by == "correlation")
 
 
-@every_schedule
+@flows.every_schedule
 @both
-def test_closing_with_half_filled_buckets_leaves_nothing(bench: Bench, kind: Any) -> None:
+def test_closing_with_half_filled_buckets_leaves_nothing(bench: flows.Bench, kind: Any) -> None:
     runtime = bench.make_runtime(joining(kind("join", expire=1_000.0)))
     with runtime:
         runs = [runtime.process(".in0", each, correlation_id=each) for each in range(5)]
