@@ -18,6 +18,7 @@ from flowrt.errors import (
     GatherIncompleteError,
     OperationError,
     OperationTimeoutError,
+    OwnAccordError,
     RunCancelledError,
     WorkerLostError,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "Operation",
     "OperationError",
     "OperationTimeoutError",
+    "OwnAccordError",
     "Part",
     "PopCausality",
     "Port",

@@ -17,12 +17,21 @@ if TYPE_CHECKING:
 
 _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 KNOWN_NAMES_SHOWN = 10  # arbitrary: more than that nobody reads
+CAUSE_SHOWN = 200  # characters of a cause's own text
 
 
 class FlowError(Exception):
-    """The root of everything flowrt raises."""
+    """The root of everything flowrt raises.
+
+    It can be pickled and copied, with its notes and its cause. A copy holds nothing of the runtime and no traceback; a cause
+    that does not fit into a copy is a `CauseLeftBehindError` there.
+    """
 
     left_to: Any = None  # the scope whose gathers may turn out to cope with it; nobody else has got it yet
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {key: value for key, value in self.__dict__.items() if key != "left_to"}
+        return _restored, (type(self), self.args, facts, _portable(self.__cause__))
 
 
 class Fault(str):
@@ -89,18 +98,58 @@ class FlowBuildError(FlowError):
         return "\n".join(lines)
 
 
-class OperationError(FlowError):
-    """The author of the operation must act. `__cause__` is what the operation raised.
+class _TellsCauseError(FlowError):
+    """An error whose text ends in that of its cause, which is asked for it whenever somebody reads it."""
+
+    def __str__(self) -> str:
+        text, cause = super().__str__(), self.__cause__
+        if cause is None:
+            return text
+        link = "" if not text else " " if text.endswith((".", " raised")) else ": "
+        return f"{text}{link}{with_text(cause)}"
+
+
+class OperationError(_TellsCauseError):
+    """The author of the operation must act. `__cause__` is what the operation raised; its type and text end this one's.
 
     Attributes:
         operation: the full name of the place in the flow, e.g. `import/parse#1`.
-        message: the input it was working on; None where an operation failed without one.
+        message: the `Message` it was working on, as plain data: it belongs to no run any more.
     """
 
-    def __init__(self, text: str, operation: str = "", message: Any = None) -> None:
+    def __init__(self, text: str, operation: str, message: Any) -> None:
         super().__init__(text)
         self.operation = operation
         self.message = message
+
+
+class OwnAccordError(_TellsCauseError):
+    """The author of the operation must act: it raised in a call that was about no message. `__cause__` is what it raised.
+
+    That is `drained`, `timer` or `activate` of an operation with state; what is raised over a message is an `OperationError`.
+
+    Attributes:
+        operation: the full name of the place in the flow.
+    """
+
+    def __init__(self, text: str, operation: str) -> None:
+        super().__init__(text)
+        self.operation = operation
+
+
+class CauseLeftBehindError(Exception):
+    """Stands in the copy of an error for its cause, where that could not be copied.
+
+    Attributes:
+        kind: the name of the type of the cause; `str()` of this is the text of the cause.
+    """
+
+    def __init__(self, text: str, kind: str) -> None:
+        super().__init__(text, kind)
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class OperationTimeoutError(OperationError):
@@ -220,9 +269,89 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def describe(error: BaseException) -> str:
-    """Name an exception by its type alone: its text may hold payload data, and it is chained as the cause anyway."""
+def describe(error: object) -> str:
+    """Name an exception (or other data) by its type alone: its text may hold payload data, and it is chained as the cause anyway."""
     return type(error).__qualname__
+
+
+def with_text(error: BaseException) -> str:
+    """Name an exception by its type and its own text, cut where it gets long; by its type alone if it cannot say its text."""
+    kind = error.kind if isinstance(error, CauseLeftBehindError) else describe(error)
+    text = text_of(error)
+    if isinstance(error, CallTimedOutError):
+        text = text.partition("\n")[0]  # without the stack of its thread
+    if len(text) > CAUSE_SHOWN and not isinstance(error, FlowError):  # ours end in the remedy
+        text = text[:CAUSE_SHOWN] + "..."
+    return f"{kind}: {text}" if text else kind
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception says of itself; nothing if it raises, for it is the user's."""
+    try:
+        return str.__str__(str(error))
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:
+        return ""
+
+
+def _restored(
+    kind: type[FlowError], args: tuple[Any, ...], facts: dict[str, Any], cause: tuple[Any, ...] | None
+) -> FlowError:
+    """Make the copy of an error; its constructor is not asked, for that may take other arguments."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    if cause is not None:
+        error.__cause__ = _rebuilt(*cause)
+    return error
+
+
+def _portable(cause: BaseException | None) -> tuple[Any, ...] | None:
+    """Return what makes a copy of a cause: how it would be pickled, where that is plain data and has been seen to work."""
+    if cause is None:
+        return None
+    if isinstance(cause, FlowError):
+        return cause.__reduce__()
+    try:
+        made_by = cause.__reduce_ex__(2)
+        if (
+            isinstance(made_by, tuple)
+            and made_by[0] is type(cause)
+            and _is_known(type(cause))
+            and _is_plain(made_by[1:])
+        ):
+            again = _rebuilt(*made_by)
+            if type(again) is type(cause) and text_of(again) == text_of(cause):
+                return made_by
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:  # noqa: S110 - it is the user's, and need not be able to
+        pass
+    return CauseLeftBehindError, (text_of(cause), describe(cause))
+
+
+def _rebuilt(make: Any, arguments: tuple[Any, ...], facts: dict[str, Any] | None = None) -> BaseException:
+    made: BaseException = make(*arguments)
+    made.__dict__.update(facts or {})
+    return made
+
+
+def _is_known(kind: type) -> bool:
+    """Say whether a class is found by its name, as unpickling does."""
+    found: Any = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is kind
+
+
+def _is_plain(data: Any, depth: int = 10) -> bool:
+    """Say whether data is of nothing but Python's own plain types."""
+    if depth and type(data) in (tuple, list, set, frozenset):
+        return all(_is_plain(each, depth - 1) for each in data)
+    if depth and type(data) is dict:
+        return all(_is_plain(each, depth - 1) for each in data.items())
+    return data is None or type(data) in (bool, int, float, complex, str, bytes)
 
 
 def release_frames(error: BaseException) -> None:

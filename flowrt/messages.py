@@ -159,20 +159,42 @@ def _port(name: str | Port) -> Port:
 class Message:
     """One datum on its way.
 
+    Results, what taps and handlers get and what errors carry are plain data: they can be pickled and copied, and keep nothing of the runtime
+    alive. What an operation of your own is handed has a `scope`, too; a copy of it has none.
+
     Args:
         port: where it is; a text is parsed.
         data: what it carries; shared by everybody it is delivered to, so treat it as read-only.
         correlation_id: kept by everything it leads to.
         priority: a higher one goes first, and so does everything it leads to.
+        scope: the list or the run it belongs to, where an operation of your own gets it; else None.
+        position: where it stands in its list, or among the inputs of its run: an int, followed in a tuple by the order of emission where an
+            operation made several of one; None for what has no place there, as a count.
     """
 
-    port: Port = field(converter=_port)
+    port: Port = field(converter=_port, repr=lambda port: repr(port.fullname))
     data: Any = None
     correlation_id: object = None
     priority: int = 0
     scope: Scope | None = field(default=None, repr=False, kw_only=True)
     position: Any = field(default=None, repr=False, kw_only=True)
     context: Context | None = field(default=None, repr=False, kw_only=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _bare, (type(self), self.port, self.data, self.correlation_id, self.priority, self.position)
+
+
+def _bare(
+    kind: type[Message], port: Port, data: Any, correlation_id: object, priority: int, position: Any
+) -> Message:
+    return kind(port, data, correlation_id, priority, position=position)
+
+
+def bare(message: Message) -> Message:
+    """Return a message as plain data: it belongs to no run, and keeps nothing of the engine alive."""
+    return _bare(
+        Message, message.port, message.data, message.correlation_id, message.priority, message.position
+    )
 
 
 @define(eq=False, repr=False)

@@ -192,7 +192,7 @@ class Stream:
     target_at: str = field(default="", eq=False)
 
     def __str__(self) -> str:
-        return f"{self.source} → {self.target}"
+        return f"{self.source} -> {self.target}"
 
 
 @functools.lru_cache(maxsize=PORTS_REMEMBERED)

@@ -444,7 +444,7 @@ def test_streams_are_equal_wherever_they_were_declared() -> None:
 
 
 def test_a_stream_reads_from_source_to_target() -> None:
-    assert str(Stream("scatter.stream", "f/count")) == "scatter.stream → f/count"
+    assert str(Stream("scatter.stream", "f/count")) == "scatter.stream -> f/count"
 
 
 def test_a_stream_of_what_is_no_name_is_refused() -> None:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flowrt.cli.exits import FAULTY, UNREAD
-from flowrt.errors import FlowBuildError, OperationError, is_ours
+from flowrt.errors import FlowBuildError, OperationError, OwnAccordError, describe, is_ours, text_of
 from flowrt.flow.checks import Finding, findings_of
 
 ERRORS_SHOWN = 20  # of a flow that runs; the rest is counted
@@ -80,17 +80,28 @@ class Output:
 
     def write_json(self, data: Mapping[str, Any]) -> None:
         """Write a line of JSON."""
-        self.write(json_of(data) + "\n")
+        self.write(_encodable(json_of(data), sys.stdout) + "\n")
 
     def write_result(self, port: str, data: Any, correlation_id: object, *, named: bool) -> None:
-        """Write a result, with its port where there is more than one."""
-        if self.as_json:
-            line: dict[str, Any] = {"port": port, "data": data}
-            if correlation_id is not None:
-                line["correlation_id"] = correlation_id
-            self.write_json(line)
-        else:
-            self.write(f"{port}\t{data}\n" if named else f"{data}\n")
+        """Write a result, with its port where there is more than one; one that cannot say itself is told of as an error."""
+        try:
+            if self.as_json:
+                line: dict[str, Any] = {"port": port, "data": data}
+                if correlation_id is not None:
+                    line["correlation_id"] = correlation_id
+                text = _encodable(json_of(line), sys.stdout)
+            else:
+                text = f"{port}\t{data!s}" if named else str(data)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as raised:  # the data is the user's
+            with self._lock:
+                self.failures += 1
+            self.error(
+                f'a result at "{port}" cannot be written: its data, of type {describe(data)}, raised {describe(raised)} when asked for its text.'
+            )
+            return
+        self.write(text + "\n")
 
     # -- the other one
 
@@ -154,13 +165,22 @@ class Output:
         self._say_plainly(_rendered(text, to_errors=True))
 
     def _say_json(self, data: Mapping[str, Any]) -> None:
-        self._say_plainly(json_of(data) + "\n")
+        self._say_plainly(_encodable(json_of(data), sys.stderr) + "\n")
 
     def _say_plainly(self, text: str) -> None:
         with self._lock, contextlib.suppress(OSError):  # nobody can know
             if sys.stderr is not None:
                 sys.stderr.write(text)
                 sys.stderr.flush()
+
+
+def _encodable(line: str, stream: TextIO | None) -> str:
+    """Return a line of JSON with JSON's own escapes if a stream cannot encode it: those that the stream writes are Python's."""
+    try:
+        line.encode(stream.encoding if stream is not None else "utf-8")
+    except (UnicodeEncodeError, TypeError):  # or it is no stream of bytes
+        return json.dumps(json.loads(line))
+    return line
 
 
 def _rendered(text: Text, *, to_errors: bool) -> str:
@@ -202,18 +222,33 @@ def _plain(value: Any) -> Any:
 def _described(error: BaseException, *, verbose: bool) -> str:
     if verbose:
         return "".join(traceback.format_exception(error)).rstrip()
-    kind = type(error)
+    kind, text = type(error), text_of(error)
     own = kind.__module__.startswith("flowrt.") or isinstance(error, BaseExceptionGroup)
     parts = [
-        str(error) if own and str(error) else f"{kind.__qualname__}: {error}".removesuffix(": "),
-        *(f"  {note}" for note in getattr(error, "__notes__", ())),
+        text if own and text else f"{describe(error)}: {text}".removesuffix(": "),
+        *(f"  {note}" for note in _notes_of(error)),
     ]
     if isinstance(error, BaseExceptionGroup):
         parts += [f"- {_described(each, verbose=False)}" for each in error.exceptions]
     cause = error.__cause__
     if cause is not None:
-        parts.append(f"  {type(cause).__qualname__}: {cause}{_raised_at(cause)}")
+        told = f"{describe(cause)}: {text_of(cause)}".removesuffix(": ")
+        place = _raised_at(cause)
+        if not text.endswith(told):
+            parts.append(f"  {told}" + (f" ({place})" if place else ""))
+        elif place:
+            parts.append(f"  raised at {place}")
     return "\n".join(parts)
+
+
+def _notes_of(error: BaseException) -> list[str]:
+    """Return the notes of an exception that can be read: it is the user's."""
+    try:
+        return [note for note in error.__notes__ if isinstance(note, str)]
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:
+        return []
 
 
 def _raised_at(error: BaseException) -> str:
@@ -223,20 +258,20 @@ def _raised_at(error: BaseException) -> str:
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if not (is_ours(trace.tb_frame) or file.startswith("<frozen") or file == importlib.__file__):
-            place = f" ({file}:{trace.tb_lineno})"
+            place = f"{file}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
 
 
 def _facts_of(error: BaseException) -> dict[str, Any]:
-    facts: dict[str, Any] = {"error": str(error), "type": type(error).__qualname__}
-    if isinstance(error, OperationError):
+    facts: dict[str, Any] = {"error": text_of(error), "type": describe(error)}
+    if isinstance(error, OperationError | OwnAccordError):
         facts["operation"] = error.operation
-    notes = list[str](getattr(error, "__notes__", ()))
-    if notes:
+    if notes := _notes_of(error):
         facts["notes"] = notes
-    if error.__cause__ is not None:
-        facts["cause"] = f"{type(error.__cause__).__qualname__}: {error.__cause__}"
+    cause = error.__cause__
+    if cause is not None:
+        facts["cause"] = f"{describe(cause)}: {text_of(cause)}".removesuffix(": ")
     return facts
 
 

@@ -104,7 +104,7 @@ def joined_positions(first: Positions, second: Positions) -> Positions:
 
 
 def message_of(chunk: Chunk, index: int) -> Message:
-    """Make the message at `index` of a chunk visible."""
+    """Make the message at `index` of a chunk, as the engine and operations with state need it."""
     context = chunk.context_at(index)
     message = _blank(Message)  # without its converter: here a port is a port
     message.port = chunk.handler.port
@@ -117,25 +117,36 @@ def message_of(chunk: Chunk, index: int) -> Message:
     return message
 
 
-def messages_of(chunk: Chunk) -> Iterator[Message]:
+def shown_message(chunk: Chunk, index: int) -> Message:
+    """Make the message at `index` of a chunk visible: as plain data, which keeps nothing of the engine alive."""
+    context = chunk.context_at(index)
+    message = _blank(Message)
+    message.port = chunk.handler.port
+    message.data = chunk.data[index]
+    message.correlation_id = context.correlation_id
+    message.priority = context.priority
+    message.position = chunk.positions[index]
+    message.scope = message.context = None
+    return message
+
+
+def shown_messages(chunk: Chunk) -> Iterator[Message]:
     """Make the messages of a chunk visible, one by one as they are asked for."""
     contexts, positions = chunk.context, chunk.positions
     if type(contexts) is list:
         for index in range(len(chunk.data)):
-            yield message_of(chunk, index)
+            yield shown_message(chunk, index)
         return
     context: Context = contexts  # type: ignore[assignment]
-    port, home = chunk.handler.port, context.scope.home
-    correlation_id, priority = context.correlation_id, context.priority
+    port, correlation_id, priority = chunk.handler.port, context.correlation_id, context.priority
     for data, position in zip(chunk.data, positions, strict=True):
         message = _blank(Message)
         message.port = port
         message.data = data
         message.correlation_id = correlation_id
         message.priority = priority
-        message.scope = home
         message.position = position
-        message.context = context
+        message.scope = message.context = None
         yield message
 
 

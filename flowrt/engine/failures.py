@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import (
     CallTimedOutError,
-    FlowBuildError,
     FlowError,
     FlowStalledError,
     NotDispatchedError,
     OperationError,
     OperationTimeoutError,
+    OwnAccordError,
     counted,
     describe,
 )
-from flowrt.messages import DISCARDED, EXCEPTION_PRIORITY, FAILED, Context, Message, Trail, first_position
+from flowrt.messages import (
+    DISCARDED,
+    EXCEPTION_PRIORITY,
+    FAILED,
+    Context,
+    Message,
+    Trail,
+    bare,
+    first_position,
+)
 from flowrt.operations.policies import ERROR_PORT
 
 if TYPE_CHECKING:
@@ -110,11 +119,15 @@ class Failures:
         raised: BaseException,
         message: Message | None = None,
     ) -> None:
-        """Tell of an error that ends no message: the operation had kept it, or was to emit what it owes."""
+        """Tell of an error that ends no message: the operation had kept it, or (without one) was to emit what it owes."""
         if isinstance(raised, SystemExit | KeyboardInterrupt):
             self._stop(context, raised)
             return
-        error = operation_error(place, message, raised)
+        error: FlowError = (
+            operation_error(place, message, raised)
+            if message is not None
+            else own_accord_error(place, raised)
+        )
         error.add_note(way_text(trail, context.scope, position, place.name))
         self.kept.append(error)
         self.tell(error, context, position)
@@ -223,10 +236,8 @@ class Failures:
             self.keep_stray(error)
 
 
-def operation_error(
-    place: Place, message: Message | None, raised: BaseException, after: int = 0
-) -> OperationError:
-    """Wrap what an operation raised."""
+def operation_error(place: Place, message: Message, raised: BaseException, after: int = 0) -> OperationError:
+    """Wrap what an operation raised over a message."""
     kind, cause = OperationError, raised
     if isinstance(raised, CallTimedOutError):
         kind = OperationTimeoutError
@@ -241,13 +252,21 @@ def operation_error(
             "dispatcher belongs to: the event loop, the window, the main loop."
         )
     else:
-        emitted = f" after it had emitted {counted(after, 'message')}" if after else ""
-        told = f": {raised}" if isinstance(raised, FlowBuildError) and _is_ours(place, raised) else ""
-        says = f"raised {describe(raised)}{emitted}{told}"
-    text = f'operation "{place.name}" (declared at {place.declaration.declared_at}) {says}'
-    error = kind(text, place.name, message)
+        says = f"had emitted {counted(after, 'message')} when it raised" if after else "raised"
+    error = kind(f"{_named(place)} {says}", place.name, bare(message))
     error.__cause__ = cause
     return error
+
+
+def own_accord_error(place: Place, raised: BaseException) -> OwnAccordError:
+    """Wrap what an operation raised in a call that was about no message."""
+    error = OwnAccordError(f"{_named(place)} raised", place.name)
+    error.__cause__ = raised
+    return error
+
+
+def _named(place: Place) -> str:
+    return f'operation "{place.name}" (declared at {place.declaration.declared_at})'
 
 
 def way_text(trail: Trail, scope: Scope, position: Any, end: str) -> str:
@@ -261,23 +280,12 @@ def way_text(trail: Trail, scope: Scope, position: Any, end: str) -> str:
             position = home.position
             home = home.parent.home if home.parent is not None else None
         steps.append(text)
-    return " → ".join([*reversed(steps), end])
+    return " -> ".join([*reversed(steps), end])
 
 
 def is_ours_by_kind(place: Place) -> bool:
     """Say whether a place is that of an operator that comes with flowrt."""
     return type(place.operation).__module__.startswith("flowrt.")
-
-
-def _is_ours(place: Place, raised: BaseException) -> bool:
-    """Say whether an error was raised by an operator or an emitter of ours, so that its text holds no payload."""
-    if is_ours_by_kind(place):
-        return True
-    trace = raised.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    # Without a traceback nobody raised it: it was handed to an emitter to fail a message with.
-    return trace is None or bool(trace.tb_frame.f_globals.get("TELLS_NO_DATA"))
 
 
 def position_within(pushed: Context, failed: Context, position: Any) -> Any:

@@ -77,7 +77,7 @@ class Chain:
     @property
     def name(self) -> str:
         """The names of its operations, for whoever asks what the engine is doing."""
-        return " → ".join(place.name for place in self.places)
+        return " -> ".join(place.name for place in self.places)
 
     def trail(self, came: Trail) -> Trail:
         """Return the way to the last place of one that came to the first."""

@@ -267,7 +267,8 @@ class Outcomes:
             if type(task.results[index]) is Failure:
                 if index in task.kept:  # it stays where it is kept; the error is told all the same
                     error = task.results[index].error
-                    self._failures.fail_owing(place, context, chunk.positions[index], chunk.trail, error)
+                    position, message = chunk.positions[index], message_of(chunk, index)
+                    self._failures.fail_owing(place, context, position, chunk.trail, error, message)
                 else:
                     self._fail_call(task, index)
             elif index in task.kept:

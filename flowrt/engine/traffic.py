@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.engine.chunks import Chunk, message_of
+from flowrt.engine.chunks import Chunk, shown_message
 from flowrt.engine.failures import Failures
 from flowrt.engine.places import Handler
 from flowrt.errors import FlowBuildError
@@ -214,7 +214,7 @@ class Taps:
         borders = route.borders.get(chunk.handler, ()) if route is not None else ()
         for index in range(len(chunk.data)):
             for port in (*borders, chunk.handler.port):
-                message = message_of(chunk, index)
+                message = shown_message(chunk, index)
                 message.port = port
                 for tap in list(self.handlers):
                     try:

@@ -13,9 +13,6 @@ from flowrt.operations.contract import Emitter, Log
 if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.messages import Message
-
-
-TELLS_NO_DATA = True  # the texts of what is raised here hold none; see engine/failures.py
 SLICE = 64  # calls between two looks at the clock: some 4 ns a call, and a cheap function that turns slow is noticed in time
 END_OF_CALL = 0  # in a group's log: what follows from this call comes late
 

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from flowrt.messages import Message, Missing, Part, Positions, Scope
 
 
-TELLS_NO_DATA = True  # the texts of what is raised here hold none; see engine/failures.py
-
-
 def checked_port(name: Any, side: str = "out") -> str:
     """Return the name of a port without its dot; `FlowBuildError`, in the operation that uses it, if it cannot be one."""
     if isinstance(name, str):

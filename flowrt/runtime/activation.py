@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.engine.failures import operation_error
+from flowrt.engine.failures import own_accord_error
 from flowrt.errors import FlowBuildError, FlowStoppedError, did_you_mean
 from flowrt.flow.sites import FlowSite, sites
 from flowrt.operations.components import WayOut, bind, unbind
@@ -187,7 +187,7 @@ class Activations:
         except BaseException as raised:
             if isinstance(raised, FlowStoppedError) and self._life.closing:
                 return  # another thread closes: what was to be emitted came too late, which is nobody's error
-            self.fail(operation_error(place, None, raised))
+            self.fail(own_accord_error(place, raised))
         finally:
             engine.in_work = None
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.engine.chunks import Chunk, message_of, messages_of
+from flowrt.engine.chunks import Chunk, shown_message, shown_messages
 from flowrt.errors import FlowBuildError, FlowTimeoutError, counted
 from flowrt.messages import Message
 
@@ -37,7 +37,7 @@ class Arrived:
         self.start = index + 1  # first: a signal handler may read here too
         if self.start == len(chunk.data):
             self.chunk = None
-        return message_of(chunk, index)
+        return shown_message(chunk, index)
 
     @property
     def left(self) -> int:
@@ -125,7 +125,7 @@ class Results:
                 if entry.chunk is not None:
                     self._handed_out += entry.left
                     messages += [
-                        (entry.run, message_of(entry.chunk, i))
+                        (entry.run, shown_message(entry.chunk, i))
                         for i in range(entry.start, len(entry.chunk.data))
                     ]
                     entry.chunk = None
@@ -226,7 +226,7 @@ class Subscribers:
     def _hand_out(self, chunk: Chunk) -> int:
         """Hand results to the handlers, each to all before the next; return how many were handed to somebody."""
         handed = 0
-        for message in messages_of(chunk):
+        for message in shown_messages(chunk):
             handlers = self._handlers
             if not handlers:
                 break

@@ -51,6 +51,24 @@ def fail(data):
 def same(data):
     return data
 
+class Unsayable:
+    def __str__(self):
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+class UnsayableError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+@operation
+def unsayable(data):
+    return Unsayable()
+
+@operation
+def fail_unsayably(data):
+    raise UnsayableError
+
 lists = FlowOperationContainer().add_operation(Scatter("scatter")).add_operation(Gather("gather"))
 """
 
@@ -155,8 +173,57 @@ def test_an_error_is_told_and_the_rest_goes_on(flowrt) -> None:
 
     assert (said.code, said.out) == (1, "y\n")
     assert 'error: operation "fail" (declared at ' in said.err
-    assert "raised ValueError\n  .bad → fail\n  ValueError: not x (" in said.err
+    assert "raised ValueError: not x\n  .bad -> fail\n  raised at " in said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--schedule", "sync"), ("-v",)])
+def test_a_result_that_cannot_be_printed_is_told_by_type_and_port(flowrt, options) -> None:
+    """K9: not as "a subscriber of on_result raised"."""
+    name = write(".bad, unsayable\nunsayable, .out\n.in, same\nsame, .out\n")
+
+    said = flowrt("run", name, "-m", "OPERATIONS", "-i", ".bad=x", "-i", ".in=y", *options)
+
+    assert said.code == 1
+    assert "y" in said.out
+    assert 'a result at \\".out\\"' in said.err if "--json" in options else 'a result at ".out"' in said.err
+    assert "of type Unsayable, raised RuntimeError" in said.err
+    assert "subscriber" not in said.err
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--schedule", "sync"), ("-v",)])
+def test_an_error_that_cannot_be_printed_is_told_by_type_and_operation(flowrt, options) -> None:
+    """K9: not as "a subscriber of on_exception raised"."""
+    name = write(".bad, fail_unsayably\nfail_unsayably, .out\n.in, same\nsame, .out\n")
+
+    said = flowrt("run", name, "-m", "OPERATIONS", "-i", ".bad=x", "-i", ".in=y", *options)
+
+    assert said.code == 1
+    assert "y" in said.out
+    assert "fail_unsayably" in said.err
+    assert "UnsayableError" in said.err
+    assert "subscriber" not in said.err
+
+
+AS_JSON = '{"port": ".out", "data": "\\u2192 \\ud83d\\ude00"}\n'
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"), [((), "\\u2192 \\U0001f600\n"), (("--json",), AS_JSON)], ids=["text", "json"]
+)
+def test_what_the_console_cannot_encode_is_written_as_its_number(tmp_path: Path, options, shown) -> None:
+    """K13: on Windows a standard output that is no console is often cp1252."""
+    (tmp_path / "same.flow").write_text(".in, same\nsame, .out\n")
+    (tmp_path / "ops.py").write_text(OPERATIONS.replace('print("imported", end="")', ""))
+    said = subprocess.run(
+        [sys.executable, "-m", "flowrt", "run", "same.flow", "-m", "ops.py", "-i", ".in=→ 😀", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252:strict"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (said.returncode, said.stdout.decode("cp1252").replace("\r", ""), said.stderr) == (0, shown, b"")
 
 
 def test_the_whole_traceback_is_shown_if_asked_for(flowrt) -> None:
@@ -178,7 +245,7 @@ def test_errors_are_written_as_json(flowrt) -> None:
         "OperationError",
         "fail",
         "ValueError: not x",
-        [".bad → fail"],
+        [".bad -> fail"],
     )
 
 
@@ -198,7 +265,7 @@ def test_a_faulty_flow_is_shown_line_by_line_and_not_run(flowrt) -> None:
     assert said.code == 1
     assert said.out == ""
     assert said.err.startswith(
-        'other.flow:1:8: error F101: stream ".in → gret": there is no operation or flow "gret".\n'
+        'other.flow:1:8: error F101: stream ".in -> gret": there is no operation or flow "gret".\n'
         "      .in, gret\n"
         "           ^\n"
         '  Did you mean "greet"?'

@@ -80,7 +80,7 @@ def test_an_error_names_its_operation_what_that_was_given_and_the_way(schedule: 
     assert error.operation == name
     assert error.message is not None
     assert (error.message.data, str(error.message.port)) == (10 + stage, name)
-    assert error.__notes__[0] == " → ".join([".in", *"abcd"[: stage + 1]])
+    assert error.__notes__[0] == " -> ".join([".in", *"abcd"[: stage + 1]])
     assert isinstance(error.__cause__, LookupError)
     assert values == [number + 4 for number in range(20) if number != 10]
     assert len(given) == 20

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation, Part
 from flowrt.clock import Timer, Timers
-from flowrt.errors import FlowBuildError, FlowTimeoutError, OperationError, RunCancelledError
+from flowrt.errors import FlowBuildError, FlowTimeoutError, OperationError, OwnAccordError, RunCancelledError
 from flowrt.standard import Debounce
 from flowrt.testing import FakeClock, simulated
 from tests.kit.flows import flow_of, wire
@@ -218,7 +218,7 @@ def test_a_timer_that_raises_fails_the_run() -> None:
         FlowRuntime(
             flow_of("", ".in -> quiet -> .out", operations=operations), seams=simulated(deviations={})
         ) as runtime,
-        pytest.raises(OperationError) as raised,
+        pytest.raises(OwnAccordError) as raised,
     ):
         runtime.process(".in", 1).wait()
     assert isinstance(raised.value.__cause__, ValueError)

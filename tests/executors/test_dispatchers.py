@@ -446,7 +446,7 @@ def test_errors_of_dispatched_calls_are_reported_as_usual(own_loop: OwnLoop, sch
             run.wait(SECONDS)
 
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    assert caught.value.__notes__[0] == ".in → show (dispatched)"
+    assert caught.value.__notes__[0] == ".in -> show (dispatched)"
     assert (run.ledger.delivered, run.ledger.failed) == (2, 1)
 
 
@@ -520,7 +520,7 @@ def test_a_dispatcher_that_raises_fails_the_message_and_is_asked_again() -> None
     assert text.startswith('operation "show" (declared at ')
     assert text.endswith(
         "was not called: its dispatcher Moody did not have it called, dispatch() raised RuntimeError. Close the runtime before what the "
-        "dispatcher belongs to: the event loop, the window, the main loop."
+        f"dispatcher belongs to: the event loop, the window, the main loop. RuntimeError: {told[0].__cause__}"
     )
     assert [type(error.__cause__) for error in told] == [RuntimeError] * 3
 

@@ -375,14 +375,14 @@ def test_a_finding_is_a_line_and_data() -> None:
     (found,) = check(Flow.from_text("// nothing\n.in, a\n").add_operations(functions("b")), ignore=["F203"])
 
     assert str(found) == (
-        '<flow text>:2:6: error F101: stream ".in → a": there is no operation or flow "a". There are: b.'
+        '<flow text>:2:6: error F101: stream ".in -> a": there is no operation or flow "a". There are: b.'
     )
     assert found.title == CODES["F101"]
     assert found.as_dict() == {
         "code": "F101",
         "title": "unknown operation or flow",
         "severity": "error",
-        "text": 'stream ".in → a": there is no operation or flow "a".',
+        "text": 'stream ".in -> a": there is no operation or flow "a".',
         "remedy": "There are: b.",
         "place": "<flow text>:2:6",
         "file": "<flow text>",

@@ -359,7 +359,7 @@ def test_a_flow_shows_what_was_added_to_it() -> None:
     outer.add_operations(FlowOperationContainer().add_func("double", double))
 
     assert inner.name == "inner"
-    assert [str(stream) for stream in outer.streams] == [".in → double", "double → .out"]
+    assert [str(stream) for stream in outer.streams] == [".in -> double", "double -> .out"]
     assert [declaration.name for declaration in outer.operations] == ["double"]
     assert outer.flows == (inner,)
 
@@ -615,7 +615,7 @@ def test_a_flow_nested_deeper_than_the_root_cannot_start_a_stream_there() -> Non
 
         with pytest.raises(
             FlowBuildError,
-            match=r'^stream "/\.in → double" at \S+: it starts at the root, '
+            match=r'^stream "/\.in -> double" at \S+: it starts at the root, '
             r'but flow "inner" is not used there itself, so it does not say where it would lead\. '
             r"Lead the messages in through the flow's own ports\.$",
         ):

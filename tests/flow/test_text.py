@@ -41,7 +41,7 @@ def _streams_of(flow: Flow) -> Written:
 
 def plain(flow: Flow) -> dict[str, list[str]]:
     """As `written`, with `a → b` for each stream."""
-    return {name: [f"{each[0]} → {each[1]}" for each in streams] for name, streams in written(flow).items()}
+    return {name: [f"{each[0]} -> {each[1]}" for each in streams] for name, streams in written(flow).items()}
 
 
 def faults(text: Any, source: str = "x.flow") -> list[str]:
@@ -61,7 +61,7 @@ def test_every_line_is_a_stream() -> None:
     """B020."""
     flow = Flow.from_text(".in, parse\nparse.text,save#2.line\n  save#2   ,   .out  ")
 
-    assert plain(flow) == {"": [".in → parse", "parse.text → save#2.line", "save#2 → .out"]}
+    assert plain(flow) == {"": [".in -> parse", "parse.text -> save#2.line", "save#2 -> .out"]}
 
 
 def test_comments_start_at_the_start_of_a_line_or_behind_blank_space() -> None:
@@ -78,7 +78,7 @@ def test_blank_lines_and_white_space_around_names_mean_nothing(ends: str) -> Non
     """B022."""
     text = ends.join(["", "  .in ,a ", "\ta\t,  .out", "", " my flow ", " .in , .out", ""])
 
-    assert plain(Flow.from_text(text)) == {"": [".in → a", "a → .out"], "my flow": [".in → .out"]}
+    assert plain(Flow.from_text(text)) == {"": [".in -> a", "a -> .out"], "my flow": [".in -> .out"]}
 
 
 @every_schedule
@@ -105,7 +105,7 @@ def test_a_line_without_a_comma_is_a_headline() -> None:
 
     (nested,) = flow.flows
     assert (nested.name, nested.comment) == ("my flow", "which doubles, twice")
-    assert plain(flow) == {"": [".in → my flow.in", "my flow.out → .out"], "my flow": [".in → double"]}
+    assert plain(flow) == {"": [".in -> my flow.in", "my flow.out -> .out"], "my flow": [".in -> double"]}
 
 
 @pytest.mark.parametrize("root", ["/", " / // back", "\\", "/*"])
@@ -113,13 +113,13 @@ def test_the_headline_slash_leads_back_to_the_root(root: str) -> None:
     """B025."""
     flow = Flow.from_text(f".in, a\nf\n.in, b\n{root}\na, .out")
 
-    assert plain(flow) == {"": [".in → a", "a → .out"], "f": [".in → b"]}
+    assert plain(flow) == {"": [".in -> a", "a -> .out"], "f": [".in -> b"]}
 
 
 @pytest.mark.parametrize("line", [".in, a,", ".in, a, ", ".in, a,,,  , // note"])
 def test_empty_columns_behind_the_second_mean_nothing(line: str) -> None:
     """B026."""
-    assert plain(Flow.from_text(line)) == {"": [".in → a"]}
+    assert plain(Flow.from_text(line)) == {"": [".in -> a"]}
 
 
 def test_one_text_holds_several_flows_in_any_order() -> None:
@@ -127,14 +127,14 @@ def test_one_text_holds_several_flows_in_any_order() -> None:
     flow = Flow.from_text("a, b\nf\nc, d\ng\ne, h\n/\nb, i", "start")
 
     assert flow.name == "start"
-    assert plain(flow) == {"": ["a → b", "b → i"], "f": ["c → d"], "g": ["e → h"]}
+    assert plain(flow) == {"": ["a -> b", "b -> i"], "f": ["c -> d"], "g": ["e -> h"]}
 
 
 def test_a_headline_with_the_name_of_the_flow_itself_is_that_flow() -> None:
     """B027, B033."""
     flow = Flow.from_text("a, b\nf\nc, d\nSTART\nb, i", "start")
 
-    assert plain(flow) == {"": ["a → b", "b → i"], "f": ["c → d"]}
+    assert plain(flow) == {"": ["a -> b", "b -> i"], "f": ["c -> d"]}
 
 
 @every_mode
@@ -257,7 +257,7 @@ def test_text_comes_as_a_str_as_lines_or_from_a_reader(text: Any) -> None:
     """B032."""
     flow = Flow.from_text(text)
 
-    assert plain(flow) == {"": [".in → a"], "f": [".in → b"]}
+    assert plain(flow) == {"": [".in -> a"], "f": [".in -> b"]}
     assert flow.flows[0].comment == "ü"
     assert [nested.streams[0].declared_at for nested in flow.flows] == ["<flow text>:4:3"]
 
@@ -268,7 +268,7 @@ def test_text_is_read_from_a_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
 
     for flow in (Flow.from_file(path), Flow.from_file(str(path), "named")):
-        assert plain(flow) == {"": [".in → a"], "f": [".in → b"]}
+        assert plain(flow) == {"": [".in -> a"], "f": [".in -> b"]}
         assert flow.streams[0].declared_at == f"{path}:1:1"
     assert Flow.from_file(path, "named").name == "named"
 
@@ -277,14 +277,14 @@ def test_text_that_is_added_starts_in_the_flow_itself() -> None:
     """B032."""
     flow = Flow("x").add_streams_from("a, b\nf\nc, d").add_streams_from("b, e")
 
-    assert plain(flow) == {"": ["a → b", "b → e"], "f": ["c → d"]}
+    assert plain(flow) == {"": ["a -> b", "b -> e"], "f": ["c -> d"]}
 
 
 def test_a_headline_that_comes_again_adds_to_its_flow() -> None:
     """B033."""
     flow = Flow.from_text("f\na, b\n/\nx, y\nF\nb, c").add_streams_from("f\nc, d")
 
-    assert plain(flow) == {"": ["x → y"], "f": ["a → b", "b → c", "c → d"]}
+    assert plain(flow) == {"": ["x -> y"], "f": ["a -> b", "b -> c", "c -> d"]}
 
 
 def test_what_a_second_text_adds_reaches_no_other_runtime() -> None:
@@ -294,7 +294,7 @@ def test_what_a_second_text_adds_reaches_no_other_runtime() -> None:
 
         assert one.process(".in", 1).values(timeout=SECONDS) == [1, 1]
         assert other.process(".in", 1).values(timeout=SECONDS) == [1]
-    assert plain(flow)["f"] == [".in → .out"]
+    assert plain(flow)["f"] == [".in -> .out"]
 
 
 def test_a_running_flow_goes_back_if_the_text_that_was_added_does_not_check_out() -> None:
@@ -495,7 +495,7 @@ def test_of_a_faulty_text_nothing_is_added() -> None:
     with pytest.raises(FlowBuildError):
         flow.add_streams_from("b, c\nf\nd, e\ng\n,")
 
-    assert plain(flow) == {"": ["a → b"], "f": ["c → d"]}
+    assert plain(flow) == {"": ["a -> b"], "f": ["c -> d"]}
 
 
 def test_a_text_adds_nothing_to_a_flow_that_was_added_in_python() -> None:
@@ -507,7 +507,7 @@ def test_a_text_adds_nothing_to_a_flow_that_was_added_in_python() -> None:
         'my.flow:2:2: there are two flows "F" in one flow. Give one of them another name, or add its streams to the other.'
     )
     assert caught.value.places == ("my.flow:2:2",)
-    assert plain(flow) == {"": [], "f": ["a → b"]}
+    assert plain(flow) == {"": [], "f": ["a -> b"]}
 
 
 @pytest.mark.parametrize(
@@ -539,7 +539,7 @@ def test_what_is_found_when_the_flow_is_used_names_the_place_in_the_text(
     with FlowRuntime(flow) as runtime, pytest.raises(FlowBuildError) as caught:
         runtime.process(".in", 1)
 
-    stream = port.replace(", ", " → ")
+    stream = port.replace(", ", " -> ")
     assert str(caught.value) == f'stream "{stream}" at x.flow:1:{column}: {expected}'
     assert caught.value.places == (f"x.flow:1:{column}",)
 

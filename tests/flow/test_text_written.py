@@ -250,7 +250,7 @@ def test_a_flow_that_others_would_see_cannot_be_written() -> None:
     outer = flow_of("outer", ".in -> inner", flows=[flow_of("inner", ". -> a")])
 
     assert refused(flow_of("", ".in -> outer.in", ".in -> inner/a", flows=[outer])) == [
-        f'{UNWRITABLE} is not seen by stream ".in → inner/a" at HERE, which has its name, and would be. Give it another name.'
+        f'{UNWRITABLE} is not seen by stream ".in -> inner/a" at HERE, which has its name, and would be. Give it another name.'
     ]
     assert flow_of("", ".in -> outer/inner/a", flows=[outer]).to_text()
 
@@ -259,7 +259,7 @@ def test_a_flow_that_would_start_to_be_used_in_the_root_cannot_be_written() -> N
     outer = flow_of("outer", ".in -> inner", flows=[flow_of("inner", "/.in -> a")])
 
     assert refused(flow_of("", ".in -> outer.in", flows=[outer])) == [
-        f'{UNWRITABLE} is not used in the root flow itself, and would be by stream "/.in → a" at HERE. Add it to the root flow.'
+        f'{UNWRITABLE} is not used in the root flow itself, and would be by stream "/.in -> a" at HERE. Add it to the root flow.'
     ]
 
 
@@ -283,9 +283,9 @@ def test_names_that_would_not_be_read_as_they_are_cannot_be_written() -> None:
     )
 
     assert refused(flow) == [
-        f'stream "a → b.x,y" at HERE {why}',
-        f'stream "a → b" at HERE {why}',
-        f'stream "a → b" at HERE {why}',
+        f'stream "a -> b.x,y" at HERE {why}',
+        f'stream "a -> b" at HERE {why}',
+        f'stream "a -> b" at HERE {why}',
         (
             'flow "a -> b", made at HERE, cannot be written as flow text: it would not be read as a headline. '
             'Leave arrows out of its name, and "flowrt: ignore" out of its comment.'

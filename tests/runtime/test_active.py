@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation, current
 from flowrt.errors import (
     FlowBuildError,
     FlowOverloadError,
@@ -17,6 +17,7 @@ from flowrt.errors import (
     FlowStoppedError,
     FlowTimeoutError,
     OperationError,
+    OwnAccordError,
 )
 from flowrt.runtime.activation import ActiveEmitter
 from flowrt.standard import Debounce, PushCausality, Ticker
@@ -136,9 +137,10 @@ def test_it_emits_from_any_thread_at_any_time_each_time_as_a_run(mode: str, sche
 def test_each_emission_is_a_run_whose_books_balance(schedule: str) -> None:
     """B261."""
     source = Source()
-    with runtime_of(source, schedule=schedule) as runtime:
+    with runtime_of(source, "source -> which -> .out", schedule=schedule) as runtime:
         runs: list[Any] = []
-        runtime.on_result(lambda message: runs.append(message.context.scope.run))  # type: ignore[union-attr]
+        runtime.add_operations(FlowOperationContainer().add_func("which", lambda _: current().run))
+        runtime.on_result(lambda message: runs.append(message.data))
         runtime.start()
         for number in range(3):
             source.emit(number)
@@ -368,7 +370,7 @@ def test_an_error_while_activating_is_told_to_who_waits_for_results(schedule: st
     with runtime_of(Source(then=refuse), schedule=schedule) as runtime:
         runtime.start()
         with pytest.raises(
-            OperationError, match=r'operation "source" \(declared at .*\) raised ValueError'
+            OwnAccordError, match=r'operation "source" \(declared at .*\) raised ValueError: refused$'
         ) as caught:
             runtime.wait_for_result(SECONDS)
 
@@ -377,7 +379,7 @@ def test_an_error_while_activating_is_told_to_who_waits_for_results(schedule: st
 
 @by_schedule
 def test_an_error_while_activating_that_nobody_sees_is_raised_at_the_end(schedule: str) -> None:
-    with pytest.raises(OperationError, match="raised ValueError"), runtime_of(Source(then=refuse), schedule=schedule) as runtime:  # fmt: skip
+    with pytest.raises(OwnAccordError, match="raised ValueError"), runtime_of(Source(then=refuse), schedule=schedule) as runtime:  # fmt: skip
         runtime.start()
 
 
@@ -389,7 +391,7 @@ def test_an_error_while_activating_is_told_to_subscribers(schedule: str) -> None
         runtime.start()
         runtime.wait_idle(SECONDS)
 
-    assert [type(error) for error in told] == [OperationError]
+    assert [type(error) for error in told] == [OwnAccordError]
 
 
 def test_sys_exit_while_activating_stops_the_runtime() -> None:
@@ -520,7 +522,7 @@ def test_an_error_when_it_is_woken_fails_a_run_of_its_own() -> None:
             raise ValueError("woken")
 
     with runtime_of(Failing(1.0), seams=simulated(0)) as runtime:
-        with pytest.raises(OperationError, match="ValueError"):
+        with pytest.raises(OwnAccordError, match="ValueError"):
             runtime.wait_for_result()
         assert runtime.process(".in", 1).values() == [1]
 

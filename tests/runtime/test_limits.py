@@ -781,7 +781,7 @@ def test_f45_the_stack_does_not_grow_with_the_chain_and_an_error_at_its_end_is_s
     assert len(depths) == 2 * length
     assert max(depths) - min(depths) <= 2
     way = caught.value.__notes__[0]
-    assert way.split(" (")[0].endswith("→ last")
+    assert way.split(" (")[0].endswith("-> last")
     assert len(way) < 2_000  # the trail is bounded
     assert_ledger(run, accepted=2, failed=2)
 

@@ -284,7 +284,7 @@ def _all_failed(run: Run, bad: list[int], mode: str) -> None:
     failed = Counter[Any]()
     for error in run.failures:
         told = isinstance(error, OperationError) and isinstance(error.__cause__, LookupError)
-        if not told or error.message is None:  # type: ignore[attr-defined]
+        if not told:
             seen = f"a call raised LookupError, and the run got {type(error).__qualname__} from {type(error.__cause__).__qualname__}."
             raise RuleViolation("R4", seen, LEAVE_FAILURE)
         failed[error.message.data] += 1  # type: ignore[attr-defined]

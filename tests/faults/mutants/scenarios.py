@@ -253,7 +253,7 @@ def failures_behind_branches(seed: int) -> None:
     check_told(bench, range(6))
     for error in bench.told:
         name = "odd" if cause_of(error) % 2 else "even"
-        assert f"part.on_{name} → {name} → refuse" in "\n".join(error.__notes__), error.__notes__
+        assert f"part.on_{name} -> {name} -> refuse" in "\n".join(error.__notes__), error.__notes__
 
 
 def an_error_leaves_two_causalities(seed: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from flowrt import Emit, Gathered, GatherIncompleteError, Message, OperationError
+from flowrt import Emit, Gathered, GatherIncompleteError, Message, OperationError, OwnAccordError
 from flowrt.messages import EXCEPTION_PRIORITY
 
 OUT = ".out"
@@ -418,7 +418,7 @@ class Handler(Plain):
 
 def data_of(error: BaseException | None) -> Datum | None:
     """The datum an operation failed at, if it is known."""
-    while isinstance(error, OperationError) and error.message is not None:
+    while isinstance(error, OperationError):
         data = error.message.data
         if isinstance(data, Items):
             return data.datum
@@ -439,7 +439,7 @@ def known(first: Lineage, second: Lineage) -> Lineage:
 
 def key_of_error(error: BaseException) -> Any:
     """What an error is about: the call that raised, the fault, or itself."""
-    cause = error.__cause__ if isinstance(error, OperationError) else error
+    cause = error.__cause__ if isinstance(error, OperationError | OwnAccordError) else error
     if isinstance(cause, Refused):
         return ("call", cause.args[0])
     if type(cause).__name__ == "SimulatedError":
