@@ -1,14 +1,13 @@
-"""What performs the calls of an operation: functions, actions, generators, operations with state; which one a signature asks for."""
+"""What performs the calls of an operation: functions, actions, generators, operations with state; which of them a signature allows."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flowrt.errors import FlowBuildError
 from flowrt.operations.contract import Emitter, Log
+from flowrt.operations.signatures import shape_of
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -279,79 +278,6 @@ class OperationBody:
             emit.end()
             if not group.goes_on_behind(index, raised):
                 break
-
-
-class Shape(NamedTuple):
-    """How a callable wants to be called."""
-
-    required: tuple[str, ...]  # its positional parameters without a default
-    stuck: tuple[str, ...]  # its keyword-only ones without a default, which nobody would pass
-    takes_data: bool  # any at all
-    generates: bool  # it is a generator function
-    suspends: bool  # it is an `async def`
-
-
-def shape_of(kind: str, name: str, function: Any) -> Shape:
-    """Look at a signature once; `FlowBuildError` for what cannot be an operation."""
-    if not callable(function):
-        raise FlowBuildError(
-            f'{kind} "{name}" needs something that can be called, got {type(function).__name__}. Pass the function itself, without calling it.'
-        )
-    # A signature costs ten times what the code says of a function that nothing was hung on (`__wrapped__`, `__signature__`).
-    plain = type(function) is FunctionType and not function.__dict__
-    shape = _shape_of_code(function) if plain else _shape_of_signature(function)
-    if shape.suspends:
-        raise FlowBuildError(
-            f'{kind} "{name}" is an async def, and this version of flowrt runs no event loop for operations. Make it a plain '
-            "function (it may call asyncio.run) and give it a thread with make_async() or make_parallel(n)."
-        )
-    if shape.stuck:
-        raise FlowBuildError(
-            f'{kind} "{name}" has keyword-only parameters without a default ({", ".join(shape.stuck)}), which nobody would pass. '
-            "Give them defaults, or bind them with functools.partial."
-        )
-    return shape
-
-
-def _shape_of_code(function: FunctionType) -> Shape:
-    code = function.__code__
-    flags, positional = code.co_flags, code.co_argcount
-    required = code.co_varnames[: max(positional - len(function.__defaults__ or ()), 0)]
-    stuck: tuple[str, ...] = ()
-    if code.co_kwonlyargcount:
-        given = function.__kwdefaults__ or {}
-        keywords = code.co_varnames[positional : positional + code.co_kwonlyargcount]
-        stuck = tuple(keyword for keyword in keywords if keyword not in given)
-    return Shape(
-        required,
-        stuck,
-        takes_data=bool(required or code.co_posonlyargcount or flags & inspect.CO_VARARGS),
-        generates=bool(flags & inspect.CO_GENERATOR),
-        suspends=bool(flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)),
-    )
-
-
-def _shape_of_signature(function: Any) -> Shape:
-    suspends = any(
-        inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate)
-        for candidate in (function, type(function).__call__)
-    )
-    generates = inspect.isgeneratorfunction(function)
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (ValueError, TypeError):  # int, str and other built-ins have none
-        return Shape(("data",), (), takes_data=True, generates=generates, suspends=suspends)
-    needed = [p for p in parameters if p.default is p.empty]
-    required = tuple(p.name for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
-    # Parameters with defaults are left alone; but the only one of a built-in such as float(x=0, /) is its data.
-    optional = any(p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL) for p in parameters)
-    return Shape(
-        required,
-        tuple(p.name for p in needed if p.kind is p.KEYWORD_ONLY),
-        takes_data=bool(required) or optional,
-        generates=generates,
-        suspends=suspends,
-    )
 
 
 def body_of(

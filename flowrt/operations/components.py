@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from flowrt.errors import Fault, FlowBuildError
 from flowrt.messages import Correlated
-from flowrt.operations.bodies import shape_of
 from flowrt.operations.contract import checked_port
 from flowrt.operations.marks import IN_PORT, marker_of
+from flowrt.operations.signatures import shape_of
 
 if TYPE_CHECKING:
     from flowrt.operations.bodies import Group

@@ -116,7 +116,7 @@ def marker_of(function: Any, kind: str = OPERATION) -> Marker | None:
     if type(function) is FunctionType:  # as most are
         found = getattr(function, kind, None)
     else:
-        if isinstance(function, MethodType | staticmethod | classmethod):
+        if issubclass(type(function), MethodType | staticmethod | classmethod):  # its `__class__` may raise
             function = function.__func__
         # A module may hold objects that make up attributes, or raise.
         found = inspect.getattr_static(function, kind, None)

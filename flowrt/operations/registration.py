@@ -6,15 +6,16 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from flowrt.errors import Fault, FlowBuildError, describe
-from flowrt.operations.bodies import body_of, shape_of
+from flowrt.operations.bodies import body_of
 from flowrt.operations.components import Component, is_component
 from flowrt.operations.declarations import Declaration, declared_at
 from flowrt.operations.marks import OPERATION, Marker, marker_of
 from flowrt.operations.modes import SYNC
+from flowrt.operations.signatures import shape_of
 
 WINDOW = 1024  # messages: how many live descendants all open generators of one operation may have together
 NOT_MARKED = Marker()
@@ -235,7 +236,7 @@ def declare_component(name: str, component: Any, where: str) -> Declaration:
 
 def _returns_nothing(function: Any) -> bool:
     """Say whether a signature ends in `-> None`."""
-    function = inspect.unwrap(getattr(function, "__func__", function))
+    function = getattr(function, "__func__", function)
     if sys.version_info >= (3, 14):
         import annotationlib  # noqa: PLC0415 - a module of 3.14
 
@@ -247,5 +248,8 @@ def _returns_nothing(function: Any) -> bool:
 
 def written_at(function: Any) -> str:
     """Return file:line of a function's definition; of what has none, of the caller outside flowrt."""
-    code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else declared_at()
+    try:
+        code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+    except Exception:  # an object may raise where it is asked for an attribute, or make up what it wraps
+        code = None
+    return f"{code.co_filename}:{code.co_firstlineno}" if isinstance(code, CodeType) else declared_at()

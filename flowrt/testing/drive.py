@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from flowrt.errors import FlowBuildError
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.messages import Message
-from flowrt.operations.bodies import shape_of
 from flowrt.operations.components import is_component
 from flowrt.operations.declarations import Declaration
+from flowrt.operations.signatures import shape_of
 from flowrt.ports import Port
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
@@ -92,9 +91,10 @@ def container_of(operation: Any) -> FlowOperationContainer:
     name = _name_of(operation)
     if is_component(operation if isinstance(operation, type) else type(operation)):
         return container.add_component(name, operation)
-    if inspect.isgeneratorfunction(operation):
+    shape = shape_of("function", name, operation)
+    if shape.generates:
         return container.add_generator(name, operation)
-    if len(shape_of("function", name, operation).required) > 1:
+    if len(shape.required) > 1:
         return container.add_action(name, operation)
     return container.add_func(name, operation)
 

@@ -17,8 +17,8 @@ from flowrt.flow.checks.fitting import TEXTS, class_of, is_any, items_of, may_fi
 from flowrt.flow.checks.hints import hints_of, result_of
 from flowrt.flow.checks.reach import components, spread
 from flowrt.flow.checks.wiring import needed_ports
-from flowrt.operations.bodies import shape_of
 from flowrt.operations.policies import ERROR_PORT
+from flowrt.operations.signatures import shape_of
 from flowrt.ports import Stream
 
 if TYPE_CHECKING:

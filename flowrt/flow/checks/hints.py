@@ -15,10 +15,10 @@ from typing import Any
 from attrs import Factory, frozen
 
 from flowrt.flow.checks.fitting import class_of, items_of, members, union
-from flowrt.operations.bodies import shape_of
 from flowrt.operations.components import Component
 from flowrt.operations.contract import Emit
 from flowrt.operations.declarations import Declaration
+from flowrt.operations.signatures import shape_of
 
 
 @frozen
