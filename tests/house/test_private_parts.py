@@ -20,9 +20,9 @@ STAY = {
     "cli.signals: os._exit": "the documented way to end a process at once",
     "executors.dispatchers: module._get_running_loop": "documented, for those who ask from any thread and want no exception",
     "errors: sys._current_frames": "documented; nothing else says where another thread stands",
-    "flow.checks.hints: functools._lru_cache_wrapper": "the class of what `functools.cache` makes has no other name",
     "observe.calls: sys._getframe": "documented; nothing else says who calls",
     "operations.declarations: sys._getframe": "documented; nothing else says who calls",
+    "operations.signatures: functools._lru_cache_wrapper": "the class of what `functools.cache` makes has no other name",
     "testing.rules.calls: sys._getframe": "documented; nothing else says who calls",
 }
 

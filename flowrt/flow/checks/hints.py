@@ -18,7 +18,7 @@ from flowrt.flow.checks.fitting import class_of, items_of, members, union
 from flowrt.operations.components import Component
 from flowrt.operations.contract import Emit
 from flowrt.operations.declarations import Declaration
-from flowrt.operations.signatures import shape_of
+from flowrt.operations.signatures import PASSING_ON, shape_of
 
 
 @frozen
@@ -111,7 +111,7 @@ def _annotations(function: Any) -> tuple[list[str], dict[str, Any]]:
         given += len(function.args)
         named |= set(function.keywords)
         function = function.func
-    if isinstance(function, functools._lru_cache_wrapper):
+    if type(function) in PASSING_ON:
         function = function.__wrapped__
     if isinstance(function, type):
         made = function if type(function) is type and not _made_elsewhere(function) else Any
