@@ -27,6 +27,7 @@ from flowrt.messages import (
     popped,
 )
 from flowrt.operations.contract import Act, Emitter, LogEntry
+from flowrt.operations.unfinished import refuse
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -272,7 +273,9 @@ class Acts:
         log: list[LogEntry] = []
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
-            place.operation.handle_many(place.state, batch, emit)
+            found = place.operation.handle_many(place.state, batch, emit)
+            if found is not None:
+                refuse(found)
         except FlowOverloadError as error:
             self._runs.overload(context.scope.run, error)
             return

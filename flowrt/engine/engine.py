@@ -85,7 +85,7 @@ class Engine:
         self.delay = 0.0
         self.not_before: float | None = None  # when the throttle lets the next message go
         self.over = False  # reports only close what is to be closed
-        self.fusion = Fusion(self.traffic, self.acts, clock, host)
+        self.fusion = Fusion(self.traffic, self.acts, self.outcomes, clock, host)
         self.in_work: Place | None = None
 
     # -- places

@@ -7,7 +7,8 @@
             results.append(f2(x2))
 
 Where a call raises, the number of the line says which it was, and the local of that number what it was given, at no cost to the others. One such
-function is compiled per number of calls.
+function is compiled per number of calls, and of these to look at: `type(x1) in finished or look_at(x1)` follows on the line of a call that may
+return a generator, or what waits to be awaited.
 
 Many messages go through at once where nobody can see the difference: what follows is a result port, and nobody takes each result as it comes; or
 what follows is an operation that will only keep them (a gather whose list is not complete before the last of them), to which they go at once.
@@ -26,6 +27,7 @@ from flowrt.engine.meters import QUANTUM, shared_meter
 from flowrt.engine.schedules import DepthFirst
 from flowrt.messages import CHUNK_SIZE
 from flowrt.operations.bodies import SLICE, FunctionBody
+from flowrt.operations.unfinished import FINISHED, is_unfinished
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.engine.acts import Acts
     from flowrt.engine.contract import Host
+    from flowrt.engine.outcomes import Outcomes
     from flowrt.engine.places import Place, Route
     from flowrt.engine.routes import Routes
     from flowrt.engine.schedules import StreamKey
@@ -69,7 +72,7 @@ class Chain:
         self.inner = (*inner, *((last, keeper) for keeper in self.keepers))
         bodies: list[Any] = [place.declaration.body for place in places]
         self.functions: tuple[Callable[[Any], Any], ...] = tuple(body.function for body in bodies)
-        self.call = _fused(len(places))
+        self.call = _fused(tuple(body.looked_at for body in bodies))
         self.meter = shared_meter(tuple(place.meter for place in places))
         # A way that came, and how it goes on inside; most are the same as the last.
         self.passed: tuple[Trail, Trail] | None = None
@@ -95,10 +98,11 @@ class Fusion:
     Called on: the engine's thread.
     """
 
-    def __init__(self, traffic: Traffic, acts: Acts, clock: Clock, host: Host) -> None:
+    def __init__(self, traffic: Traffic, acts: Acts, outcomes: Outcomes, clock: Clock, host: Host) -> None:
         self._traffic = traffic
         self._failures = traffic.failures
         self._acts = acts
+        self._outcomes = outcomes
         self._clock = clock
         self._host = host
         self._depth_first = traffic.schedule if type(traffic.schedule) is DepthFirst else None
@@ -265,7 +269,10 @@ class Fusion:
         if stage:
             chunk.handler = chain.routes[stage - 1].targets[0]
         chunk.data = [value]
-        if not chunk.context_at(
+        if type(raised) is _Unfinished:
+            message = message_of(chunk, 0)
+            self._outcomes.take_unfinished(chain.places[stage], message, chunk.trail, raised.found)
+        elif not chunk.context_at(
             0
         ).scope.run.ended:  # the results before it may have overloaded what keeps them
             self._failures.fail(chain.places[stage], message_of(chunk, 0), chunk.trail, raised)
@@ -311,14 +318,34 @@ def _chain_from(place: Place, routes: Routes) -> Chain | None:
     return chain if chain.ends or chain.keepers or len(places) > 1 else None
 
 
+class _Unfinished(Exception):  # noqa: N818 - it leaves the loop, and is no error
+    """A call returned a generator, or what waits to be awaited."""
+
+    def __init__(self, found: Any) -> None:
+        super().__init__()
+        self.found = found
+
+
+def _look_at(found: Any) -> None:
+    if is_unfinished(found):
+        raise _Unfinished(found)
+
+
 @cache
-def _fused(calls: int) -> Fused:
-    """Make a function that makes so many calls, one behind the other, for each item."""
-    parameters = ", ".join(f"f{number}" for number in range(calls))
+def _fused(looked_at: tuple[bool, ...]) -> Fused:
+    """Make a function that makes so many calls, one behind the other, for each item; it looks at the results of some."""
+    parameters = ", ".join(f"f{number}" for number in range(len(looked_at)))
     lines = [f"def fused(data, results, {parameters}):", " for x0 in data:"]
-    lines += [f"  x{number + 1} = f{number}(x{number})" for number in range(calls - 1)]
-    lines.append(f"  results.append(f{calls - 1}(x{calls - 1}))")
-    made: dict[str, Any] = {"CALLS_OPERATIONS": {}}
+    for number, look in enumerate(looked_at):
+        result = f"x{number + 1}"
+        check = f"; type({result}) in finished or look_at({result})" if look else ""
+        lines.append(f"  {result} = f{number}(x{number}){check}")
+    last = len(looked_at)
+    if looked_at[-1]:
+        lines[-1] += f"; results.append(x{last})"
+    else:
+        lines[-1] = f"  results.append(f{last - 1}(x{last - 1}))"
+    made: dict[str, Any] = {"CALLS_OPERATIONS": {}, "finished": FINISHED, "look_at": _look_at}
     exec(compile("\n".join(lines), FUSED, "exec"), made)  # noqa: S102 - nothing in it comes from outside
     fused: Fused = made["fused"]
     return fused

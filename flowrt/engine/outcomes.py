@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.acts import InHand
 from flowrt.engine.chunks import Chunk, message_of
+from flowrt.engine.contract import Task
 from flowrt.engine.failures import is_ours_by_kind
 from flowrt.errors import FlowOverloadError
 from flowrt.messages import (
@@ -21,14 +22,15 @@ from flowrt.messages import (
 )
 from flowrt.operations.bodies import END_OF_CALL, Failure, FunctionBody, GeneratorBody, OperationBody
 from flowrt.operations.contract import Act, LogEntry
+from flowrt.operations.unfinished import any_unfinished, is_unfinished, refused
 
 if TYPE_CHECKING:
     from flowrt.engine.acts import Acts
-    from flowrt.engine.contract import Task
     from flowrt.engine.places import Place
     from flowrt.engine.runs import Runs
     from flowrt.engine.sources import Sources
     from flowrt.engine.traffic import Contexts, Traffic
+    from flowrt.messages import Message, Trail
 
 
 class CallInHand(InHand):
@@ -107,8 +109,15 @@ class Outcomes:
     def pass_on(self, place: Place, chunk: Chunk, results: list[Any]) -> None:
         """Send one result for each message of an inline chunk, in the chunk itself where it has one way to go. No run ends meanwhile."""
         traffic = self._traffic
-        if "" not in (place.declaration.out_ports or ()):
+        declaration = place.declaration
+        if "" not in (declaration.out_ports or ()):
             traffic.end(ABSORBED, chunk.data, chunk.context, place.name, chunk.positions)
+            return
+        body: Any = declaration.body  # that of a function
+        if body.looked_at and any_unfinished(results):
+            task = Task(place, chunk)
+            task.results = results
+            self._results(task, 0, len(results), whole=False)
             return
         route = place.outs.get("") or traffic.routes.out(place, "")
         targets = route.targets
@@ -122,25 +131,53 @@ class Outcomes:
 
     def drop(self, task: Task) -> None:
         """Take a task of which nothing counts any more: what it has opened is closed."""
-        if type(task.place.declaration.body) is GeneratorBody:
-            for result in task.results[task.reported :]:
+        body = task.place.declaration.body
+        for result in task.results[task.reported :]:
+            if type(body) is GeneratorBody:
                 if type(result) is not Failure:
                     self._sources.close_iterator(task.place, result)
+            elif type(body) is FunctionBody and body.looked_at and is_unfinished(result):
+                self._close_unfinished(task.place, result)
         task.results = []
 
     def _results(self, task: Task, first: int, last: int, *, whole: bool) -> None:
-        if not task.failed:
+        results, body = task.results, task.place.declaration.body
+        new = results if whole else results[first:last]
+        looked_at = type(body) is FunctionBody and body.looked_at and any_unfinished(new)
+        if not (task.failed or looked_at):
             self._send_results(task, first, last, whole=whole)
             return
         start = first
         for index in range(first, last):
-            if type(task.results[index]) is Failure:
+            failed = type(results[index]) is Failure
+            if failed or (looked_at and is_unfinished(results[index])):
                 if index > start:
                     self._send_results(task, start, index)
-                self._fail_call(task, index)
+                if failed:
+                    self._fail_call(task, index)
+                else:
+                    message, by = message_of(task.chunk, index), worker_text(task)
+                    self.take_unfinished(task.place, message, task.chunk.trail, results[index], by=by)
+                    results[index] = None
                 start = index + 1
         if last > start:
             self._send_results(task, start, last)
+
+    def take_unfinished(
+        self, place: Place, message: Message, trail: Trail, found: Any, *, by: str = ""
+    ) -> None:
+        """Pull the generator that a function returned for a message, or fail that message: what it returned is not awaited."""
+        context: Context = message.context  # type: ignore[assignment]  # inside the engine it has one
+        if context.scope.run.ended:
+            self._close_unfinished(place, found)
+        elif (error := refused(found)) is not None:
+            self._failures.fail(place, message, trail, error, by=by)
+        else:
+            self._sources.open_generator(place, message, trail, found)
+
+    def _close_unfinished(self, place: Place, found: Any) -> None:
+        if refused(found) is None:
+            self._sources.close_iterator(place, found)
 
     def _send_results(self, task: Task, first: int, last: int, *, whole: bool = False) -> None:
         chunk, place = task.chunk, task.place

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flowrt.errors import FlowBuildError
 from flowrt.operations.contract import Emitter, Log
 from flowrt.operations.signatures import shape_of
+from flowrt.operations.unfinished import is_unfinished, may_be_unfinished, refuse, refused
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -112,12 +113,13 @@ class Body(Protocol):
 
 
 class FunctionBody:
-    """One result per input."""
+    """One result per input. `looked_at`: a result may be a generator or wait to be awaited, so the engine looks at each."""
 
-    __slots__ = ("function",)
+    __slots__ = ("function", "looked_at")
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], *, looked_at: bool | None = None) -> None:
         self.function = function
+        self.looked_at = may_be_unfinished(function) if looked_at is None else looked_at
 
     def perform(self, group: Group) -> None:
         data, clock = group.data, group.clock
@@ -179,7 +181,9 @@ class ActionBody:
         append = group.results.append
         for index, item in enumerate(group.data):
             try:
-                function(item, *[Continuation(group, index, port) for port in ports])
+                found = function(item, *[Continuation(group, index, port) for port in ports])
+                if found is not None:
+                    refuse(found)
             except BaseException as error:
                 log.append((index, END_OF_CALL, None))
                 group.failed = True
@@ -214,6 +218,8 @@ class GeneratorBody:
 
 def iterator_of(found: Any) -> Iterator[Any]:
     """Open what a generator operation returned; `FlowBuildError` in its call if that cannot be."""
+    if is_unfinished(found) and (error := refused(found)) is not None:
+        raise error
     if not isinstance(found, Iterable) and not hasattr(found, "__getitem__"):
         raise FlowBuildError(
             f"a generator operation returned {type(found).__name__}, which cannot be iterated. Yield the items or return an iterable; a "
@@ -272,7 +278,9 @@ class OperationBody:
             emit = Emitter(log, index, group.fed, group.operation.out_ports)
             raised: BaseException | None = None
             try:
-                handle(group.state, message, emit)
+                found = handle(group.state, message, emit)
+                if found is not None:
+                    refuse(found)
             except BaseException as error:
                 raised = error
             emit.end()
@@ -314,7 +322,7 @@ def body_of(
         return GeneratorBody(call), None
     if kind == "function":
         return FunctionBody(call), ("",)
-    return FunctionBody(_without_result(call)), ("",) if signal else ()
+    return FunctionBody(_without_result(call), looked_at=False), ("",) if signal else ()
 
 
 def _without_data(function: Callable[[], Any]) -> Callable[[Any], Any]:
@@ -326,7 +334,9 @@ def _without_data(function: Callable[[], Any]) -> Callable[[Any], Any]:
 
 def _without_result(function: Callable[[Any], Any]) -> Callable[[Any], None]:
     def call(data: Any) -> None:
-        function(data)
+        found = function(data)
+        if found is not None:
+            refuse(found)
 
     return call
 

@@ -18,6 +18,7 @@ from flowrt.messages import Correlated
 from flowrt.operations.contract import checked_port
 from flowrt.operations.marks import IN_PORT, marker_of
 from flowrt.operations.signatures import shape_of
+from flowrt.operations.unfinished import refuse
 
 if TYPE_CHECKING:
     from flowrt.operations.bodies import Group
@@ -123,7 +124,9 @@ class ComponentBody:
             raised: BaseException | None = None
             try:
                 method = getattr(component, attribute)
-                method(item) if takes_data else method()
+                found = method(item) if takes_data else method()
+                if found is not None:
+                    refuse(found)
             except BaseException as error:
                 raised = error
             _in_hand.reset(token)

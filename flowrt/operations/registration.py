@@ -221,8 +221,8 @@ def declare(
     """Declare a callable as a function, an action or a generator; `FlowBuildError` if its signature does not allow that."""
     marker = marker or marker_of(function) or NOT_MARKED
     body, ports = body_of(kind, name, function, signal=signal or marker.signal)
-    if kind != "generator":
-        window = 0
+    if kind == "action":
+        window = 0  # a function may turn out to return a generator
     mode = marker.mode or SYNC
     return Declaration(name, body, None, ports, where, mode, window, kind=kind, function=function)
 
