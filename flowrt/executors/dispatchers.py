@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError, FlowError
-from flowrt.executors.seams import SIGNAL_SLICE
+from flowrt.executors.seams import SIGNAL_SLICE, silence
 
 if TYPE_CHECKING:
     import asyncio
@@ -132,8 +132,7 @@ class MainThreadDispatcher:
             FlowError: this is not the thread that made the dispatcher.
         """
         self._check_thread("run_pending")
-        while not self._bell.empty():
-            self._bell.get_nowait()
+        silence(self._bell)
         calls, made = self._calls, 0
         for _ in range(len(calls)):
             if made == limit or (call := _next_of(calls)) is None:

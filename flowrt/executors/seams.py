@@ -64,6 +64,19 @@ def system_time() -> datetime:
     return datetime.now(UTC)
 
 
+def silence(bell: queue.SimpleQueue[None]) -> None:
+    """Take all that was put into a queue that threads are woken by, and once more than there is.
+
+    What finds nothing leaves the lock of the queue locked, as its `get` expects it. Up to Python 3.12 a `get` that finds it open looks
+    again, and if its timeout has passed by then it waits for ever: a wait of a microsecond did not end.
+    """
+    try:
+        while True:
+            bell.get_nowait()
+    except queue.Empty:
+        pass
+
+
 class SimulationSeam(Protocol):
     """Decides what happens next when everything runs on one thread."""
 

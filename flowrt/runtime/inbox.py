@@ -95,8 +95,11 @@ class Inbox:
         """Wait up to `timeout` seconds (None: as long as it takes) for an entry; say whether there is one."""
         self._waiting = True
         try:
-            while not self._bell.empty():  # rung for entries that have been worked on since
-                self._bell.get_nowait()
+            try:
+                while True:  # as `silence` does, without its call: it was rung for entries that have been worked on since
+                    self._bell.get_nowait()
+            except queue.Empty:
+                pass
             if not self._entries:
                 self._bell.get(timeout=None if timeout is None else min(max(timeout, 0.0), LONGEST_WAIT))
         except queue.Empty:
