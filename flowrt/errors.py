@@ -156,7 +156,7 @@ class OperationTimeoutError(OperationError):
     """A call took longer than its operation's policy allows. `__cause__` says what its thread was doing."""
 
 
-class CallTimedOutError(Exception):
+class CallTimedOutError(TimeoutError):
     """What stands for the outcome of a call that was given up."""
 
     def __init__(self, seconds: float, whereabouts: str) -> None:
@@ -171,6 +171,18 @@ class NotDispatchedError(Exception):
         super().__init__(f"dispatcher {dispatcher}: {why}")
         self.dispatcher = dispatcher
         self.why = why
+
+
+class NoAnswerError(Exception):
+    """What stands for the outcome of a call where something of the user's that is asked beside it raised: a key, a predicate, a wait.
+
+    `__cause__` is what it raised, `asked` names it.
+    """
+
+    def __init__(self, asked: str, about: str = "") -> None:
+        super().__init__(f"{asked} raised")
+        self.asked = asked
+        self.about = about
 
 
 class WorkerLostError(OperationError):
@@ -283,6 +295,15 @@ def with_text(error: BaseException) -> str:
     if len(text) > CAUSE_SHOWN and not isinstance(error, FlowError):  # ours end in the remedy
         text = text[:CAUSE_SHOWN] + "..."
     return f"{kind}: {text}" if text else kind
+
+
+def no_answer(asked: str, raised: BaseException, about: str = "") -> BaseException:
+    """Return what stands for the outcome where something asked beside a call has raised; what ends programs stays what it is."""
+    if isinstance(raised, SystemExit | KeyboardInterrupt):
+        return raised
+    error = NoAnswerError(asked, about)
+    error.__cause__ = raised
+    return error
 
 
 def text_of(error: BaseException) -> str:

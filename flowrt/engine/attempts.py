@@ -16,7 +16,8 @@ from attrs import Factory, define
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.contract import Reorder, Task
 from flowrt.engine.meters import AHEAD
-from flowrt.errors import CallTimedOutError, release_frames
+from flowrt.engine.rates import Budgets, TokenBucket
+from flowrt.errors import CallTimedOutError, describe, no_answer, release_frames
 from flowrt.operations.bodies import END_OF_CALL, Failure
 
 if TYPE_CHECKING:
@@ -25,37 +26,28 @@ if TYPE_CHECKING:
     from flowrt.clock import Clock, Timer, Timers
     from flowrt.engine.places import Place
     from flowrt.messages import RunBooks
-    from flowrt.operations.policies import Rate
 
 
-class TokenBucket:
-    """The tokens of one place; full at first."""
-
-    __slots__ = ("_filled", "_rate", "_tokens")
-
-    def __init__(self, rate: Rate, now: float) -> None:
-        self._rate = rate
-        self._tokens = float(rate.burst)
-        self._filled = now
-
-    def wait(self, now: float) -> float:
-        """Return in how many seconds there is a token; 0 if there is one."""
-        self._fill(now)
-        return max(0.0, (1.0 - self._tokens) / self._rate.per_second) if self._tokens < FULL else 0.0
-
-    def take(self, now: float) -> None:
-        self._fill(now)
-        self._tokens -= 1.0
-
-    def _fill(self, now: float) -> None:
-        earned = (now - self._filled) * self._rate.per_second
-        self._tokens = min(self._tokens + max(earned, 0.0), float(self._rate.burst))
-        self._filled = max(now, self._filled)
-
-
-FULL = 1.0 - 1e-9  # of a token: what rounding takes away must not cost another wait
+CALLS_HANDLERS = True  # or keys: for observe/calls.py, which sees its frames
+PER = "rate(per=)"
 SUBMITTED = 2  # per worker: one in work and one at hand
-NO_KEY = object()
+NO_BUDGET = object()  # the key of all messages where the rate asks for none
+
+
+class Line:
+    """Messages of one key that wait for each other; they come to it by their key once, and from then on by the line alone."""
+
+    __slots__ = ("asked", "busy", "chunks", "key", "resting")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.chunks: deque[Chunk] = deque()  # of one message each
+        self.busy = False  # one is at work, and the next is to wait for it
+        self.resting = False  # for a token
+        self.asked = False  # it is among those that may go on
+
+
+NO_LINE = Line(None)
 
 
 @define(eq=False, repr=False)
@@ -63,8 +55,9 @@ class Attempt:
     """A message on its way through the calls it takes."""
 
     chunk: Chunk
-    key: Hashable
+    line: Line
     ticket: int  # its number in the order to be restored
+    budget: Hashable  # the key of its tokens
     number: int = 1
     errors: list[BaseException] = Factory(list)
     timer: Timer | None = None
@@ -87,21 +80,29 @@ class _Waiting:
         """Add behind what waits with the same priority."""
         self._chunks.setdefault(chunk.priority, deque()).append(chunk)
 
-    def take(self) -> tuple[Chunk, Hashable] | None:
-        """Take the next message that may begin, and its key; None if there is none."""
+    def take(self) -> tuple[Chunk, Line] | None:
+        """Take the next message that may begin, and its line; None if there is none."""
         if not self._chunks:
             return None
         priority = max(self._chunks)
         waiting = self._chunks[priority]
         if len(waiting[0].data) > 1:
-            return waiting[0].cut(1), NO_KEY
+            return waiting[0].cut(1), NO_LINE
         chunk = waiting.popleft()
         if not waiting:
             del self._chunks[priority]
-        return chunk, NO_KEY
+        return chunk, NO_LINE
 
-    def finish(self, key: Hashable) -> None:
-        """The message that was taken with a key has come to its end."""
+    def rest(self, chunk: Chunk, _line: Line) -> bool:
+        """Put a message back that was taken and has no token; say whether others may begin before it."""
+        self._chunks.setdefault(chunk.priority, deque()).appendleft(chunk)
+        return False
+
+    def rested(self, line: Line) -> None:
+        """There is a token again for what rests."""
+
+    def finish(self, line: Line) -> None:
+        """The message that was taken from a line has come to its end."""
 
     def take_all(self) -> list[Chunk]:
         """Take everything, what is to come first last."""
@@ -111,88 +112,110 @@ class _Waiting:
 
     def drop_ended(self) -> None:
         """Leave out the messages of runs that have ended."""
-        self._chunks = _without_ended(self._chunks)
+        kept = {priority: _without_ended(waiting) for priority, waiting in self._chunks.items()}
+        self._chunks = {priority: waiting for priority, waiting in kept.items() if waiting}
 
 
-def _without_ended(lines: dict[Any, deque[Chunk]]) -> dict[Any, deque[Chunk]]:
-    kept = {key: deque(chunk for chunk in line if chunk.leave_out_ended()) for key, line in lines.items()}
-    return {key: line for key, line in kept.items() if line}
+def _without_ended(waiting: deque[Chunk]) -> deque[Chunk]:
+    return deque(chunk for chunk in waiting if chunk.leave_out_ended())
 
 
 class _WaitingByKey(_Waiting):
-    """A line for each key; while a message of a key is at work, its line waits.
+    """A line for each key. `alone`: while a message of a key is at work, its line waits.
 
-    Invariant: the key of a line that may go on is in `_ready`, under the priority of its first message.
+    Invariant: a line that may go on is in `_ready`, under the priority of its first message.
     """
 
-    def __init__(self, by_key: str | Callable[[Any], Any]) -> None:
+    def __init__(self, name: str, by_key: str | Callable[[Any], Any], *, alone: bool) -> None:
         super().__init__()
+        self._name = name
         self._by_key = by_key
-        self._lines: dict[Hashable, deque[Chunk]] = {}
-        self._ready: dict[int, deque[Hashable]] = {}
-        self._at_work: set[Hashable] = set()
+        self._alone = alone
+        self._lines: dict[Hashable, Line] = {}
+        self._ready: dict[int, deque[Line]] = {}
+        self._messages = 0
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self._messages)
 
     def __iter__(self) -> Iterator[Chunk]:
         for line in self._lines.values():
-            yield from line
+            yield from line.chunks
 
     def put(self, chunk: Chunk) -> None:
         for index, item in enumerate(chunk.data):
             position = chunk.positions[index]
             single = Chunk(chunk.handler, [item], chunk.context_at(index), [position], chunk.trail)
-            key = self._key_of(single)
-            if key in self._lines:
-                self._lines[key].append(single)
-            else:
-                self._lines[key] = deque((single,))
-                self._offer(key)
+            line = self._line_of(single)
+            line.chunks.append(single)
+            self._messages += 1
+            self._offer(line)
 
-    def _key_of(self, single: Chunk) -> Hashable:
-        if not callable(self._by_key):
-            return single.handler.in_port.casefold()
+    def _line_of(self, single: Chunk) -> Line:
         try:
-            key: Hashable = self._by_key(single.data[0])
-            hash(key)
-        except Exception as error:
-            return Failure(error)
-        return key
+            key = (
+                self._by_key(single.data[0]) if callable(self._by_key) else single.handler.in_port.casefold()
+            )
+            line = self._lines.get(key)
+            if line is None:
+                line = self._lines[key] = Line(key)
+        except BaseException as error:  # also of what is not to be hashed, or compared with other keys
+            failure = Failure(no_answer(self._name, error))
+            line = self._lines[failure] = Line(failure)
+        return line
 
-    def _offer(self, key: Hashable) -> None:
-        if key in self._lines and key not in self._at_work:
-            self._ready.setdefault(self._lines[key][0].priority, deque()).append(key)
+    def _offer(self, line: Line) -> None:
+        if line.chunks and not (line.busy or line.resting or line.asked):
+            line.asked = True
+            self._ready.setdefault(line.chunks[0].priority, deque()).append(line)
 
-    def take(self) -> tuple[Chunk, Hashable] | None:
+    def take(self) -> tuple[Chunk, Line] | None:
         if not self._ready:
             return None
         priority = max(self._ready)
-        keys = self._ready[priority]
-        key = keys.popleft()
-        if not keys:
+        lines = self._ready[priority]
+        line = lines.popleft()
+        if not lines:
             del self._ready[priority]
-        line = self._lines[key]
-        single = line.popleft()
-        if not line:
-            del self._lines[key]
-        self._at_work.add(key)
-        return single, key
+        line.asked = False
+        single = line.chunks.popleft()
+        self._messages -= 1
+        line.busy = self._alone
+        self._offer(line)
+        return single, line
 
-    def finish(self, key: Hashable) -> None:
-        self._at_work.discard(key)
-        self._offer(key)
+    def rest(self, chunk: Chunk, line: Line) -> bool:
+        line.chunks.appendleft(chunk)
+        self._messages += 1
+        line.busy, line.resting = False, True
+        return True
+
+    def rested(self, line: Line) -> None:
+        line.resting = False
+        self._offer(line)
+
+    def finish(self, line: Line) -> None:
+        line.busy = False
+        self._offer(line)
+        self._forget(line)
+
+    def _forget(self, line: Line) -> None:
+        if not (line.chunks or line.busy) and self._lines.get(line.key) is line:
+            del self._lines[line.key]
 
     def drop_ended(self) -> None:
-        self._lines = _without_ended(self._lines)
         self._ready.clear()
-        for key in self._lines:
-            self._offer(key)
+        for line in list(self._lines.values()):
+            line.chunks, line.asked = _without_ended(line.chunks), False
+            self._offer(line)
+            self._forget(line)
+        self._messages = sum(len(line.chunks) for line in self._lines.values())
 
     def take_all(self) -> list[Chunk]:
         found = list(self)[::-1]
         self._lines.clear()
         self._ready.clear()
+        self._messages = 0
         return found
 
 
@@ -229,7 +252,19 @@ class Guard:
         # A thread of its own, or a dispatcher's, keeps the order by itself, unless a message may come back.
         self._alone = not place.handed_over or (mode.kind != "parallel" and self.policies.retry is not None)
         by_key = mode.by_key if place.handed_over else None
-        self._waiting = _Waiting() if by_key is None else _WaitingByKey(by_key)
+        # Where nobody is to wait for a message but those of its key, who has no token keeps only these.
+        by_budget = (
+            rate.per
+            if rate is not None and mode.kind == "parallel" and place.handed_over and not mode.ordered
+            else None
+        )
+        self._lines_are_budgets = by_key is None and by_budget is not None
+        if by_key is not None:
+            self._waiting: _Waiting = _WaitingByKey("by_key", by_key, alone=True)
+        elif by_budget is not None:
+            self._waiting = _WaitingByKey(PER, by_budget, alone=False)
+        else:
+            self._waiting = _Waiting()
         at_hand = 1 if rate is not None else SUBMITTED  # what is handed over early begins late
         self._limit = 1 if self._alone else at_hand * mode.workers
         self._reorder = Reorder() if mode.ordered and place.handed_over else None
@@ -237,7 +272,10 @@ class Guard:
         self._released = 0
         self._open: dict[Chunk, Attempt] = {}
         self._backing_off: dict[Attempt, None] = {}
-        self._bucket = TokenBucket(rate, clock.now()) if rate is not None else None
+        self._per = rate.per if rate is not None else None
+        self._bucket = TokenBucket(rate, clock.now()) if rate is not None and rate.per is None else None
+        self._budgets = Budgets(rate) if rate is not None and rate.per is not None else None
+        self._known: dict[Chunk, Hashable] = {}  # the keys of messages that rest
         self._next_token: Timer | None = None
         self._going_on = False
         self.settling: Attempt | None = None  # whose outcome is being taken into account
@@ -284,17 +322,27 @@ class Guard:
             self._going_on = False
         free = self._occupied() < self._limit and self._next_token is None
         if free and not self._place.handed_over and self._waiting:
+            self._known.clear()
             for chunk in self._waiting.take_all():
                 self._put_back(chunk)
 
     def _begin_all(self) -> None:
         while self._waiting and self._occupied() < self._limit and not self._is_ahead():
-            if not self._has_token():
+            if self._next_token is not None or not self._has_token():
                 return
             found = self._waiting.take()
-            if found is not None:
-                self._begin(*found)
-            if found is None or not self._place.handed_over:
+            if found is None:
+                return
+            chunk, line = found
+            budget = self._budget_of(chunk, line)
+            if self._budgets is not None and not isinstance(budget, Failure):
+                wait = self._budgets.wait(budget, self._clock.now())
+                if wait:
+                    if not self._rest(chunk, line, budget, wait):
+                        return
+                    continue
+            self._begin(chunk, line, budget)
+            if not self._place.handed_over:
                 return
 
     def _is_ahead(self) -> bool:
@@ -304,7 +352,7 @@ class Guard:
         if self._bucket is None:
             return True
         wait = self._bucket.wait(self._clock.now())
-        if wait and self._next_token is None:
+        if wait:
             self._next_token = self._timers.after(wait, self._token_came)
         return not wait
 
@@ -312,25 +360,62 @@ class Guard:
         self._next_token = None
         self.go_on()
 
+    # -- a budget for each key
+
+    def _budget_of(self, chunk: Chunk, line: Line) -> Hashable:
+        """Return the key of the tokens for a message; a `Failure` if it cannot be told."""
+        if self._per is None or isinstance(line.key, Failure):
+            return line.key if isinstance(line.key, Failure) else NO_BUDGET
+        if chunk in self._known:
+            return self._known.pop(chunk)
+        try:
+            key: Hashable = line.key if self._lines_are_budgets else self._per(chunk.data[0])
+            if self._budgets is not None:
+                self._budgets.wait(key, self._clock.now())  # whether it can be looked up
+        except BaseException as error:
+            return Failure(no_answer(PER, error))
+        return key
+
+    def _rest(self, chunk: Chunk, line: Line, budget: Hashable, wait: float) -> bool:
+        """Have a message wait for a token of its key; say whether others may begin meanwhile."""
+        if not self._lines_are_budgets:
+            self._known[chunk] = budget
+        if not self._waiting.rest(chunk, line):
+            self._next_token = self._timers.after(wait, self._token_came)
+            return False
+        self._timers.after(wait, partial(self._rested, line))
+        return True
+
+    def _rested(self, line: Line) -> None:
+        self._waiting.rested(line)
+        self.go_on()
+
     # -- calls
 
-    def _begin(self, chunk: Chunk, key: Hashable) -> None:
+    def _begin(self, chunk: Chunk, line: Line, budget: Hashable) -> None:
         if chunk.context_at(0).scope.run.ended:
-            self._waiting.finish(key)
+            self._waiting.finish(line)
             return
-        if isinstance(key, Failure):
-            self._waiting.finish(key)
+        if isinstance(budget, Failure):
+            self._waiting.finish(line)
             task = Task(self._place, chunk)
-            task.results, task.failed = [key], True
+            task.results, task.failed = [budget], True
             self._settle(task)
             return
         self._tickets += 1
-        self._call(Attempt(chunk, key, self._tickets - 1))
+        self._call(Attempt(chunk, line, self._tickets - 1, budget))
+
+    def _wait_for_token(self, attempt: Attempt) -> float:
+        if self._bucket is not None:
+            return self._bucket.wait(self._clock.now())
+        return self._budgets.wait(attempt.budget, self._clock.now()) if self._budgets is not None else 0.0
 
     def _call(self, attempt: Attempt) -> None:
         self._open[attempt.chunk] = attempt
         if self._bucket is not None:
             self._bucket.take(self._clock.now())
+        elif self._budgets is not None:
+            self._budgets.take(attempt.budget, self._clock.now())
         seconds = self.policies.timeout
         if seconds is not None and self._place.handed_over:
             attempt.timer = self._timers.after(seconds, partial(self._look_at, attempt, seconds))
@@ -362,8 +447,10 @@ class Guard:
         result = task.results[0] if task.results else None
         run = attempt.chunk.context_at(0).scope.run
         if self.policies.retry is not None and type(result) is Failure and not run.ended:
-            if self.again(attempt, result.error):
+            told = self.again(attempt, result.error)
+            if told is None:
                 return
+            result.error = told
             # Under retry what a call emitted leaves only if it succeeds.
             task.log = [entry for entry in task.log if entry[1] is END_OF_CALL]
         self._end(attempt, partial(self._settle_attempt, attempt, task))
@@ -376,26 +463,33 @@ class Guard:
         finally:
             self.settling = None
 
-    def again(self, attempt: Attempt, error: BaseException) -> bool:
-        """Say whether a call that failed is made again (a generator's, before its first item); if so it will be."""
+    def again(self, attempt: Attempt, error: BaseException) -> BaseException | None:
+        """Have a call that failed made again (a generator's, before its first item); return what is to be told if it is not."""
         retry = self.policies.retry
         if retry is None:
-            return False
-        if not retry.applies(attempt.number, error):
+            return error
+        try:
+            applies = retry.applies(attempt.number, error)
+        except BaseException as raised:
+            return _asked_about("retry(on=)", error, raised)
+        if not applies:
             _tell_of(attempt, error)
-            return False
+            return error
+        try:
+            wait = retry.wait(attempt.number, error, self._rng())
+        except BaseException as raised:
+            return _asked_about("retry(backoff=)", error, raised)
         attempt.errors.append(error)
         release_frames(error)
-        wait = retry.wait(attempt.number, self._rng())
         attempt.number += 1
         self.retried += 1
         self._backing_off[attempt] = None
         attempt.timer = self._timers.after(wait, partial(self._again, attempt))
         self.go_on()
-        return True
+        return None
 
     def _again(self, attempt: Attempt) -> None:
-        if self._bucket is not None and (wait := self._bucket.wait(self._clock.now())):
+        if wait := self._wait_for_token(attempt):
             attempt.timer = self._timers.after(wait, partial(self._again, attempt))
             return
         attempt.timer = None
@@ -403,7 +497,7 @@ class Guard:
         self._call(attempt)
 
     def _end(self, attempt: Attempt, settle: Callable[[], None]) -> None:
-        self._waiting.finish(attempt.key)
+        self._waiting.finish(attempt.line)
         if self._reorder is None:
             settle()
         else:
@@ -422,12 +516,14 @@ class Guard:
                     self._timers.cancel(attempt.timer)
                 self._end(attempt, lambda: None)
         self._waiting.drop_ended()
+        self._known = {chunk: key for chunk, key in self._known.items() if chunk.leave_out_ended()}
         if self._waiting:
             self._timers.after(0.0, self.go_on)  # not now: other runs may be about to end too
 
     def clear(self) -> None:
         """Forget everything: the runtime is over."""
         self._waiting.take_all()
+        self._known.clear()
         self._open.clear()
         self._backing_off.clear()
 
@@ -436,3 +532,8 @@ def _tell_of(attempt: Attempt, error: BaseException) -> None:
     before = [f"{number}: {type(each).__qualname__}" for number, each in enumerate(attempt.errors, 1)]
     if before:
         error.add_note(f"this was attempt {attempt.number}; before ({', '.join(before)})")
+
+
+def _asked_about(name: str, error: BaseException, raised: BaseException) -> BaseException:
+    """Return what is to be told where a policy was asked about an error and raised one itself."""
+    return no_answer(name, raised, f", asked about {describe(error)},")

@@ -9,6 +9,7 @@ from flowrt.errors import (
     CallTimedOutError,
     FlowError,
     FlowStalledError,
+    NoAnswerError,
     NotDispatchedError,
     OperationError,
     OperationTimeoutError,
@@ -100,7 +101,7 @@ class Failures:
         context: Context = message.context  # type: ignore[assignment]
         decision, position = place.declaration.policies.on_error, message.position
         if decision == "skip":
-            reason = f"skipped, {describe(raised)}"
+            reason = f"skipped, {describe(error.__cause__ or raised)}"
             self._books.end(context.scope, DISCARDED, 1, place.name, reason, [position])
             return True
         if decision == "route":
@@ -238,7 +239,7 @@ class Failures:
 
 def operation_error(place: Place, message: Message, raised: BaseException, after: int = 0) -> OperationError:
     """Wrap what an operation raised over a message."""
-    kind, cause = OperationError, raised
+    kind, cause, asked, about = OperationError, raised, "", ""
     if isinstance(raised, CallTimedOutError):
         kind = OperationTimeoutError
         says = (
@@ -251,9 +252,13 @@ def operation_error(place: Place, message: Message, raised: BaseException, after
             f"was not called: its dispatcher {raised.dispatcher} did not have it called, {raised.why}. Close the runtime before what the "
             "dispatcher belongs to: the event loop, the window, the main loop."
         )
+    elif isinstance(raised, NoAnswerError):
+        asked, about = f"{raised.asked} of ", raised.about
+        cause = raised.__cause__ or raised
+        says = "raised"
     else:
         says = f"had emitted {counted(after, 'message')} when it raised" if after else "raised"
-    error = kind(f"{_named(place)} {says}", place.name, bare(message))
+    error = kind(f"{asked}{_named(place)}{about} {says}", place.name, bare(message))
     error.__cause__ = cause
     return error
 

@@ -307,9 +307,12 @@ class Sources:
     def _failed(self, source: OpenSource, error: BaseException) -> None:
         self._remove(source)
         guard, attempt = source.place.guard, source.attempt
-        if guard is not None and attempt is not None and not source.given and guard.again(attempt, error):
-            self._traffic.books.let_go(source.scope)  # its input stays live
-            return
+        if guard is not None and attempt is not None and not source.given:
+            told = guard.again(attempt, error)
+            if told is None:
+                self._traffic.books.let_go(source.scope)  # its input stays live
+                return
+            error = told
         gathered = source.scope if source.stream is not None else None
         source.scope.failed_source = self._failures.fail(
             source.place, source.message, source.trail, error, after=source.given, owed=gathered

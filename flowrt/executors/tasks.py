@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.chunks import Chunk, message_of
 from flowrt.engine.contract import Task
+from flowrt.errors import no_answer
 from flowrt.executors.backlog import NO_KEYS, picked
 from flowrt.operations.bodies import Failure, OperationBody
 from flowrt.operations.components import ComponentBody
@@ -41,7 +42,7 @@ def with_keys(place: Place, chunk: Chunk, reports: Reports) -> tuple[Chunk, Keye
             return chunk, (keys, distinct)
     for index, error in refused.items():
         task = Task(place, picked(chunk, [index]))
-        task.results, task.failed = [Failure(error)], True
+        task.results, task.failed = [Failure(no_answer("by_key", error))], True
         reports.report(task)
     left = [index for index in range(len(keys)) if index not in refused]
     keys = [keys[index] for index in left]

@@ -14,7 +14,7 @@ from flowrt.operations import policies, registration
 from flowrt.operations.bodies import OperationBody
 from flowrt.operations.declarations import Declaration, check_contract, declared_at, made_by, same_name
 from flowrt.operations.modes import DEFAULT_WORKERS, SYNC, Mode, checked_dispatcher, parallel_mode, pool_name
-from flowrt.operations.policies import ERROR_PORT, LONGEST_BACKOFF, Backoff, OnError
+from flowrt.operations.policies import ERROR_PORT, LONGEST_BACKOFF, MAX_KEYS, Backoff, OnError, RetryOn
 from flowrt.ports import check_name, codes_of
 from flowrt.standard.keeping import MAX_IDS, MAX_WAITING, JoinedBy
 
@@ -251,7 +251,7 @@ class FlowOperationContainer:
         attempts: int,
         backoff: Backoff = 0.1,
         *,
-        on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+        on: RetryOn = Exception,
         longest: float = LONGEST_BACKOFF,
     ) -> Self:
         """Call again after a failure; a message fails only with its last attempt.
@@ -261,9 +261,11 @@ class FlowOperationContainer:
 
         Args:
             attempts: calls at most, the first included.
-            backoff: seconds; before the n-th retry it waits from 0 to backoff * 2 ** (n - 1), drawn evenly; or a function of n that
-                returns the seconds.
-            on: which exceptions; a call that was given up for its time is an `OperationTimeoutError`.
+            backoff: seconds; before the n-th retry it waits from 0 to backoff * 2 ** (n - 1), drawn evenly; or a function `f(n)` or
+                `f(n, error)` that returns the seconds (the error where its second parameter has no default, or is named "error"). It
+                is asked on the engine's thread.
+            on: which exceptions: a type, several, or a function that is given the error and says whether to call again (on the engine's
+                thread). A call that was given up for its time counts as an `OperationTimeoutError`; a function sees it as a `TimeoutError`.
             longest: seconds it waits at most.
         """
         where = self._named("retry")
@@ -288,9 +290,25 @@ class FlowOperationContainer:
         """
         return self._with("on_error", on_error=policies.on_error_of(self._named("on_error"), decision))
 
-    def rate(self, per_second: float, burst: int = 1) -> Self:
-        """Begin so many calls per second at most, retries included, and up to `burst` of them at once."""
-        return self._with("rate", rate=policies.rate_of(self._named("rate"), per_second, burst))
+    def rate(
+        self,
+        per_second: float,
+        burst: int = 1,
+        *,
+        per: Callable[[Any], Any] | None = None,
+        max_keys: int = MAX_KEYS,
+    ) -> Self:
+        """Begin so many calls per second at most, retries included, and up to `burst` of them at once.
+
+        Args:
+            per_second: calls; 0.5 is one in two seconds.
+            burst: calls that may begin at once after a pause.
+            per: a function of the data that returns a key (asked on the engine's thread): each key has a budget of its own. Messages of other
+                keys overtake one that waits, unless the mode keeps the order of all.
+            max_keys: so many keys may have a budget that is not full; while so many have, a message of a further key waits.
+        """
+        where = self._named("rate")
+        return self._with("rate", rate=policies.rate_of(where, per_second, burst, per, max_keys))
 
     def ignore(self, *codes: str) -> Self:
         """Have `check` not report these findings about it, by their codes: `.ignore("F201")`."""

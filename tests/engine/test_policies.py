@@ -6,14 +6,14 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowrt import Flow, FlowOperationContainer, FlowRuntime
-from flowrt.engine.attempts import TokenBucket
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, errors
+from flowrt.engine.rates import TokenBucket
 from flowrt.errors import (
     FlowBuildError,
     GatherIncompleteError,
@@ -21,10 +21,10 @@ from flowrt.errors import (
     OperationTimeoutError,
     RunCancelledError,
 )
-from flowrt.operations.policies import Rate, Retry
+from flowrt.operations.policies import Rate, Retry, retry_of
 from flowrt.standard import Gather, Scatter
-from flowrt.testing import simulated
-from tests.kit.flows import flow_of
+from flowrt.testing import Slow, simulated
+from tests.kit.flows import flow_of, results_of
 
 MODES: dict[str, Callable[[FlowOperationContainer], Any]] = {
     "sync": lambda operations: operations.make_sync(),
@@ -91,7 +91,7 @@ def test_a_backoff_is_drawn_from_a_range_that_doubles_up_to_the_longest(
 ) -> None:
     retry = Retry(1_000, backoff, longest, (Exception,))
 
-    wait = retry.wait(attempt, random.Random(seed))
+    wait = retry.wait(attempt, ValueError(), random.Random(seed))
 
     assert 0 <= wait <= longest
     assert wait <= backoff * 2.0 ** (attempt - 1)
@@ -100,7 +100,7 @@ def test_a_backoff_is_drawn_from_a_range_that_doubles_up_to_the_longest(
 def test_a_backoff_may_be_a_function_of_the_number_of_the_retry() -> None:
     retry = Retry(5, lambda number: number * 10.0, 25.0, (Exception,))
 
-    assert [retry.wait(number, random.Random()) for number in (1, 2, 3)] == [10.0, 20.0, 25.0]
+    assert [retry.wait(number, ValueError(), random.Random()) for number in (1, 2, 3)] == [10.0, 20.0, 25.0]
 
 
 @given(
@@ -479,6 +479,278 @@ def test_calls_begin_no_faster_than_the_rate(schedule: str, mode: str) -> None:
     assert begun[-1] >= 3.0 - 1e-6
 
 
+# --- a rate of its own for each key
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
+@pytest.mark.parametrize("retried", [False, True])
+def test_each_key_has_a_budget_of_its_own(mode: str, schedule: str, retried: bool) -> None:
+    seams = simulated(deviations={})
+    begun: list[tuple[int, float]] = []
+    failed: set[int] = set()
+
+    def work(x: int) -> int:
+        begun.append((x, seams.clock.now()))
+        if retried and x % 4 == 0 and x not in failed:
+            failed.add(x)
+            raise ValueError
+        return x
+
+    def policies(operations: FlowOperationContainer) -> None:
+        operations.rate(1.0, burst=2, per=lambda x: x % 2)
+        if retried:
+            operations.retry(2, 0.1)
+
+    with FlowRuntime(flow_with(mode, work, policies), seams=seams, schedule=schedule) as runtime:
+        values = runtime.process_many(".in", range(12)).values()
+        nothing_is_left(runtime)
+    assert sorted(values) == list(range(12))
+    assert in_order(mode, values)
+    for key in range(2):
+        of_key = [moment for x, moment in begun if x % 2 == key]
+        for first in range(len(of_key)):
+            for last in range(first, len(of_key)):
+                assert last - first + 1 <= 2 + (of_key[last] - of_key[first]) * 1.0 + 1e-6
+    if not retried:
+        assert begun[-1][1] == pytest.approx(4.0)  # six of each key, two of them at once
+
+
+@every_mode
+def test_messages_of_other_keys_overtake_where_the_mode_lets_them(mode: str) -> None:
+    seams = simulated(deviations={})
+    begun: list[int] = []
+    flow = flow_with(mode, begun.append, lambda operations: operations.rate(1.0, per=lambda x: x < 6))
+    with FlowRuntime(flow, seams=seams) as runtime:
+        runtime.process_many(".in", range(7)).wait()
+    assert (begun.index(6) < begun.index(5)) is (mode in {"parallel", "by key"})
+
+
+def test_a_further_key_waits_while_as_many_as_may_have_a_budget() -> None:
+    seams = simulated(deviations={})
+    begun: dict[int, float] = {}
+
+    def work(x: int) -> None:
+        begun[x] = seams.clock.now()
+
+    flow = flow_with("parallel", work, lambda operations: operations.rate(1.0, per=str, max_keys=2))
+    with FlowRuntime(flow, seams=seams) as runtime:
+        runtime.process_many(".in", range(6)).wait()
+        nothing_is_left(runtime)
+    assert sorted(begun.values()) == pytest.approx([0.0, 0.0, 1.0, 1.0, 2.0, 2.0])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_rests_for_a_token_goes_with_its_run(mode: str) -> None:
+    flow = flow_with(mode, lambda x: x, lambda operations: operations.rate(0.001, per=lambda x: x % 2))
+    with FlowRuntime(flow, seams=simulated(deviations={})) as runtime:
+        run = runtime.process_many(".in", range(9))
+        other = runtime.process(".in", 7)
+        run.cancel()
+        with pytest.raises(RunCancelledError):
+            run.wait()
+        assert other.values() == [7]
+        assert run.ledger.balanced
+        for place in runtime._owner.engine.routes.all_places():
+            if place.guard is not None:
+                assert not list(place.guard.unreported())
+                assert not place.guard._known
+
+
+class Odd:
+    """Two of these have one hash and cannot be compared."""
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("not comparable")
+
+
+KEYS: dict[str, tuple[Callable[[FlowOperationContainer, Any], Any], str]] = {
+    "by_key": (lambda operations, key: operations.make_parallel(2, by_key=key).retry(2), "by_key"),
+    "by_key without policies": (lambda operations, key: operations.make_parallel(2, by_key=key), "by_key"),
+    "per": (lambda operations, key: operations.make_parallel(2).rate(100, per=key), r"rate\(per=\)"),
+    "per, sync": (lambda operations, key: operations.rate(100, per=key), r"rate\(per=\)"),
+}
+
+
+@pytest.mark.parametrize("where", KEYS)
+@pytest.mark.parametrize("key", [lambda x: 1 // x, lambda x: x or []], ids=["raises", "unhashable"])
+def test_a_key_that_cannot_be_told_fails_its_message_and_says_who_was_asked(where: str, key: Any) -> None:
+    declare, name = KEYS[where]
+    operations = FlowOperationContainer().add_func("work", lambda x: x)
+    declare(operations, key)
+    with FlowRuntime(
+        flow_of("", ".in -> work -> .out", operations=operations), seams=simulated(seed=1)
+    ) as runtime:
+        run = runtime.process_many(".in", [1, 0, 2])
+        with pytest.raises(
+            OperationError, match=rf'^{name} of operation "work" \(declared at .*\) raised '
+        ) as raised:
+            run.wait()
+        assert raised.value.message.data == 0
+        assert isinstance(raised.value.__cause__, ZeroDivisionError | TypeError)
+        assert (run.ledger.delivered, run.ledger.failed) == (2, 1)
+        nothing_is_left(runtime)
+
+
+@pytest.mark.parametrize("where", ["by_key", "per", "per, sync"])
+def test_keys_that_cannot_be_compared_fail_their_messages_alone(where: str) -> None:
+    declare, _ = KEYS[where]
+    operations = FlowOperationContainer().add_func("work", lambda x: x)
+    declare(operations, lambda x: Odd() if x else "fine")
+    with FlowRuntime(
+        flow_of("", ".in -> work -> .out", operations=operations), seams=simulated(deviations={})
+    ) as runtime:
+        run = runtime.process_many(".in", [1, 1, 1, 0])
+        with pytest.raises(OperationError, match="not comparable"):
+            run.wait()
+        assert run.ledger.balanced
+        assert 0 in [message.data for message in results_of(run)]
+        nothing_is_left(runtime)
+
+
+# --- which errors, and how long
+
+
+@every_mode
+@every_schedule
+def test_a_function_says_which_errors_are_retried(mode: str, schedule: str) -> None:
+    calls: Counter[int] = Counter()
+
+    def work(x: int) -> int:
+        calls[x] += 1
+        raise OSError(404 if x else 503, "no")
+
+    flow = flow_with(
+        mode, work, lambda operations: operations.retry(3, 0, on=lambda error: error.args[0] != 404)
+    )
+    with FlowRuntime(flow, seams=simulated(seed=2), schedule=schedule) as runtime:
+        run = runtime.process_many(".in", [0, 1])
+        with pytest.raises(OperationError):
+            run.wait()
+    assert (calls, run.ledger.failed) == (Counter({0: 3, 1: 1}), 2)
+
+
+def test_a_function_sees_a_call_given_up_as_a_timeout_error() -> None:
+    seen: list[BaseException] = []
+
+    def once(error: BaseException) -> bool:
+        seen.append(error)
+        return isinstance(error, TimeoutError)
+
+    slow = Slow(seconds=5.0)
+    flow = flow_with("async", slow, lambda operations: operations.timeout(1.0).retry(2, 0, on=once))
+    with FlowRuntime(flow, seams=simulated(deviations={})) as runtime, pytest.raises(OperationTimeoutError):
+        runtime.process(".in", 1).wait()
+    assert [type(error).__name__ for error in seen] == ["CallTimedOutError"]
+
+
+class RetryLater(Exception):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"in {seconds:g} s")
+        self.seconds = seconds
+
+
+BACKOFFS: list[Callable[..., Any]] = [
+    lambda _number, error: error.seconds,
+    lambda _number, error=None: error.seconds,
+    lambda *both: both[1].seconds,
+]
+
+
+@every_mode
+@pytest.mark.parametrize("backoff", BACKOFFS)
+def test_a_backoff_may_look_at_the_error(mode: str, backoff: Any) -> None:
+    seams = simulated(deviations={})
+    begun: list[float] = []
+
+    def work(x: int) -> int:
+        begun.append(seams.clock.now())
+        if len(begun) < 3:
+            raise RetryLater(7.0)
+        return x
+
+    with FlowRuntime(
+        flow_with(mode, work, lambda operations: operations.retry(3, backoff)), seams=seams
+    ) as runtime:
+        assert runtime.process(".in", 1).values() == [1]
+    assert begun == [0.0, 7.0, 14.0]
+
+
+def test_a_second_parameter_with_a_default_is_left_alone() -> None:
+    assert not retry_of("here", 2, lambda number, base=2.0: base**number, 60.0, Exception).sees_error
+
+
+@pytest.mark.parametrize("number", [1, 1_024, 10_000])
+def test_a_backoff_past_what_floats_hold_is_the_longest(number: int) -> None:
+    for backoff in (lambda n: 1e300 * 2.0**n, lambda n: 10 ** (300 + n), lambda _: float("inf")):
+        assert Retry(5, backoff, 25.0, (Exception,)).wait(number, ValueError(), random.Random()) == 25.0
+
+
+def refuse_all(*_: Any) -> Any:
+    raise LookupError("asked too much")
+
+
+RAISING: dict[str, tuple[Callable[[FlowOperationContainer], Any], str]] = {
+    "on": (lambda operations: operations.retry(2, 0, on=refuse_all), "retry(on=)"),
+    "backoff": (lambda operations: operations.retry(2, refuse_all), "retry(backoff=)"),
+    "no number": (lambda operations: operations.retry(2, cast("Any", lambda _: "soon")), "retry(backoff=)"),
+    "nan": (lambda operations: operations.retry(2, lambda _: float("nan")), "retry(backoff=)"),
+}
+
+
+@every_mode
+@every_schedule
+@pytest.mark.parametrize("which", RAISING)
+def test_a_policy_that_raises_fails_the_message_and_is_named(mode: str, schedule: str, which: str) -> None:
+    declare, name = RAISING[which]
+    with FlowRuntime(
+        flow_with(mode, refuse_odd, declare), seams=simulated(seed=1), schedule=schedule
+    ) as runtime:
+        run = runtime.process_many(".in", range(4))
+        with pytest.raises(OperationError) as raised:
+            run.wait()
+        assert (run.ledger.delivered, run.ledger.failed) == (2, 2)
+        nothing_is_left(runtime)
+    text = str(raised.value)
+    assert text.startswith(f'{name} of operation "work" (declared at ')
+    assert ", asked about ValueError, raised " in text
+    assert not isinstance(raised.value.__cause__, errors.NoAnswerError)
+
+
+def test_a_policy_that_raises_what_ends_programs_ends_them() -> None:
+    def leave(_error: BaseException) -> bool:
+        raise SystemExit(3)
+
+    flow = flow_with("sync", refuse_odd, lambda operations: operations.retry(2, on=leave))
+    with pytest.raises(SystemExit), FlowRuntime(flow, seams=simulated(seed=1)) as runtime:
+        runtime.process(".in", 1).wait()
+
+
+def refuse_odd(x: int) -> int:
+    if x % 2:
+        raise ValueError("odd")
+    return x
+
+
+@pytest.mark.parametrize("which", RAISING)
+def test_a_generator_whose_policy_raises_fails_its_message(which: str) -> None:
+    def items(x: int) -> Iterator[int]:
+        yield refuse_odd(x)
+
+    operations = FlowOperationContainer().add_generator("work", items)
+    RAISING[which][0](operations)
+    with FlowRuntime(
+        flow_of("", ".in -> work -> .out", operations=operations), seams=simulated(seed=1)
+    ) as runtime:
+        run = runtime.process_many(".in", range(4))
+        with pytest.raises(OperationError, match="asked about ValueError, raised"):
+            run.wait()
+        assert (run.ledger.delivered, run.ledger.failed) == (2, 2)
+
+
 # --- what becomes of failed messages
 
 
@@ -574,7 +846,14 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda operations: operations.timeout(float("nan")), r"seconds is nan"),
     (lambda operations: operations.rate(0), r"per_second is 0; give a number of calls above 0"),
     (lambda operations: operations.rate(1, burst=0), r"rate\(\).*burst"),
+    (lambda operations: operations.rate(1, per="host"), r"per is 'host'; give a function of the data"),
+    (lambda operations: operations.rate(1, per=str, max_keys=0), r"rate\(\).*max_keys"),
     (lambda operations: operations.on_error("drop"), r"'drop' is none of"),
+    (lambda operations: operations.retry(3, on="OSError"), r"on is 'OSError'; give an exception type"),
+    (lambda operations: operations.retry(3, on=()), r"on is \(\); give an exception type"),
+    (lambda operations: operations.retry(3, lambda: 1.0), r"backoff takes 0 arguments; give seconds"),
+    (lambda operations: operations.retry(3, lambda a, b, c: 1.0), r"backoff takes 3 arguments; give"),
+    (lambda operations: operations.retry(3, lambda a, *, error: 1.0), r"backoff takes 2 arguments; give"),
 ]
 
 
@@ -612,6 +891,7 @@ def test_a_key_function_that_raises_fails_its_message_only() -> None:
         with pytest.raises(OperationError) as raised:
             run.wait()
         assert isinstance(raised.value.__cause__, ZeroDivisionError)
+        assert str(raised.value).startswith('by_key of operation "work" (declared at ')
         assert (run.ledger.delivered, run.ledger.failed) == (2, 1)
         nothing_is_left(runtime)
 
