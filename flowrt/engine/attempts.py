@@ -34,7 +34,7 @@ SUBMITTED = 2  # per worker: one in work and one at hand
 NO_BUDGET = object()  # the key of all messages where the rate asks for none
 
 
-class Line:
+class KeyLine:
     """Messages of one key that wait for each other; they come to it by their key once, and from then on by the line alone."""
 
     __slots__ = ("asked", "busy", "chunks", "key", "resting")
@@ -47,7 +47,7 @@ class Line:
         self.asked = False  # it is among those that may go on
 
 
-NO_LINE = Line(None)
+NO_LINE = KeyLine(None)
 
 
 @define(eq=False, repr=False)
@@ -55,7 +55,7 @@ class Attempt:
     """A message on its way through the calls it takes."""
 
     chunk: Chunk
-    line: Line
+    line: KeyLine
     ticket: int  # its number in the order to be restored
     budget: Hashable  # the key of its tokens
     number: int = 1
@@ -80,7 +80,7 @@ class _Waiting:
         """Add behind what waits with the same priority."""
         self._chunks.setdefault(chunk.priority, deque()).append(chunk)
 
-    def take(self) -> tuple[Chunk, Line] | None:
+    def take(self) -> tuple[Chunk, KeyLine] | None:
         """Take the next message that may begin, and its line; None if there is none."""
         if not self._chunks:
             return None
@@ -93,15 +93,15 @@ class _Waiting:
             del self._chunks[priority]
         return chunk, NO_LINE
 
-    def rest(self, chunk: Chunk, _line: Line) -> bool:
+    def rest(self, chunk: Chunk, _line: KeyLine) -> bool:
         """Put a message back that was taken and has no token; say whether others may begin before it."""
         self._chunks.setdefault(chunk.priority, deque()).appendleft(chunk)
         return False
 
-    def rested(self, line: Line) -> None:
+    def rested(self, line: KeyLine) -> None:
         """There is a token again for what rests."""
 
-    def finish(self, line: Line) -> None:
+    def finish(self, line: KeyLine) -> None:
         """The message that was taken from a line has come to its end."""
 
     def take_all(self) -> list[Chunk]:
@@ -131,8 +131,8 @@ class _WaitingByKey(_Waiting):
         self._name = name
         self._by_key = by_key
         self._alone = alone
-        self._lines: dict[Hashable, Line] = {}
-        self._ready: dict[int, deque[Line]] = {}
+        self._lines: dict[Hashable, KeyLine] = {}
+        self._ready: dict[int, deque[KeyLine]] = {}
         self._messages = 0
 
     def __bool__(self) -> bool:
@@ -151,25 +151,25 @@ class _WaitingByKey(_Waiting):
             self._messages += 1
             self._offer(line)
 
-    def _line_of(self, single: Chunk) -> Line:
+    def _line_of(self, single: Chunk) -> KeyLine:
         try:
             key = (
                 self._by_key(single.data[0]) if callable(self._by_key) else single.handler.in_port.casefold()
             )
             line = self._lines.get(key)
             if line is None:
-                line = self._lines[key] = Line(key)
+                line = self._lines[key] = KeyLine(key)
         except BaseException as error:  # also of what is not to be hashed, or compared with other keys
             failure = Failure(no_answer(self._name, error))
-            line = self._lines[failure] = Line(failure)
+            line = self._lines[failure] = KeyLine(failure)
         return line
 
-    def _offer(self, line: Line) -> None:
+    def _offer(self, line: KeyLine) -> None:
         if line.chunks and not (line.busy or line.resting or line.asked):
             line.asked = True
             self._ready.setdefault(line.chunks[0].priority, deque()).append(line)
 
-    def take(self) -> tuple[Chunk, Line] | None:
+    def take(self) -> tuple[Chunk, KeyLine] | None:
         if not self._ready:
             return None
         priority = max(self._ready)
@@ -184,22 +184,22 @@ class _WaitingByKey(_Waiting):
         self._offer(line)
         return single, line
 
-    def rest(self, chunk: Chunk, line: Line) -> bool:
+    def rest(self, chunk: Chunk, line: KeyLine) -> bool:
         line.chunks.appendleft(chunk)
         self._messages += 1
         line.busy, line.resting = False, True
         return True
 
-    def rested(self, line: Line) -> None:
+    def rested(self, line: KeyLine) -> None:
         line.resting = False
         self._offer(line)
 
-    def finish(self, line: Line) -> None:
+    def finish(self, line: KeyLine) -> None:
         line.busy = False
         self._offer(line)
         self._forget(line)
 
-    def _forget(self, line: Line) -> None:
+    def _forget(self, line: KeyLine) -> None:
         if not (line.chunks or line.busy) and self._lines.get(line.key) is line:
             del self._lines[line.key]
 
@@ -362,7 +362,7 @@ class Guard:
 
     # -- a budget for each key
 
-    def _budget_of(self, chunk: Chunk, line: Line) -> Hashable:
+    def _budget_of(self, chunk: Chunk, line: KeyLine) -> Hashable:
         """Return the key of the tokens for a message; a `Failure` if it cannot be told."""
         if self._per is None or isinstance(line.key, Failure):
             return line.key if isinstance(line.key, Failure) else NO_BUDGET
@@ -376,7 +376,7 @@ class Guard:
             return Failure(no_answer(PER, error))
         return key
 
-    def _rest(self, chunk: Chunk, line: Line, budget: Hashable, wait: float) -> bool:
+    def _rest(self, chunk: Chunk, line: KeyLine, budget: Hashable, wait: float) -> bool:
         """Have a message wait for a token of its key; say whether others may begin meanwhile."""
         if not self._lines_are_budgets:
             self._known[chunk] = budget
@@ -386,13 +386,13 @@ class Guard:
         self._timers.after(wait, partial(self._rested, line))
         return True
 
-    def _rested(self, line: Line) -> None:
+    def _rested(self, line: KeyLine) -> None:
         self._waiting.rested(line)
         self.go_on()
 
     # -- calls
 
-    def _begin(self, chunk: Chunk, line: Line, budget: Hashable) -> None:
+    def _begin(self, chunk: Chunk, line: KeyLine, budget: Hashable) -> None:
         if chunk.context_at(0).scope.run.ended:
             self._waiting.finish(line)
             return

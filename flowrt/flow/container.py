@@ -14,7 +14,7 @@ from flowrt.operations import policies, registration
 from flowrt.operations.bodies import OperationBody
 from flowrt.operations.declarations import Declaration, check_contract, declared_at, made_by, same_name
 from flowrt.operations.modes import DEFAULT_WORKERS, SYNC, Mode, checked_dispatcher, parallel_mode, pool_name
-from flowrt.operations.policies import ERROR_PORT, LONGEST_BACKOFF, MAX_KEYS, Backoff, OnError, RetryOn
+from flowrt.operations.policies import ERROR_PORT, LONGEST_BACKOFF, MAX_BUDGETS, Backoff, OnError, RetryOn
 from flowrt.ports import check_name, codes_of
 from flowrt.standard.keeping import MAX_IDS, MAX_WAITING, JoinedBy
 
@@ -296,7 +296,7 @@ class FlowOperationContainer:
         burst: int = 1,
         *,
         per: Callable[[Any], Any] | None = None,
-        max_keys: int = MAX_KEYS,
+        max_keys: int = MAX_BUDGETS,
     ) -> Self:
         """Begin so many calls per second at most, retries included, and up to `burst` of them at once.
 

@@ -20,7 +20,7 @@ ERROR_PORT = "error"
 LONGEST_BACKOFF = 60.0  # seconds; arbitrary, and can be changed
 
 CALLS_HANDLERS = True  # or predicates, backoffs: for observe/calls.py, which sees its frames
-MAX_KEYS = 10_000  # arbitrary, and can be changed
+MAX_BUDGETS = 10_000  # arbitrary, and can be changed
 
 Backoff = float | Callable[[int], float] | Callable[[int, BaseException], float]
 """Seconds, or a function of the number of the attempt that failed, and of its error if it takes two arguments."""
@@ -73,7 +73,7 @@ class Rate:
     per_second: float
     burst: int
     per: Callable[[Any], Any] | None = None  # the data → the key whose budget it takes
-    max_keys: int = MAX_KEYS
+    max_keys: int = MAX_BUDGETS
 
 
 @frozen
@@ -144,7 +144,7 @@ def _takes_error(where: str, backoff: Callable[..., Any]) -> bool:
 MOST_TAKEN = 2  # by a backoff: the number of the attempt, and its error
 
 
-def rate_of(where: str, per_second: Any, burst: Any, per: Any = None, max_keys: Any = MAX_KEYS) -> Rate:
+def rate_of(where: str, per_second: Any, burst: Any, per: Any = None, max_keys: Any = MAX_BUDGETS) -> Rate:
     """Make a rate; `FlowBuildError` if it is none."""
     if not _is_number(per_second) or not per_second > 0:
         raise FlowBuildError(
