@@ -8,8 +8,10 @@ from attrs import define
 
 from flowrt.errors import FlowBuildError
 from flowrt.flow.sites import Site, not_made
+from flowrt.operations.bodies import Unmade
 from flowrt.operations.contract import extras_of
 from flowrt.operations.declarations import Declaration
+from flowrt.operations.modes import SYNC
 from flowrt.ports import Port
 
 if TYPE_CHECKING:
@@ -89,7 +91,10 @@ class Place(Site):
         else:
             try:
                 made = declaration.factory() if declaration.factory is not None else declaration.operation
-                self.operation, self.state = made, made.create() if made is not None else None
+                self.operation = made
+                # State is made by the thread that uses it.
+                elsewhere = made is not None and declaration.mode != SYNC
+                self.state = Unmade(self) if elsewhere else made.create() if made is not None else None
             except Exception as error:
                 raise not_made(self.name, declaration, error) from error
         self.extras = extras_of(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from flowrt.engine.failures import stalled_error
 from flowrt.messages import Context
+from flowrt.operations.bodies import Unmade
 
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
@@ -116,6 +117,8 @@ class Runs:
             found[run] += self._sources.drop(run)
             self._wakes.drop(run)
             for place in operations:
+                if type(place.state) is Unmade:  # it has kept nothing yet
+                    continue
                 try:
                     place.operation.cancelled(place.state, run)
                 except BaseException as error:

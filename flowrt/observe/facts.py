@@ -18,6 +18,7 @@ from flowrt.messages import MISSING_KEPT, first_position, missing_text
 from flowrt.observe import explain
 from flowrt.observe.calls import fused_call, is_in_operation, place_in_code, thread_names
 from flowrt.observe.figures import held_in
+from flowrt.operations.bodies import Unmade
 
 if TYPE_CHECKING:
     from flowrt.engine.chunks import Chunk
@@ -162,7 +163,7 @@ def held_facts(
 def _own_words(place: Spot) -> str:
     """Let an operation say what it waits for, if it can."""
     says = place.extras.explain
-    return str(says(place.state)) if says is not None else ""
+    return str(says(place.state)) if says is not None and type(place.state) is not Unmade else ""
 
 
 def _owed(place: Spot, scope: Scope, sources: list[OpenSource], where: Whereabouts) -> explain.HeldFacts:

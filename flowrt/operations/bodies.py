@@ -267,18 +267,36 @@ def close_iterator(iterator: Any) -> BaseException | None:
     return None
 
 
+class Unmade:
+    """Stands for the state of an operation until the thread that uses it has made it, in its first call."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
+
+    def make(self) -> Any:
+        """Make the state, and have its owner keep it; what `create()` raises is the error of the call it was made for."""
+        owner = self._owner
+        if owner.state is self:  # else it was made in an earlier call of a group
+            owner.state = owner.operation.create()
+        return owner.state
+
+
 class OperationBody:
     """Hands messages to an operation with state, one by one."""
 
     __slots__ = ()
 
     def perform(self, group: Group) -> None:
-        handle, log = group.operation.handle, group.log
+        handle, log, state = group.operation.handle, group.log, group.state
         for index, message in enumerate(group.messages):
             emit = Emitter(log, index, group.fed, group.operation.out_ports)
             raised: BaseException | None = None
             try:
-                found = handle(group.state, message, emit)
+                if type(state) is Unmade:
+                    state = state.make()
+                found = handle(state, message, emit)
                 if found is not None:
                     refuse(found)
             except BaseException as error:

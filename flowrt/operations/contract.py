@@ -248,7 +248,12 @@ class Operation:
         return f'<{type(self).__name__} "{self.name}">'
 
     def create(self) -> Any:
-        """Make the state of one place. By default there is none."""
+        """Make the state of one place. By default there is none.
+
+        Runs on: the thread that `handle` is called on, before its first call; what it raises there fails the message in hand, and the next
+        one has it tried again. Of an operation on the engine's thread it is called when the place is made, and a failure is a `FlowBuildError`.
+        `drained` and `cancelled` are called on the engine's thread.
+        """
         return None
 
     def handle(self, state: Any, message: Message, emit: Emitter) -> None:
