@@ -93,7 +93,8 @@ class Distinct(Keeper):
         name: of the operation.
         key: what is compared; without it, the data itself.
         by: "all", or "run" to compare messages with those of their own run alone.
-        max_keys: so many are remembered; then the one that has not come for longest is forgotten, and would pass again.
+        max_keys: so many are remembered; then the one that has not come for longest is forgotten, without a word, and would pass again.
+            None: all are, and memory grows with their number.
         max_open: lists (or runs), at once.
 
     Raises:
@@ -108,12 +109,12 @@ class Distinct(Keeper):
         key: Callable[[Any], Any] | None = None,
         *,
         by: By = "all",
-        max_keys: int = MAX_KEYS,
+        max_keys: int | None = MAX_KEYS,
         max_open: int = MAX_OPEN,
     ) -> None:
         super().__init__(name, by, max_open)
         self.key = None if key is None else check_function(self._owner, "key", key)
-        self.max_keys = check_count(self._owner, "max_keys", max_keys)
+        self.max_keys = None if max_keys is None else check_count(self._owner, "max_keys", max_keys)
 
     def make_kept(self) -> dict[Any, None]:
         return {}
@@ -131,7 +132,7 @@ class Distinct(Keeper):
         known = key in seen
         if known:
             del seen[key]
-        elif len(seen) >= self.max_keys:
+        elif self.max_keys is not None and len(seen) >= self.max_keys:
             del seen[next(iter(seen))]
         seen[key] = None
         if not known:

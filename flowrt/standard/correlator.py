@@ -34,7 +34,7 @@ class Correlator(Operation):
         FlowBuildError: (as the cause of an `OperationError`) what came to be encoded is no `Envelope`.
 
     Runs on: the engine thread.
-    Source: NPantaRhei's Correlator, also for flows inside flows (BEHAVIOUR B105).
+    Source: NPantaRhei's Correlator, also for flows inside flows.
     """
 
     in_ports = ("encode", "decode")

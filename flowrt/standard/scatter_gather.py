@@ -22,7 +22,7 @@ from flowrt.messages import (
     shared_causality,
 )
 from flowrt.operations.contract import Emitter, MessageBatch, Operation
-from flowrt.standard.keeping import Bucket, Buckets, data_of, drop_run, without
+from flowrt.standard.keeping import Bucket, Buckets, check_seconds, data_of, drop_run, without
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope
@@ -141,6 +141,9 @@ class Gather(Operation):
             failed with an error that already reached someone), "skip" (the list without them) or "collect" (`Gathered`). With a count,
             an item that an operation absorbed is missing; without one it is not.
         ordered: order by position in the scattered list, then by emission.
+        expire: seconds without an item or a count under a correlation id after which what waits under it is given up: its items end as
+            discarded, and there is no list, whatever `on_missing` says. A run that has nothing else to do does not wait for that.
+            Scattered lists need none, for they always end.
         max_open: correlation ids, waiting at once.
         max_waiting: items, waiting under one correlation id.
 
@@ -150,12 +153,13 @@ class Gather(Operation):
 
     Guarantees: at most one list per scope, never a partial one without being asked for it.
     Runs on: the engine thread.
-    Source: NPantaRhei's Gather, without the lists it loses and repeats (BEHAVIOUR B236–B23A).
+    Source: NPantaRhei's Gather, without the lists it loses and repeats.
     """
 
     name: str
     on_missing: OnMissing = field(default="fail", kw_only=True)
     ordered: bool = field(default=False, kw_only=True)
+    expire: float | None = field(default=None, kw_only=True)
     max_open: int = field(default=10_000, kw_only=True)
     max_waiting: int = field(default=100_000, kw_only=True)
 
@@ -165,13 +169,15 @@ class Gather(Operation):
     def __attrs_post_init__(self) -> None:
         for limit, value in (("max_open", self.max_open), ("max_waiting", self.max_waiting)):
             check_count(f'Gather "{self.name}"', limit, value)
+        if self.expire is not None:
+            check_seconds(f'Gather "{self.name}"', "expire", self.expire)
         if self.on_missing not in ("fail", "skip", "collect"):
             raise FlowBuildError(
                 f'Gather "{self.name}": on_missing is {self.on_missing!r}. Choose "fail", "skip" or "collect".'
             )
 
     def create(self) -> _Waiting:
-        remedy = "Send the counts they wait for"
+        remedy = "Send the counts they wait for, let them expire (expire=)"
         return _Waiting(Buckets(f'Gather "{self.name}"', self.max_open, _Bucket, remedy))
 
     def handle_many(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
@@ -376,13 +382,24 @@ class Gather(Operation):
         ]
         bucket.parts += parts
         emit.hold(parts)
+        self._expire_later(bucket, emit)
         self._complete_id(state, bucket, emit)
 
     def _announce_id(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
         for number in self._counts(batch, emit):
             bucket = state.buckets.of(None, batch.correlation_id, emit)
             bucket.announced = number
+            self._expire_later(bucket, emit)
             self._complete_id(state, bucket, emit)
+
+    def _expire_later(self, bucket: _Bucket, emit: Emitter) -> None:
+        if self.expire is not None:
+            emit.wake(self.expire, bucket)
+
+    def timer(self, state: _Waiting, bucket: _Bucket, emit: Emitter) -> None:
+        """Give up what waits under a correlation id that nothing has come for in a while."""
+        if state.buckets.drop(bucket):
+            emit.release(bucket.parts, f"nothing more came within {self.expire:g} s")
 
     def _complete_id(self, state: _Waiting, bucket: _Bucket, emit: Emitter) -> None:
         if bucket.announced is None or len(bucket.parts) < bucket.announced:
@@ -391,6 +408,8 @@ class Gather(Operation):
         bucket.announced = None
         if not bucket.parts:
             state.buckets.drop(bucket)
+            if self.expire is not None:
+                emit.wake(None, bucket)
         if self.ordered:
             parts.sort(key=lambda part: position_key(part.position))
         emit.merge(parts, self._whole(data_of(parts)))

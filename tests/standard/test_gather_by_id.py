@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowrt import FlowOperationContainer, FlowOverloadError, FlowRuntime, Message, OperationError, Run
+from flowrt import (
+    FlowBuildError,
+    FlowOperationContainer,
+    FlowOverloadError,
+    FlowRuntime,
+    Gathered,
+    Message,
+    OperationError,
+    Run,
+)
 from flowrt.standard import Gather, Scatter
 from flowrt.testing import simulated
 from tests.kit import strategies
@@ -20,6 +29,7 @@ from tests.kit.flows import (
     counters,
     every_mode,
     every_schedule,
+    flow_of,
     gathering,
     queued_schedules,
     real_workers,
@@ -420,3 +430,65 @@ def test_cancelling_a_run_removes_only_its_items_from_the_buckets(bench: Bench) 
         message = runtime.wait_for_result(timeout=SECONDS)
 
     assert message.data == [1, 3]
+
+
+# --- what waits for a count that does not come
+
+
+def simulated_gather(schedule: str, **options: Any) -> FlowRuntime:
+    operations = FlowOperationContainer().add_operation(Gather("gather", **options))
+    flow = flow_of(
+        "", ".stream -> gather.stream", ".count -> gather.count", "gather -> .out", operations=operations
+    )
+    return FlowRuntime(flow, schedule=schedule, seams=simulated(deviations={}))
+
+
+@pytest.mark.parametrize("on_missing", ["fail", "skip", "collect"])
+@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
+def test_what_nothing_more_comes_for_expires_and_makes_room(schedule: str, on_missing: Any) -> None:
+    with simulated_gather(schedule, expire=5.0, max_open=2, on_missing=on_missing) as runtime:
+        clock: Any = runtime._owner.seams.clock
+        for item in range(4):  # one every three seconds keeps what is there
+            runtime.process(".stream", item, correlation_id="kept").wait()
+            clock.advance(3.0)
+        assert data_in(runtime.process(".count", 4, correlation_id="kept").result()) == [0, 1, 2, 3]
+
+        runtime.process(".stream", "lost", correlation_id="a").wait()
+        runtime.process(".count", 2, correlation_id="b").wait()
+        clock.advance(6.0)
+        for id_ in ("c", "d"):  # a and b are gone, else there were too many
+            runtime.process(".stream", id_, correlation_id=id_).wait()
+        for id_ in ("c", "d"):
+            assert data_in(runtime.process(".count", 1, correlation_id=id_).result()) == [id_]
+        runtime.process(".stream", "new", correlation_id="a").wait()
+        assert data_in(runtime.process(".count", 1, correlation_id="a").result()) == ["new"]
+
+
+def data_in(message: Message) -> list[Any]:
+    data = message.data
+    items: list[Any] = data.items if isinstance(data, Gathered) else data
+    return items
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
+def test_a_run_does_not_wait_for_its_items_to_expire(schedule: str) -> None:
+    with simulated_gather(schedule, expire=1e6) as runtime:
+        run = runtime.process(".stream", 1, correlation_id="a")
+        run.wait()
+        assert run.ledger.balanced
+        assert runtime._owner.seams.clock.now() < 1.0
+
+
+def test_what_expires_of_a_run_that_was_cancelled_is_gone_already() -> None:
+    with simulated_gather("breadth_first", expire=5.0) as runtime:
+        run = runtime.process_many(".stream", [1, 2], correlation_id="a")
+        run.cancel()
+        runtime.process(".stream", 3, correlation_id="a")
+        runtime.process(".count", 1, correlation_id="a")
+        assert runtime.wait_for_result().data == [3]
+
+
+@pytest.mark.parametrize("expire", [0, -1.0, "1", True, float("inf")])
+def test_a_time_to_expire_is_a_number_above_0(expire: Any) -> None:
+    with pytest.raises(FlowBuildError, match=r'Gather "gather": expire is'):
+        Gather("gather", expire=expire)

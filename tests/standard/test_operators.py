@@ -388,6 +388,11 @@ def test_past_max_open_the_run_fails(operator: Callable[[], Operation]) -> None:
     assert 0 < failed < 40
 
 
+def test_without_a_bound_no_key_is_forgotten() -> None:
+    inputs = [*range(500), *range(500)]
+    assert values(around(Distinct("distinct", max_keys=None)), inputs) == list(range(500))
+
+
 def test_past_max_keys_the_one_that_has_not_come_for_longest_is_forgotten() -> None:
     inputs = [1, 2, 1, 3, 1, 2]  # 2 is forgotten when 3 comes, for 1 has come since
 
