@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from flowrt.engine.contract import PullTask, Task
 from flowrt.engine.fusion import FIRST_CALL, FUSED, Fusion
-from flowrt.errors import FlowError, frames_of, is_ours
+from flowrt.errors import frames_of, is_ours
 from flowrt.executors.inline import InlineExecutor
 from flowrt.messages import first_position
 
@@ -89,11 +89,11 @@ def _standing(ident: int | None) -> tuple[FrameType | None, bool]:
 
 @frozen
 class Current:
-    """The call that an operation is in.
+    """The call that an operation is in; or, outside of a flow, a stand-in that is in no run and is never cancelled.
 
     Attributes:
-        run: the number of the run its message belongs to.
-        operation: the full name of its place.
+        run: the number of the run its message belongs to, from 1; 0 outside of a flow.
+        operation: the full name of its place; "" outside of a flow.
         position: where its message stands in its list, or among the inputs of its run; None for what has no place there.
         correlation_id: of its message.
         remaining: seconds until the deadline of the run, never less than 0; None if it has none.
@@ -104,8 +104,8 @@ class Current:
     operation: str
     position: int | None
     correlation_id: object
-    _books: RunBooks = field(repr=False)
-    _handle: Any = field(repr=False)
+    _books: RunBooks | None = field(default=None, repr=False)
+    _handle: Any = field(default=None, repr=False)
 
     @property
     def remaining(self) -> float | None:
@@ -113,16 +113,14 @@ class Current:
 
     @property
     def cancelled(self) -> bool:
-        return self._books.ended
+        return self._books is not None and self._books.ended
 
 
 def current() -> Current:
     """Say what call this is made in: in a function, an action, a generator or an operation of your own, in every mode.
 
-    On the thread of the call; what it starts by itself cannot ask.
-
-    Raises:
-        FlowError: this is no call of an operation.
+    On the thread of the call. Anywhere else it says so (run 0, no operation, not cancelled, no deadline), so that a function that asks can be
+    called and tested as any other.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -132,10 +130,10 @@ def current() -> Current:
         if found is not None:
             return found
         frame = frame.f_back
-    raise FlowError(
-        "flowrt.current() is asked outside of a call of an operation. Ask on the thread and during the call of a function, action, generator "
-        "or operation of a flow; handlers and taps get what they need with their message."
-    )
+    return _OUTSIDE
+
+
+_OUTSIDE = Current(0, "", None, None)
 
 
 def _told(place: Any, context: Context, position: Any) -> Current:

@@ -11,13 +11,13 @@ import pytest
 
 import flowrt
 from flowrt import Current, FlowOperationContainer, FlowRuntime, Message, Operation, Part
-from flowrt.errors import FlowBuildError, FlowError, FlowTimeoutError, RunCancelledError
+from flowrt.errors import FlowBuildError, FlowTimeoutError, RunCancelledError
 from flowrt.observe import calls
 from flowrt.operations.contract import Emitter
 from flowrt.standard import Gather, Scatter
 from flowrt.testing import FakeClock, simulated
 from tests.kit.flows import Bench, assert_ledger, every_mode, flow_of, real_workers, wire
-from tests.kit.functions import SECONDS, Gate, arrived
+from tests.kit.functions import SECONDS, Gate, arrived, on_thread
 
 Asked = dict[Any, Current]
 LIST = (
@@ -185,28 +185,27 @@ def test_in_flows_inside_flows_the_innermost_call_is_told() -> None:
     assert asked == ["inner", "outer"]
 
 
-def test_outside_of_a_call_there_is_nothing_to_tell() -> None:
-    text = (
-        "flowrt.current() is asked outside of a call of an operation. Ask on the thread and during the call of a function, action, generator "
-        "or operation of a flow; handlers and taps get what they need with their message."
-    )
-    with pytest.raises(FlowError) as caught:
-        flowrt.current()
-    assert str(caught.value) == text
+def told_outside() -> tuple[Any, ...]:
+    call = flowrt.current()
+    return (call.run, call.operation, call.position, call.correlation_id, call.remaining, call.cancelled)
 
-    raised: list[BaseException] = []
 
-    def handler(_message: Message) -> None:
-        try:
-            flowrt.current()
-        except FlowError as error:
-            raised.append(error)
+NOTHING = (0, "", None, None, None, False)
 
+
+def test_outside_of_a_call_a_stand_in_is_never_cancelled() -> None:
+    """A function that asks whether it was cancelled can be tested as any other."""
+    assert told_outside() == NOTHING
+    assert repr(flowrt.current()) == "Current(run=0, operation='', position=None, correlation_id=None)"
+
+    told: list[tuple[Any, ...]] = []
     operations = FlowOperationContainer().add_func("work", str)
     with FlowRuntime(flow_of("", ".in -> work -> .out", operations=operations)) as runtime:
-        runtime.on_result(handler)
+        runtime.on_result(lambda _message: told.append(told_outside()))
+        runtime.on_message(lambda _message: told.append(told_outside()))
         runtime.process(".in", 1).wait(SECONDS)
-    assert [str(error) for error in raised] == [text]
+        on_thread(lambda: told.append(told_outside()))
+    assert told == [NOTHING] * 4
 
 
 # --- deadlines
