@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from types import ModuleType
 from typing import Any, Self
 
 from attrs import evolve
 
 from flowrt import standard
-from flowrt.errors import FlowBuildError, check_count, did_you_mean
+from flowrt.errors import FlowBuildError, check_count, counted, did_you_mean
 from flowrt.operations import policies, registration
 from flowrt.operations.bodies import OperationBody
 from flowrt.operations.declarations import Declaration, check_contract, declared_at, made_by, same_name
-from flowrt.operations.modes import DEFAULT_WORKERS, SYNC, Mode, checked_dispatcher, parallel_mode, pool_name
+from flowrt.operations.marks import MODES_BY_NAME, AnyMode, mode_of
+from flowrt.operations.modes import (
+    DEFAULT_WORKERS,
+    SYNC,
+    InMode,
+    Mode,
+    checked_dispatcher,
+    parallel_mode,
+    pool_name,
+)
 from flowrt.operations.policies import ERROR_PORT, LONGEST_BACKOFF, MAX_BUDGETS, Backoff, OnError, RetryOn
 from flowrt.ports import check_name, codes_of
 from flowrt.standard.keeping import MAX_IDS, MAX_WAITING, JoinedBy
+
+Function = Callable[..., Any] | InMode
 
 
 class FlowOperationContainer:
@@ -28,7 +40,8 @@ class FlowOperationContainer:
 
     def __init__(self) -> None:
         self._declarations: dict[str, Declaration] = {}
-        self._selected: str | None = None
+        self._last: list[str | None] = [None]  # the key of the one that a mode applies to
+        self._entry: str | None = None
 
     def __repr__(self) -> str:
         return f"<operations: {', '.join(f'{each.name} ({each.mode})' for each in self) or 'none'}>"
@@ -43,20 +56,59 @@ class FlowOperationContainer:
         return isinstance(name, str) and name.strip().casefold() in self._declarations
 
     def __getitem__(self, name: str) -> Self:
-        """Select an operation for the modes that follow; `FlowBuildError` if there is none of that name."""
+        """Select an operation for the modes that follow, and for `Flow.add_chain`; `FlowBuildError` if there is none of that name.
+
+        What is returned is the same container, which remembers besides which of its entries it was asked for.
+        """
         if name not in self:
             known = [declaration.name for declaration in self]
             raise FlowBuildError(f'there is no operation "{name}" to select.{did_you_mean(str(name), known)}')
-        self._selected = name.strip().casefold()
-        return self
+        found = copy(self)
+        found._entry = self._selected = name.strip().casefold()
+        return found
+
+    def entry(self) -> Declaration:
+        """Return the operation this was asked for, as in `container["count_words"]`, or its only one; else `FlowBuildError`."""
+        if self._entry is not None:
+            return self._declarations[self._entry]
+        if len(self) == 1:
+            return next(iter(self))
+        raise FlowBuildError(
+            f'a container of {counted(len(self), "operation")} stands where one operation is meant. Say which: container["name"].'
+        )
+
+    @property
+    def _selected(self) -> str | None:
+        return self._last[0]
+
+    @_selected.setter
+    def _selected(self, key: str | None) -> None:
+        self._last[0] = key
 
     # -- adding
 
-    def add_func(self, name: str, f: Callable[..., Any]) -> Self:
-        """Add a function of the data, or of nothing; its return value leaves on the default port (also None, also a list)."""
-        return self._add(registration.declare("function", name, f, declared_at()))
+    def add_func(self, name: Function | str, f: Function | AnyMode = None, mode: AnyMode = None) -> Self:
+        """Add a function of the data, or of nothing; its return value leaves on the default port (also None, also a list).
 
-    def add_action(self, name: str, f: Callable[..., Any], *, signal: bool = False) -> Self:
+        Args:
+            name: of the operation. Left out, it is the function's own: `add_func(count_words)`, `add_func(count_words, parallel(4))`.
+            f: the function.
+            mode: where it runs: what `parallel(...)` returns, "sync", "async", "parallel", or something with `dispatch(callable)`.
+
+        Raises:
+            FlowBuildError: it cannot be called, or not with the data alone; there is an operation of this name; a lambda has no name.
+        """
+        name, function, mode = _told_apart("add_func", name, f, mode)
+        return self._add(registration.declare("function", name, function, declared_at()), mode)
+
+    def add_action(
+        self,
+        name: Function | str,
+        f: Function | AnyMode = None,
+        mode: AnyMode = None,
+        *,
+        signal: bool = False,
+    ) -> Self:
         """Add an action: its return value is ignored; it emits by calling its continuations.
 
         The first parameter is the data, further positional ones without a default are continuations. They may be called any
@@ -64,22 +116,35 @@ class FlowOperationContainer:
         on the default port, several on ports named after the parameters.
 
         Args:
-            name: of the operation.
+            name: of the operation; left out, as for `add_func`.
             f: the action.
+            mode: as for `add_func`.
             signal: without continuations, emit None when done.
         """
-        return self._add(registration.declare("action", name, f, declared_at(), signal=signal))
+        name, function, mode = _told_apart("add_action", name, f, mode)
+        return self._add(registration.declare("action", name, function, declared_at(), signal=signal), mode)
 
-    def add_generator(self, name: str, f: Callable[..., Any], *, window: int = registration.WINDOW) -> Self:
+    def add_generator(
+        self,
+        name: Function | str,
+        f: Function | AnyMode = None,
+        mode: AnyMode = None,
+        *,
+        window: int = registration.WINDOW,
+    ) -> Self:
         """Add a generator function: each yielded item is a message of its own, `Emit(port, item)` on a port of its own.
 
         Args:
-            name: of the operation.
+            name: of the operation; left out, as for `add_func`.
             f: returns a generator, or any iterable, per input.
+            mode: as for `add_func`.
             window: how many live descendants all its open generators may have together (messages); they are pulled as there is room.
         """
+        name, function, mode = _told_apart("add_generator", name, f, mode)
         check_count(f'generator "{name}"', "window", window)
-        return self._add(registration.declare("generator", name, f, declared_at(), window=window))
+        return self._add(
+            registration.declare("generator", name, function, declared_at(), window=window), mode
+        )
 
     def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
         """Add whatever fulfils the `Operation` contract, or a name and a factory that makes one instance per place.
@@ -148,7 +213,7 @@ class FlowOperationContainer:
                 faults.append(same_name(earlier, declaration))
         if faults:
             raise FlowBuildError(*faults)
-        self._declarations = taken
+        self._declarations.update(taken)
         # A mode that follows several at once would be meant for all, or for the last: so it is asked which.
         self._selected = declarations[0].name.casefold() if len(declarations) == 1 else None
         return self
@@ -187,7 +252,7 @@ class FlowOperationContainer:
             )
         )
 
-    def _add(self, declaration: Declaration) -> Self:
+    def _add(self, declaration: Declaration, mode: Mode | None = None) -> Self:
         check_name(declaration.name)
         name = declaration.name.strip()
         key = name.casefold()
@@ -196,7 +261,7 @@ class FlowOperationContainer:
             raise FlowBuildError(same_name(earlier, declaration))
         self._declarations[key] = declaration if name == declaration.name else evolve(declaration, name=name)
         self._selected = key
-        return self
+        return self if mode is None else self.make(mode)
 
     # -- modes
 
@@ -209,9 +274,9 @@ class FlowOperationContainer:
                 `flowrt.executors.dispatchers`). Also with `parallelism=False`.
         """
         if dispatcher is None:
-            return self._make(SYNC)
+            return self.make(SYNC)
         where = f'operation "{self._selected_declaration("make_sync").name}": make_sync(dispatcher)'
-        return self._make(Mode(dispatcher=checked_dispatcher(where, dispatcher)))
+        return self.make(Mode(dispatcher=checked_dispatcher(where, dispatcher)))
 
     def make_async(self, pool: str | None = None) -> Self:
         """Run it on a thread of its own, one call at a time, in order of arrival.
@@ -219,7 +284,7 @@ class FlowOperationContainer:
         Args:
             pool: operations that name the same pool share its thread.
         """
-        return self._make(Mode("async", 1, pool_name(pool)))
+        return self.make(Mode("async", 1, pool_name(pool)))
 
     def make_parallel(
         self,
@@ -242,7 +307,7 @@ class FlowOperationContainer:
             FlowBuildError: a number below 1, an operation that keeps state, or `ordered` and `by_key` together.
         """
         owner = f'operation "{self._selected_declaration("make_parallel").name}": make_parallel'
-        return self._make(parallel_mode(owner, workers, pool, ordered=ordered, by_key=by_key))
+        return self.make(parallel_mode(owner, workers, pool, ordered=ordered, by_key=by_key))
 
     # -- policies
 
@@ -340,7 +405,8 @@ class FlowOperationContainer:
             raise FlowBuildError(f"{verb}() has no operation to apply to. {remedy}")
         return self._declarations[self._selected]
 
-    def _make(self, mode: Mode) -> Self:
+    def make(self, mode: Mode) -> Self:
+        """Run it where a mode says, such as `parallel(4)`; `FlowBuildError` if it cannot run there."""
         declaration = self._selected_declaration(f"make_{mode.kind}")
         operation, why = declaration.operation, ""
         elsewhere = mode.kind == "async" or mode.dispatcher is not None
@@ -355,3 +421,21 @@ class FlowOperationContainer:
             says = f'operation "{declaration.name}" ({type(operation).__name__}) {why}. Leave it sync and make the operations around it {around}.'
             raise FlowBuildError(says)
         return self._change(declaration, mode=mode)
+
+
+def _told_apart(verb: str, name: Any, f: Any, mode: Any) -> tuple[str, Any, Mode | None]:
+    """Tell name, function and mode apart, where the name may be left out."""
+    if callable(name) or type(name) is InMode:
+        if type(f) is str and mode is None and f not in MODES_BY_NAME and callable(name):
+            raise FlowBuildError(f'the name comes first: {verb}("{f}", f).')
+        if f is not None and mode is not None:
+            raise FlowBuildError(f'{verb} takes one function: {verb}("name", f, mode), or {verb}(f, mode).')
+        name, f, mode = None, name, (mode if f is None else f)
+    if type(f) is InMode:
+        if mode is not None:
+            raise FlowBuildError(
+                f"{verb}: the mode is given twice, with the function and beside it. Say it once."
+            )
+        f, mode = f.operation, f.mode
+    name = registration.name_of(f) if name is None else name
+    return name, f, mode_of(f'operation "{name}"', mode)

@@ -7,6 +7,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 from flowrt.errors import Fault, FlowBuildError, counted
+from flowrt.flow.chains import Link, laid, link_of
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.operations.declarations import Declaration, declared_at, same_name
 from flowrt.ports import RESERVED, UNNAMED, Port, Stream
@@ -86,6 +87,50 @@ class Flow:
         """
         stream = Stream(source, target, declared_at(), comment, ignore)
         self._streams.append(stream)
+        return self
+
+    def add_chain(self, *ports_or_operations: Any) -> Self:
+        """Add a stream from each of these to the next, and what they bring along: `add_chain(".in", Scatter(), parallel(f, 4), Gather(), ".out")`.
+
+        A text or a `Port` is a port, taken as it is. Anything else stands for an operation or a flow, which is added if it is not there yet:
+
+        - a function, also as `parallel(f, 4)`: named as it is, and an action or a generator if its signature says so, as for `add_module`;
+        - an operation such as `Scatter()`, or a component;
+        - what a container has of it: `container["count_words"]`, with its mode and its policies;
+        - a flow, by its name.
+
+        Those are entered at the default port and left by the default one; if there is none, by the only one; a `Scatter` is left by `.stream`, a
+        `Gather` entered by `.stream`, and the count goes straight across, between those that match as brackets do.
+        What stands in a chain for the second time is a place of its own, `double#2`; in another chain it is the first place again. Of two
+        operations that were given no name, the second is `scatter_2`.
+
+        Raises:
+            FlowBuildError: with nothing added: a name does not fit the grammar; different operations have one name; a lambda has none; an operation
+                has several ports and none is the default.
+        """
+        if len(ports_or_operations) < 2:
+            what = "a chain leads from one port or operation to another"
+            is_text = any(isinstance(each, str) and "," in each for each in ports_or_operations)
+            remedy = (
+                ' Write each name as a text of its own: add_chain(".in", "parse", ".out").' if is_text else ""
+            )
+            members = counted(len(ports_or_operations), "member")
+            raise FlowBuildError(f"{what}, and this one has {members}.{remedy}")
+        links = [
+            _link_of_flow(each) if issubclass(type(each), Flow) else link_of(each, number)
+            for number, each in enumerate(ports_or_operations, 1)
+        ]
+        declarations, streams = laid(links, self._operations)
+        contents = self.contents()
+        try:
+            for link in links:
+                if link.flow is not None:
+                    self.add_flow(link.flow)
+        except FlowBuildError:
+            self.reset(contents)
+            raise
+        self._operations.update({each.name.casefold(): each for each in declarations})
+        self._streams += streams
         return self
 
     def add_operations(self, operations: FlowOperationContainer) -> Self:
@@ -231,6 +276,29 @@ class Flow:
         streams, operations, flows, remarks = contents
         self._streams, self._operations = list(streams), dict(operations)
         self._flows, self._remarks = dict(flows), list(remarks)
+
+
+def _link_of_flow(flow: Flow) -> Link:
+    """Say how a chain goes through a flow: by `.in` and `.out`, its default ports, or the only ones there are."""
+    if not flow.name:
+        raise FlowBuildError(
+            'a flow in a chain needs a name to be used by: Flow("name"), chain(..., name="name").'
+        )
+    ins = [each.source.name for each in flow.streams if not (each.source.path or each.source.operation)]
+    outs = [each.target.name for each in flow.streams if not (each.target.path or each.target.operation)]
+    return Link(
+        flow.name,
+        tuple(dict.fromkeys(ins)),
+        tuple(dict.fromkeys(outs)),
+        _way(ins, "in"),
+        _way(outs, "out"),
+        flow=flow,
+    )
+
+
+def _way(names: list[str], usual: str) -> str:
+    """Return the usual name of a flow's port if it has that, else the default one."""
+    return usual if usual in {name.casefold() for name in names} else ""
 
 
 def _two_flows(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -218,6 +219,22 @@ class Emitter:
 _OVER = _Over()
 
 
+class NameOfClass(str):
+    """The name of an operation that was given none: of two in one flow, the second is free to take a number."""
+
+    __slots__ = ()
+
+
+def name_of_class(operation: object) -> NameOfClass:
+    """Return what an operation is called that was given no name: its class, in lower snake case."""
+    return NameOfClass(snake(type(operation).__name__))
+
+
+def snake(name: str) -> str:
+    """Return a name of several words as functions are named: `PushCausality` is `push_causality`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().strip("_")
+
+
 class Operation:
     """A unit of work with named ports and, per place in the flow, a state of its own.
 
@@ -234,6 +251,12 @@ class Operation:
     them, so that a depth-first schedule may hand them over at once too; the attribute `bracket` is 1 for an operation that opens a scope
     for a list, -1 for one that gathers it. And `optional_ports` names out-ports that need no stream: what leaves there ends as absorbed.
 
+    Three attributes say how a chain (`Flow.add_chain`) goes through: it enters at `way_in` and leaves by `way_out`, by default the default
+    port, or the only one; from the `across` of an operation with `bracket` 1 a stream goes to the `across` of the one that closes it.
+
+    Args:
+        name: by default the name of the class in lower snake case, `PushCausality` being `push_causality`.
+
     Runs on: one thread at a time; the engine's, unless made async.
     """
 
@@ -241,8 +264,8 @@ class Operation:
     out_ports: tuple[str, ...] | None = ("",)
     optional_ports: tuple[str, ...] = ()
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str | None = None) -> None:
+        self.name: str = name_of_class(self) if name is None else name
 
     def __repr__(self) -> str:
         return f'<{type(self).__name__} "{self.name}">'
@@ -286,6 +309,9 @@ class Extras:
     handle_many: Callable[..., None] | None = None
     keeps: Callable[..., bool] | None = None
     bracket: int = 0
+    way_in: str = ""
+    way_out: str = ""
+    across: str = ""
     optional_ports: frozenset[str] = field(default=(), converter=_folded)
     ordered: bool = False
     by_position: bool = False

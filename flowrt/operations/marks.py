@@ -10,7 +10,16 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 from flowrt.errors import FlowBuildError, did_you_mean
 from flowrt.operations.contract import checked_port
-from flowrt.operations.modes import DEFAULT_WORKERS, SYNC, Mode, checked_dispatcher, parallel_mode
+from flowrt.operations.modes import (
+    DEFAULT_WORKERS,
+    SYNC,
+    Dispatching,
+    InMode,
+    Mode,
+    ModeKind,
+    checked_dispatcher,
+    parallel_mode,
+)
 from flowrt.ports import check_name
 
 MODES_BY_NAME = {"sync": SYNC, "async": Mode("async"), "parallel": Mode("parallel", DEFAULT_WORKERS)}
@@ -20,6 +29,8 @@ OPERATION = "__flowrt_operation__"
 IN_PORT = "__flowrt_in_port__"
 
 Marked = TypeVar("Marked")
+AnyMode = Mode | Dispatching | ModeKind | None
+"""How a mode may be given: what `parallel(...)` returns, its name, or what is to hand calls to a thread; None: not said."""
 
 
 class Marker(NamedTuple):
@@ -84,14 +95,60 @@ def in_port(f: Any = None, /, *, name: str | None = None, mode: Mode | str | Any
     return mark if f is None else mark(f)
 
 
+@overload
 def parallel(
-    workers: int = DEFAULT_WORKERS,
+    workers: int = ...,
     pool: str | None = None,
     *,
     ordered: bool = False,
     by_key: str | Callable[[Any], Any] | None = None,
+) -> Mode: ...
+
+
+@overload
+def parallel(
+    f: Callable[..., Any],
+    workers: int = ...,
+    pool: str | None = None,
+    *,
+    ordered: bool = False,
+    by_key: str | Callable[[Any], Any] | None = None,
+) -> InMode: ...
+
+
+def parallel(  # noqa: D417 - what the two overloads name
+    f: Any = None,
+    /,
+    *numbers: Any,
+    ordered: bool = False,
+    by_key: str | Callable[[Any], Any] | None = None,
+    **named: Any,
+) -> Any:
+    """Return the mode that `make_parallel` gives with the same arguments; or a function with that mode, where the function comes first.
+
+    The mode alone is for `@operation(mode=parallel(4))` and `add_func(f, parallel(4))`, the function with it for chains:
+    `chain(parallel(find_files, 1), ...)`. `parallel(f, 1)` is a thread of its own, as with `make_async`.
+
+    Args:
+        f: what is to run in parallel; it may be left out.
+        workers: how many threads.
+        pool: operations that name the same pool, with the same number, share its threads.
+        ordered: restore the order of arrival.
+        by_key: keep the order, and one call at a time, per key: "port" for the in-port, or a function of the data.
+    """
+    if f is None or not (callable(f) or hasattr(f, "handle") or hasattr(f, "body")):
+        numbers, f = (numbers if f is None else (f, *numbers)), None
+    mode = _parallel(*numbers, ordered=ordered, by_key=by_key, **named)
+    return mode if f is None else InMode(f, mode)
+
+
+def _parallel(
+    workers: int = DEFAULT_WORKERS,
+    pool: str | None = None,
+    *,
+    ordered: bool,
+    by_key: str | Callable[[Any], Any] | None,
 ) -> Mode:
-    """Return the mode that `make_parallel` gives with the same arguments, for `@operation(mode=parallel(4))`."""
     return parallel_mode("parallel", workers, pool, ordered=ordered, by_key=by_key)
 
 

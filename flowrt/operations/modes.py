@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
 
@@ -12,6 +12,13 @@ from flowrt.errors import FlowBuildError
 ModeKind = Literal["sync", "async", "parallel"]
 DEFAULT_WORKERS = 4  # the ancestor's fixed number (B180), here only a default
 WORKERS_LIMIT = 10_000  # arbitrary: nobody means more threads than that
+
+
+class Dispatching(Protocol):
+    """What hands calls to a thread that is not flowrt's; see `flowrt.executors.dispatchers`."""
+
+    def dispatch(self, callable: Callable[[], object], /) -> object:  # noqa: A002 - what it is
+        """Have it called once, later; return at once."""
 
 
 @frozen
@@ -29,6 +36,14 @@ class Mode:
         if self.dispatcher is not None:
             return "dispatched"
         return f"parallel({self.workers})" if self.kind == "parallel" else self.kind
+
+
+@frozen(eq=False)
+class InMode:
+    """A function or an operation with the mode it is to run in, for chains and for `add_func`: what `parallel(f, 4)` returns."""
+
+    operation: Any
+    mode: Mode
 
 
 SYNC = Mode()

@@ -12,6 +12,7 @@ from typing import Any
 from flowrt.errors import Fault, FlowBuildError, describe
 from flowrt.operations.bodies import body_of
 from flowrt.operations.components import Component, is_component
+from flowrt.operations.contract import snake
 from flowrt.operations.declarations import Declaration, declared_at
 from flowrt.operations.marks import OPERATION, Marker, marker_of
 from flowrt.operations.modes import SYNC
@@ -190,7 +191,7 @@ def _declared(owner: str, found: list[Member], faults: list[Fault | str] | None 
     for name, function, marker in found:
         where = written_at(function)
         try:
-            kind = _kind_of(name, function, marker)
+            kind = kind_of(name, function, marker)
             declarations.append(declare(kind, name, function, where, marker))
         except FlowBuildError as error:
             faults += [f'{owner}, "{name}" at {where}: {fault}' for fault in error.faults]
@@ -199,13 +200,33 @@ def _declared(owner: str, found: list[Member], faults: list[Fault | str] | None 
     return declarations
 
 
-def _kind_of(name: str, function: Callable[..., Any], marker: Marker) -> str:
+def kind_of(name: str, function: Callable[..., Any], marker: Marker | None = None) -> str:
     """Return what a callable is, as its signature says it: a generator, an action, or a function."""
+    marker = marker or marker_of(function) or NOT_MARKED
     shape = shape_of("operation", name, function)
     if shape.generates:
         return "generator"
     is_action = len(shape.required) > 1 or marker.signal or _returns_nothing(function)
     return "action" if is_action else "function"
+
+
+def name_of(function: Any) -> str:
+    """Return what a callable is called: by its marker, by itself or, of an object, by its class; `FlowBuildError` if it has no name."""
+    called = function.func if type(function) is functools.partial else function
+    marker = marker_of(function) or marker_of(called) or NOT_MARKED
+    name = marker.name
+    if name is None:
+        try:
+            name = called.__name__
+        except Exception:  # most objects have none, and others cannot be asked
+            name = snake(type(called).__name__)
+    if not isinstance(name, str) or name.startswith("<"):
+        what = f"a {name[1:-1]}" if isinstance(name, str) else f"something of type {type(function).__name__}"
+        raise FlowBuildError(
+            f'{what} (at {written_at(called)}) has no name to be an operation\'s. Give it one: add_func("name", f), and in a chain write "name"; or '
+            "make it a def."
+        )
+    return name
 
 
 def declare(

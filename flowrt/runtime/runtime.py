@@ -127,6 +127,10 @@ class FlowRuntime:
         """Connect two ports; see `Flow.add_stream`."""
         return self._change(lambda flow: flow.add_stream(source, target, comment=comment, ignore=ignore))
 
+    def add_chain(self, *ports_or_operations: Any) -> Self:
+        """Add a stream from each of these to the next, and the operations among them; see `Flow.add_chain`."""
+        return self._change(lambda flow: flow.add_chain(*ports_or_operations))
+
     def add_streams_from(self, text: Text, source: str = UNNAMED) -> Self:
         """Add the streams and flows of a flow text; see `Flow.add_streams_from`."""
         return self._change(lambda flow: flow.add_streams_from(text, source))

@@ -105,7 +105,7 @@ class Distinct(Keeper):
 
     def __init__(
         self,
-        name: str,
+        name: str | None = None,
         key: Callable[[Any], Any] | None = None,
         *,
         by: By = "all",

@@ -56,7 +56,9 @@ class _Queues(list[deque[Part]]):
 class _Joining(Holder):
     """What joins that hold messages have in common."""
 
-    def __init__(self, name: str, ports: tuple[str, ...], by: Any, max_open: int, max_waiting: int) -> None:
+    def __init__(
+        self, name: str | None, ports: tuple[str, ...], by: Any, max_open: int, max_waiting: int
+    ) -> None:
         super().__init__(name, by, max_open)
         self.in_ports = self._joined = ports
         self.max_waiting = check_count(self._owner, "max_waiting", max_waiting)
@@ -187,7 +189,7 @@ class _ResetJoin(_Joining):
 
     def __init__(
         self,
-        name: str,
+        name: str | None = None,
         inputs: int = 2,
         by: JoinedBy = "correlation",
         *,
@@ -195,7 +197,12 @@ class _ResetJoin(_Joining):
         max_open: int = MAX_IDS,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        number = check_count(f'{type(self).__name__} "{name}"', "inputs", inputs, "in-ports")
+        number = check_count(
+            type(self).__name__ if name is None else f'{type(self).__name__} "{name}"',
+            "inputs",
+            inputs,
+            "in-ports",
+        )
         super().__init__(name, tuple(f"in{index}" for index in range(number)), by, max_open, max_waiting)
         self.in_ports = (*self._joined, *self.more_ports)
         self.expire = None if expire is None else check_seconds(self._owner, "expire", expire)

@@ -81,9 +81,9 @@ class Keeper(Operation):
 
     ways: tuple[str, str] = ("all", "run")  # `by` may be one of them
 
-    def __init__(self, name: str, by: Any, max_open: int) -> None:
+    def __init__(self, name: str | None, by: Any, max_open: int) -> None:
         super().__init__(name)
-        self._owner = f'{type(self).__name__} "{name}"'
+        self._owner = f'{type(self).__name__} "{self.name}"'
         if by not in self.ways:
             raise FlowBuildError(f'{self._owner}: by is {by!r}. Choose "{self.ways[0]}" or "{self.ways[1]}".')
         self.by: str = by

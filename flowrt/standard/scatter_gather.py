@@ -21,7 +21,7 @@ from flowrt.messages import (
     position_key,
     shared_causality,
 )
-from flowrt.operations.contract import Emitter, MessageBatch, Operation
+from flowrt.operations.contract import Emitter, MessageBatch, Operation, name_of_class
 from flowrt.standard.keeping import Bucket, Buckets, check_seconds, data_of, drop_run, without
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Scatter(Operation):
         out .count    int, the number of items, once, after the last item; not if producing an item raised
 
     Args:
-        name: of the operation.
+        name: of the operation; by default `scatter`.
         window: how many live descendants the items may have at once (messages); items are taken as there is room.
 
     Runs on: the engine thread; so does the iterable.
@@ -49,10 +49,12 @@ class Scatter(Operation):
 
     out_ports = ("stream", "count")
     bracket = 1
+    way_out = "stream"
+    across = "count"
 
-    def __init__(self, name: str, *, window: int = 1024) -> None:
+    def __init__(self, name: str | None = None, *, window: int = 1024) -> None:
         super().__init__(name)
-        self.window = check_count(f'Scatter "{name}"', "window", window)
+        self.window = check_count(f'Scatter "{self.name}"', "window", window)
 
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
         """Open a scope for the list; `FlowBuildError` as the cause if it is none."""
@@ -136,7 +138,7 @@ class Gather(Operation):
     Items that belong to no scope this place gathers are gathered by correlation id: `count` of them make a list.
 
     Args:
-        name: of the operation.
+        name: of the operation; by default `gather`.
         on_missing: what to do when items are missing at the end: "fail" (`GatherIncompleteError`; none if every missing item
             failed with an error that already reached someone), "skip" (the list without them) or "collect" (`Gathered`). With a count,
             an item that an operation absorbed is missing; without one it is not.
@@ -156,7 +158,7 @@ class Gather(Operation):
     Source: NPantaRhei's Gather, without the lists it loses and repeats.
     """
 
-    name: str
+    name: str = field(default=Factory(name_of_class, takes_self=True))
     on_missing: OnMissing = field(default="fail", kw_only=True)
     ordered: bool = field(default=False, kw_only=True)
     expire: float | None = field(default=None, kw_only=True)
@@ -165,6 +167,8 @@ class Gather(Operation):
 
     in_ports = ("stream", "count")
     bracket = -1
+    way_in = "stream"
+    across = "count"
 
     def __attrs_post_init__(self) -> None:
         for limit, value in (("max_open", self.max_open), ("max_waiting", self.max_waiting)):

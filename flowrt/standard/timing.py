@@ -40,7 +40,9 @@ class Debounce(Holder):
     Runs on: the engine thread.
     """
 
-    def __init__(self, name: str, seconds: float = 0.5, *, by: By = "all", max_open: int = MAX_OPEN) -> None:
+    def __init__(
+        self, name: str | None = None, seconds: float = 0.5, *, by: By = "all", max_open: int = MAX_OPEN
+    ) -> None:
         super().__init__(name, by, max_open)
         self.seconds = check_seconds(self._owner, "seconds", seconds)
 
@@ -97,9 +99,9 @@ class Ticker(Operation):
     in_ports = ()
     out_ports = ("now",)
 
-    def __init__(self, name: str, period: float = 1.0) -> None:
+    def __init__(self, name: str | None = None, period: float = 1.0) -> None:
         super().__init__(name)
-        self.period = check_seconds(f'Ticker "{name}"', "period", period)
+        self.period = check_seconds(f'Ticker "{self.name}"', "period", period)
 
     def create(self) -> _Grid:
         return _Grid()

@@ -236,7 +236,7 @@ class Window(Holder):
 
     def __init__(
         self,
-        name: str,
+        name: str | None = None,
         *,
         count: int | None = None,
         seconds: float | None = None,
