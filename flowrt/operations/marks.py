@@ -13,7 +13,7 @@ from flowrt.operations.contract import checked_port
 from flowrt.operations.modes import (
     DEFAULT_WORKERS,
     SYNC,
-    Dispatching,
+    CanDispatch,
     InMode,
     Mode,
     ModeKind,
@@ -29,7 +29,7 @@ OPERATION = "__flowrt_operation__"
 IN_PORT = "__flowrt_in_port__"
 
 Marked = TypeVar("Marked")
-AnyMode = Mode | Dispatching | ModeKind | None
+AnyMode = Mode | CanDispatch | ModeKind | None
 """How a mode may be given: what `parallel(...)` returns, its name, or what is to hand calls to a thread; None: not said."""
 
 

@@ -14,7 +14,7 @@ DEFAULT_WORKERS = 4  # the ancestor's fixed number (B180), here only a default
 WORKERS_LIMIT = 10_000  # arbitrary: nobody means more threads than that
 
 
-class Dispatching(Protocol):
+class CanDispatch(Protocol):
     """What hands calls to a thread that is not flowrt's; see `flowrt.executors.dispatchers`."""
 
     def dispatch(self, callable: Callable[[], object], /) -> object:  # noqa: A002 - what it is
