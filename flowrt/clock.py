@@ -26,6 +26,7 @@ class Timer:
 
     due: float
     call: Callable[[], None] | None
+    limit: bool = False  # it gives up a call that is still under way, and does nothing else
 
 
 class Timers:
@@ -47,6 +48,19 @@ class Timers:
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Have a call made so many seconds from now."""
         return self.at(self._clock.now() + seconds, call)
+
+    def limit(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """Have a call made so many seconds from now which gives up what is still under way then."""
+        timer = self.after(seconds, call)
+        timer.limit = True
+        return timer
+
+    def next_but_limits(self) -> float | None:
+        """When the next call is due that does something though nothing is under way; None if there is none. For simulations: it looks at all."""
+        return min(
+            (timer.due for _, _, timer in self._heap if timer.call is not None and not timer.limit),
+            default=None,
+        )
 
     def at(self, moment: float, call: Callable[[], None]) -> Timer:
         """Have a call made at a moment; at once, if it has passed."""

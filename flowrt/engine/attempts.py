@@ -418,7 +418,7 @@ class Guard:
             self._budgets.take(attempt.budget, self._clock.now())
         seconds = self.policies.timeout
         if seconds is not None and self._place.handed_over:
-            attempt.timer = self._timers.after(seconds, partial(self._look_at, attempt, seconds))
+            attempt.timer = self._timers.limit(seconds, partial(self._look_at, attempt, seconds))
         self._submit(self._place, attempt.chunk)
 
     def _look_at(self, attempt: Attempt, seconds: float) -> None:
@@ -428,7 +428,7 @@ class Guard:
             raise AssertionError("unreachable: it was submitted there")
         found = executor.abandon(attempt.chunk, seconds)
         if not isinstance(found, Task):
-            attempt.timer = self._timers.after(found, partial(self._look_at, attempt, seconds))
+            attempt.timer = self._timers.limit(found, partial(self._look_at, attempt, seconds))
             return
         self.timed_out += 1
         found.results = [Failure(CallTimedOutError(seconds, found.whereabouts))]

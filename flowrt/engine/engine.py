@@ -156,6 +156,12 @@ class Engine:
             return self.not_before if due is None else due
         return min(due, self.not_before)
 
+    @property
+    def next_moment_but_limits(self) -> float | None:
+        """When it has something to do though no call is under way that could be given up, if that is only a matter of time."""
+        due = self.timers.next_but_limits()
+        return min((each for each in (due, self.not_before) if each is not None), default=None)
+
     def held_back(self) -> bool:
         """Say whether the throttle holds the next message back; it does so from when it is the next."""
         if not self.delay:

@@ -77,13 +77,20 @@ def silence(bell: queue.SimpleQueue[None]) -> None:
         pass
 
 
+class NextMoment(Protocol):
+    """Says when the engine has something to do, if that is only a matter of time."""
+
+    def __call__(self, *, under_way: bool) -> float | None:
+        """Say it; `under_way`: whether limits of calls count."""
+
+
 class SimulationSeam(Protocol):
     """Decides what happens next when everything runs on one thread."""
 
     def step(
         self,
         engine_step: Callable[[], bool],
-        next_moment: Callable[[], float | None],
+        next_moment: NextMoment,
         look: Callable[[], None],
     ) -> bool:
         """Let the engine or a worker do one thing, the engine look at what workers have, or time pass; say whether there was any."""

@@ -291,10 +291,14 @@ class Owner:
         simulation = self.seams.simulation
         if simulation is None:
             return self.loop.step()
-        worked = simulation.step(self.loop.step, lambda: self.engine.next_moment, self.loop.look_at_work)
+        worked = simulation.step(self.loop.step, self._next_moment, self.loop.look_at_work)
         for look in self.onlookers:
             look()
         return worked
+
+    def _next_moment(self, *, under_way: bool) -> float | None:
+        """When the engine has something to do; limits of calls count only where such are under way that have not returned yet."""
+        return self.engine.next_moment if under_way else self.engine.next_moment_but_limits
 
     def _skip_to(self, deadline: float) -> None:
         advance = getattr(self.seams.clock, "advance_to", None)

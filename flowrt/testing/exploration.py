@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from flowrt.engine.schedules import Schedule
 from flowrt.errors import FlowBuildError, FlowError, counted
@@ -44,10 +44,12 @@ class Explored:
         schedules: how many different orders of events.
         exhaustive: whether they include every order in which calls on workers can begin, emit and end while the engine keeps up with them and
             all inputs have come before. Orders in which it does not, or inputs come in between, are among those drawn.
+        why: why they do not; "" if they do.
     """
 
     schedules: int
     exhaustive: bool
+    why: str = field(default="", eq=False)
 
 
 def explore(
@@ -108,12 +110,12 @@ def explore(
             "raise by Failing."
         )
     trial.most_steps = STEPS_TO_SPARE + 20 * len(undisturbed.trace)
-    exhaustive = undisturbed.calls <= SMALL and _search(trial, LONGER + 10 * len(undisturbed.trace))
+    why = _search(trial, undisturbed)
     found = _drawn(trial, widths, schedules, seed) if schedules else None
     if found is not None:
         drawn = f"seed {seed}, order {trial.failed_at} of up to {schedules} drawn"
         _raise_shortest(trial, trial.run(found), drawn)
-    return Explored(len(trial.orders), exhaustive)
+    return Explored(len(trial.orders), not why, why)
 
 
 def _replayed(trial: _Trial, replay: Mapping[int, int]) -> Explored:
@@ -131,17 +133,31 @@ def _replayed(trial: _Trial, replay: Mapping[int, int]) -> Explored:
             f"the replayed order has {len(rehearsal.trace)} steps, and replay={dict(replay)} deviates at a later one: these are deviations of "
             "another flow, or of other inputs. Explore anew."
         )
-    return Explored(1, exhaustive=False)
+    return Explored(1, exhaustive=False, why="one order was replayed.")
 
 
-def _search(trial: _Trial, longest: int) -> bool:
-    """Go through all orders of the calls; say whether that was possible."""
+def _search(trial: _Trial, undisturbed: Rehearsal) -> str:
+    """Go through all orders of the calls; say why that was not possible, if it was not."""
+    if undisturbed.calls > SMALL:
+        return (
+            f"{undisturbed.calls} calls were handed over to workers, and every order is gone through of {SMALL} at most. Give it fewer inputs, or "
+            "make fewer operations async or parallel."
+        )
+    longest = LONGER + 10 * len(undisturbed.trace)
     for number, rehearsal in enumerate(_all_orders(trial), 1):
         if rehearsal.error is not None:
             _raise_shortest(trial, rehearsal, f"order {number} of an exhaustive search")
-        if number >= MOST_ORDERS or len(rehearsal.trace) > longest:
-            return False
-    return True
+        if number >= MOST_ORDERS:
+            return (
+                f"there are {MOST_ORDERS} orders or more, which is the limit. Calls that take time, emit before they end or are made to fail "
+                "have more than others: give it fewer inputs."
+            )
+        if len(rehearsal.trace) > longest:
+            return (
+                f"an order had {len(rehearsal.trace)} steps, since time goes on beside the calls, as with a Ticker: there is no end of orders. Leave "
+                "out what asks to be woken again and again."
+            )
+    return ""
 
 
 @define(eq=False)

@@ -57,6 +57,7 @@ def assert_same_in_all_modes(
     it may be (operations that keep state are never made parallel, those with a timer stay where they are), under every schedule; the last
     also in a simulation. Compared is what the results carry, port by port; in order, where the flow promises one: where no streams merge, no
     source (generator or Scatter) is open to several inputs, all inputs have one priority, and no mode emits in order of completion.
+    A timeout holds where a call can be given up: not on the thread of the engine or of a dispatcher.
 
     Args:
         flow: a `Flow`, or a function that makes one.
@@ -124,7 +125,10 @@ def _in_mode(declaration: Declaration, mode: Mode | None) -> Declaration:
         return declaration
     if declaration.stateful and mode.kind == "parallel":
         mode = Mode("async")
-    return evolve(declaration, mode=mode)
+    policies = declaration.policies
+    if mode.kind == "sync":  # there no call can be given up
+        policies = evolve(policies, timeout=None)
+    return evolve(declaration, mode=mode, policies=policies)
 
 
 def _flows_of(flow: Flow) -> list[Flow]:

@@ -26,7 +26,7 @@ from flowrt.errors import FlowBuildError, FlowError, FlowStalledError
 from flowrt.executors.backlog import Taken, picked
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import ExecutorPools
-from flowrt.executors.seams import Seams
+from flowrt.executors.seams import NextMoment, Seams
 from flowrt.executors.tasks import task_of, with_keys
 from flowrt.executors.workers import Crash, Post, Workers
 from flowrt.operations.bodies import END_OF_CALL, ActionBody, Failure
@@ -335,7 +335,7 @@ class Simulation:
     def step(
         self,
         engine_step: Callable[[], bool],
-        next_moment: Callable[[], float | None],
+        next_moment: NextMoment,
         look: Callable[[], None],
     ) -> bool:
         """Let one thing happen; say whether anything could."""
@@ -347,7 +347,7 @@ class Simulation:
             )
         outer = CLOCK_IN_USE.set(self.clock)
         try:
-            return self._step(engine_step, lambda: self._possibilities(next_moment(), look))
+            return self._step(engine_step, lambda: self._possibilities(next_moment, look))
         finally:
             CLOCK_IN_USE.reset(outer)
 
@@ -389,8 +389,10 @@ class Simulation:
         self.trace.append(name)
         return True
 
-    def _possibilities(self, moment: float | None, look: Callable[[], None]) -> list[Possibility]:
+    def _possibilities(self, next_moment: NextMoment, look: Callable[[], None]) -> list[Possibility]:
         now = self.clock.now()
+        # Who has returned and only waits to be chosen cannot be given up: no time needs to pass for that.
+        moment = next_moment(under_way=any(call.due > now for call in self.calls))
         found = [each for executor in self._executors if (each := executor.start())]
         moments = [] if moment is None else [moment]
         for call in self.calls:

@@ -213,6 +213,9 @@ def test_seven_calls_are_not_run_in_every_order() -> None:
     explored = explore(flow, [(".in", number) for number in range(7)], is_anything, schedules=20)
 
     assert explored == Explored(explored.schedules, exhaustive=False)
+    assert explored.why.startswith(
+        "7 calls were handed over to workers, and every order is gone through of 6 at most."
+    )
     assert 2 <= explored.schedules <= 21
 
 
@@ -652,12 +655,42 @@ def test_none_drawn_leaves_the_orders_there_are() -> None:
     assert explored == Explored(15, exhaustive=True)  # 1 · 3 · 5, the undisturbed one among them
 
 
+@pytest.mark.parametrize("declare", [
+    lambda operations: operations.timeout(5.0),
+    lambda operations: operations.timeout(5.0).retry(2),
+])  # fmt: skip
+def test_a_flow_with_a_timeout_has_no_orders_more(declare: Any) -> None:
+    operations = FlowOperationContainer().add_func("work", same).make_parallel(3)
+    declare(operations)
+    flow = flow_of(operations, ".in -> work -> .out")
+
+    explored = explore(flow, [(".in", n) for n in range(3)], is_anything, schedules=0)
+
+    assert (explored, explored.why) == (Explored(15, exhaustive=True), "")
+
+
+def test_a_call_that_takes_too_long_is_given_up_in_every_order_in_which_it_can_be() -> None:
+    operations = FlowOperationContainer().add_func("work", Slow(seconds=lambda n: 9.0 * n)).make_parallel(2)
+    operations.timeout(5.0).on_error("skip")
+    ends: set[tuple[int, ...]] = set()
+
+    def note(results: list[Message]) -> None:
+        ends.add(tuple(message.data for message in results))
+
+    explored = explore(
+        flow_of(operations, ".in -> work -> .out"), [(".in", n) for n in range(3)], note, schedules=0
+    )
+
+    assert (ends, explored.exhaustive, explored.why) == ({(0,)}, True, "")
+
+
 def test_an_exhaustive_search_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowrt.testing.exploration.MOST_ORDERS", 5)
 
     explored = explore(gathered(ordered=True), LETTERS, is_anything, schedules=0)
 
     assert explored == Explored(5, exhaustive=False)
+    assert explored.why.startswith("there are 5 orders or more, which is the limit.")
 
 
 def test_beside_a_clock_that_goes_on_the_search_for_all_orders_ends() -> None:
@@ -672,6 +705,7 @@ def test_beside_a_clock_that_goes_on_the_search_for_all_orders_ends() -> None:
     )
 
     assert not explored.exhaustive
+    assert "since time goes on beside the calls, as with a Ticker" in explored.why
     assert explored.schedules < 1_000
 
 

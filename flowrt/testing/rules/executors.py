@@ -5,6 +5,7 @@ One piece, though it is long: nineteen scenarios, each to be read alone, in the 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import time
@@ -350,10 +351,15 @@ def keeps_the_stack_flat(trials: Trials) -> None:
         runtime = trial.run_work("async", start_another)
         run = runtime.process(".in", ROUNDS)
         _flat(trial, run, nested, "inputs, each sent from inside the call before")
-        runtime.wait_idle(trial.patience)
-        _flat(trial, run, nested, "inputs, each sent from inside the call before")
+        made = -1
+        while made < nested.number and not over.is_set():  # as long as it goes on, however slowly
+            made = nested.number
+            with contextlib.suppress(FlowTimeoutError):
+                runtime.wait_idle(trial.patience)
+        trial.check(nested)
         if not over.is_set():
             raise RuleViolation("R5", "an input sent from inside a call was never performed.", REPORT_ALL)
+        _flat(trial, run, nested, "inputs, each sent from inside the call before")
 
 
 def _flat(trial: Trial, run: Run, calls: Calls, what: str) -> None:
