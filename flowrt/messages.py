@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import Context as ContextVariables
 from functools import reduce
 from operator import itemgetter
 from types import MappingProxyType
@@ -420,13 +421,20 @@ class RunBooks(Scope):
         "open_scopes",
         "opened",
         "unfinished",
+        "variables",
     )
+
+    with_variables = False  # whether any run ever had some: else nobody looks for them, message by message
 
     def __init__(self, window: SourceWindow | None, handle: Any = None, opened: float = 0.0) -> None:
         super().__init__(None, None, window, home=True)
         self.opened = opened  # when
         self.number: int = handle.number if handle is not None else 0
         self.handle = handle
+        self.variables: ContextVariables | None = None  # set where it was started
+        if handle is not None and handle.variables is not None:
+            self.variables = handle.variables
+            RunBooks.with_variables = True
         self.accepted = NO_FIGURES
         self.births = NO_FIGURES  # messages by where
         self.ends: dict[tuple[str, str, str], int] = {}  # messages by what, where, reason

@@ -28,6 +28,7 @@ from flowrt.messages import (
 )
 from flowrt.operations.contract import Act, Emitter, LogEntry
 from flowrt.operations.unfinished import refuse
+from flowrt.operations.variables import call_within
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -273,7 +274,8 @@ class Acts:
         log: list[LogEntry] = []
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
-            found = place.operation.handle_many(place.state, batch, emit)
+            handle_many = place.operation.handle_many
+            found = call_within(context.scope.run.variables, handle_many, place.state, batch, emit)
             if found is not None:
                 refuse(found)
         except FlowOverloadError as error:
@@ -331,7 +333,7 @@ class Acts:
         trail = self._traffic.trunk.trail_of(scope)
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
-            call(place.state, scope, emit)
+            call_within(scope.run.variables, call, place.state, scope, emit)
         except BaseException as error:
             self._failures.fail_owing(place, context, scope.position, trail, error)
         finally:

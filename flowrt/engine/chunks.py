@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
-from flowrt.messages import CHUNK_SIZE, Message
+from flowrt.messages import CHUNK_SIZE, Message, RunBooks
 
 if TYPE_CHECKING:
     from flowrt.engine.places import Handler
     from flowrt.messages import Context, Positions, Trail
+    from flowrt.operations.variables import Variables
 
 
 @define(eq=False, repr=False)
@@ -101,6 +102,17 @@ def joined_positions(first: Positions, second: Positions) -> Positions:
         first += second
         return first
     return [*first, *second]
+
+
+def variables_of(chunk: Chunk) -> Variables:
+    """Return the context variables that the messages of a chunk were sent with."""
+    context = chunk.context
+    if type(context) is not list:
+        return context.scope.run.variables  # type: ignore[union-attr]
+    if not RunBooks.with_variables:
+        return None
+    found = [each.scope.run.variables for each in context]
+    return found if any(each is not None for each in found) else None
 
 
 def message_of(chunk: Chunk, index: int) -> Message:

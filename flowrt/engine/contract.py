@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flowrt.engine.chunks import variables_of
 from flowrt.errors import FlowBuildError
 from flowrt.operations.bodies import Group, Pull
 
@@ -69,6 +70,7 @@ class Task(Group):
 
     def __init__(self, place: Place, chunk: Chunk, collect: Callable[[Group], None] | None = None) -> None:
         super().__init__(chunk.data, collect)
+        self.variables = variables_of(chunk)
         self.place = place
         self.chunk = chunk
         self.reorder: Reorder | None = None  # where its results wait for what came before

@@ -22,12 +22,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.acts import may_keep
-from flowrt.engine.chunks import Chunk, message_of
+from flowrt.engine.chunks import Chunk, message_of, variables_of
 from flowrt.engine.meters import QUANTUM, shared_meter
 from flowrt.engine.schedules import DepthFirst
 from flowrt.messages import CHUNK_SIZE
 from flowrt.operations.bodies import SLICE, FunctionBody
 from flowrt.operations.unfinished import FINISHED, is_unfinished
+from flowrt.operations.variables import Seeing, beyond_ours
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from flowrt.engine.sources import OpenSource
     from flowrt.engine.traffic import Contexts, Traffic
     from flowrt.messages import Trail
+    from flowrt.operations.variables import Variables
 
 
 LONGEST_CHAIN = 64  # calls in one function; a longer chain goes on with another
@@ -73,6 +75,7 @@ class Chain:
         bodies: list[Any] = [place.declaration.body for place in places]
         self.functions: tuple[Callable[[Any], Any], ...] = tuple(body.function for body in bodies)
         self.call = _fused(tuple(body.looked_at for body in bodies))
+        self.calling = any(body.calls for body in bodies)
         self.meter = shared_meter(tuple(place.meter for place in places))
         # A way that came, and how it goes on inside; most are the same as the last.
         self.passed: tuple[Trail, Trail] | None = None
@@ -140,7 +143,8 @@ class Fusion:
                 head = chunk.cut(quota)
                 schedule.put_back(chunk)
                 chunk = head
-        results, raised = self._call(chain, chunk.data, 0, len(chunk.data))
+        variables = variables_of(chunk) if chain.calling else None
+        results, raised = self._call(chain, chunk.data, 0, len(chunk.data), variables)
         head, failed = chunk, None
         if len(results) < len(chunk.data):
             head = chunk.cut(len(results))
@@ -176,7 +180,7 @@ class Fusion:
         kept = chain.keeper is not None and self._only_kept(chain, source.context, most)
         if not kept and (self._depth_first is None or not chain.ends or self._host.delivers_singly()):
             return
-        results, raised = self._call(chain, items, first, first + most)
+        results, raised = self._call(chain, items, first, first + most, source.scope.run.variables)
         done = first + len(results)
         source.given = done + (raised is not None)
         self._traffic.books.born(source.scope, source.given - first, source.place.name)
@@ -203,19 +207,22 @@ class Fusion:
         return bool(keepers) and all(self._acts.only_keeps(each, contexts, messages) for each in keepers)
 
     def _call(
-        self, chain: Chain, items: Sequence[Any], first: int, end: int
+        self, chain: Chain, items: Sequence[Any], first: int, end: int, variables: Variables
     ) -> tuple[list[Any], BaseException | None]:
         """Call the functions with items from `first` to `end`; return what came of them up to the first that failed, and why it did."""
         results: list[Any] = []
+        functions = chain.functions
+        if variables is not None and chain.calling:
+            functions = tuple(Seeing(function, variables, results) for function in functions)
         raised: BaseException | None = None
         now = self._clock.now
         self.in_work = chain
         started = self.began = now()
         try:
             if end - first == len(items) <= SLICE:
-                chain.call(items, results, *chain.functions)
+                chain.call(items, results, *functions)
             else:
-                self._call_sliced(chain, items, first, end, results, started)
+                self._call_sliced(chain.call, functions, items, first, end, results, started)
         except BaseException as error:
             if _stage(chain, error) is None or len(results) == end - first:  # an interrupt, between two calls
                 raise
@@ -231,9 +238,16 @@ class Fusion:
         return results, raised
 
     def _call_sliced(
-        self, chain: Chain, items: Sequence[Any], first: int, end: int, results: list[Any], started: float
+        self,
+        call: Fused,
+        functions: tuple[Callable[[Any], Any], ...],
+        items: Sequence[Any],
+        first: int,
+        end: int,
+        results: list[Any],
+        started: float,
     ) -> None:
-        call, functions, now = chain.call, chain.functions, self._clock.now
+        now = self._clock.now
         start, size, time = first, SLICE, started
         while start < end:
             call(items[start : min(start + size, end)], results, *functions)
@@ -261,7 +275,7 @@ class Fusion:
         stage, trace = _stage(chain, raised) or (0, None)
         value = trace.tb_frame.f_locals[f"x{stage}"] if trace is not None else None
         if trace is not None and trace.tb_next is not None:  # without the frames of flowrt
-            BaseException.with_traceback(raised, trace.tb_next)
+            BaseException.with_traceback(raised, beyond_ours(trace))
         for passed, place in enumerate(chain.places[: stage + 1]):
             place.meter.calls += 1
             if passed:

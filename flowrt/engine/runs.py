@@ -10,6 +10,8 @@ from flowrt.messages import Context
 from flowrt.operations.bodies import Unmade
 
 if TYPE_CHECKING:
+    from contextvars import Context as ContextVariables
+
     from flowrt.engine.chunks import Chunk
     from flowrt.engine.ledger import Books
     from flowrt.engine.places import Place
@@ -26,6 +28,7 @@ class RunHandle(Protocol):
 
     number: int
     books: RunBooks | None
+    variables: ContextVariables | None  # set where it was started; None if there are none
 
     def tell_failed(self, error: BaseException) -> None:
         """Take an error that nobody else took; the run goes on."""
@@ -83,7 +86,9 @@ class Runs:
     def emit_late(self, place: Place, context: Context, port: str, data: Any) -> None:
         """Send on what an operation emitted after its call had ended: as a run of its own."""
         route = self._traffic.routes.out(place, port)
-        run = self.start(self._new_handle())
+        handle = self._new_handle()
+        handle.variables = context.scope.run.variables
+        run = self.start(handle)
         self._books.accept(run, route.port.fullname, 1)
         late = Context(run, context.correlation_id, context.priority)
         self._traffic.emit(route, [data], late, [0], self._traffic.trunk.root, outside=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import Context as Variables
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
@@ -64,6 +65,9 @@ class OpenSource:
     context: Context = field(init=False)  # of its items
     position: Any = field(init=False)  # of the message
     attempt: Attempt | None = field(init=False)
+    variables: Variables | None = field(
+        init=False
+    )  # in which all its steps are made; of a list in memory there are none
     _asked: int = 0  # of the window, what the pull may bring yet
 
     def __attrs_post_init__(self) -> None:
@@ -71,6 +75,10 @@ class OpenSource:
         self.context = Context(self.scope, origin.correlation_id, origin.priority, origin.causality)
         self.position = self.message.position
         self.attempt = guard.settling if guard is not None else None
+        sent_with = self.scope.run.variables
+        self.variables = None
+        if not self.sized:
+            self.variables = Variables() if sent_with is None else sent_with.copy()
 
     @property
     def sized(self) -> bool:
@@ -121,7 +129,7 @@ class Sources:
         source = OpenSource(place, scope, message, context, trail, items, window, stream, count)
         if not source.sized:
             try:
-                source.items = iter(items)
+                source.items = iter(items) if source.variables is None else source.variables.run(iter, items)
             except BaseException as error:
                 self._add(source)
                 self._failed(source, Failure(error).error)
@@ -193,6 +201,7 @@ class Sources:
             source.ask_for(quota)
             self.pulls_under_way += 1
             pull = source.pull = PullTask(source, source.items, quota)  # type: ignore[arg-type]
+            pull.variables = source.variables
             executor = source.place.executor
             if executor is None:
                 raise AssertionError("unreachable: every place in use has an executor")
@@ -241,7 +250,7 @@ class Sources:
         source.ask_for(0 if final else 1)  # it was asked to stop behind the item that it is at
         if source.closed:  # cancelled meanwhile
             if final:
-                self.close_iterator(source.place, source.items)
+                self._close(source)
             return
         if data:
             self._send_items(source, data)
@@ -332,7 +341,7 @@ class Sources:
             if source.pull is not None:  # it is closed when the pull comes back
                 source.pull.stop = True
             else:
-                self.close_iterator(source.place, source.items)
+                self._close(source)
         return [(source.place.name, 1) for source in dropped]
 
     def stop(self) -> None:
@@ -347,7 +356,7 @@ class Sources:
     def stop_source(self, source: OpenSource) -> None:
         """End one source: its input is discarded, and its scope will not get a list."""
         self._remove(source)
-        self.close_iterator(source.place, source.items)
+        self._close(source)
         reason = "its source was stopped when the runtime closed"
         books = self._traffic.books
         self.stopped += 1
@@ -363,8 +372,11 @@ class Sources:
         books.end(source.input.scope, DISCARDED, 1, source.place.name, reason, [source.position])
         books.let_go(source.scope)
 
-    def close_iterator(self, place: Place, iterator: Any) -> None:
+    def _close(self, source: OpenSource) -> None:
+        self.close_iterator(source.place, source.items, source.variables)
+
+    def close_iterator(self, place: Place, iterator: Any, variables: Variables | None = None) -> None:
         """Close an iterator of a place; what that raises is a subscriber's error: nobody waits for it."""
-        error = close_iterator(iterator)
+        error = close_iterator(iterator) if variables is None else variables.run(close_iterator, iterator)
         if error is not None and not isinstance(error, GeneratorExit):
             self._failures.contain(f'the end of generator "{place.name}"', error)

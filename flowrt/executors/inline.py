@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flowrt.engine.chunks import variables_of
 from flowrt.engine.contract import Executor, PullTask, Reports, Task
 from flowrt.engine.meters import QUANTUM
 from flowrt.executors.tasks import prepare, rest_of
@@ -64,7 +65,11 @@ class InlineExecutor(Executor):
         group.results = results
         started = clock.now()
         group.until = started + QUANTUM
-        place.declaration.body.perform(group)
+        body: Any = place.declaration.body  # that of a function
+        if body.calls:
+            group.variables = variables_of(chunk)
+        body.perform(group)
+        group.variables = None
         busy = clock.now() - started
         place.pace.took(len(results), busy)
         group.data, group.results = _NO_DATA, _NO_DATA  # it keeps no message alive

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flowrt.errors import FlowBuildError
 from flowrt.operations.contract import Emitter, Log
 from flowrt.operations.signatures import shape_of
-from flowrt.operations.unfinished import is_unfinished, may_be_unfinished, refuse, refused
+from flowrt.operations.unfinished import is_unfinished, makes_calls, refuse, refused
+from flowrt.operations.variables import Seeing, Variables, beyond_ours
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -27,7 +28,7 @@ class Failure:
         self.error = error
         # Without our own frame; an error's own method might raise.
         if trace is not None and trace.tb_next is not None:
-            BaseException.with_traceback(error, trace.tb_next)
+            BaseException.with_traceback(error, beyond_ours(trace))
 
 
 class Group:
@@ -55,6 +56,7 @@ class Group:
         "state",
         "stop",
         "until",
+        "variables",
         "work",
     )
 
@@ -72,6 +74,7 @@ class Group:
         self.state: Any = None
         self.fed: frozenset[str] = frozenset()
         self.port = ""
+        self.variables: Variables = None  # context variables that its calls are to see
         self.clock: Clock | None = None  # where the engine itself performs: it stops at `until`
         self.until = 0.0
 
@@ -113,13 +116,18 @@ class Body(Protocol):
 
 
 class FunctionBody:
-    """One result per input. `looked_at`: a result may be a generator or wait to be awaited, so the engine looks at each."""
+    """One result per input.
 
-    __slots__ = ("function", "looked_at")
+    `calls`: the function makes calls, so it may see context variables. `looked_at`: a result may be a generator or wait to be awaited, so
+    the engine looks at each.
+    """
+
+    __slots__ = ("calls", "function", "looked_at")
 
     def __init__(self, function: Callable[[Any], Any], *, looked_at: bool | None = None) -> None:
         self.function = function
-        self.looked_at = may_be_unfinished(function) if looked_at is None else looked_at
+        self.calls = makes_calls(function)
+        self.looked_at = self.calls if looked_at is None else looked_at
 
     def perform(self, group: Group) -> None:
         data, clock = group.data, group.clock
@@ -138,6 +146,8 @@ class FunctionBody:
         function = self.function
         # Its method is looked up each time: for that the interpreter has an instruction of its own.
         results = group.results
+        if group.variables is not None and self.calls:
+            function = Seeing(function, group.variables, results)
         for item in items:
             try:
                 results.append(function(item))
@@ -179,6 +189,8 @@ class ActionBody:
     def perform(self, group: Group) -> None:
         function, ports, log = self.function, self.ports, group.log
         append = group.results.append
+        if group.variables is not None:
+            function = Seeing(function, group.variables, group.results)
         for index, item in enumerate(group.data):
             try:
                 found = function(item, *[Continuation(group, index, port) for port in ports])
@@ -206,9 +218,12 @@ class GeneratorBody:
         self.function = function
 
     def perform(self, group: Group) -> None:
+        function = self.function
+        if group.variables is not None:
+            function = Seeing(function, group.variables, group.results)
         for item in group.data:
             try:
-                group.results.append(iterator_of(self.function(item)))
+                group.results.append(iterator_of(function(item)))
             except BaseException as error:
                 group.failed = True
                 group.results.append(Failure(error))
@@ -241,6 +256,14 @@ class Pull(Group):
         self.failure: Failure | None = None
 
     def perform(self) -> None:
+        """Pull; all steps of one iterator are made in one context."""
+        variables = self.variables
+        if variables is None:
+            self._step()
+        else:
+            variables.run(self._step)  # type: ignore[union-attr]  # a pull is of one message
+
+    def _step(self) -> None:
         append = self.results.append
         pull = self.iterator.__next__
         for _ in range(self.quota):
@@ -290,6 +313,8 @@ class OperationBody:
 
     def perform(self, group: Group) -> None:
         handle, log, state = group.operation.handle, group.log, group.state
+        if group.variables is not None:
+            handle = Seeing(handle, group.variables, group.results)
         for index, message in enumerate(group.messages):
             emit = Emitter(log, index, group.fed, group.operation.out_ports)
             raised: BaseException | None = None

@@ -19,6 +19,7 @@ from flowrt.operations.contract import checked_port
 from flowrt.operations.marks import IN_PORT, marker_of
 from flowrt.operations.signatures import shape_of
 from flowrt.operations.unfinished import refuse
+from flowrt.operations.variables import copy_at
 
 if TYPE_CHECKING:
     from flowrt.operations.bodies import Group
@@ -124,6 +125,9 @@ class ComponentBody:
             raised: BaseException | None = None
             try:
                 method = getattr(component, attribute)
+                if group.variables is not None and (own := copy_at(group.variables, index)) is not None:
+                    own.run(_in_hand.set, (component, group, index))
+                    method = partial(own.run, method)
                 found = method(item) if takes_data else method()
                 if found is not None:
                     refuse(found)

@@ -27,8 +27,8 @@ _CALLING = frozenset(
 )
 
 
-def may_be_unfinished(function: Any) -> bool:
-    """Say whether what a callable returns is to be looked at: not of a function that makes no calls, and not what a built-in type makes."""
+def makes_calls(function: Any) -> bool:
+    """Say whether a callable calls anything, or asks for an attribute, which may; a function of operators alone and a built-in type do not."""
     while type(function) is partial:
         function = function.func
     if type(function) is MethodType:

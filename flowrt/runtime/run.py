@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class Run:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self.number: int = owner.life.next_number()
+        self.variables = copy_context() or None  # what its calls see; empty, it is nothing
 
     def __repr__(self) -> str:
         return f"<{self._title}>"

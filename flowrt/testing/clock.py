@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from threading import local
 
 from flowrt.errors import FlowError
 
@@ -66,5 +66,9 @@ class SimulatedClock(FakeClock):
         return ended
 
 
-# Of the simulation that this call is a part of.
-CLOCK_IN_USE: ContextVar[SimulatedClock | None] = ContextVar("clock_in_use", default=None)
+class _InUse(local):
+    clock: SimulatedClock | None = None
+
+
+# Of the simulation that this call is a part of. No context variable: a call sees those of who sent its message.
+IN_USE = _InUse()

@@ -14,7 +14,7 @@ from flowrt.messages import Message
 from flowrt.operations.contract import Emitter, Operation
 from flowrt.ports import Port
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.testing.clock import CLOCK_IN_USE
+from flowrt.testing.clock import IN_USE
 from flowrt.testing.comparing import same
 from flowrt.testing.inside import is_target, refuse_wait, wait_until, wake_waiting
 
@@ -208,7 +208,7 @@ class Slow:
     _clock: FakeClock | None = None
 
     def __call__(self, data: Any) -> Any:
-        clock = self._clock or CLOCK_IN_USE.get()
+        clock = self._clock or IN_USE.clock
         if clock is None:
             raise FlowError(
                 "Slow takes fake time, and there is none here: run the flow in a simulation (run_flow(..., seed=1), explore, simulated()), or "

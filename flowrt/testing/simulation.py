@@ -32,7 +32,7 @@ from flowrt.executors.workers import Crash, Post, Workers
 from flowrt.operations.bodies import END_OF_CALL, ActionBody, Failure
 from flowrt.operations.components import ComponentBody
 from flowrt.operations.contract import LogEntry
-from flowrt.testing.clock import CLOCK_IN_USE, SimulatedClock
+from flowrt.testing.clock import IN_USE, SimulatedClock
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -345,11 +345,11 @@ class Simulation:
                 f"the flow has not come to its end within {steps} steps of the simulation; the last were {', '.join(self.trace[-STEPS_SHOWN:])}. "
                 "Does it go round for ever? Let every loop end, or give it fewer inputs."
             )
-        outer = CLOCK_IN_USE.set(self.clock)
+        outer, IN_USE.clock = IN_USE.clock, self.clock
         try:
             return self._step(engine_step, lambda: self._possibilities(next_moment, look))
         finally:
-            CLOCK_IN_USE.reset(outer)
+            IN_USE.clock = outer
 
     def _step(self, engine_step: Callable[[], bool], others: Callable[[], list[Possibility]]) -> bool:
         if self._eager and not self.inputs and engine_step():

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
 
-from flowrt import FlowOperationContainer, FlowRuntime, Operation, OperationError
+from flowrt import (
+    FlowOperationContainer,
+    FlowRuntime,
+    Gather,
+    Operation,
+    OperationError,
+    Run,
+    Scatter,
+    in_port,
+    out_port,
+)
 
 SCHEDULES = ["breadth_first", "depth_first", "round_robin", "parallel", "sync"]
 
@@ -110,3 +122,120 @@ def test_a_run_that_is_cancelled_before_there_is_a_state_is_nothing_to_forget() 
         go_on.set()
         runtime.wait_idle(5)
     assert forgotten == []
+
+
+# -- context variables
+
+TENANT: ContextVar[str] = ContextVar("tenant", default="nobody")
+MODES: dict[str, Any] = {
+    "sync": lambda container: container.make_sync(),
+    "async": lambda container: container.make_async(),
+    "parallel": lambda container: container.make_parallel(3),
+    "ordered": lambda container: container.make_parallel(2, ordered=True),
+    "guarded": lambda container: container.make_async().retry(2),
+}
+
+
+def tagged(x: Any) -> Any:
+    """Say who is seen, and leave something that nobody else is to see."""
+    seen = TENANT.get()
+    TENANT.set(f"left by {x}")
+    return (seen, x)
+
+
+class Tagging(Operation):
+    def handle(self, _state: Any, message: Any, emit: Any) -> None:
+        emit(tagged(message.data))
+
+
+class Component:
+    out = out_port("")
+
+    @in_port(name="")
+    def take(self, x: Any) -> None:
+        self.out(tagged(x))
+
+
+def tagging(x: Any) -> Iterator[Any]:
+    seen = TENANT.get()
+    TENANT.set("the generator's own")
+    yield (seen, x)
+    assert TENANT.get() == "the generator's own"
+
+
+KINDS: dict[str, Any] = {
+    "function": lambda container: container.add_func("f", tagged),
+    "action": lambda container: container.add_action("f", lambda x, emit: emit(tagged(x))),
+    "generator": lambda container: container.add_generator("f", tagging),
+    "disguised": lambda container: container.add_func("f", lambda x: (tagging)(x)),  # noqa: PLW0108 - nothing says that it generates
+    "operation": lambda container: container.add_operation(Tagging("f")),
+    "component": lambda container: container.add_component("f", Component()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_call_sees_what_was_set_where_its_run_was_started(schedule: str, mode: str, kind: str) -> None:
+    if kind == "operation" and mode in ("parallel", "ordered"):
+        pytest.skip("it keeps state")
+    operations = FlowOperationContainer()
+    MODES[mode](KINDS[kind](operations))
+    operations.add_func("second", tagged)
+
+    def send(tenant: str) -> list[Run]:
+        TENANT.set(tenant)
+        runs = [runtime.process(".in", number) for number in range(3)]
+        return [*runs, runtime.process_many(".in", range(3, 6))]
+
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_stream(".in", "f").add_stream("f", "second").add_stream("second", ".out")
+        runtime.add_operations(operations)
+        both = [(tenant, run) for tenant in "abc" for run in copy_context().run(send, tenant)]
+        for tenant, run in both:
+            values = run.values(5)
+            assert {(second, first) for second, (first, _) in values} == {(tenant, tenant)}
+    assert TENANT.get() == "nobody"
+
+
+def test_an_error_in_such_a_call_keeps_its_way() -> None:
+    def fail(x: int) -> None:
+        raise ValueError(str(x))
+
+    def send(runtime: FlowRuntime) -> Run:
+        TENANT.set("somebody")
+        return runtime.process(".in", 1)
+
+    for schedule in SCHEDULES:
+        operations = FlowOperationContainer().add_func("before", tagged).add_func("f", fail)
+        with FlowRuntime(schedule=schedule) as runtime:
+            runtime.add_stream(".in", "before").add_stream("before", "f").add_stream("f", ".out")
+            runtime.add_operations(operations)
+            with pytest.raises(OperationError) as told:
+                copy_context().run(send, runtime).wait(5)
+        cause = told.value.__cause__
+        assert isinstance(cause, ValueError)
+        assert cause.__traceback__ is not None
+        assert cause.__traceback__.tb_frame.f_code.co_name == "fail", schedule
+
+
+def test_a_late_emission_and_a_gathered_list_see_it_too() -> None:
+    kept: list[Any] = []
+    operations = FlowOperationContainer().add_action("keep", lambda _x, emit: kept.append(emit))
+    operations.add_func("late", tagged).add_operation(Scatter("scatter")).add_operation(Gather("gather"))
+    operations.add_func("each", tagged).add_func("total", tagged)
+
+    def send() -> Run:
+        TENANT.set("somebody")
+        runtime.process(".in", 1).wait(5)
+        return runtime.process(".list", [1, 2])
+
+    with FlowRuntime() as runtime:
+        runtime.add_stream(".in", "keep").add_stream("keep", "late").add_stream("late", ".out")
+        runtime.add_stream(".list", "scatter").add_stream("scatter.stream", "each")
+        runtime.add_stream("each", "gather.stream").add_stream("scatter.count", "gather.count")
+        runtime.add_stream("gather", "total").add_stream("total", ".total").add_operations(operations)
+        run = copy_context().run(send)
+        assert run.result(5).data == ("somebody", [("somebody", 1), ("somebody", 2)])
+        kept[0]("later")
+        assert runtime.wait_for_result(5).data == ("somebody", "later")

@@ -25,7 +25,7 @@ from flowrt import (
     in_port,
     out_port,
 )
-from flowrt.operations.unfinished import BUILT_IN, FINISHED, TYPES_KEPT, is_unfinished, may_be_unfinished
+from flowrt.operations.unfinished import BUILT_IN, FINISHED, TYPES_KEPT, is_unfinished, makes_calls
 
 SCHEDULES = ["breadth_first", "depth_first", "round_robin", "parallel", "sync"]
 Made = Callable[[FlowOperationContainer], Any]
@@ -244,7 +244,7 @@ def test_a_run_that_is_cancelled_closes_what_was_returned() -> None:
     ],
 )
 def test_a_function_that_makes_no_call_is_not_looked_at(function: Any, expected: bool) -> None:
-    assert may_be_unfinished(function) is expected
+    assert makes_calls(function) is expected
 
 
 def test_types_that_were_seen_are_kept_within_a_bound() -> None:
