@@ -100,7 +100,7 @@ class Task(Group):
 class PullTask(Pull):
     """A pull of one source on its way through an executor and back."""
 
-    __slots__ = ("busy", "ident", "place", "reported", "source", "started")
+    __slots__ = ("busy", "first", "ident", "place", "reported", "source", "started", "worker")
 
     def __init__(self, source: Any, iterator: Iterator[Any], quota: int) -> None:
         super().__init__(iterator, quota)
@@ -109,6 +109,8 @@ class PullTask(Pull):
         self.started = 0.0
         self.busy = 0.0
         self.ident: int | None = None  # of the worker's thread
+        self.worker = 0  # its number: of that which made the steps before, then of that which made these
+        self.first = False  # of its source
         self.reported = 0
 
 

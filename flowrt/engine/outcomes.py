@@ -157,14 +157,16 @@ class Outcomes:
                     self._fail_call(task, index)
                 else:
                     message, by = message_of(task.chunk, index), worker_text(task)
-                    self.take_unfinished(task.place, message, task.chunk.trail, results[index], by=by)
+                    self.take_unfinished(
+                        task.place, message, task.chunk.trail, results[index], by=by, worker=task.worker
+                    )
                     results[index] = None
                 start = index + 1
         if last > start:
             self._send_results(task, start, last)
 
     def take_unfinished(
-        self, place: Place, message: Message, trail: Trail, found: Any, *, by: str = ""
+        self, place: Place, message: Message, trail: Trail, found: Any, *, by: str = "", worker: int = 0
     ) -> None:
         """Pull the generator that a function returned for a message, or fail that message: what it returned is not awaited."""
         context: Context = message.context  # type: ignore[assignment]  # inside the engine it has one
@@ -173,7 +175,7 @@ class Outcomes:
         elif (error := refused(found)) is not None:
             self._failures.fail(place, message, trail, error, by=by)
         else:
-            self._sources.open_generator(place, message, trail, found)
+            self._sources.open_generator(place, message, trail, found, worker)
 
     def _close_unfinished(self, place: Place, found: Any) -> None:
         if refused(found) is None:
@@ -220,7 +222,7 @@ class Outcomes:
                 self._sources.close_iterator(task.place, result)
             else:
                 message = message_of(task.chunk, index)
-                self._sources.open_generator(task.place, message, task.chunk.trail, result)
+                self._sources.open_generator(task.place, message, task.chunk.trail, result, task.worker)
 
     # -- actions and operations: what they did, in order
 

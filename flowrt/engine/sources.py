@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context as Variables
+from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
@@ -61,6 +62,8 @@ class OpenSource:
     given: int = 0
     of_ports: dict[str, int] = Factory(dict)  # the same by port, where positions are asked for
     pull: PullTask | None = None  # under way
+    worker: int = 0  # where its steps are made, of an executor with several threads: all on that one
+    stepped: bool = False
     closed: bool = False
     context: Context = field(init=False)  # of its items
     position: Any = field(init=False)  # of the message
@@ -136,12 +139,20 @@ class Sources:
                 return
         self._add(source)
 
-    def open_generator(self, place: Place, message: Message, trail: Trail, iterator: Any) -> None:
-        """Take over an iterator that a generator operation opened for an input, which stays live until it ends."""
+    def open_generator(
+        self, place: Place, message: Message, trail: Trail, iterator: Any, worker: int = 0
+    ) -> None:
+        """Take over an iterator that a generator operation opened for an input, which stays live until it ends.
+
+        `worker`: the number of that which opened it. It makes the steps, too, unless nothing was done yet: where a generator function was called.
+        """
         window = self._window(place, place.declaration.window)
         context: Context = message.context  # type: ignore[assignment]
         scope = self._traffic.books.open_scope(context.scope, window, home=False)
-        self._add(OpenSource(place, scope, message, context, trail, iterator, window))
+        source = OpenSource(place, scope, message, context, trail, iterator, window)
+        # Of a generator expression something was begun, and a function that returns a generator may have opened what that goes through.
+        source.worker = 0 if isgeneratorfunction(place.declaration.function) else worker
+        self._add(source)
 
     def _window(self, place: Place, limit: int) -> SourceWindow:
         if place.window is None:
@@ -202,6 +213,8 @@ class Sources:
             self.pulls_under_way += 1
             pull = source.pull = PullTask(source, source.items, quota)  # type: ignore[arg-type]
             pull.variables = source.variables
+            pull.worker, pull.first = source.worker, not source.stepped
+            source.stepped = True
             executor = source.place.executor
             if executor is None:
                 raise AssertionError("unreachable: every place in use has an executor")
@@ -239,6 +252,11 @@ class Sources:
     def take(self, pull: PullTask, *, final: bool) -> None:
         """Take what a pull has brought since it was last looked at."""
         source = pull.source
+        if pull.closes:
+            self.pulls_under_way -= 1
+            self._tell_of_end(source.place, pull.failure.error if pull.failure is not None else None)
+            return
+        source.worker = pull.worker
         data = pull.results[pull.reported :]
         pull.reported += len(data)
         if final:
@@ -373,10 +391,21 @@ class Sources:
         books.let_go(source.scope)
 
     def _close(self, source: OpenSource) -> None:
-        self.close_iterator(source.place, source.items, source.variables)
+        """Close the iterator of a source: where its steps were made."""
+        executor = source.place.executor
+        if executor is None or executor.inline or executor.dispatcher or not source.worker:
+            self.close_iterator(source.place, source.items, source.variables)
+            return
+        pull = PullTask(source, source.items, 0)  # type: ignore[arg-type]
+        pull.closes, pull.worker, pull.variables = True, source.worker, source.variables
+        self.pulls_under_way += 1
+        executor.pull(pull)
 
     def close_iterator(self, place: Place, iterator: Any, variables: Variables | None = None) -> None:
         """Close an iterator of a place; what that raises is a subscriber's error: nobody waits for it."""
         error = close_iterator(iterator) if variables is None else variables.run(close_iterator, iterator)
+        self._tell_of_end(place, error)
+
+    def _tell_of_end(self, place: Place, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, GeneratorExit):
             self._failures.contain(f'the end of generator "{place.name}"', error)

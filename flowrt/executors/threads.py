@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter, deque
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,11 @@ class ThreadPool(Workers):
         self._seams = seams
         self._threads: dict[int, ThreadLike] = {}  # by the worker's number
         self._idle: list[threading.Event] = []
+        self._event_of: dict[int, threading.Event] = {}  # by the worker's number
+        self._own_pulls: dict[int, deque[PullTask]] = {}  # which it alone may make
+        self._sources_of: Counter[int] = (
+            Counter()
+        )  # how many generators and the like have it make their steps
         self._events: list[threading.Event] = []
         self._taken: dict[int, Taken] = {}
         self._lost: list[ThreadLike] = []  # given up; they may still be inside the call
@@ -63,8 +69,26 @@ class ThreadPool(Workers):
 
     def pull(self, pull: PullTask) -> None:
         with self._lock:
-            self._pulls.append(pull)
-            self._wake(1)
+            number = pull.worker if pull.worker in self._threads else self._worker_for_source()
+            if not number:  # the pool stops, or no thread could be started
+                self._pulls.append(pull)
+                return
+            self._sources_of[number] += pull.first
+            self._own_pulls.setdefault(number, deque()).append(pull)
+            event = self._event_of.get(number)
+            if event in self._idle:
+                self._idle.remove(event)
+                event.set()
+
+    def _worker_for_source(self) -> int:
+        """Return the number of the worker that has the fewest sources, one without work if there is any; 0 if there is none. Holds the lock."""
+        best = min(self._threads, key=self._load_of, default=0)
+        if (not best or self._load_of(best) != (0, False)) and len(self._threads) < self._workers:
+            return self._start_worker() or best if not self._stopping else best
+        return best
+
+    def _load_of(self, number: int) -> tuple[int, bool]:
+        return self._sources_of[number], self._event_of.get(number) not in self._idle
 
     def hurry(self) -> None:
         with self._lock:
@@ -89,6 +113,7 @@ class ThreadPool(Workers):
         task.lost = task.finished = True
         del self._current[number]
         thread = self._threads.pop(number)
+        self._pulls += self._own_pulls.pop(number, ())
         self._lost = [lost for lost in self._lost if lost.is_alive()]
         self._lost.append(thread)
         task.whereabouts = f', on thread "{thread.name}"{_stack_of(thread.ident)}'
@@ -134,7 +159,8 @@ class ThreadPool(Workers):
             else:
                 self._start_worker()
 
-    def _start_worker(self) -> None:
+    def _start_worker(self) -> int:
+        """Start a worker and return its number; 0 if no thread could be started. Holds the lock."""
         number = next(self._numbers)
         name = self._name if self._workers == 1 else f"{self._name}-{number}"
         try:
@@ -142,8 +168,12 @@ class ThreadPool(Workers):
         except FlowError as error:
             if not self._threads:  # with one at least the work goes on, slower
                 self._crash(error)
+            return 0
+        return number
 
-    def _take(self, event: threading.Event, over: Taken | None, done: int) -> Taken | PullTask | None:
+    def _take(
+        self, event: threading.Event, over: Taken | None, done: int, number: int = 0
+    ) -> Taken | PullTask | None:
         """Take work, what was taken before being over; or be known as idle.
 
         All in one step: a wake-up spent on a worker that has work already is lost.
@@ -152,7 +182,11 @@ class ThreadPool(Workers):
             backlog = self._backlog
             if over is not None:
                 backlog.finish(over, done)
-            taken: Taken | PullTask | None = self._pulls.popleft() if self._pulls else backlog.take()
+            taken: Taken | PullTask | None
+            if self._own_pulls and (own := self._own_pulls.get(number)):
+                taken = own.popleft()
+            else:
+                taken = self._pulls.popleft() if self._pulls else backlog.take()
             if taken is None:
                 if not self._stopping:
                     event.clear()
@@ -167,9 +201,10 @@ class ThreadPool(Workers):
         try:
             event = self._seams.event()
             self._events.append(event)
+            self._event_of[number] = event
             over, done = None, 0
             while True:
-                taken = self._take(event, over, done)
+                taken = self._take(event, over, done, number)
                 over = None
                 if isinstance(taken, Taken):
                     over, done = taken, self._perform(taken, number)
@@ -177,6 +212,8 @@ class ThreadPool(Workers):
                         return
                 elif taken is not None:
                     self._perform_pull(taken, number)
+                    if taken.exhausted or taken.failure is not None or taken.closes:
+                        self._sources_of[number] -= 1
                 elif self._stopping:
                     return
                 else:

@@ -88,7 +88,7 @@ class Workers(Executor):
     def stop(self) -> None:
         self._stopping = True
         self._backlog = Backlog(self._workers)
-        self._pulls.clear()
+        self._pulls = deque(pull for pull in self._pulls if pull.closes)  # what was begun is closed
 
     def _next(self) -> Taken | PullTask | None:
         """Take what is next. Holds the lock."""
@@ -107,7 +107,7 @@ class Workers(Executor):
             self._backlog.finish(taken, done)
 
     def _perform_pull(self, pull: PullTask, number: int) -> None:
-        pull.ident, pull.started = threading.get_ident(), self._clock.now()
+        pull.worker, pull.ident, pull.started = number, threading.get_ident(), self._clock.now()
         self._current[number] = pull
         try:
             pull.perform()

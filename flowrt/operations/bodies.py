@@ -244,14 +244,18 @@ def iterator_of(found: Any) -> Iterator[Any]:
 
 
 class Pull(Group):
-    """Up to `quota` items of an iterator: `results` holds them, `exhausted` or `failure` says why there will be no more."""
+    """Up to `quota` items of an iterator: `results` holds them, `exhausted` or `failure` says why there will be no more.
 
-    __slots__ = ("exhausted", "failure", "iterator", "quota")
+    `closes`: it is no pull, but the end of one that was begun and is not wanted any more.
+    """
+
+    __slots__ = ("closes", "exhausted", "failure", "iterator", "quota")
 
     def __init__(self, iterator: Iterator[Any], quota: int) -> None:
         super().__init__([])
         self.iterator = iterator
         self.quota = quota
+        self.closes = False
         self.exhausted = False
         self.failure: Failure | None = None
 
@@ -264,6 +268,10 @@ class Pull(Group):
             variables.run(self._step)  # type: ignore[union-attr]  # a pull is of one message
 
     def _step(self) -> None:
+        if self.closes:
+            error = close_iterator(self.iterator)
+            self.failure = Failure(error) if error is not None else None
+            return
         append = self.results.append
         pull = self.iterator.__next__
         for _ in range(self.quota):

@@ -239,3 +239,85 @@ def test_a_late_emission_and_a_gathered_list_see_it_too() -> None:
         assert run.result(5).data == ("somebody", [("somebody", 1), ("somebody", 2)])
         kept[0]("later")
         assert runtime.wait_for_result(5).data == ("somebody", "later")
+
+
+# -- generators
+
+
+def rows(number: int) -> Iterator[int]:
+    """Go through rows on a connection that only the thread may use that made it."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute("create table numbers (x)")
+    connection.executemany("insert into numbers values (?)", [(number,)] * 50)
+    try:
+        for (x,) in connection.execute("select x from numbers"):
+            yield x
+    finally:
+        connection.close()  # raises on another thread
+
+
+def cursor(number: int) -> Any:
+    """Open what is gone through, instead of generating."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute("create table numbers (x)")
+    connection.executemany("insert into numbers values (?)", [(number,)] * 50)
+    return (x for (x,) in connection.execute("select x from numbers"))
+
+
+@pytest.mark.parametrize("function", [rows, cursor])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_one_generator_is_stepped_by_one_thread(schedule: str, mode: str, function: Any) -> None:
+    operations = FlowOperationContainer()
+    MODES[mode](operations.add_generator("rows", function, window=8))
+    operations.add_func("slow", str).make_parallel(2)
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_stream(".in", "rows").add_stream("rows", "slow").add_stream("slow", ".out")
+        runtime.add_operations(operations)
+        values = runtime.process_many(".in", range(8)).values(10)
+    assert sorted(values) == sorted(str(number) for number in range(8) for _ in range(50))
+
+
+def test_generators_beside_each_other_have_a_thread_each() -> None:
+    """Each waits for the others in every step, also after the first."""
+    barrier = threading.Barrier(3, timeout=10)
+
+    def steps(x: int) -> Iterator[int]:
+        for _ in range(5):
+            barrier.wait()
+            yield x
+
+    operations = FlowOperationContainer().add_generator("steps", steps).make_parallel(3)
+    with FlowRuntime() as runtime:
+        runtime.add_stream(".in", "steps").add_stream("steps", ".out").add_operations(operations)
+        assert sorted(runtime.process_many(".in", range(3)).values(20)) == [0] * 5 + [1] * 5 + [2] * 5
+
+
+@pytest.mark.parametrize("end", ["cancel", "close"])
+def test_a_generator_is_closed_by_the_thread_that_stepped_it(end: str) -> None:
+    threads: list[int] = []
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(x: int) -> Iterator[int]:
+        threads.append(threading.get_ident())
+        try:
+            while True:
+                begun.set()
+                yield x
+        finally:
+            threads.append(threading.get_ident())
+            ended.set()
+
+    operations = FlowOperationContainer().add_generator("endless", endless, window=4).make_parallel(3)
+    operations.add_action("take", lambda _x: None)
+    runtime = FlowRuntime()
+    runtime.add_stream(".in", "endless").add_stream("endless", "take").add_operations(operations)
+    run = runtime.process(".in", 1)
+    assert begun.wait(5)
+    if end == "cancel":
+        run.cancel()
+        assert ended.wait(5)
+    runtime.close()
+    assert ended.wait(5)
+    assert len(threads) == 2
+    assert threads[0] == threads[1] != threading.get_ident()
