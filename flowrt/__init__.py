@@ -41,6 +41,8 @@ if typing.TYPE_CHECKING:
     from flowrt.flow.checks import check
     from flowrt.flow.diagrams import picture
 
+    __version__: str
+
 __all__ = [
     "CloseReport",
     "Current",
@@ -90,7 +92,24 @@ def __getattr__(name: str) -> typing.Any:
         from flowrt.flow.checks import check as found  # noqa: PLC0415
     elif name == "picture":
         from flowrt.flow.diagrams import picture as found  # type: ignore[assignment]  # noqa: PLC0415
+    elif name == "__version__":
+        found = _version()  # type: ignore[assignment]
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found
     return found
+
+
+def _version() -> str:
+    """Say which version is installed; of a checkout that is not, it is not known."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - importing flowrt is to cost little
+
+    try:
+        return version("flowrt")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def __dir__() -> list[str]:
+    """Say what is for users; what flowrt is made of is imported by its full name."""
+    return [*__all__, "__version__"]

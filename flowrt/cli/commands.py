@@ -16,7 +16,7 @@ from flowrt.cli.exits import FAULTY, INTERRUPTED, USAGE
 from flowrt.cli.inputs import STANDARD_INPUT, InputError, parse_input
 from flowrt.cli.output import Output, UnreadError
 from flowrt.cli.running import RunCommand
-from flowrt.engine.schedules import SCHEDULES
+from flowrt.engine.schedules import SCHEDULES, ScheduleName
 from flowrt.errors import FlowBuildError, counted
 from flowrt.flow.checks import check, findings_of
 from flowrt.flow.container import FlowOperationContainer
@@ -146,7 +146,7 @@ def run(
     flow: str,
     modules: tuple[str, ...],
     inputs: tuple[InputOption, ...],
-    schedule: str,
+    schedule: ScheduleName,
     no_parallelism: bool,
     strict: bool,
     timeout: float | None,

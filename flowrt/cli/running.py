@@ -22,6 +22,7 @@ from flowrt.runtime.wiring import inner_parts
 if TYPE_CHECKING:
     from flowrt.cli.inputs import InputOption
     from flowrt.cli.output import Output
+    from flowrt.engine.schedules import ScheduleName
 
 
 KILLED_WITHIN = 0.0  # seconds that live messages get after a second signal, and past --timeout
@@ -35,7 +36,7 @@ class RunCommand:
     """
 
     def __init__(
-        self, flow: Flow, output: Output, timeout: float | None, schedule: str, **options: Any
+        self, flow: Flow, output: Output, timeout: float | None, schedule: ScheduleName, **options: Any
     ) -> None:
         """Make it; `options`: further ones of its `FlowRuntime`."""
         self._output = output

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from flowrt.engine.chunks import Chunk
 from flowrt.errors import FlowBuildError, FlowInternalError, counted, describe, did_you_mean
@@ -325,8 +325,10 @@ class RoundRobin:
                         self._line(chunk).append(chunk)
 
 
-PARALLEL = "parallel"  # breadth-first, and operations without state share threads
-SCHEDULES: dict[str, Callable[[], Schedule]] = {
+PARALLEL: Literal["parallel"] = "parallel"  # breadth-first, and operations without state share threads
+ScheduleName = Literal["breadth_first", "depth_first", "round_robin", "parallel", "sync"]
+
+SCHEDULES: dict[ScheduleName, Callable[[], Schedule]] = {
     "breadth_first": BreadthFirst,
     "depth_first": DepthFirst,
     "round_robin": RoundRobin,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, did_you_mean
 from flowrt.messages import DISCARDED, RunBooks
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flowrt.runtime.results import Results
 
 
+Overflow = Literal["wait", "fail", "drop_oldest", "drop_newest"]
 WAIT, FAIL, DROP_OLDEST, DROP_NEWEST = KINDS = ("wait", "fail", "drop_oldest", "drop_newest")
 REASON = "overflow"  # in the ledger
 
@@ -60,7 +61,7 @@ class Room:
         capacity: int,
         max_live: int,
         max_results: int,
-        overflow: str,
+        overflow: Overflow,
     ) -> None:
         if overflow not in KINDS:
             raise FlowBuildError(f"there is no overflow={overflow!r}.{did_you_mean(str(overflow), KINDS)}")

@@ -30,11 +30,12 @@ from flowrt.runtime.wiring import wired
 if TYPE_CHECKING:
     from types import ModuleType, TracebackType
 
-    from flowrt.engine.schedules import Schedule
+    from flowrt.engine.schedules import Schedule, ScheduleName
     from flowrt.flow.checks import Finding
     from flowrt.flow.container import FlowOperationContainer
     from flowrt.flow.text import Text
     from flowrt.observe.explain import Explanation
+    from flowrt.runtime.room import Overflow
 
 
 _numbers = count(1)
@@ -68,13 +69,13 @@ class FlowRuntime:
         flow: Flow | None = None,
         *,
         name: str | None = None,
-        schedule: str | Callable[[], Schedule] = "breadth_first",
+        schedule: ScheduleName | Callable[[], Schedule] = "breadth_first",
         parallelism: bool = True,
         strict: bool = False,
         capacity: int = 10_000,
         max_live: int = 10_000_000,
         max_results: int = 1_000_000,
-        overflow: str = "wait",
+        overflow: Overflow = "wait",
         stall_after: float | None = None,
         seams: Seams | None = None,
     ) -> None:

@@ -20,14 +20,14 @@ from flowrt.runtime.life import Life
 from flowrt.runtime.loop import Loop
 from flowrt.runtime.owner import Owner
 from flowrt.runtime.results import Reading, Results, Subscribers
-from flowrt.runtime.room import Room
+from flowrt.runtime.room import Overflow, Room
 from flowrt.runtime.run import Run
 from flowrt.runtime.waiting import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flowrt.engine.schedules import Schedule
+    from flowrt.engine.schedules import Schedule, ScheduleName
     from flowrt.executors.seams import Seams
     from flowrt.flow.flow import Flow
     from flowrt.runtime.watching import Watchdog
@@ -53,13 +53,13 @@ def wired(
     flow: Flow | None,
     seams: Seams,
     *,
-    schedule: str | Callable[[], Schedule],
+    schedule: ScheduleName | Callable[[], Schedule],
     parallelism: bool,
     strict: bool,
     capacity: int,
     max_live: int,
     max_results: int,
-    overflow: str,
+    overflow: Overflow,
     stall_after: float | None,
 ) -> Parts:
     """Make the parts of a runtime, each of those above it. Two knots: the host gets what is made of the engine, and the end what was made."""

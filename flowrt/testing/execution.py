@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import Factory, define
 
-from flowrt.engine.schedules import Schedule
+from flowrt.engine.schedules import Schedule, ScheduleName
 from flowrt.errors import FlowBuildError
 from flowrt.flow.flow import Flow
 from flowrt.messages import Message
@@ -51,7 +51,7 @@ def run_flow(
     *,
     seed: int | None = None,
     deviations: Mapping[int, int] | None = None,
-    schedule: str | Callable[[], Schedule] = "breadth_first",
+    schedule: ScheduleName | Callable[[], Schedule] = "breadth_first",
     parallelism: bool = True,
     timeout: float = TIMEOUT,
 ) -> list[Message]:
@@ -85,7 +85,7 @@ def rehearse(
     flow: FlowOrMaker,
     messages: list[Message],
     simulation: Simulation | None,
-    schedule: str | Callable[[], Schedule] = "breadth_first",
+    schedule: ScheduleName | Callable[[], Schedule] = "breadth_first",
     *,
     parallelism: bool = True,
     timeout: float | None = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field, frozen
 
-from flowrt.engine.schedules import Schedule
+from flowrt.engine.schedules import Schedule, ScheduleName
 from flowrt.errors import FlowBuildError, FlowError, counted
 from flowrt.messages import Message
 from flowrt.testing.execution import checked_inputs, rehearse
@@ -62,7 +62,7 @@ def explore(
     replay: Mapping[int, int] | None = None,
     faults: int = 0,
     tolerate: Errors = (),
-    schedule: str | Callable[[], Schedule] = "breadth_first",
+    schedule: ScheduleName | Callable[[], Schedule] = "breadth_first",
 ) -> Explored:
     """Run a flow in many orders of events, and raise what goes wrong in the shortest of those in which something does.
 
@@ -169,7 +169,7 @@ class _Trial:
     check: Check
     faults: int
     tolerate: tuple[type[BaseException], ...]
-    schedule: str | Callable[[], Schedule]
+    schedule: ScheduleName | Callable[[], Schedule]
     most_steps: int
     orders: set[int] = Factory(set)  # hashes of traces
     drawn: int = 0

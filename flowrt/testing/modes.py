@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from flowrt.engine.schedules import PARALLEL, SCHEDULES
+from flowrt.engine.schedules import PARALLEL, SCHEDULES, ScheduleName
 from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.flow.flow import Flow
 from flowrt.messages import Message
@@ -40,7 +40,7 @@ class _Way:
     """One way to run the flow."""
 
     mode: str
-    schedule: str
+    schedule: ScheduleName
     seed: int | None = None
 
     def __str__(self) -> str:

@@ -47,7 +47,7 @@ def functions(count: int) -> list[Function]:
 
 
 @contextmanager
-def chain(stages: list[Function], schedule: str = "breadth_first") -> Iterator[FlowRuntime]:
+def chain(stages: list[Function], schedule: Any = "breadth_first") -> Iterator[FlowRuntime]:
     """Run a flow of one operation behind the other; compiled and started when it is handed out."""
     with FlowRuntime(schedule=schedule) as runtime:
         add_chain(runtime, stages)
@@ -77,7 +77,7 @@ def one_operation(declare: Callable[[FlowOperationContainer], Any]) -> Iterator[
 
 @contextmanager
 def scattering(
-    schedule: str, declare: Callable[[FlowOperationContainer], Any] | None = None
+    schedule: Any, declare: Callable[[FlowOperationContainer], Any] | None = None
 ) -> Iterator[FlowRuntime]:
     """Run a flow that scatters a list, increments each item, gathers them and sums them up; `declare` adds another operation `f`."""
     operations = FlowOperationContainer()

@@ -279,7 +279,7 @@ def test_event_processors_post_to_their_port(bench: Bench) -> None:
 
 
 @by_schedule
-def test_an_event_processor_sends_from_any_thread_with_or_without_data(schedule: str) -> None:
+def test_an_event_processor_sends_from_any_thread_with_or_without_data(schedule: Any) -> None:
     """B198."""
     with FlowRuntime(schedule=schedule) as runtime:
         wire(runtime, ".in -> .out")

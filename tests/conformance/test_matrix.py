@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from flowrt import Flow, FlowOperationContainer, FlowRuntime, Gather, OperationError, Run, Scatter
+from flowrt.engine.schedules import ScheduleName
 from flowrt.errors import FlowError, FlowOverloadError
 from flowrt.standard import Zip
 from flowrt.testing import simulated
@@ -147,7 +148,8 @@ def work_off(
 def test_every_flow_ends_in_simulation_with_balanced_books(
     shape: str, mode: str, policy: str, capacity: int
 ) -> None:
-    cases = enumerate(product(FAILING, CONSUMERS, ["breadth_first", "depth_first", "sync"]))
+    schedules: list[ScheduleName] = ["breadth_first", "depth_first", "sync"]
+    cases = enumerate(product(FAILING, CONSUMERS, schedules))
     for seed, (k, consumer, schedule) in effort.share(cases, shape, mode, policy, capacity):
         seams = simulated(seed=seed)
 
@@ -184,7 +186,7 @@ def forked(slow: Callable[[int], int], max_waiting: int) -> Flow:
 
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
-def test_branches_of_unequal_speed_are_joined_within_the_window_of_their_source(schedule: str) -> None:
+def test_branches_of_unequal_speed_are_joined_within_the_window_of_their_source(schedule: Any) -> None:
     """The quick branch waits in the join, and the live messages of the slow one hold the source back."""
 
     def slow(x: int) -> int:

@@ -345,7 +345,7 @@ def test_f35_what_leaves_unconnected_is_counted_and_strict_forbids_it(bench: Ben
 
 
 @by_schedule
-def test_a_hop_takes_as_many_steps_in_a_large_flow_as_in_a_small_one(schedule: str) -> None:
+def test_a_hop_takes_as_many_steps_in_a_large_flow_as_in_a_small_one(schedule: Any) -> None:
     """B052."""
 
     def steps(others: int) -> int:
@@ -509,7 +509,7 @@ def test_f15_what_waits_for_a_partner_that_never_comes_ends_with_its_run(bench: 
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 def test_any_flow_does_under_simulation_what_its_operations_say(
-    schedule: str, graph: strategies.Graph, inputs: list[int], tapped: bool, seed: int
+    schedule: Any, graph: strategies.Graph, inputs: list[int], tapped: bool, seed: int
 ) -> None:
     run_and_compare(graph, inputs, FlowRuntime(schedule=schedule, seams=simulated(seed)), tapped=tapped)
 
@@ -520,7 +520,7 @@ def test_any_flow_does_under_simulation_what_its_operations_say(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 def test_any_flow_does_on_real_threads_what_its_operations_say(
-    schedule: str, graph: strategies.Graph, inputs: list[int], tapped: bool
+    schedule: Any, graph: strategies.Graph, inputs: list[int], tapped: bool
 ) -> None:
     run_and_compare(graph, inputs, FlowRuntime(schedule=schedule), tapped=tapped)
 

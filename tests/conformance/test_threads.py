@@ -112,7 +112,7 @@ def test_operations_run_on_the_threads_their_mode_says(bench: Bench) -> None:
 
 @pytest.mark.parametrize("schedule", ONE_BY_ONE)
 @by_mode
-def test_operations_of_every_kind_run_where_their_mode_says(schedule: str, mode: str) -> None:
+def test_operations_of_every_kind_run_where_their_mode_says(schedule: Any, mode: str) -> None:
     """B157, B170, B173."""
     threads: dict[str, set[int]] = {"function": set(), "action": set(), "generator": set(), "engine": set()}
 
@@ -169,7 +169,7 @@ def test_async_operations_of_one_pool_share_its_thread(bench: Bench) -> None:
 @by_schedule
 @pytest.mark.parametrize("workers", [1, 4, 7])
 @pytest.mark.parametrize("ordered", [False, True])
-def test_as_many_calls_run_at_once_as_there_are_workers(schedule: str, workers: int, ordered: bool) -> None:
+def test_as_many_calls_run_at_once_as_there_are_workers(schedule: Any, workers: int, ordered: bool) -> None:
     """B173, B174 (BUG): there, wake-ups get lost, and fewer are used. B180 (LIMIT): of any number."""
     container = FlowOperationContainer().add_func("meet", meeting(workers))
     container.make_parallel(workers, ordered=ordered)
@@ -180,7 +180,7 @@ def test_as_many_calls_run_at_once_as_there_are_workers(schedule: str, workers: 
 
 
 @by_schedule
-def test_workers_wake_each_other_while_the_engine_is_in_a_call(schedule: str) -> None:
+def test_workers_wake_each_other_while_the_engine_is_in_a_call(schedule: Any) -> None:
     """B174 (BUG): there, whoever takes a message puts the others to sleep."""
     met = threading.Event()
     container = FlowOperationContainer().add_func("meet", meeting(4, met.set)).make_parallel(4)
@@ -190,7 +190,7 @@ def test_workers_wake_each_other_while_the_engine_is_in_a_call(schedule: str) ->
 
 
 @by_schedule
-def test_parallel_operations_of_one_pool_share_its_workers(schedule: str) -> None:
+def test_parallel_operations_of_one_pool_share_its_workers(schedule: Any) -> None:
     """B176, B180 (LIMIT): of any size."""
     here = Where()
     container = FlowOperationContainer()
@@ -204,7 +204,7 @@ def test_parallel_operations_of_one_pool_share_its_workers(schedule: str) -> Non
 
 
 @pytest.mark.parametrize("schedule", [each for each in ONE_BY_ONE if each != "sync"])
-def test_whatever_runs_elsewhere_its_outputs_come_back_to_the_thread_of_the_engine(schedule: str) -> None:
+def test_whatever_runs_elsewhere_its_outputs_come_back_to_the_thread_of_the_engine(schedule: Any) -> None:
     """B159 (QUIRK), B172: there, what follows runs where that ran, at the same time as the runtime's own."""
     engine, behind = Where(), Where()
     later: list[Callable[[int], None]] = []
@@ -241,7 +241,7 @@ def test_whatever_runs_elsewhere_its_outputs_come_back_to_the_thread_of_the_engi
 
 
 @by_schedule
-def test_messages_of_one_port_go_one_by_one_and_those_of_others_beside_them(schedule: str) -> None:
+def test_messages_of_one_port_go_one_by_one_and_those_of_others_beside_them(schedule: Any) -> None:
     """B175: the ancestor's serial operations."""
     in_call: dict[str, int] = {"left": 0, "right": 0}
     overlaps: list[str] = []
@@ -274,7 +274,7 @@ def test_messages_of_one_port_go_one_by_one_and_those_of_others_beside_them(sche
 
 
 @by_queued_schedule
-def test_a_call_that_ends_at_one_port_lets_nothing_pass_at_another(schedule: str) -> None:
+def test_a_call_that_ends_at_one_port_lets_nothing_pass_at_another(schedule: Any) -> None:
     """B175."""
     gate = Gate()
     begun: list[tuple[str, int]] = []
@@ -307,7 +307,7 @@ def spread(number: int, left: Callable[[Any], None], right: Callable[[Any], None
 
 
 @by_schedule
-def test_pools_belong_to_a_runtime_and_begin_with_its_work(schedule: str) -> None:
+def test_pools_belong_to_a_runtime_and_begin_with_its_work(schedule: Any) -> None:
     """B179 (BUG), B183: there they begin with the configuration, which shares them among runtimes and never ends them."""
     before = set(threading.enumerate())
     here = {name: Where() for name in ("first", "second")}
@@ -347,7 +347,7 @@ class Watched(threading.Event):
 
 
 @by_schedule
-def test_idle_workers_wait_to_be_woken_and_look_at_nothing_by_themselves(schedule: str) -> None:
+def test_idle_workers_wait_to_be_woken_and_look_at_nothing_by_themselves(schedule: Any) -> None:
     """B174 (BUG), B186 (BUG): there they look once a second, and a pool takes as long to end."""
     Watched.limits.clear()
     operations = FlowOperationContainer().add_func("a", same).make_parallel(2)
@@ -367,7 +367,7 @@ def test_idle_workers_wait_to_be_woken_and_look_at_nothing_by_themselves(schedul
 
 
 @by_schedule
-def test_a_worker_that_starts_late_finds_what_came_before_it(schedule: str) -> None:
+def test_a_worker_that_starts_late_finds_what_came_before_it(schedule: Any) -> None:
     """B182 (BUG): there, a thread that finds work before it is known to run ends, and is never started again."""
     held: list[Callable[[], None]] = []
     started = threading.Event()

@@ -41,7 +41,7 @@ class Counting(Operation):
 @pytest.mark.parametrize("parallelism", [True, False])
 @pytest.mark.parametrize("mode", ["sync", "async", "pool"])
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_state_is_made_by_the_thread_that_uses_it(schedule: str, mode: str, parallelism: bool) -> None:
+def test_state_is_made_by_the_thread_that_uses_it(schedule: Any, mode: str, parallelism: bool) -> None:
     operations = FlowOperationContainer().add_operation(Counting("count"))
     if mode != "sync":
         operations.make_async(pool="db" if mode == "pool" else None)

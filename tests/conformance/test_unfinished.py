@@ -76,7 +76,7 @@ def _nothing_is_left_to_await() -> Iterator[None]:
         gc.collect()
 
 
-def _flow(schedule: str, make: Made, function: Any) -> FlowRuntime:
+def _flow(schedule: Any, make: Made, function: Any) -> FlowRuntime:
     """A function of that kind between two that make no calls."""
     container = FlowOperationContainer().add_func("before", lambda x: x)
     make(container.add_func("f", function))
@@ -90,7 +90,7 @@ def _flow(schedule: str, make: Made, function: Any) -> FlowRuntime:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_coroutine_fails_its_message_and_no_other(schedule: str, mode: str) -> None:
+def test_a_coroutine_fails_its_message_and_no_other(schedule: Any, mode: str) -> None:
     with _flow(schedule, MODES[mode], lambda x: fetch(x) if x % 3 == 1 else x) as runtime:
         run = runtime.process_many(".in", range(7))
         with pytest.raises(OperationError, match=r'something to await \(coroutine of "fetch"\)') as told:
@@ -106,14 +106,14 @@ def test_a_coroutine_fails_its_message_and_no_other(schedule: str, mode: str) ->
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_generator_out_of_a_function_is_pulled(schedule: str, mode: str) -> None:
+def test_a_generator_out_of_a_function_is_pulled(schedule: Any, mode: str) -> None:
     with _flow(schedule, MODES[mode], logged(upto)) as runtime:
         assert sorted(runtime.process_many(".in", [2, 0, 3]).values(5)) == [0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_also_where_only_some_calls_return_one(schedule: str, mode: str) -> None:
+def test_also_where_only_some_calls_return_one(schedule: Any, mode: str) -> None:
     """Not the first alone is looked at."""
     with _flow(schedule, MODES[mode], lambda x: upto(x) if x == 5 else str(x)) as runtime:
         found = runtime.process_many(".in", [1, 2, 5, 3]).values(5)

@@ -22,7 +22,7 @@ DEPTH_FIRST = ("depth_first", "sync")
 depth_first = pytest.mark.parametrize("schedule", DEPTH_FIRST)
 
 
-def chain(schedule: str, *functions: Callable[[Any], Any], **options: Any) -> FlowRuntime:
+def chain(schedule: Any, *functions: Callable[[Any], Any], **options: Any) -> FlowRuntime:
     """A runtime with the functions one behind the other, named a, b, c ..."""
     operations = FlowOperationContainer()
     names = [chr(ord("a") + number) for number in range(len(functions))]
@@ -48,7 +48,7 @@ def refuse_twos(number: int) -> int:
 
 
 @depth_first
-def test_each_message_goes_to_its_end_before_the_next(schedule: str) -> None:
+def test_each_message_goes_to_its_end_before_the_next(schedule: Any) -> None:
     calls: list[str] = []
     with chain(schedule, noting(calls, "a"), noting(calls, "b"), noting(calls, "c")) as runtime:
         assert runtime.process_many(".in", range(3)).values(SECONDS) == [0, 1, 2]
@@ -58,7 +58,7 @@ def test_each_message_goes_to_its_end_before_the_next(schedule: str) -> None:
 
 @depth_first
 @pytest.mark.parametrize("stage", range(4))
-def test_an_error_names_its_operation_what_that_was_given_and_the_way(schedule: str, stage: int) -> None:
+def test_an_error_names_its_operation_what_that_was_given_and_the_way(schedule: Any, stage: int) -> None:
     functions: list[Callable[[int], int]] = [increment, increment, increment, increment]
     given: list[int] = []
 
@@ -89,7 +89,7 @@ def test_an_error_names_its_operation_what_that_was_given_and_the_way(schedule: 
 
 @depth_first
 @pytest.mark.parametrize("stage", [0, 1])
-def test_the_traceback_begins_in_the_function_that_was_called(schedule: str, stage: int) -> None:
+def test_the_traceback_begins_in_the_function_that_was_called(schedule: Any, stage: int) -> None:
     def deeper(number: int) -> int:
         raise LookupError(number)
 
@@ -107,7 +107,7 @@ def test_the_traceback_begins_in_the_function_that_was_called(schedule: str, sta
 
 
 @depth_first
-def test_what_fails_is_told_before_the_next_message_begins(schedule: str) -> None:
+def test_what_fails_is_told_before_the_next_message_begins(schedule: Any) -> None:
     calls: list[str] = []
     with chain(schedule, noting(calls, "a"), refuse_twos, noting(calls, "c")) as runtime:
         runtime.on_exception(lambda _error: calls.append("told"))
@@ -117,7 +117,7 @@ def test_what_fails_is_told_before_the_next_message_begins(schedule: str) -> Non
 
 
 @depth_first
-def test_a_stop_iteration_fails_only_its_message(schedule: str) -> None:
+def test_a_stop_iteration_fails_only_its_message(schedule: Any) -> None:
     empty: list[int] = []
     runtime = chain(schedule, same, lambda number: next(iter(empty)) if number == 1 else number, same)
     run = runtime.process_many(".in", range(3))
@@ -129,7 +129,7 @@ def test_a_stop_iteration_fails_only_its_message(schedule: str) -> None:
 
 
 @depth_first
-def test_a_builtin_that_raises_is_named_too(schedule: str) -> None:
+def test_a_builtin_that_raises_is_named_too(schedule: Any) -> None:
     runtime = chain(schedule, str, int, str)
     run = runtime.process_many(".in", ["1", "x", "3"])
     error = failure_of(run)
@@ -154,7 +154,7 @@ def test_a_system_exit_stops_the_runtime_and_is_raised_again() -> None:
 
 
 @depth_first
-def test_whoever_takes_results_gets_each_before_the_next_message_begins(schedule: str) -> None:
+def test_whoever_takes_results_gets_each_before_the_next_message_begins(schedule: Any) -> None:
     """B150, B151: each message is worked off to its end."""
     calls: list[str] = []
     with chain(schedule, noting(calls, "a"), noting(calls, "b")) as runtime:
@@ -165,7 +165,7 @@ def test_whoever_takes_results_gets_each_before_the_next_message_begins(schedule
 
 
 @depth_first
-def test_a_tap_sees_every_message_at_every_place_from_the_next_chunk_on(schedule: str) -> None:
+def test_a_tap_sees_every_message_at_every_place_from_the_next_chunk_on(schedule: Any) -> None:
     seen: list[str] = []
     with chain(schedule, increment, double) as runtime:
         assert runtime.process(".in", 1).values(SECONDS) == [4]
@@ -178,7 +178,7 @@ def test_a_tap_sees_every_message_at_every_place_from_the_next_chunk_on(schedule
 
 
 @depth_first
-def test_a_chain_that_leads_on_takes_messages_singly(schedule: str) -> None:
+def test_a_chain_that_leads_on_takes_messages_singly(schedule: Any) -> None:
     calls: list[str] = []
 
     def note_and_emit(data: int, emit: Callable[[int], None]) -> None:
@@ -196,7 +196,7 @@ def test_a_chain_that_leads_on_takes_messages_singly(schedule: str) -> None:
 
 
 @depth_first
-def test_functions_in_a_circle_are_not_fused_without_end(schedule: str) -> None:
+def test_functions_in_a_circle_are_not_fused_without_end(schedule: Any) -> None:
     seen: list[int] = []
 
     def count(number: int) -> int:
@@ -216,7 +216,7 @@ def test_functions_in_a_circle_are_not_fused_without_end(schedule: str) -> None:
 
 
 @depth_first
-def test_a_chain_longer_than_one_function_goes_on_with_another(schedule: str) -> None:
+def test_a_chain_longer_than_one_function_goes_on_with_another(schedule: Any) -> None:
     length = 2 * LONGEST_CHAIN + 3
     operations, chain = chain_of(length)
     with runtime_of(operations, f".in -> {chain} -> .out", schedule=schedule) as runtime:
@@ -230,7 +230,7 @@ def test_a_chain_longer_than_one_function_goes_on_with_another(schedule: str) ->
 
 
 @depth_first
-def test_a_change_of_the_flow_changes_the_chain(schedule: str) -> None:
+def test_a_change_of_the_flow_changes_the_chain(schedule: Any) -> None:
     with chain(schedule, increment, double) as runtime:
         assert runtime.process(".in", 1).values(SECONDS) == [4]
         runtime.add_operations(FlowOperationContainer().add_func("more", increment))
@@ -265,7 +265,7 @@ def test_a_slow_chain_gives_way_after_about_a_millisecond() -> None:
 
 
 @depth_first
-def test_priorities_and_correlation_are_kept(schedule: str) -> None:
+def test_priorities_and_correlation_are_kept(schedule: Any) -> None:
     with chain(schedule, increment, double) as runtime:
         (result,) = runtime.process(Message(".in", 1, "id", 5)).results(SECONDS)
 
@@ -278,9 +278,9 @@ def test_priorities_and_correlation_are_kept(schedule: str) -> None:
     st.sampled_from(DEPTH_FIRST),
 )
 def test_fused_or_not_the_results_failures_and_books_are_the_same(
-    numbers: list[int], functions: list[Callable[[int], int]], schedule: str
+    numbers: list[int], functions: list[Callable[[int], int]], schedule: Any
 ) -> None:
-    def outcome(schedule: str, *, watched: bool) -> Any:
+    def outcome(schedule: Any, *, watched: bool) -> Any:
         errors: list[Any] = []
         with chain(schedule, *functions) as runtime:
             runtime.on_exception(errors.append)
@@ -311,7 +311,7 @@ class Full(Gather):
 
 @pytest.mark.parametrize("schedule", ["breadth_first", *DEPTH_FIRST])
 def test_a_message_that_fails_behind_those_that_overloaded_their_run_is_not_counted_again(
-    schedule: str,
+    schedule: Any,
 ) -> None:
     operations = FlowOperationContainer().add_func("check", lambda item: 1 // item)
     operations.add_operation(Scatter("scatter")).add_operation(Full("gather"))
@@ -330,7 +330,7 @@ def test_a_message_that_fails_behind_those_that_overloaded_their_run_is_not_coun
 
 
 @depth_first
-def test_what_waits_of_a_cancelled_run_is_not_called_any_more(schedule: str) -> None:
+def test_what_waits_of_a_cancelled_run_is_not_called_any_more(schedule: Any) -> None:
     calls: list[int] = []
     runs: list[Run] = []
 

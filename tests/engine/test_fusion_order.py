@@ -55,7 +55,7 @@ plans = st.builds(
 class Player:
     """Runs a plan and writes down what can be seen."""
 
-    def __init__(self, plan: Plan, schedule: str) -> None:
+    def __init__(self, plan: Plan, schedule: Any) -> None:
         self.plan = plan
         self.seen: list[str] = []
         self.asked = False
@@ -149,7 +149,7 @@ def pulled(items: int) -> Iterator[int]:
 
 
 @given(plans, st.sampled_from(("depth_first", "sync")))
-def test_what_can_be_seen_comes_in_the_same_order_many_at_once_or_singly(plan: Plan, schedule: str) -> None:
+def test_what_can_be_seen_comes_in_the_same_order_many_at_once_or_singly(plan: Plan, schedule: Any) -> None:
     """B150, B151, B158."""
     assert Player(plan, schedule).play(watched=False) == Player(plan, schedule).play(watched=True)
 
@@ -157,7 +157,7 @@ def test_what_can_be_seen_comes_in_the_same_order_many_at_once_or_singly(plan: P
 @pytest.mark.parametrize("schedule", ["depth_first", "sync"])
 @pytest.mark.parametrize("announced", [1, 3, 10])
 def test_a_list_that_is_complete_before_its_items_goes_on_before_the_next(
-    schedule: str, announced: int
+    schedule: Any, announced: int
 ) -> None:
     seen: list[str] = []
 
@@ -183,7 +183,7 @@ def test_a_list_that_is_complete_before_its_items_goes_on_before_the_next(
 
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
-def test_lists_side_by_side_take_turns_however_quick_their_items_are(schedule: str) -> None:
+def test_lists_side_by_side_take_turns_however_quick_their_items_are(schedule: Any) -> None:
     seen: list[tuple[int, int]] = []
     items = [[(number, index) for index in range(2_000)] for number in range(2)]
 
@@ -208,7 +208,7 @@ def test_lists_side_by_side_take_turns_however_quick_their_items_are(schedule: s
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
 @pytest.mark.parametrize("failing", [(), (0,), (1_999,), (700, 701, 1_500)])
-def test_quick_items_of_a_list_fail_one_by_one(schedule: str, failing: tuple[int, ...]) -> None:
+def test_quick_items_of_a_list_fail_one_by_one(schedule: Any, failing: tuple[int, ...]) -> None:
     clock = FakeClock()
     told: list[int] = []
 
@@ -271,7 +271,7 @@ def test_items_of_a_list_that_turn_slow_let_a_higher_priority_go_first() -> None
 
 @pytest.mark.parametrize("schedule", ["depth_first", "sync"])
 @pytest.mark.parametrize("way", ["tap", "throttle"])
-def test_a_chain_goes_singly_from_the_next_chunk_on_where_somebody_watches(schedule: str, way: str) -> None:
+def test_a_chain_goes_singly_from_the_next_chunk_on_where_somebody_watches(schedule: Any, way: str) -> None:
     seen: list[str] = []
     moments: list[float] = []
     seams = simulated()

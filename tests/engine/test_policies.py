@@ -133,7 +133,7 @@ def test_a_bucket_never_lets_more_through_than_its_rate(
 @every_schedule
 @pytest.mark.parametrize("seed", range(5))
 def test_a_failed_call_is_made_again_and_order_is_kept_where_the_mode_keeps_it(
-    seed: int, schedule: str, mode: str
+    seed: int, schedule: Any, mode: str
 ) -> None:
     flaky = Flaky(lambda x: x % 4)
     flow = flow_with(mode, flaky, lambda operations: operations.retry(4, backoff=1.0))
@@ -459,7 +459,7 @@ def test_a_timeout_that_cannot_be_kept_is_refused_before_anything_runs(generator
 
 @every_mode
 @every_schedule
-def test_calls_begin_no_faster_than_the_rate(schedule: str, mode: str) -> None:
+def test_calls_begin_no_faster_than_the_rate(schedule: Any, mode: str) -> None:
     seams = simulated(deviations={})  # a seed might have a worker begin late what was handed to it in time
     begun: list[float] = []
 
@@ -485,7 +485,7 @@ def test_calls_begin_no_faster_than_the_rate(schedule: str, mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
 @pytest.mark.parametrize("retried", [False, True])
-def test_each_key_has_a_budget_of_its_own(mode: str, schedule: str, retried: bool) -> None:
+def test_each_key_has_a_budget_of_its_own(mode: str, schedule: Any, retried: bool) -> None:
     seams = simulated(deviations={})
     begun: list[tuple[int, float]] = []
     failed: set[int] = set()
@@ -616,7 +616,7 @@ def test_keys_that_cannot_be_compared_fail_their_messages_alone(where: str) -> N
 
 @every_mode
 @every_schedule
-def test_a_function_says_which_errors_are_retried(mode: str, schedule: str) -> None:
+def test_a_function_says_which_errors_are_retried(mode: str, schedule: Any) -> None:
     calls: Counter[int] = Counter()
 
     def work(x: int) -> int:
@@ -704,7 +704,7 @@ RAISING: dict[str, tuple[Callable[[FlowOperationContainer], Any], str]] = {
 @every_mode
 @every_schedule
 @pytest.mark.parametrize("which", RAISING)
-def test_a_policy_that_raises_fails_the_message_and_is_named(mode: str, schedule: str, which: str) -> None:
+def test_a_policy_that_raises_fails_the_message_and_is_named(mode: str, schedule: Any, which: str) -> None:
     declare, name = RAISING[which]
     with FlowRuntime(
         flow_with(mode, refuse_odd, declare), seams=simulated(seed=1), schedule=schedule
@@ -757,7 +757,7 @@ def test_a_generator_whose_policy_raises_fails_its_message(which: str) -> None:
 @every_mode
 @every_schedule
 def test_a_skipped_message_ends_as_discarded_with_its_reason_and_the_run_does_not_fail(
-    schedule: str, mode: str
+    schedule: Any, mode: str
 ) -> None:
     flow = flow_with(mode, Flaky(lambda x: x % 2), lambda operations: operations.on_error("skip"))
     with FlowRuntime(flow, seams=simulated(seed=1), schedule=schedule) as runtime:
@@ -770,7 +770,7 @@ def test_a_skipped_message_ends_as_discarded_with_its_reason_and_the_run_does_no
 
 @every_mode
 @every_schedule
-def test_a_routed_error_leaves_on_the_port_of_its_operation(schedule: str, mode: str) -> None:
+def test_a_routed_error_leaves_on_the_port_of_its_operation(schedule: Any, mode: str) -> None:
     operations = FlowOperationContainer().add_func("work", Flaky(lambda x: x % 2))
     MODES[mode](operations)
     operations.on_error("route").add_func(

@@ -124,7 +124,7 @@ def quiet_flow(**options: Any) -> Flow:
 
 
 @every_schedule
-def test_an_operation_is_woken_when_the_time_it_asked_for_has_come(schedule: str) -> None:
+def test_an_operation_is_woken_when_the_time_it_asked_for_has_come(schedule: Any) -> None:
     seams = simulated(deviations={})
     with FlowRuntime(quiet_flow(seconds=5.0), seams=seams, schedule=schedule) as runtime:
         run = runtime.process_many(".in", [1, 2, 3])
@@ -143,7 +143,7 @@ def test_runs_are_woken_each_for_itself_in_every_order(seed: int) -> None:
 
 
 @every_schedule
-def test_on_threads_the_engine_waits_for_the_time_and_wakes_the_operation_itself(schedule: str) -> None:
+def test_on_threads_the_engine_waits_for_the_time_and_wakes_the_operation_itself(schedule: Any) -> None:
     quiet = Quiet("quiet", 0.01)
     operations = FlowOperationContainer().add_operation(quiet).add_func("work", lambda x: x).make_async()
     with FlowRuntime(

@@ -351,7 +351,7 @@ def test_an_endless_source_ends_with_its_run(bench: flows.Bench, kind: str) -> N
 )
 @settings(max_examples=150)
 def test_any_lists_share_their_window_under_simulation(
-    lengths: list[int], window: int, kind: str, mode: Any, schedule: str, seed: int
+    lengths: list[int], window: int, kind: str, mode: Any, schedule: Any, seed: int
 ) -> None:
     pulled: list[int] = []
     finished: list[int] = []

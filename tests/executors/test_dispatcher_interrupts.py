@@ -81,7 +81,7 @@ def run_pending(run: Run, dispatcher: MainThreadDispatcher) -> None:
     ids=["wait", "run_pending", "sync"],
 )
 def test_an_interrupt_at_any_moment_leaves_nobody_waiting_and_the_thread_free(
-    schedule: str, work: Callable[[Run, MainThreadDispatcher], None]
+    schedule: Any, work: Callable[[Run, MainThreadDispatcher], None]
 ) -> None:
     """Whoever goes on after it is served or refused, and closing does not wait for what nobody will do."""
     moment, where = 0, ["not yet"]

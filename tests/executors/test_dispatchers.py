@@ -130,7 +130,7 @@ def asyncio_loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("parallelism", [True, False])
 def test_a_dispatched_operation_runs_on_the_dispatchers_thread_in_order(
-    own_loop: OwnLoop, schedule: str, *, parallelism: bool
+    own_loop: OwnLoop, schedule: Any, *, parallelism: bool
 ) -> None:
     """B270, B273: any object with `dispatch` will do; the operation knows its call; what is around it stays where it is."""
     seen: list[tuple[str, str]] = []
@@ -172,7 +172,7 @@ def main_loop() -> Iterator[MainThreadDispatcher]:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("kind", ["asyncio", "main thread"])
-def test_the_dispatchers_that_come_with_flowrt_call_on_their_threads(schedule: str, kind: str) -> None:
+def test_the_dispatchers_that_come_with_flowrt_call_on_their_threads(schedule: Any, kind: str) -> None:
     """B273: see test_tk.py for windows."""
     seen: list[str] = []
 
@@ -193,7 +193,7 @@ def test_the_dispatchers_that_come_with_flowrt_call_on_their_threads(schedule: s
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_two_dispatchers_and_two_runtimes_do_not_mix(schedule: str) -> None:
+def test_two_dispatchers_and_two_runtimes_do_not_mix(schedule: Any) -> None:
     """B274: a dispatcher belongs to one operation, not to the process, and what counts is the thread it was made for, not where a flow is built."""
     loops = [OwnLoop(), OwnLoop()]
     for number, loop in enumerate(loops):
@@ -257,7 +257,7 @@ def test_actions_generators_and_operations_with_state_can_be_dispatched(own_loop
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_mark_of_a_function_or_of_a_components_method_says_that_it_is_dispatched(
-    own_loop: OwnLoop, schedule: str
+    own_loop: OwnLoop, schedule: Any
 ) -> None:
     """B272."""
 
@@ -432,7 +432,7 @@ def test_a_dispatcher_that_calls_in_place_is_served_in_place_without_a_deeper_st
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_errors_of_dispatched_calls_are_reported_as_usual(own_loop: OwnLoop, schedule: str) -> None:
+def test_errors_of_dispatched_calls_are_reported_as_usual(own_loop: OwnLoop, schedule: Any) -> None:
     """B271."""
 
     def show(number: int) -> float:
@@ -782,7 +782,7 @@ def test_explain_and_the_watchdog_say_what_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_wait_on_the_dispatchers_own_thread_makes_the_calls_itself(schedule: str) -> None:
+def test_a_wait_on_the_dispatchers_own_thread_makes_the_calls_itself(schedule: Any) -> None:
     """B270, B273: so a program that waits on its main thread does not wait for itself: for a result, for all, for room, when closing."""
     dispatcher = MainThreadDispatcher()
     threads: list[str] = []

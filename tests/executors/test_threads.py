@@ -148,7 +148,7 @@ class PausingPairs(Keeper):
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_what_an_operation_does_takes_effect_when_its_call_is_over(
-    schedule: str, monkeypatch: pytest.MonkeyPatch
+    schedule: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine looks between hold and merge: were the part held already, nothing of the run would be live, and it would end."""
     pausing, looked = threading.Event(), threading.Event()

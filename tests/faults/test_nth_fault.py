@@ -42,7 +42,7 @@ READING = {"results", "close", "close again"}
 SCHEDULES = ("breadth_first", "sync", "simulated")
 
 
-def is_used(point: str, schedule: str) -> bool:
+def is_used(point: str, schedule: Any) -> bool:
     if point.startswith("queue.") and schedule == "simulated":
         return False  # nobody waits for the inbox there
     return not (
@@ -277,7 +277,7 @@ def no_thread_dies(problems: list[str]) -> Iterator[None]:
         threading.excepthook = before
 
 
-def lived(point: str, schedule: str, plan: Plan) -> list[str]:
+def lived(point: str, schedule: Any, plan: Plan) -> list[str]:
     """Return what was wrong with a day, on a thread of its own: one that does not end is wrong as well."""
     problems: list[str] = []
     with no_thread_dies(problems):
@@ -312,7 +312,7 @@ def assert_a_runtime_works() -> None:
 
 
 @pytest.mark.parametrize(("point", "schedule", "persistent"), CASES)
-def test_the_nth_fault_is_told_and_leaves_nothing(point: str, schedule: str, persistent: bool) -> None:
+def test_the_nth_fault_is_told_and_leaves_nothing(point: str, schedule: Any, persistent: bool) -> None:
     for nth in numbers(effort.of(20)):
         plan = Plan(nth, persistent=persistent)
 

@@ -43,6 +43,17 @@ def test_nothing_else_looks_public() -> None:
     assert found == set(NAMES)
 
 
+def test_completion_offers_the_public_names_alone() -> None:
+    assert set(dir(flowrt)) == {*NAMES, "__version__"}
+
+
+def test_the_version_is_that_which_is_installed() -> None:
+    assert isinstance(flowrt.__version__, str)
+    assert printed("import sys, flowrt; print('importlib.metadata' in sys.modules, bool(flowrt.__version__))") == (
+        "False True\n", "",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_says_what_it_is(name: str) -> None:
     assert inspect.getdoc(getattr(flowrt, name))

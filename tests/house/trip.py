@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 from flowrt import FlowOperationContainer, FlowRuntime
 
@@ -22,7 +23,7 @@ REST = 0.005  # seconds; an engine with a thread of its own has come to rest by 
 Call = tuple[str, str, str]  # thread, calling module, function
 
 
-def shortest(schedule: str, boxes: int) -> list[Call]:
+def shortest(schedule: Any, boxes: int) -> list[Call]:
     """Return the calls that one message costs on its way through some boxes, `.in → f1 → f2 → .out`."""
     calls: list[Call] = []
     tracing = False

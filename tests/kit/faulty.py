@@ -106,7 +106,6 @@ def points_of_failure() -> list[str]:
         "queue",
         "queue.put",
         "queue.get get_nowait",
-        "queue.empty",
         "schedule",
         "schedule.put put_input",
         "schedule.take",
@@ -131,7 +130,7 @@ class Ground:
 
     def __init__(self, point: str, schedule: str, plan: Plan) -> None:
         self.threads: list[ThreadLike] = []
-        self.schedule = "breadth_first" if schedule == "simulated" else schedule
+        self.schedule: Any = "breadth_first" if schedule == "simulated" else schedule
         self._plan = plan
         base = simulated(3) if schedule == "simulated" else Seams()
         base = attrs.evolve(base, spawn=self._spawn)

@@ -95,7 +95,7 @@ class Bench:
     """One mode under one schedule: makes the runtimes and sets the modes of a conformance test."""
 
     mode: Mode
-    schedule: str
+    schedule: Any
     seed: int = 0
 
     def __str__(self) -> str:

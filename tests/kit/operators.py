@@ -47,7 +47,7 @@ def in_lists(operator: Operation) -> Flow:
     return flow
 
 
-def values(flow: Flow, inputs: Iterable[Any], schedule: str = "breadth_first") -> list[Any]:
+def values(flow: Flow, inputs: Iterable[Any], schedule: Any = "breadth_first") -> list[Any]:
     """What comes of inputs in one run."""
     with FlowRuntime(flow, schedule=schedule) as runtime:
         return runtime.process_many(".in", inputs).values(timeout=SECONDS)
@@ -75,7 +75,7 @@ def cancelled_after(
 
 
 def results_of_runs(
-    flow: Flow, inputs: Iterable[Message], schedule: str = "breadth_first"
+    flow: Flow, inputs: Iterable[Message], schedule: Any = "breadth_first"
 ) -> list[list[Any]]:
     """What comes of each input in a run of its own, one after the other."""
     found = []
@@ -89,7 +89,7 @@ def results_of_runs(
 class Timeline:
     """A flow around one operator in a simulation, into which messages come at given times."""
 
-    def __init__(self, make: Callable[[], Operation], schedule: str = "breadth_first") -> None:
+    def __init__(self, make: Callable[[], Operation], schedule: Any = "breadth_first") -> None:
         self.seams: Seams = simulated(deviations={})
         self.out: list[tuple[float, Any]] = []
         operator = make()

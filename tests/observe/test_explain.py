@@ -243,7 +243,7 @@ def test_asking_changes_nothing(bench: Bench) -> None:
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first"])
 def test_an_engine_in_a_call_that_does_not_return_is_told_with_the_operation(
-    monkeypatch: pytest.MonkeyPatch, schedule: str
+    monkeypatch: pytest.MonkeyPatch, schedule: Any
 ) -> None:
     monkeypatch.setattr("flowrt.runtime.watching.PATIENCE", 0.05)
     gate = Gate()

@@ -80,7 +80,7 @@ def with_component(bench: Bench, name: str, component: Any, **options: Any) -> F
     return runtime
 
 
-def started(schedule: str, component: Any, *chains: str, name: str = "it", **options: Any) -> FlowRuntime:
+def started(schedule: Any, component: Any, *chains: str, name: str = "it", **options: Any) -> FlowRuntime:
     runtime = FlowRuntime(schedule=schedule, **options)
     runtime.add_operations(FlowOperationContainer().add_component(name, component))
     runtime.add_operations(FlowOperationContainer().add_func("same", same).add_func("refuse", refuse))
@@ -199,7 +199,7 @@ def test_two_names_for_one_out_port_are_a_build_error() -> None:
 
 
 @every_schedule
-def test_components_give_the_same_in_all_modes(schedule: str) -> None:
+def test_components_give_the_same_in_all_modes(schedule: Any) -> None:
     """B280, B289."""
     del schedule  # all are run
 
@@ -339,7 +339,7 @@ def test_chains_of_components_keep_their_contexts_apart(bench: Bench) -> None:
 
 
 @every_schedule
-def test_components_of_two_runtimes_on_one_thread_keep_their_contexts_apart(schedule: str) -> None:
+def test_components_of_two_runtimes_on_one_thread_keep_their_contexts_apart(schedule: Any) -> None:
     """B285: one sends into the other's runtime from inside its call."""
     inner, outer = Relay(), Relay()
     with started("sync", inner, ".in -> it.take", "it.out -> .out") as within:
@@ -357,7 +357,7 @@ def test_components_of_two_runtimes_on_one_thread_keep_their_contexts_apart(sche
 
 
 @every_schedule
-def test_an_event_of_another_component_is_not_of_the_message_in_hand(schedule: str) -> None:
+def test_an_event_of_another_component_is_not_of_the_message_in_hand(schedule: Any) -> None:
     """B284, B285: it is the other's, of its own accord."""
     other = Counter()
 
@@ -431,7 +431,7 @@ def test_an_emission_after_the_call_starts_a_run_with_the_path_id_and_priority_o
 
 
 @every_schedule
-def test_behind_a_call_the_thread_that_made_it_is_in_none(schedule: str) -> None:
+def test_behind_a_call_the_thread_that_made_it_is_in_none(schedule: Any) -> None:
     """B283, B28A: also where that is the thread of the engine, or of the caller."""
     counter = Counter()
 
@@ -452,7 +452,7 @@ def test_behind_a_call_the_thread_that_made_it_is_in_none(schedule: str) -> None
 
 
 @every_schedule
-def test_events_of_its_own_accord_start_runs_of_their_own(schedule: str) -> None:
+def test_events_of_its_own_accord_start_runs_of_their_own(schedule: Any) -> None:
     """B283, B281: without a message in hand, on any thread; without a correlation id unless one is given."""
     counter = Counter()
     with started(schedule, counter, "it.changed -> .out", ".in -> it.add") as runtime:
@@ -473,7 +473,7 @@ def test_events_of_its_own_accord_start_runs_of_their_own(schedule: str) -> None
 
 
 @every_schedule
-def test_events_of_its_own_accord_leave_at_each_of_its_places(schedule: str) -> None:
+def test_events_of_its_own_accord_leave_at_each_of_its_places(schedule: Any) -> None:
     """B283, B28A: also in nested flows, where the ancestor's came out at the root."""
     counter = Counter()
     inner = flow_of("inner", "it.changed -> .out")
@@ -495,7 +495,7 @@ def test_events_of_its_own_accord_leave_at_each_of_its_places(schedule: str) -> 
 
 
 @every_schedule
-def test_an_event_that_nobody_takes_is_a_run_that_ends_unconnected(schedule: str) -> None:
+def test_an_event_that_nobody_takes_is_a_run_that_ends_unconnected(schedule: Any) -> None:
     counter = Counter()
     runs: list[Run] = []
 
@@ -532,7 +532,7 @@ class Ringer:
 
 @every_schedule
 @pytest.mark.parametrize("kind", ["object", "class", "class with arguments"])
-def test_a_thread_of_its_own_without_the_context_starts_a_run_at_its_place(schedule: str, kind: str) -> None:
+def test_a_thread_of_its_own_without_the_context_starts_a_run_at_its_place(schedule: Any, kind: str) -> None:
     """B28A."""
     given = {
         "object": Ringer("dong"),
@@ -550,7 +550,7 @@ def test_a_thread_of_its_own_without_the_context_starts_a_run_at_its_place(sched
 
 
 @every_schedule
-def test_of_a_class_each_place_has_an_instance_of_its_own(schedule: str) -> None:
+def test_of_a_class_each_place_has_an_instance_of_its_own(schedule: Any) -> None:
     """B072, B28B: so one container may serve several runtimes, and each place is a source of its own."""
     container = FlowOperationContainer().add_component("ringer", Ringer).add_component("counter", Counter)
     Ringer.made.clear()
@@ -579,7 +579,7 @@ def test_of_a_class_each_place_has_an_instance_of_its_own(schedule: str) -> None
 
 
 @every_schedule
-def test_a_class_that_cannot_be_made_is_told_of(schedule: str) -> None:
+def test_a_class_that_cannot_be_made_is_told_of(schedule: Any) -> None:
     class Needy(Relay):
         def __init__(self) -> None:
             raise ValueError("no")
@@ -605,7 +605,7 @@ def test_an_event_before_there_is_a_runtime_is_an_error_that_says_what_to_do() -
 
 
 @every_schedule
-def test_an_event_after_the_end_is_refused_and_a_new_runtime_takes_them_again(schedule: str) -> None:
+def test_an_event_after_the_end_is_refused_and_a_new_runtime_takes_them_again(schedule: Any) -> None:
     """B28B."""
     counter = Counter()
     for number in range(2):
@@ -660,7 +660,7 @@ class Slotted:
 
 
 @every_schedule
-def test_a_component_need_be_neither_hashable_nor_weakly_referable(schedule: str) -> None:
+def test_a_component_need_be_neither_hashable_nor_weakly_referable(schedule: Any) -> None:
     slotted, other = Slotted(), Slotted()
     with started(schedule, slotted, ".in -> it.take", "it.out -> .out") as runtime:
         assert runtime.process(".in", 1).values(SECONDS) == [2]
@@ -736,7 +736,7 @@ class Mixed:
 PORTS = ("plain", "synced", "alone", "several")
 
 
-def mixed(schedule: str, component: Any, mode: str, name: str = "mixed") -> FlowRuntime:
+def mixed(schedule: Any, component: Any, mode: str, name: str = "mixed") -> FlowRuntime:
     container = FlowOperationContainer().add_component("mixed", component)
     if mode == "async":
         container.make_async()
@@ -749,7 +749,7 @@ def mixed(schedule: str, component: Any, mode: str, name: str = "mixed") -> Flow
 
 @every_schedule
 @pytest.mark.parametrize("mode", ["sync", "async", "parallel"])
-def test_a_mode_applies_to_the_whole_component_and_a_marker_to_its_method(schedule: str, mode: str) -> None:
+def test_a_mode_applies_to_the_whole_component_and_a_marker_to_its_method(schedule: Any, mode: str) -> None:
     """B286, B289, B306: neither turns it off; B176, B180: pools have the name and the number that is asked for."""
     component = Mixed()
     with mixed(schedule, component, mode) as runtime:
@@ -771,7 +771,7 @@ def test_a_mode_applies_to_the_whole_component_and_a_marker_to_its_method(schedu
 
 
 @every_schedule
-def test_a_component_made_async_has_one_thread_for_all_its_methods(schedule: str) -> None:
+def test_a_component_made_async_has_one_thread_for_all_its_methods(schedule: Any) -> None:
     """B289: no two calls overlap, and the order of arrival is kept over its ports."""
     order: list[Any] = []
 
@@ -800,7 +800,7 @@ def test_a_component_made_async_has_one_thread_for_all_its_methods(schedule: str
 
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "round_robin", "parallel"])
-def test_two_thousand_messages_through_async_and_parallel_methods_keep_their_contexts(schedule: str) -> None:
+def test_two_thousand_messages_through_async_and_parallel_methods_keep_their_contexts(schedule: Any) -> None:
     """B286."""
     with mixed(schedule, Mixed(), "sync") as runtime:
         found: list[tuple[object, Any]] = []
@@ -816,7 +816,7 @@ def test_two_thousand_messages_through_async_and_parallel_methods_keep_their_con
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("mode", ["async", "parallel"])
-def test_a_component_in_a_mode_emits_of_its_own_accord_all_the_same(schedule: str, mode: str) -> None:
+def test_a_component_in_a_mode_emits_of_its_own_accord_all_the_same(schedule: Any, mode: str) -> None:
     """B283, B289 (BUG): there, a mode turns the whole component off."""
     counter = Counter()
     container = FlowOperationContainer().add_component("it", counter)
@@ -832,7 +832,7 @@ def test_a_component_in_a_mode_emits_of_its_own_accord_all_the_same(schedule: st
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_the_mode_of_a_method_counts_however_its_port_is_spelt(schedule: str) -> None:
+def test_the_mode_of_a_method_counts_however_its_port_is_spelt(schedule: Any) -> None:
     """B281, B286."""
 
     class Speller:

@@ -558,7 +558,7 @@ def test_a_class_that_cannot_be_made_without_arguments_is_refused_by_name() -> N
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_an_error_in_a_method_arrives_as_it_was_raised(schedule: str) -> None:
+def test_an_error_in_a_method_arrives_as_it_was_raised(schedule: Any) -> None:
     """B307."""
 
     class Faulty:
@@ -596,7 +596,7 @@ class Shared(abc.ABC):  # noqa: B024
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_operations_share_data_through_their_object(schedule: str) -> None:
+def test_operations_share_data_through_their_object(schedule: Any) -> None:
     """B30C."""
     with FlowRuntime(schedule=schedule) as runtime:
         shared = Shared()

@@ -81,7 +81,7 @@ def runtime_of(operation: Operation, *chains: str, mode: str = "sync", **options
 
 
 @every_way
-def test_an_active_operation_is_activated_when_the_runtime_starts(mode: str, schedule: str) -> None:
+def test_an_active_operation_is_activated_when_the_runtime_starts(mode: str, schedule: Any) -> None:
     """B260, B262: whatever mode wraps it, once, on the engine's thread."""
     source = Source()
     with runtime_of(source, mode=mode, schedule=schedule, name="here") as runtime:
@@ -98,7 +98,7 @@ def test_an_active_operation_is_activated_when_the_runtime_starts(mode: str, sch
 
 @by_schedule
 @pytest.mark.parametrize("begin", ["process", "wait_idle", "wait_for_result"])
-def test_the_first_input_or_wait_starts_it_too(schedule: str, begin: str) -> None:
+def test_the_first_input_or_wait_starts_it_too(schedule: Any, begin: str) -> None:
     """B183, B260."""
     source = Source(then=lambda emit: emit("first"))
     with runtime_of(source, schedule=schedule) as runtime:
@@ -112,7 +112,7 @@ def test_the_first_input_or_wait_starts_it_too(schedule: str, begin: str) -> Non
 
 
 @every_way
-def test_it_emits_from_any_thread_at_any_time_each_time_as_a_run(mode: str, schedule: str) -> None:
+def test_it_emits_from_any_thread_at_any_time_each_time_as_a_run(mode: str, schedule: Any) -> None:
     """B261, B262: without input, and without a correlation id unless one is given."""
     source = Source()
     with runtime_of(source, mode=mode, schedule=schedule) as runtime:
@@ -134,7 +134,7 @@ def test_it_emits_from_any_thread_at_any_time_each_time_as_a_run(mode: str, sche
 
 
 @by_schedule
-def test_each_emission_is_a_run_whose_books_balance(schedule: str) -> None:
+def test_each_emission_is_a_run_whose_books_balance(schedule: Any) -> None:
     """B261."""
     source = Source()
     with runtime_of(source, "source -> which -> .out", schedule=schedule) as runtime:
@@ -150,7 +150,7 @@ def test_each_emission_is_a_run_whose_books_balance(schedule: str) -> None:
 
 
 @by_schedule
-def test_many_threads_may_emit_at_once_and_nothing_is_lost(schedule: str) -> None:
+def test_many_threads_may_emit_at_once_and_nothing_is_lost(schedule: Any) -> None:
     """B261."""
     source = Source()
     with runtime_of(source, schedule=schedule, capacity=10) as runtime:
@@ -175,7 +175,7 @@ def test_many_threads_may_emit_at_once_and_nothing_is_lost(schedule: str) -> Non
 
 
 @by_schedule
-def test_what_it_emits_leaves_at_its_place_in_nested_flows(schedule: str) -> None:
+def test_what_it_emits_leaves_at_its_place_in_nested_flows(schedule: Any) -> None:
     """B260, B261: at each of its places, also where nothing has entered their flow yet; the ancestor's came out at the root."""
     source = Source()
     inner = flow_of("inner", "source -> .out", "source#b -> .out", ".in -> .x")
@@ -203,7 +203,7 @@ def test_what_it_emits_leaves_at_its_place_in_nested_flows(schedule: str) -> Non
 
 
 @by_schedule
-def test_in_a_flow_inside_itself_it_is_activated_as_its_places_are_entered(schedule: str) -> None:
+def test_in_a_flow_inside_itself_it_is_activated_as_its_places_are_entered(schedule: Any) -> None:
     """B260."""
     source = Source()
 
@@ -228,7 +228,7 @@ def test_in_a_flow_inside_itself_it_is_activated_as_its_places_are_entered(sched
 
 
 @by_schedule
-def test_one_added_while_the_runtime_runs_is_activated_with_the_change(schedule: str) -> None:
+def test_one_added_while_the_runtime_runs_is_activated_with_the_change(schedule: Any) -> None:
     """B260."""
     first, second = Source(), Source("second")
     with runtime_of(first, schedule=schedule) as runtime:
@@ -308,7 +308,7 @@ def test_under_sync_emitting_is_refused_where_working_the_run_off_would_wait_for
 
 
 @every_way
-def test_after_the_end_emitting_raises_and_nobody_waited_for_the_source(mode: str, schedule: str) -> None:
+def test_after_the_end_emitting_raises_and_nobody_waited_for_the_source(mode: str, schedule: Any) -> None:
     """B261."""
     source = Source()
     with runtime_of(source, mode=mode, schedule=schedule) as runtime:
@@ -345,7 +345,7 @@ def test_while_the_runtime_drains_emitting_raises() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first"])
-def test_an_emission_without_room_does_what_any_input_does(schedule: str) -> None:
+def test_an_emission_without_room_does_what_any_input_does(schedule: Any) -> None:
     """B261: here it fails; from the engine's thread it never waits."""
     source, gate = Source(), Gate()
     with runtime_of(
@@ -365,7 +365,7 @@ def test_an_emission_without_room_does_what_any_input_does(schedule: str) -> Non
 
 
 @by_schedule
-def test_an_error_while_activating_is_told_to_who_waits_for_results(schedule: str) -> None:
+def test_an_error_while_activating_is_told_to_who_waits_for_results(schedule: Any) -> None:
     """B260."""
     with runtime_of(Source(then=refuse), schedule=schedule) as runtime:
         runtime.start()
@@ -378,13 +378,13 @@ def test_an_error_while_activating_is_told_to_who_waits_for_results(schedule: st
 
 
 @by_schedule
-def test_an_error_while_activating_that_nobody_sees_is_raised_at_the_end(schedule: str) -> None:
+def test_an_error_while_activating_that_nobody_sees_is_raised_at_the_end(schedule: Any) -> None:
     with pytest.raises(OwnAccordError, match="raised ValueError"), runtime_of(Source(then=refuse), schedule=schedule) as runtime:  # fmt: skip
         runtime.start()
 
 
 @by_schedule
-def test_an_error_while_activating_is_told_to_subscribers(schedule: str) -> None:
+def test_an_error_while_activating_is_told_to_subscribers(schedule: Any) -> None:
     told: list[BaseException] = []
     with runtime_of(Source(then=refuse), schedule=schedule) as runtime:
         runtime.on_exception(told.append)
@@ -404,7 +404,7 @@ def test_sys_exit_while_activating_stops_the_runtime() -> None:
 
 
 @by_schedule
-def test_one_that_cannot_be_made_for_its_place_is_told_likewise(schedule: str) -> None:
+def test_one_that_cannot_be_made_for_its_place_is_told_likewise(schedule: Any) -> None:
     made: list[int] = []
 
     def make() -> Source:
@@ -422,7 +422,7 @@ def test_one_that_cannot_be_made_for_its_place_is_told_likewise(schedule: str) -
 
 
 @by_schedule
-def test_a_failure_behind_an_emission_is_told_like_any_other(schedule: str) -> None:
+def test_a_failure_behind_an_emission_is_told_like_any_other(schedule: Any) -> None:
     source = Source()
     with runtime_of(source, "source -> refuse -> .out", schedule=schedule) as runtime:
         runtime.start()
@@ -492,7 +492,7 @@ class Waker(Source):
     ("seconds", "woken"), [([2.0], [(2.0, [2.0])]), ([2.0, 1.0], [(1.0, [1.0])]), ([1.0, None], []), ([], [])]
 )
 def test_it_is_woken_once_when_it_asked_for_it_last(
-    schedule: str, seconds: list[float | None], woken: list[Any]
+    schedule: Any, seconds: list[float | None], woken: list[Any]
 ) -> None:
     waker = Waker(*seconds)
     with runtime_of(waker, schedule=schedule, seams=simulated(0)) as runtime:
@@ -529,7 +529,7 @@ def test_an_error_when_it_is_woken_fails_a_run_of_its_own() -> None:
 
 @by_schedule
 def test_who_is_to_be_woken_keeps_nothing_from_being_told_that_it_has_stalled(
-    monkeypatch: pytest.MonkeyPatch, schedule: str
+    monkeypatch: pytest.MonkeyPatch, schedule: Any
 ) -> None:
     """An engine that forgets what it took from the schedule."""
     monkeypatch.setattr("flowrt.executors.inline.InlineExecutor.submit", lambda *_: None)
@@ -565,7 +565,7 @@ def pass_time(runtime: FlowRuntime, seconds: float) -> None:
 
 
 @by_schedule
-def test_a_ticker_tells_the_time_at_once_and_then_each_second(schedule: str) -> None:
+def test_a_ticker_tells_the_time_at_once_and_then_each_second(schedule: Any) -> None:
     """B263, B264: from the start of the runtime to its end."""
     runtime, ticks, clock = ticking(Ticker("ticker"), schedule=schedule)
     with runtime:
@@ -578,7 +578,7 @@ def test_a_ticker_tells_the_time_at_once_and_then_each_second(schedule: str) -> 
 
 
 @by_schedule
-def test_between_two_ticks_the_runtime_is_idle_and_it_closes_at_once(schedule: str) -> None:
+def test_between_two_ticks_the_runtime_is_idle_and_it_closes_at_once(schedule: Any) -> None:
     """B263, B264."""
     runtime, ticks, clock = ticking(Ticker("ticker", 10.0), schedule=schedule)
     with runtime:
@@ -592,7 +592,7 @@ def test_between_two_ticks_the_runtime_is_idle_and_it_closes_at_once(schedule: s
 
 
 @pytest.mark.parametrize("schedule", ONE_BY_ONE)
-def test_ticks_that_are_missed_coalesce_and_the_others_keep_their_time(schedule: str) -> None:
+def test_ticks_that_are_missed_coalesce_and_the_others_keep_their_time(schedule: Any) -> None:
     """B263: the first call takes 3.5 periods."""
     slow = [3.5]
     runtime, ticks, clock = ticking(Ticker("ticker", 2.0), "ticker.now -> slow -> .out", schedule=schedule)
@@ -675,7 +675,7 @@ def test_nothing_can_be_sent_to_a_ticker_nor_can_it_run_elsewhere() -> None:
 
 
 @by_schedule
-def test_a_debounce_lets_the_last_of_a_burst_pass_after_half_a_second_of_silence(schedule: str) -> None:
+def test_a_debounce_lets_the_last_of_a_burst_pass_after_half_a_second_of_silence(schedule: Any) -> None:
     """B252: on its default port, whatever port it came by."""
     timeline = Timeline(lambda: Debounce("op"), schedule)
     timeline.one_run((0.0, "a"), (0.4, "b"), (0.8, "c"), (2.0, "d"))
@@ -684,7 +684,7 @@ def test_a_debounce_lets_the_last_of_a_burst_pass_after_half_a_second_of_silence
 
 
 @by_schedule
-def test_what_a_debounce_lets_pass_has_its_own_context_and_errors_behind_it_are_told(schedule: str) -> None:
+def test_what_a_debounce_lets_pass_has_its_own_context_and_errors_behind_it_are_told(schedule: Any) -> None:
     """B253, B254: id and causality are those of the last message, not of the first."""
     flow = Flow().add_operation(Debounce("debounce", 1.0))
     flow.add_operations(FlowOperationContainer().add_func("refuse", refuse).add_func("same", same))
@@ -705,7 +705,7 @@ def test_what_a_debounce_lets_pass_has_its_own_context_and_errors_behind_it_are_
 
 
 @by_schedule
-def test_an_error_behind_a_debounce_goes_to_the_causality_of_the_message_that_passed(schedule: str) -> None:
+def test_an_error_behind_a_debounce_goes_to_the_causality_of_the_message_that_passed(schedule: Any) -> None:
     """B253, B254."""
     flow = Flow().add_operation(Debounce("debounce", 1.0)).add_operation(PushCausality("push"))
 

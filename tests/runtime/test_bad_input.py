@@ -593,7 +593,7 @@ def test_the_bounds_of_a_gather_are_whole_numbers(bound: str, value: Any) -> Non
 
 def test_an_unknown_schedule_is_a_build_error_with_a_suggestion() -> None:
     with pytest.raises(FlowBuildError) as caught:
-        FlowRuntime(schedule="breadth_frist")
+        FlowRuntime(schedule="breadth_frist")  # type: ignore[arg-type]
 
     assert text_of(caught.value) == (
         'there is no schedule "breadth_frist". Did you mean "breadth_first"? '

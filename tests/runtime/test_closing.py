@@ -79,7 +79,7 @@ def keep_error(call: Callable[[], Any], raised: list[BaseException]) -> None:
 
 
 @by_schedule
-def test_closing_drains_what_is_live_and_reports_nothing_left(schedule: str) -> None:
+def test_closing_drains_what_is_live_and_reports_nothing_left(schedule: Any) -> None:
     """B184: there, what waits is dropped."""
     runtime = runtime_of(one_operation("parallel", same), schedule=schedule)
     run = runtime.process_many(".in", range(100))
@@ -118,7 +118,7 @@ def test_closing_from_many_threads_at_once_gives_the_same_report() -> None:
 
 
 @by_schedule
-def test_a_runtime_that_never_ran_can_be_closed(schedule: str) -> None:
+def test_a_runtime_that_never_ran_can_be_closed(schedule: Any) -> None:
     runtime = FlowRuntime(schedule=schedule)
 
     assert closed(runtime).clean
@@ -127,7 +127,7 @@ def test_a_runtime_that_never_ran_can_be_closed(schedule: str) -> None:
 
 
 @by_schedule
-def test_an_empty_with_block_leaves_nothing(schedule: str) -> None:
+def test_an_empty_with_block_leaves_nothing(schedule: Any) -> None:
     with FlowRuntime(schedule=schedule):
         pass
 
@@ -214,7 +214,7 @@ def test_closing_the_outer_runtime_from_an_operation_of_an_inner_one() -> None:
 
 @by_schedule
 @pytest.mark.parametrize("verb", ["process", "process_many", "event_processor"])
-def test_input_after_the_end_is_refused(schedule: str, verb: str) -> None:
+def test_input_after_the_end_is_refused(schedule: Any, verb: str) -> None:
     """B187 (QUIRK): there, it is queued for ever."""
     with runtime_of(one_operation("sync", same), schedule=schedule, name="demo") as runtime:
         runtime.process(".in", 1).wait(SECONDS)
@@ -232,7 +232,7 @@ def test_input_after_the_end_is_refused(schedule: str, verb: str) -> None:
 
 
 @by_schedule
-def test_input_is_refused_as_soon_as_somebody_inside_has_closed(schedule: str) -> None:
+def test_input_is_refused_as_soon_as_somebody_inside_has_closed(schedule: Any) -> None:
     """B187 (QUIRK): also while what is live drains."""
     refused: list[str] = []
 
@@ -269,7 +269,7 @@ def test_an_iterable_that_nobody_may_send_is_not_pulled() -> None:
 
 
 @by_schedule
-def test_results_can_be_read_after_the_end(schedule: str) -> None:
+def test_results_can_be_read_after_the_end(schedule: Any) -> None:
     with runtime_of(one_operation("sync", same), schedule=schedule) as runtime:
         run = runtime.process_many(".in", range(4))
 
@@ -489,7 +489,7 @@ def test_a_worker_that_never_returns_is_abandoned_by_name(mode: str) -> None:
 
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first"])
-def test_an_operation_that_never_returns_to_the_engine_is_abandoned_by_name(schedule: str) -> None:
+def test_an_operation_that_never_returns_to_the_engine_is_abandoned_by_name(schedule: Any) -> None:
     gate = Gate()
     runtime = runtime_of(one_operation("sync", gate), name="demo", schedule=schedule)
     run = runtime.process(".in", 1)
@@ -627,7 +627,7 @@ class Thing:
     number: int = 0
 
 
-def references_after(schedule: str, mode: str, work: Callable[..., Any]) -> list[Any]:
+def references_after(schedule: Any, mode: str, work: Callable[..., Any]) -> list[Any]:
     """Run things through a flow, close it, and return what of them is still alive."""
     alive: list[weakref.ref[Thing]] = []
     runtime = runtime_of(
@@ -652,7 +652,7 @@ def references_after(schedule: str, mode: str, work: Callable[..., Any]) -> list
 
 @by_schedule
 @each_mode
-def test_a_closed_runtime_refers_to_no_message(schedule: str, mode: str) -> None:
+def test_a_closed_runtime_refers_to_no_message(schedule: Any, mode: str) -> None:
     assert references_after(schedule, mode, same) == []
 
 
@@ -814,7 +814,7 @@ both_stoppers = pytest.mark.parametrize("stopper", STOPPERS)
 @by_schedule
 @each_mode
 @both_stoppers
-def test_what_stops_the_interpreter_is_raised_to_who_waits(schedule: str, mode: str, stopper: str) -> None:
+def test_what_stops_the_interpreter_is_raised_to_who_waits(schedule: Any, mode: str, stopper: str) -> None:
     error = STOPPERS[stopper]()
 
     def stop(_: Any) -> None:
@@ -1298,7 +1298,7 @@ def test_f20_closing_before_anything_has_begun_is_clean(bench: Bench) -> None:
 
 @by_schedule
 @pytest.mark.parametrize("where", ["operation", "on_result", "on_message", "on_exception"])
-def test_closing_from_wherever_flowrt_calls_marks_and_returns(schedule: str, where: str) -> None:
+def test_closing_from_wherever_flowrt_calls_marks_and_returns(schedule: Any, where: str) -> None:
     """B185 (BUG): there, a thread waits for itself."""
     closed: list[Any] = []
 
@@ -1321,7 +1321,7 @@ def test_closing_from_wherever_flowrt_calls_marks_and_returns(schedule: str, whe
 
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "sync"])
-def test_closing_from_inside_is_pending_and_then_done(schedule: str) -> None:
+def test_closing_from_inside_is_pending_and_then_done(schedule: Any) -> None:
     """B185 (BUG)."""
     reports: list[CloseReport] = []
     runtime = runtime_of(work_of("sync", lambda _: reports.append(runtime.close())), schedule=schedule)

@@ -62,7 +62,7 @@ def in_a_process(script: str, *arguments: str) -> Any:
 
 @pytest.mark.slow
 @by_schedule
-def test_ten_thousand_operations_in_a_chain(schedule: str) -> None:
+def test_ten_thousand_operations_in_a_chain(schedule: Any) -> None:
     """B156 (BUG): there, the stack overflows."""
     length = effort.of(10_000)
     operations, chain = chain_of(length)
@@ -84,7 +84,7 @@ def test_a_thousand_operations_in_a_chain_on_one_thread_of_a_pool() -> None:
 
 
 @by_schedule
-def test_twenty_thousand_rounds_of_a_feedback_loop(schedule: str) -> None:
+def test_twenty_thousand_rounds_of_a_feedback_loop(schedule: Any) -> None:
     """B155, B156 (BUG): there, the stack overflows."""
     rounds = effort.of(20_000)
 
@@ -357,7 +357,7 @@ def a_recursive_flow(step: Callable[..., None]) -> Flow:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["breadth_first", "sync"])
-def test_a_flow_may_enter_itself_nine_hundred_times(schedule: str) -> None:
+def test_a_flow_may_enter_itself_nine_hundred_times(schedule: Any) -> None:
     def step(number: int, again: Callable[[int], None], done: Callable[[int], None]) -> None:
         (again if number < depth else done)(number + 1)
 
@@ -393,7 +393,7 @@ def explode(number: int, on_number: Callable[[int], None]) -> None:
 
 
 @by_schedule
-def test_the_run_that_goes_past_max_live_fails_and_no_other(schedule: str) -> None:
+def test_the_run_that_goes_past_max_live_fails_and_no_other(schedule: Any) -> None:
     with FlowRuntime(schedule=schedule, max_live=100) as runtime:
         wire(runtime, ".in -> explode -> work -> .out")
         runtime.add_operations(FlowOperationContainer().add_action("explode", explode).add_func("work", same))
@@ -433,7 +433,7 @@ def test_unread_results_do_not_hold_a_run_back() -> None:
 
 
 @by_schedule
-def test_unread_results_hold_no_input_back(schedule: str) -> None:
+def test_unread_results_hold_no_input_back(schedule: Any) -> None:
     """B190: not the capacity, but only `max_results` bounds them."""
     with FlowRuntime(schedule=schedule, capacity=2) as runtime:
         wire(runtime, ".in -> pass -> .out")
@@ -583,7 +583,7 @@ def test_an_interrupt_while_the_engine_is_being_started_costs_no_room() -> None:
 
 
 @by_schedule
-def test_inputs_that_are_taken_together_keep_their_priorities(schedule: str) -> None:
+def test_inputs_that_are_taken_together_keep_their_priorities(schedule: Any) -> None:
     def send(_: Any) -> None:
         for priority in (0, 0, 1, 2, 1):
             runtime.process(".in", priority, priority=priority)
@@ -678,7 +678,7 @@ def test_input_from_inside_never_waits_for_room(place: str) -> None:
 
 
 @by_schedule
-def test_input_from_inside_is_bounded_and_never_waits(schedule: str) -> None:
+def test_input_from_inside_is_bounded_and_never_waits(schedule: Any) -> None:
     sent: list[int] = []
 
     def flood(_: object) -> None:
@@ -763,7 +763,7 @@ def depth_of_stack() -> int:
 @pytest.mark.parametrize("length", [100, 1_000])
 @by_schedule
 def test_f45_the_stack_does_not_grow_with_the_chain_and_an_error_at_its_end_is_short(
-    schedule: str, length: int
+    schedule: Any, length: int
 ) -> None:
     depths: list[int] = []
 
@@ -787,7 +787,7 @@ def test_f45_the_stack_does_not_grow_with_the_chain_and_an_error_at_its_end_is_s
 
 
 @by_schedule
-def test_f45_the_engine_works_in_proportion_to_the_chain(schedule: str) -> None:
+def test_f45_the_engine_works_in_proportion_to_the_chain(schedule: Any) -> None:
     turns = {}
     for length in (200, 2_000):
         operations, chain = chain_of(length)

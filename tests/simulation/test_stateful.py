@@ -521,7 +521,7 @@ class FlowMachine(RuleBasedStateMachine):
         subscribed=st.booleans(),
     )
     def start(
-        self, shape: list[Stage], seed: int, group: int, schedule: str, tapped: bool, subscribed: bool
+        self, shape: list[Stage], seed: int, group: int, schedule: Any, tapped: bool, subscribed: bool
     ) -> None:
         self.notes = Notes()
         self.sent: dict[int, Sent] = {}

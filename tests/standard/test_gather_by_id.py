@@ -435,7 +435,7 @@ def test_cancelling_a_run_removes_only_its_items_from_the_buckets(bench: Bench) 
 # --- what waits for a count that does not come
 
 
-def simulated_gather(schedule: str, **options: Any) -> FlowRuntime:
+def simulated_gather(schedule: Any, **options: Any) -> FlowRuntime:
     operations = FlowOperationContainer().add_operation(Gather("gather", **options))
     flow = flow_of(
         "", ".stream -> gather.stream", ".count -> gather.count", "gather -> .out", operations=operations
@@ -445,7 +445,7 @@ def simulated_gather(schedule: str, **options: Any) -> FlowRuntime:
 
 @pytest.mark.parametrize("on_missing", ["fail", "skip", "collect"])
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
-def test_what_nothing_more_comes_for_expires_and_makes_room(schedule: str, on_missing: Any) -> None:
+def test_what_nothing_more_comes_for_expires_and_makes_room(schedule: Any, on_missing: Any) -> None:
     with simulated_gather(schedule, expire=5.0, max_open=2, on_missing=on_missing) as runtime:
         clock: Any = runtime._owner.seams.clock
         for item in range(4):  # one every three seconds keeps what is there
@@ -471,7 +471,7 @@ def data_in(message: Message) -> list[Any]:
 
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
-def test_a_run_does_not_wait_for_its_items_to_expire(schedule: str) -> None:
+def test_a_run_does_not_wait_for_its_items_to_expire(schedule: Any) -> None:
     with simulated_gather(schedule, expire=1e6) as runtime:
         run = runtime.process(".stream", 1, correlation_id="a")
         run.wait()

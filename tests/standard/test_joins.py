@@ -330,7 +330,7 @@ def test_past_max_waiting_the_run_fails_and_takes_its_own_messages_along(
 
 
 @pytest.mark.parametrize("schedule", flows.SCHEDULES)
-def test_what_waits_too_long_expires_and_the_oldest_first(schedule: str) -> None:
+def test_what_waits_too_long_expires_and_the_oldest_first(schedule: Any) -> None:
     """B219."""
     seams = simulated(deviations={})
     clock: Any = seams.clock
@@ -348,7 +348,7 @@ def test_what_waits_too_long_expires_and_the_oldest_first(schedule: str) -> None
 
 
 @pytest.mark.parametrize("schedule", flows.SCHEDULES)
-def test_a_run_does_not_wait_for_its_messages_to_expire(schedule: str) -> None:
+def test_a_run_does_not_wait_for_its_messages_to_expire(schedule: Any) -> None:
     """B219."""
     seams = simulated(deviations={})
     with FlowRuntime(joining(AutoResetJoin("join", expire=1e6)), schedule=schedule, seams=seams) as runtime:
@@ -360,7 +360,7 @@ def test_a_run_does_not_wait_for_its_messages_to_expire(schedule: str) -> None:
 
 
 @pytest.mark.parametrize("schedule", flows.SCHEDULES)
-def test_a_message_that_expires_while_its_run_goes_on_ends_as_discarded(schedule: str) -> None:
+def test_a_message_that_expires_while_its_run_goes_on_ends_as_discarded(schedule: Any) -> None:
     """B219."""
     seams = simulated(deviations={})
     clock: Any = seams.clock
@@ -382,7 +382,7 @@ def test_a_message_that_expires_while_its_run_goes_on_ends_as_discarded(schedule
 
 
 @pytest.mark.parametrize("schedule", flows.SCHEDULES)
-def test_a_manual_reset_join_forgets_what_nothing_comes_for(schedule: str) -> None:
+def test_a_manual_reset_join_forgets_what_nothing_comes_for(schedule: Any) -> None:
     """B219."""
     seams = simulated(deviations={})
     clock: Any = seams.clock
@@ -407,7 +407,7 @@ def state_of(runtime: FlowRuntime) -> Any:
 
 
 @pytest.mark.parametrize("schedule", flows.SCHEDULES)
-def test_a_join_is_entered_by_one_thread_at_a_time(schedule: str) -> None:
+def test_a_join_is_entered_by_one_thread_at_a_time(schedule: Any) -> None:
     """B219."""
     operations = FlowOperationContainer().add_auto_reset_join("join")
     operations.add_func("left", same).make_parallel(4).add_func("right", same).make_parallel(4)
@@ -675,7 +675,7 @@ def test_a_tuple_has_the_highest_priority_of_its_messages(bench: flows.Bench) ->
 @pytest.mark.parametrize("expire", [None, 100.0])
 @both
 def test_a_cancelled_run_takes_its_messages_along_and_only_those(
-    schedule: str, expire: float | None, kind: Any
+    schedule: Any, expire: float | None, kind: Any
 ) -> None:
     with FlowRuntime(
         joining(kind("join", expire=expire)), schedule=schedule, seams=simulated(deviations={})

@@ -112,7 +112,7 @@ def scripts(draw: Callable[[Any], Any]) -> tuple[bool, int, list[tuple[str, int,
 @given(script=scripts(), schedule=schedules, at_once=st.booleans(), seed=strategies.seeds)
 @settings(max_examples=150)
 def test_a_join_does_what_a_plain_model_says(
-    script: tuple[bool, int, list[tuple[str, int, Any]]], schedule: str, at_once: bool, seed: int
+    script: tuple[bool, int, list[tuple[str, int, Any]]], schedule: Any, at_once: bool, seed: int
 ) -> None:
     """B072, B210, B212, B214, B215, B216, B217, B218."""
     manual, inputs, entries = script
@@ -145,7 +145,7 @@ def test_a_join_does_what_a_plain_model_says(
 )
 @settings(max_examples=60)
 def test_what_is_older_than_expire_is_joined_no_more(
-    entries: list[tuple[int, Any, int]], schedule: str
+    entries: list[tuple[int, Any, int]], schedule: Any
 ) -> None:
     """B219: each entry comes so many seconds after the one before; a message of one port expires after five."""
     model, now = AutoModel(2), 0
@@ -179,7 +179,7 @@ def test_what_is_older_than_expire_is_joined_no_more(
 def test_of_cancelled_runs_a_join_keeps_nothing_and_of_the_others_all(
     entries: list[tuple[int, int, Any]],
     cancelled: set[int],
-    schedule: str,
+    schedule: Any,
     manual: bool,
     expire: float | None,
 ) -> None:
@@ -235,7 +235,7 @@ def test_of_cancelled_runs_a_join_keeps_nothing_and_of_the_others_all(
 )
 @settings(max_examples=100)
 def test_by_run_what_comes_of_an_item_meets_what_comes_of_it_elsewhere(
-    items: list[tuple[int, int]], schedule: str, seed: int, generators: bool
+    items: list[tuple[int, int]], schedule: Any, seed: int, generators: bool
 ) -> None:
     """Each item gives so many messages on one branch and so many on the other; the first of them meet, the second, and so on."""
 

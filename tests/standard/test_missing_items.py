@@ -473,7 +473,7 @@ FATES = ("arrives", "fails", "is absorbed", "strays")
 )
 @settings(max_examples=300)
 def test_a_gather_gives_what_its_policy_says_whatever_becomes_of_the_items(
-    fates: list[str], on_missing: Any, counted: bool, mode: Any, schedule: str, seed: int
+    fates: list[str], on_missing: Any, counted: bool, mode: Any, schedule: Any, seed: int
 ) -> None:
     def meet_fate(item: tuple[int, str], arrive: Callable[[int], None], stray: Callable[[int], None]) -> None:
         position, fate = item

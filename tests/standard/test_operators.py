@@ -115,7 +115,7 @@ def test_each_input_in_a_run_of_its_own_leads_to(
     ],
 )
 def test_one_run_of_several_inputs_leads_to(
-    schedule: str, operation: Callable[[], Operation], inputs: list[Any], expected: list[Any]
+    schedule: Any, operation: Callable[[], Operation], inputs: list[Any], expected: list[Any]
 ) -> None:
     assert values(around(operation()), inputs, schedule) == expected
 
@@ -131,7 +131,7 @@ def test_one_run_of_several_inputs_leads_to(
     ],
 )
 def test_each_scattered_list_is_taken_for_itself(
-    schedule: str, operation: Callable[[], Operation], lists: list[Any], expected: list[Any]
+    schedule: Any, operation: Callable[[], Operation], lists: list[Any], expected: list[Any]
 ) -> None:
     assert sorted(values(in_lists(operation()), lists, schedule)) == sorted(expected)
 
@@ -163,7 +163,7 @@ def test_lists_stay_apart_in_every_order_of_events(
 
 
 @every_schedule
-def test_what_a_filter_rejects_is_absorbed_unless_a_stream_takes_it(schedule: str) -> None:
+def test_what_a_filter_rejects_is_absorbed_unless_a_stream_takes_it(schedule: Any) -> None:
     flow = around(Filter("filter", odd))
     with FlowRuntime(flow, schedule=schedule, strict=True) as runtime:
         run = runtime.process_many(".in", range(5))
@@ -188,7 +188,7 @@ def test_what_a_switch_sends_where_no_stream_starts_is_unconnected() -> None:
 
 
 @every_schedule
-def test_a_value_reduced_is_one_of_its_messages_and_the_others_are_absorbed(schedule: str) -> None:
+def test_a_value_reduced_is_one_of_its_messages_and_the_others_are_absorbed(schedule: Any) -> None:
     with FlowRuntime(around(Reduce("reduce", add, 0)), schedule=schedule) as runtime:
         run = runtime.process_many(".in", range(10), correlation_id="id", priority=3)
         (result,) = run.results(timeout=SECONDS)
@@ -231,7 +231,7 @@ def test_reducing_keeps_one_message_however_many_come() -> None:
 
 
 @every_schedule
-def test_a_pair_is_one_of_its_messages_and_the_other_is_absorbed(schedule: str) -> None:
+def test_a_pair_is_one_of_its_messages_and_the_other_is_absorbed(schedule: Any) -> None:
     with FlowRuntime(around(zipped(), "left", "right"), schedule=schedule) as runtime:
         waiting = runtime.process(".left", 1, correlation_id="id")
         assert waiting.values(timeout=SECONDS) == []
@@ -244,7 +244,7 @@ def test_a_pair_is_one_of_its_messages_and_the_other_is_absorbed(schedule: str) 
 
 
 @every_schedule
-def test_a_pair_of_different_ids_has_none(schedule: str) -> None:
+def test_a_pair_of_different_ids_has_none(schedule: Any) -> None:
     with FlowRuntime(around(zipped(), "left", "right"), schedule=schedule) as runtime:
         runtime.process(".left", 1, correlation_id="a").wait(timeout=SECONDS)
         (result,) = runtime.process(".right", 2, correlation_id="b").results(timeout=SECONDS)
@@ -265,7 +265,7 @@ def forked(operator: Operation) -> Flow:
 
 
 @every_schedule
-def test_what_is_left_over_in_a_list_is_discarded_when_the_list_has_gone_quiet(schedule: str) -> None:
+def test_what_is_left_over_in_a_list_is_discarded_when_the_list_has_gone_quiet(schedule: Any) -> None:
     with FlowRuntime(forked(zipped()), schedule=schedule) as runtime:
         run = runtime.process_many(".in", [[1, 2, 3], [5, 6]])
 
@@ -274,7 +274,7 @@ def test_what_is_left_over_in_a_list_is_discarded_when_the_list_has_gone_quiet(s
 
 
 @every_schedule
-def test_the_latest_of_a_list_is_forgotten_with_it(schedule: str) -> None:
+def test_the_latest_of_a_list_is_forgotten_with_it(schedule: Any) -> None:
     with FlowRuntime(forked(latest()), schedule=schedule) as runtime:
         first = runtime.process(".in", [1]).values(timeout=SECONDS)
         second = runtime.process(".in", [2]).values(timeout=SECONDS)
@@ -311,7 +311,7 @@ def test_an_error_of_a_value_reduced_goes_to_the_causality_that_all_its_messages
     ],
 )
 def test_a_message_of_which_the_function_raises_fails_and_changes_nothing(
-    schedule: str, operation: Callable[[], Operation], expected: list[Any]
+    schedule: Any, operation: Callable[[], Operation], expected: list[Any]
 ) -> None:
     with FlowRuntime(around(operation()), schedule=schedule) as runtime:
         run = runtime.process_many(".in", [1, 0, 2])

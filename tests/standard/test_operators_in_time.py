@@ -47,7 +47,7 @@ ODD = 0.37
     ],
 )
 def test_seven_messages_of_one_run_lead_to(
-    schedule: str, operator: Callable[[], Operation], expected: list[Any]
+    schedule: Any, operator: Callable[[], Operation], expected: list[Any]
 ) -> None:
     seams = simulated(deviations={})
     with FlowRuntime(around(operator()), schedule=schedule, seams=seams) as runtime:
@@ -61,7 +61,7 @@ def test_seven_messages_of_one_run_lead_to(
     "operator", [lambda: Batch("op", 2), lambda: Window("op", count=2), lambda: Batch("op", 2, 10.0)]
 )
 def test_lists_are_batched_each_for_itself_and_gathered_in_order(
-    schedule: str, operator: Callable[[], Operation]
+    schedule: Any, operator: Callable[[], Operation]
 ) -> None:
     flow = in_lists(operator())
     with FlowRuntime(flow, schedule=schedule, seams=simulated(deviations={})) as runtime:
@@ -137,7 +137,7 @@ def test_messages_that_come_at_times_leave_at_times(
 
 
 @every_schedule
-def test_a_run_does_not_end_while_it_waits_for_time(schedule: str) -> None:
+def test_a_run_does_not_end_while_it_waits_for_time(schedule: Any) -> None:
     timeline = Timeline(lambda: Batch("batch", 10, 5.0), schedule)
     run = timeline.one_run((0, 1))
 
@@ -400,7 +400,7 @@ LISTS = [name for name in OPERATORS if name not in ("debounce", "ticker")]
     seed=strategies.seeds,
 )
 def test_no_message_is_lost_or_out_of_order_in_any_order_of_events(
-    name: str, numbers: list[int], schedule: str, seed: int
+    name: str, numbers: list[int], schedule: Any, seed: int
 ) -> None:
     flow = around(OPERATORS[name]())
     with FlowRuntime(flow, seams=simulated(seed), schedule=schedule) as runtime:
@@ -484,7 +484,7 @@ def test_with_an_endless_ticker_closing_ends_the_run_and_says_what_became_of_its
 
 
 @every_schedule
-def test_a_ticker_ticks_so_many_times_for_the_message_that_started_it(schedule: str) -> None:
+def test_a_ticker_ticks_so_many_times_for_the_message_that_started_it(schedule: Any) -> None:
     timeline = Timeline(lambda: Metronome("ticker", 2.0, 3), schedule)
     with timeline.runtime as runtime:
         found: list[Message] = []

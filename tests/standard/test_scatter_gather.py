@@ -223,7 +223,7 @@ def test_an_ordered_gather_keeps_the_order_of_the_scattered_list(bench: Bench, c
 
 @pytest.mark.parametrize("schedule", ["breadth_first", "depth_first"])
 @counted_or_not
-def test_an_ordered_gather_waits_for_what_was_overtaken(schedule: str, counted: bool) -> None:
+def test_an_ordered_gather_waits_for_what_was_overtaken(schedule: Any, counted: bool) -> None:
     others_done = threading.Semaphore(0)
 
     def first_is_last(number: int) -> int:
@@ -322,7 +322,7 @@ def test_nested_lists_are_gathered_level_by_level(
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @counted_or_not
 def test_any_nested_list_comes_back_in_order_under_simulation(
-    schedule: str, counted: bool, matrix: list[list[int]], seed: int
+    schedule: Any, counted: bool, matrix: list[list[int]], seed: int
 ) -> None:
     runtime = FlowRuntime(schedule=schedule, seams=simulated(seed))
     container = FlowOperationContainer().add_func("work", increment).make_parallel(3)

@@ -48,7 +48,7 @@ def chain(mode: str = "make_async") -> Flow:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("simulation", [None, 1, 2])
-def test_a_probe_collects_what_leaves_a_port(schedule: str, simulation: int | None) -> None:
+def test_a_probe_collects_what_leaves_a_port(schedule: Any, simulation: int | None) -> None:
     seams = None if simulation is None else simulated(simulation)
     with FlowRuntime(chain(), schedule=schedule, seams=seams) as runtime:
         probe = Probe(runtime, "increment")

@@ -43,7 +43,7 @@ class Plan:
 
     graph: Region
     actions: tuple[Action, ...]
-    schedule: str
+    schedule: Any
     parallelism: bool
     capacity: int
     group: int
