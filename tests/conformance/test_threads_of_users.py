@@ -176,7 +176,7 @@ KINDS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_call_sees_what_was_set_where_its_run_was_started(schedule: str, mode: str, kind: str) -> None:
+def test_a_call_sees_what_was_set_where_its_run_was_started(schedule: Any, mode: str, kind: str) -> None:
     if kind == "operation" and mode in ("parallel", "ordered"):
         pytest.skip("it keeps state")
     operations = FlowOperationContainer()
@@ -267,7 +267,7 @@ def cursor(number: int) -> Any:
 @pytest.mark.parametrize("function", [rows, cursor])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_one_generator_is_stepped_by_one_thread(schedule: str, mode: str, function: Any) -> None:
+def test_one_generator_is_stepped_by_one_thread(schedule: Any, mode: str, function: Any) -> None:
     operations = FlowOperationContainer()
     MODES[mode](operations.add_generator("rows", function, window=8))
     operations.add_func("slow", str).make_parallel(2)
