@@ -22,7 +22,7 @@ from flowrt import (
     out_port,
 )
 
-SCHEDULES = ["breadth_first", "depth_first", "round_robin", "parallel", "sync"]
+SCHEDULES: Any = ["breadth_first", "depth_first", "round_robin", "parallel", "sync"]
 
 
 class Counting(Operation):
