@@ -28,7 +28,7 @@ from flowrt.engine.schedules import DepthFirst
 from flowrt.messages import CHUNK_SIZE
 from flowrt.operations.bodies import SLICE, FunctionBody
 from flowrt.operations.unfinished import FINISHED, is_unfinished
-from flowrt.operations.variables import Seeing, beyond_ours
+from flowrt.operations.variables import beyond_ours, seeing
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -213,7 +213,7 @@ class Fusion:
         results: list[Any] = []
         functions = chain.functions
         if variables is not None and chain.calling:
-            functions = tuple(Seeing(function, variables, results) for function in functions)
+            functions = tuple(seeing(function, variables, results) for function in functions)
         raised: BaseException | None = None
         now = self._clock.now
         self.in_work = chain

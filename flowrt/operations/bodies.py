@@ -9,7 +9,7 @@ from flowrt.errors import FlowBuildError
 from flowrt.operations.contract import Emitter, Log
 from flowrt.operations.signatures import shape_of
 from flowrt.operations.unfinished import is_unfinished, makes_calls, refuse, refused
-from flowrt.operations.variables import Seeing, Variables, beyond_ours
+from flowrt.operations.variables import Variables, beyond_ours, seeing
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
@@ -147,7 +147,7 @@ class FunctionBody:
         # Its method is looked up each time: for that the interpreter has an instruction of its own.
         results = group.results
         if group.variables is not None and self.calls:
-            function = Seeing(function, group.variables, results)
+            function = seeing(function, group.variables, results)
         for item in items:
             try:
                 results.append(function(item))
@@ -190,7 +190,7 @@ class ActionBody:
         function, ports, log = self.function, self.ports, group.log
         append = group.results.append
         if group.variables is not None:
-            function = Seeing(function, group.variables, group.results)
+            function = seeing(function, group.variables, group.results)
         for index, item in enumerate(group.data):
             try:
                 found = function(item, *[Continuation(group, index, port) for port in ports])
@@ -220,7 +220,7 @@ class GeneratorBody:
     def perform(self, group: Group) -> None:
         function = self.function
         if group.variables is not None:
-            function = Seeing(function, group.variables, group.results)
+            function = seeing(function, group.variables, group.results)
         for item in group.data:
             try:
                 group.results.append(iterator_of(function(item)))
@@ -322,7 +322,7 @@ class OperationBody:
     def perform(self, group: Group) -> None:
         handle, log, state = group.operation.handle, group.log, group.state
         if group.variables is not None:
-            handle = Seeing(handle, group.variables, group.results)
+            handle = seeing(handle, group.variables, group.results)
         for index, message in enumerate(group.messages):
             emit = Emitter(log, index, group.fed, group.operation.out_ports)
             raised: BaseException | None = None
