@@ -71,6 +71,7 @@ class OpenSource:
     variables: Variables | None = field(
         init=False
     )  # in which all its steps are made; of a list in memory there are none
+    length: int = field(init=False)  # of a list in memory
     _asked: int = 0  # of the window, what the pull may bring yet
 
     def __attrs_post_init__(self) -> None:
@@ -80,6 +81,7 @@ class OpenSource:
         self.attempt = guard.settling if guard is not None else None
         sent_with = self.scope.run.variables
         self.variables = None
+        self.length = len(self.items) if self.sized else 0  # type: ignore[arg-type]
         if not self.sized:
             self.variables = Variables() if sent_with is None else sent_with.copy()
 
@@ -91,6 +93,14 @@ class OpenSource:
         """Keep so much room in the window for what a pull may bring."""
         self.window.asked += items - self._asked
         self._asked = items
+
+
+def _changed(source: OpenSource) -> FlowBuildError:
+    now = len(source.items)  # type: ignore[arg-type]
+    return FlowBuildError(
+        f"the list had {source.length} items and has {now} now, before all of them were sent out. A list is sent by reference and read as there "
+        "is room: send a copy of one that goes on changing, list(items)."
+    )
 
 
 class Sources:
@@ -241,12 +251,19 @@ class Sources:
         items: list[Any] | tuple[Any, ...] = source.items  # type: ignore[assignment]
         room = min(max(source.window.limit - source.window.live, 1), CHUNK_SIZE)
         end = source.given + room
+        if len(items) != source.length:
+            self._failed(source, _changed(source))
+            return
         if straight is not None:
             straight(source, len(items) - source.given if self.count == 1 else room)
         data = items[source.given : end]
         if data and not source.closed:
             self._send_items(source, data if type(data) is list else list(data))
-        if source.given >= len(items) and not source.closed:
+        if source.closed:
+            return
+        if len(items) != source.length:  # a call that was made meanwhile has changed it
+            self._failed(source, _changed(source))
+        elif source.given >= len(items):
             self._finish(source)
 
     def take(self, pull: PullTask, *, final: bool) -> None:

@@ -93,11 +93,12 @@ class Reduce(_Folding):
         out .         the value, once per run or list of which messages came; none if none came
 
     The value has the correlation id that all messages had, and is in the causalities that all were in.
-    A message of which `f` raises fails; the value is made of the others.
+    A message of which `f` raises fails; the value goes on as `f` has left it, which is made of the others unless `f` changes it before it raises.
 
     Args:
         name: of the operation.
-        f: makes the next value of the one before and the data. It may change the one before and return it.
+        f: makes the next value of the one before and the data. It may change the one before and return it; what it had changed before it raised
+            stays changed, so do first what may raise.
         initial: the value to start with; a copy of it.
         max_open: lists and runs, at once.
 

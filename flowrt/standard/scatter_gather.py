@@ -36,7 +36,7 @@ class Scatter(Operation):
     """Turn an iterable into a stream of its items, so that they are worked on one by one.
 
     Ports:
-        in  any name  an iterable; no str, bytes or mapping
+        in  any name  an iterable; no str, bytes or mapping. It is read as there is room, not copied: a list that changes length meanwhile fails
         out .stream   each item, in order, in a new scope with its position
         out .count    int, the number of items, once, after the last item; not if producing an item raised
 

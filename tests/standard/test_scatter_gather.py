@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from flowrt import FlowOperationContainer, FlowRuntime, Gather, Message, Scatter
+from flowrt import FlowOperationContainer, FlowRuntime, Gather, Message, OperationError, Scatter
 from flowrt.testing import simulated
 from tests.kit import strategies
 from tests.kit.flows import (
@@ -478,3 +478,24 @@ def test_a_gather_behind_a_feedback_loop_gives_a_list_for_each_that_was_scattere
 
     # An item goes to the innermost of its lists.
     assert sorted(values) == [[], [1, 7], [2, 3], [4, 6], [5]]
+
+
+@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
+@pytest.mark.parametrize("change", [list.clear, lambda items: items.append(1)], ids=["shorter", "longer"])
+def test_a_list_that_changes_length_while_it_is_scattered_fails(schedule: Any, change: Any) -> None:
+    """K13: it ended early, without a word."""
+    items = list(range(5_000))
+
+    def work(item: int) -> int:
+        if item == 1:
+            change(items)
+        return item
+
+    operations = FlowOperationContainer().add_operation(Scatter("scatter", window=10)).add_func("work", work)
+    flow = flow_of("", ".in -> scatter", "scatter.stream -> work -> .out", operations=operations)
+    with FlowRuntime(flow, schedule=schedule) as runtime:
+        run = runtime.process(".in", items)
+        with pytest.raises(OperationError, match="the list had 5000 items and has") as raised:
+            run.wait(SECONDS)
+        assert raised.value.operation == "scatter"
+        assert run.ledger.balanced
