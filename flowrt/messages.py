@@ -434,7 +434,8 @@ class RunBooks(Scope):
         self.variables: ContextVariables | None = None  # set where it was started
         if handle is not None and handle.variables is not None:
             self.variables = handle.variables
-            RunBooks.with_variables = True
+            if not RunBooks.with_variables:  # writing to a class has the interpreter forget what it knows of it
+                RunBooks.with_variables = True
         self.accepted = NO_FIGURES
         self.births = NO_FIGURES  # messages by where
         self.ends: dict[tuple[str, str, str], int] = {}  # messages by what, where, reason
