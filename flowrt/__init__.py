@@ -86,20 +86,18 @@ __all__ = [
 ]
 
 
-if not typing.TYPE_CHECKING:  # else checkers would take any name for one of ours
-
-    def __getattr__(name: str) -> typing.Any:
-        """Import what looks at a flow without running it when it is first asked for: importing flowrt is to cost little."""
-        if name == "check":
-            from flowrt.flow.checks import check as found  # noqa: PLC0415
-        elif name == "picture":
-            from flowrt.flow.diagrams import picture as found  # noqa: PLC0415
-        elif name == "__version__":
-            found = _version()
-        else:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = found
-        return found
+def __getattr__(name: str) -> typing.Any:
+    """Import what looks at a flow without running it when it is first asked for: importing flowrt is to cost little."""
+    if name == "check":
+        from flowrt.flow.checks import check as found  # noqa: PLC0415
+    elif name == "picture":
+        from flowrt.flow.diagrams import picture as found  # type: ignore[assignment]  # noqa: PLC0415
+    elif name == "__version__":
+        found = _version()  # type: ignore[assignment]
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
 
 
 def _version() -> str:

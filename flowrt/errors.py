@@ -6,10 +6,13 @@ do; none of them holds payload data.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from typing import TYPE_CHECKING, Any, Self
+
+from flowrt import users
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -269,11 +272,26 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"{hint} There are: {shown}{more}."
 
 
-def check_count(owner: str, name: str, value: int, noun: str = "messages") -> int:
-    """Return a bound that counts messages, or something else; `FlowBuildError` if it is no int of 1 or more."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise FlowBuildError(f"{owner}: {name} is {value!r}; it counts {noun}, so give an int of 1 or more.")
-    return value
+def check_count(owner: str, name: str, value: Any, noun: str = "messages", least: int = 1) -> int:
+    """Return a bound that counts messages, or something else; `FlowBuildError` if it is no int of `least` or more."""
+    count = users.count_of(value)
+    if count is None or count < least:
+        raise FlowBuildError(
+            f"{owner}: {name} is {users.told(value)}; it counts {noun}, so give an int of {least} or more."
+        )
+    return count
+
+
+def check_seconds(where: str, what: str, value: Any, *, zero: bool = False, endless: bool = False) -> float:
+    """Return a number of seconds, above 0 unless `zero` will do, with an end unless `endless`; `FlowBuildError` if it is none."""
+    seconds = users.seconds_of(value)
+    if seconds is None or not (zero or seconds) or (seconds == math.inf and not endless):
+        bound = "of 0 or more" if zero else "above 0"
+        end = "" if endless or seconds != math.inf else ", and not without an end"
+        raise FlowBuildError(
+            f"{where}: {what} is {users.told(value)}; give a number of seconds {bound}{end}."
+        )
+    return seconds
 
 
 def counted(number: int, noun: str) -> str:
@@ -283,37 +301,27 @@ def counted(number: int, noun: str) -> str:
 
 def describe(error: object) -> str:
     """Name an exception (or other data) by its type alone: its text may hold payload data, and it is chained as the cause anyway."""
-    return type(error).__qualname__
+    return users.name_of_type(error)
 
 
 def with_text(error: BaseException) -> str:
     """Name an exception by its type and its own text, cut where it gets long; by its type alone if it cannot say its text."""
-    kind = error.kind if isinstance(error, CauseLeftBehindError) else describe(error)
-    text = text_of(error)
-    if isinstance(error, CallTimedOutError):
+    kind = error.kind if users.is_a(error, CauseLeftBehindError) else describe(error)
+    text = users.text_of(error)
+    if users.is_a(error, CallTimedOutError):
         text = text.partition("\n")[0]  # without the stack of its thread
-    if len(text) > CAUSE_SHOWN and not isinstance(error, FlowError):  # ours end in the remedy
+    if len(text) > CAUSE_SHOWN and not users.is_a(error, FlowError):  # ours end in the remedy
         text = text[:CAUSE_SHOWN] + "..."
     return f"{kind}: {text}" if text else kind
 
 
 def no_answer(asked: str, raised: BaseException, about: str = "") -> BaseException:
     """Return what stands for the outcome where something asked beside a call has raised; what ends programs stays what it is."""
-    if isinstance(raised, SystemExit | KeyboardInterrupt):
+    if users.is_a(raised, users.STOPS):
         return raised
     error = NoAnswerError(asked, about)
     error.__cause__ = raised
     return error
-
-
-def text_of(error: BaseException) -> str:
-    """Return what an exception says of itself; nothing if it raises, for it is the user's."""
-    try:
-        return str.__str__(str(error))
-    except (SystemExit, KeyboardInterrupt):
-        raise
-    except BaseException:
-        return ""
 
 
 def _restored(
@@ -332,7 +340,7 @@ def _portable(cause: BaseException | None) -> tuple[Any, ...] | None:
     """Return what makes a copy of a cause: how it would be pickled, where that is plain data and has been seen to work."""
     if cause is None:
         return None
-    if isinstance(cause, FlowError):
+    if users.is_a(cause, FlowError):
         return cause.__reduce__()
     try:
         made_by = cause.__reduce_ex__(2)
@@ -343,13 +351,13 @@ def _portable(cause: BaseException | None) -> tuple[Any, ...] | None:
             and _is_plain(made_by[1:])
         ):
             again = _rebuilt(*made_by)
-            if type(again) is type(cause) and text_of(again) == text_of(cause):
+            if type(again) is type(cause) and users.text_of(again) == users.text_of(cause):
                 return made_by
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException:  # noqa: S110 - it is the user's, and need not be able to
         pass
-    return CauseLeftBehindError, (text_of(cause), describe(cause))
+    return CauseLeftBehindError, (users.text_of(cause), describe(cause))
 
 
 def _rebuilt(make: Any, arguments: tuple[Any, ...], facts: dict[str, Any] | None = None) -> BaseException:
@@ -388,8 +396,8 @@ def release_frames(error: BaseException) -> None:
         if current is None or id(current) in seen:
             continue
         seen.add(id(current))
-        pending += [current.__cause__, current.__context__]
-        trace = current.__traceback__
+        pending += [users.cause_of(current), users.context_of(current)]
+        trace = users.traceback_of(current)
         while trace is not None:
             _clear_ours(trace.tb_frame)
             trace = trace.tb_next
@@ -422,7 +430,7 @@ def _clear_ours(frame: FrameType | None) -> None:
 
 def internal_error(error: BaseException) -> FlowInternalError:
     """Say that flowrt itself is at fault."""
-    if isinstance(error, FlowInternalError):
+    if users.is_a(error, FlowInternalError):
         return error
     internal = FlowInternalError(
         f"this is a bug in flowrt ({type(error).__qualname__} in its engine): the runtime was stopped, and nothing it still held was worked on. "

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from attrs import define, field, setters
 
+from flowrt import users
 from flowrt.ports import Port
 
 DELIVERED = "delivered"
@@ -434,7 +435,9 @@ class RunBooks(Scope):
         self.variables: ContextVariables | None = None  # set where it was started
         if handle is not None and handle.variables is not None:
             self.variables = handle.variables
-            if not RunBooks.with_variables:  # writing to a class has the interpreter forget what it knows of it
+            if (
+                not RunBooks.with_variables
+            ):  # writing to a class has the interpreter forget what it knows of it
                 RunBooks.with_variables = True
         self.accepted = NO_FIGURES
         self.births = NO_FIGURES  # messages by where
@@ -492,7 +495,7 @@ def common_context(first: Context, second: Context) -> Context:
     """Return the context of what is owed for messages with these: the id that both have, what causalities they share, the higher priority."""
     if first is second:
         return first
-    same = first.correlation_id is second.correlation_id or first.correlation_id == second.correlation_id
+    same = users.alike(first.correlation_id, second.correlation_id)
     return Context(
         first.scope.home,
         first.correlation_id if same else None,
@@ -511,13 +514,14 @@ def held_context(scope: Scope, place: Spot) -> Context:
 def merged_context(context: Context, origins: Sequence[Part], parts: Sequence[Part]) -> Context:
     """Return the context of what is made of `origins`: with the correlation id that all have, and the causalities that all share.
 
-    It has the highest priority of those that go into it, `parts`: what leads to something leads there as quickly as it may.
+    It has the highest priority of those that go into it, `parts`: what leads to something leads there as quickly as it may. Raises what
+    comparing two ids raises.
     """
     if not origins:
         return context
     correlation_id, causality, priority = origins[0].correlation_id, origins[0].causality, context.priority
     for part in origins:
-        if part.correlation_id is not correlation_id and part.correlation_id != correlation_id:
+        if not users.are_equal(part.correlation_id, correlation_id):
             correlation_id = None
         if part.causality is not causality:
             causality = shared_causality(causality, part.causality)

@@ -18,8 +18,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from flowrt import users
 from flowrt.cli.exits import FAULTY, UNREAD
-from flowrt.errors import FlowBuildError, OperationError, OwnAccordError, describe, is_ours, text_of
+from flowrt.errors import FlowBuildError, OperationError, OwnAccordError, describe, is_ours
 from flowrt.flow.checks import Finding, findings_of
 
 ERRORS_SHOWN = 20  # of a flow that runs; the rest is counted
@@ -222,17 +223,17 @@ def _plain(value: Any) -> Any:
 def _described(error: BaseException, *, verbose: bool) -> str:
     if verbose:
         return "".join(traceback.format_exception(error)).rstrip()
-    kind, text = type(error), text_of(error)
-    own = kind.__module__.startswith("flowrt.") or isinstance(error, BaseExceptionGroup)
+    text = users.text_of(error)
+    own = users.home_of(error).startswith("flowrt.") or users.is_a(error, BaseExceptionGroup)
     parts = [
         text if own and text else f"{describe(error)}: {text}".removesuffix(": "),
-        *(f"  {note}" for note in _notes_of(error)),
+        *(f"  {note}" for note in users.notes_of(error)),
     ]
-    if isinstance(error, BaseExceptionGroup):
+    if users.is_a(error, BaseExceptionGroup):
         parts += [f"- {_described(each, verbose=False)}" for each in error.exceptions]
-    cause = error.__cause__
+    cause = users.cause_of(error)
     if cause is not None:
-        told = f"{describe(cause)}: {text_of(cause)}".removesuffix(": ")
+        told = f"{describe(cause)}: {users.text_of(cause)}".removesuffix(": ")
         place = _raised_at(cause)
         if not text.endswith(told):
             parts.append(f"  {told}" + (f" ({place})" if place else ""))
@@ -241,20 +242,10 @@ def _described(error: BaseException, *, verbose: bool) -> str:
     return "\n".join(parts)
 
 
-def _notes_of(error: BaseException) -> list[str]:
-    """Return the notes of an exception that can be read: it is the user's."""
-    try:
-        return [note for note in error.__notes__ if isinstance(note, str)]
-    except (SystemExit, KeyboardInterrupt):
-        raise
-    except BaseException:
-        return []
-
-
 def _raised_at(error: BaseException) -> str:
     """Say in which line of the user's code something was raised."""
     place = ""
-    trace = error.__traceback__
+    trace = users.traceback_of(error)
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if not (is_ours(trace.tb_frame) or file.startswith("<frozen") or file == importlib.__file__):
@@ -264,14 +255,14 @@ def _raised_at(error: BaseException) -> str:
 
 
 def _facts_of(error: BaseException) -> dict[str, Any]:
-    facts: dict[str, Any] = {"error": text_of(error), "type": describe(error)}
-    if isinstance(error, OperationError | OwnAccordError):
+    facts: dict[str, Any] = {"error": users.text_of(error), "type": describe(error)}
+    if users.is_a(error, OperationError) or users.is_a(error, OwnAccordError):
         facts["operation"] = error.operation
-    if notes := _notes_of(error):
+    if notes := users.notes_of(error):
         facts["notes"] = notes
-    cause = error.__cause__
+    cause = users.cause_of(error)
     if cause is not None:
-        facts["cause"] = f"{describe(cause)}: {text_of(cause)}".removesuffix(": ")
+        facts["cause"] = f"{describe(cause)}: {users.text_of(cause)}".removesuffix(": ")
     return facts
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.engine.chunks import message_of
-from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, describe
+from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, counted, describe
 from flowrt.messages import (
     ABSORBED,
     DISCARDED,
@@ -122,13 +123,13 @@ class Acts:
         place = hand.place
         if action is Act.HOLD:
             if hand.chunk is not None:
-                self._hold(hand, argument)
+                self._hold(hand, hand.chunk, argument)
         elif action is Act.MERGE:
             self._merge(hand, *argument)
         elif action is Act.GATHER:
             self._gather(place, *argument)
         elif action is Act.RELEASE:
-            self._release(place, *argument)
+            self._release(hand, *argument)
         elif action is Act.WAKE:
             seconds, about = argument
             self._ask(place, hand.about if about is None else about, seconds, hand.context)
@@ -153,11 +154,17 @@ class Acts:
         elif action is Act.POP:
             self._send_on(hand, hand.chunk, popped(hand.context))
 
-    def _hold(self, hand: InHand, kept: Scope | tuple[Part, ...]) -> None:
+    def _hold(self, hand: InHand, chunk: Chunk, kept: Scope | tuple[Part, ...]) -> None:
         books, context = self._traffic.books, hand.context
         if isinstance(kept, Scope):
             books.gather(context.scope, kept, hand.place, hand.rest)
             hand.rest = 0
+            return
+        if any(part.scope is not None for part in kept) or len(set(map(id, kept))) < len(kept):
+            self._refuse(hand, _held_twice(hand.place))
+            return
+        if len(kept) > hand.rest:
+            self._refuse(hand, _too_many(hand.place, len(kept), max(hand.rest, 0)))
             return
         for number, part in enumerate(kept, hand.next):
             if part.position is None:
@@ -201,7 +208,29 @@ class Acts:
         result: Context = last[1]
         return result
 
-    def _release(self, place: Place, parts: Sequence[Part], reason: str, what: str) -> None:
+    def _refuse(self, hand: InHand, raised: BaseException) -> None:
+        """Fail the message that something was asked for that cannot be; where none is left in hand, tell of it all the same."""
+        if hand.context.scope.run.ended:
+            return
+        if hand.chunk is not None and hand.rest > 0:
+            self._fail(hand, hand.chunk, raised, hand.next, 1)
+        else:
+            self._failures.fail_owing(hand.place, hand.context, hand.positions[0], hand.trail, raised)
+
+    def _are_ours(self, hand: InHand, parts: Sequence[Part]) -> bool:
+        """Say whether nobody else holds some of the parts that an operation asks for something with; else refuse it."""
+        place = hand.place
+        for part in parts:
+            home = part.scope
+            if home is not None and (home.parts is None or part not in home.parts.get(place, ())):
+                self._refuse(hand, _not_held_here(place))
+                return False
+        return True
+
+    def _release(self, hand: InHand, parts: Sequence[Part], reason: str, what: str) -> None:
+        place = hand.place
+        if not self._are_ours(hand, parts):
+            return
         for home in self._traffic.books.give_back(place, parts):
             self._traffic.books.write(home.run, what, 1, place.name, reason)
 
@@ -210,8 +239,15 @@ class Acts:
     ) -> None:
         """Emit one message made of held parts: one of them goes on as it, the others end as absorbed."""
         books, place = self._traffic.books, hand.place
+        if not self._are_ours(hand, parts):
+            return
         context, position = hand.meeting(origins, port)
-        context = merged_context(context, origins, parts)
+        try:
+            context = merged_context(context, origins, parts)
+        except BaseException as error:  # two ids could not be compared
+            self._release(hand, parts, describe(error), FAILED)
+            self._refuse(hand, error)
+            return
         homes = books.give_back(place, parts)
         own = next((home for home in homes if home.run is context.scope.run), None)
         if own is None:
@@ -298,18 +334,18 @@ class Acts:
 
     def drain(self, place: Place, scope: Scope, owed: Context | None) -> None:
         """Tell an operation that nothing more will come of a scope; `owed`: the context of what it owes the scope something for."""
-        self._call_for(place, scope, place.operation.drained, owed)
+        self._call_for(place, scope, "drained", owed)
 
     def wake(self, place: Place, about: Any, asked_in: Context | None) -> None:
         """Tell an operation that the time has come that it asked for, in a context: for a scope, or about an object of its own."""
         if isinstance(about, Scope):
-            self._call_for(place, about, place.operation.timer, asked_in)
+            self._call_for(place, about, "timer", asked_in)
             return
         hand = InHand(place, None, self._traffic.trunk.root, about)  # type: ignore[arg-type]
         log: list[LogEntry] = []
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
-            place.operation.timer(place.state, about, emit)
+            place.operation.timer(place.state, about.value if type(about) is users.Key else about, emit)
             for _, action, argument in log:
                 self._act_for_nobody(hand, action, argument)
         except BaseException as error:  # no run is there to fail
@@ -325,7 +361,7 @@ class Acts:
             )
         self.act(hand, action, argument)
 
-    def _call_for(self, place: Place, scope: Scope, call: Callable[..., None], known: Context | None) -> None:
+    def _call_for(self, place: Place, scope: Scope, call: str, known: Context | None) -> None:
         log: list[LogEntry] = []
         context = scope.origin
         if context is None:  # a run: what is emitted for it has the context of what it is emitted for
@@ -333,7 +369,8 @@ class Acts:
         trail = self._traffic.trunk.trail_of(scope)
         emit = Emitter(log, 0, place.fed, place.operation.out_ports)
         try:
-            call_within(scope.run.variables, call, place.state, scope, emit)
+            asked = getattr(place.operation, call)
+            call_within(scope.run.variables, asked, place.state, scope, emit)
         except BaseException as error:
             self._failures.fail_owing(place, context, scope.position, trail, error)
         finally:
@@ -352,7 +389,7 @@ class Acts:
         books = self._traffic.books
         for record in missing:
             for error in (record.error, *record.also):
-                if isinstance(error, FlowError):
+                if users.is_a(error, FlowError):
                     error.left_to = None
         gathered = books.answer(scope, place)
         if gathered:
@@ -404,6 +441,26 @@ class Acts:
             home.lose(lost_list(scope, place.name, error))
         if error is not None:
             self._failures.fail_list(place, error, scope)
+
+
+def _too_many(place: Place, parts: int, messages: int) -> FlowBuildError:
+    return FlowBuildError(
+        f'operation "{place.name}" asked to hold {counted(parts, "part")} for {counted(messages, "message")} in hand. Hold one for each message of '
+        "which nothing else has become; what is to be more than one is emitted as more than one."
+    )
+
+
+def _held_twice(place: Place) -> FlowBuildError:
+    return FlowBuildError(
+        f'operation "{place.name}" asked to hold a part that is held already. A part stands for one message: make a Part for each.'
+    )
+
+
+def _not_held_here(place: Place) -> FlowBuildError:
+    return FlowBuildError(
+        f'operation "{place.name}" asked for something with a part that another operation holds. Parts are those of the place that holds them; '
+        "emit the data instead."
+    )
 
 
 def may_keep(handler: Handler) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
 
+from flowrt import users
 from flowrt.engine.chunks import Chunk
 from flowrt.engine.contract import Reorder, Task
 from flowrt.engine.meters import AHEAD
@@ -153,13 +154,15 @@ class _WaitingByKey(_Waiting):
 
     def _line_of(self, single: Chunk) -> KeyLine:
         try:
-            key = (
-                self._by_key(single.data[0]) if callable(self._by_key) else single.handler.in_port.casefold()
+            key: Hashable = (
+                users.as_key(self._by_key(single.data[0]))
+                if callable(self._by_key)
+                else single.handler.in_port.casefold()
             )
             line = self._lines.get(key)
             if line is None:
                 line = self._lines[key] = KeyLine(key)
-        except BaseException as error:  # also of what is not to be hashed, or compared with other keys
+        except BaseException as error:  # also of what is not to be hashed, or compared
             failure = Failure(no_answer(self._name, error))
             line = self._lines[failure] = KeyLine(failure)
         return line
@@ -369,7 +372,7 @@ class Guard:
         if chunk in self._known:
             return self._known.pop(chunk)
         try:
-            key: Hashable = line.key if self._lines_are_budgets else self._per(chunk.data[0])
+            key: Hashable = line.key if self._lines_are_budgets else users.as_key(self._per(chunk.data[0]))
             if self._budgets is not None:
                 self._budgets.wait(key, self._clock.now())  # whether it can be looked up
         except BaseException as error:
@@ -529,9 +532,9 @@ class Guard:
 
 
 def _tell_of(attempt: Attempt, error: BaseException) -> None:
-    before = [f"{number}: {type(each).__qualname__}" for number, each in enumerate(attempt.errors, 1)]
+    before = [f"{number}: {describe(each)}" for number, each in enumerate(attempt.errors, 1)]
     if before:
-        error.add_note(f"this was attempt {attempt.number}; before ({', '.join(before)})")
+        users.note(error, f"this was attempt {attempt.number}; before ({', '.join(before)})")
 
 
 def _asked_about(name: str, error: BaseException, raised: BaseException) -> BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.errors import (
     CallTimedOutError,
     FlowError,
@@ -79,9 +80,9 @@ class Failures:
         context: Context = message.context  # type: ignore[assignment]  # inside the engine it has one
         position = message.position
         error = operation_error(place, message, raised, after)
-        error.add_note(way_text(trail, context.scope, position, place.name + (f" ({by})" if by else "")))
+        users.note(error, way_text(trail, context.scope, position, place.name + (f" ({by})" if by else "")))
         self.kept.append(error)
-        if isinstance(raised, SystemExit | KeyboardInterrupt):
+        if users.is_a(raised, users.STOPS):
             self._end_one(context, place.name, position, error)
             self._stop(context, raised)
         elif not self._settled_by_policy(place, message, trail, error, raised):
@@ -91,7 +92,7 @@ class Failures:
 
     def _stop(self, context: Context, raised: BaseException) -> None:
         """Have the runtime stop; nobody in the flow is asked."""
-        self.fatal = self.fatal or raised
+        self.fatal = raised if self.fatal is None else self.fatal
         context.scope.run.unfinished = raised
 
     def _settled_by_policy(
@@ -101,7 +102,7 @@ class Failures:
         context: Context = message.context  # type: ignore[assignment]
         decision, position = place.declaration.policies.on_error, message.position
         if decision == "skip":
-            reason = f"skipped, {describe(error.__cause__ or raised)}"
+            reason = f"skipped, {describe(users.behind(error))}"
             self._books.end(context.scope, DISCARDED, 1, place.name, reason, [position])
             return True
         if decision == "route":
@@ -121,7 +122,7 @@ class Failures:
         message: Message | None = None,
     ) -> None:
         """Tell of an error that ends no message: the operation had kept it, or (without one) was to emit what it owes."""
-        if isinstance(raised, SystemExit | KeyboardInterrupt):
+        if users.is_a(raised, users.STOPS):
             self._stop(context, raised)
             return
         error: FlowError = (
@@ -129,7 +130,7 @@ class Failures:
             if message is not None
             else own_accord_error(place, raised)
         )
-        error.add_note(way_text(trail, context.scope, position, place.name))
+        users.note(error, way_text(trail, context.scope, position, place.name))
         self.kept.append(error)
         self.tell(error, context, position)
 
@@ -141,7 +142,7 @@ class Failures:
         trail = self._trunk.trail_of(scope)
         if scope.stream is not None:
             trail = trail.step(scope.stream)
-        error.add_note(way_text(trail, origin.scope, scope.position, place.name))
+        users.note(error, way_text(trail, origin.scope, scope.position, place.name))
         self.kept.append(error)
         self.tell(error, origin, scope.position)
 
@@ -177,7 +178,7 @@ class Failures:
             run.handle.tell_failed(error)
 
     def _end_one(self, context: Context, where: str, position: Any, error: BaseException) -> None:
-        reason = describe(error.__cause__ or error)
+        reason = describe(users.behind(error))
         self._books.end(context.scope, FAILED, 1, where, reason, [position], error)
 
     def tell_unreached(self, scope: Scope) -> None:
@@ -204,7 +205,7 @@ class Failures:
             try:
                 subscriber(error)
             except (SystemExit, KeyboardInterrupt) as raised:
-                self.fatal = self.fatal or raised
+                self.fatal = raised if self.fatal is None else self.fatal
             except BaseException as raised:
                 self.keep_stray(_subscriber_error("on_exception", raised))
 
@@ -226,8 +227,8 @@ class Failures:
 
     def contain(self, hook: str, raised: BaseException) -> None:
         """Report what a subscriber of `hook` raised: to `on_exception`, else by `close()`."""
-        if isinstance(raised, SystemExit | KeyboardInterrupt):
-            self.fatal = self.fatal or raised
+        if users.is_a(raised, users.STOPS):
+            self.fatal = raised if self.fatal is None else self.fatal
             return
         error = _subscriber_error(hook, raised)
         self.kept.append(error)
@@ -240,21 +241,21 @@ class Failures:
 def operation_error(place: Place, message: Message, raised: BaseException, after: int = 0) -> OperationError:
     """Wrap what an operation raised over a message."""
     kind, cause, asked, about = OperationError, raised, "", ""
-    if isinstance(raised, CallTimedOutError):
+    if type(raised) is CallTimedOutError:
         kind = OperationTimeoutError
         says = (
             f"did not return within {raised.seconds:g} s. Its thread was given up and replaced; what it still does is lost. Give the operation "
             "more time, or let what it waits for have a time limit of its own."
         )
-    elif isinstance(raised, NotDispatchedError):
-        cause = raised.__cause__ or raised
+    elif type(raised) is NotDispatchedError:
+        cause = users.behind(raised)
         says = (
             f"was not called: its dispatcher {raised.dispatcher} did not have it called, {raised.why}. Close the runtime before what the "
             "dispatcher belongs to: the event loop, the window, the main loop."
         )
-    elif isinstance(raised, NoAnswerError):
+    elif type(raised) is NoAnswerError:
         asked, about = f"{raised.asked} of ", raised.about
-        cause = raised.__cause__ or raised
+        cause = users.behind(raised)
         says = "raised"
     else:
         says = f"had emitted {counted(after, 'message')} when it raised" if after else "raised"

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.engine.acts import may_keep
 from flowrt.engine.chunks import Chunk, message_of, variables_of
 from flowrt.engine.meters import QUANTUM, shared_meter
@@ -294,7 +295,7 @@ class Fusion:
 
 def _stage(chain: Chain, raised: BaseException) -> tuple[int, TracebackType] | None:
     """Return which call raised, and where in the traceback it was made; None if it was none."""
-    trace = raised.__traceback__
+    trace = users.traceback_of(raised)
     while trace is not None and trace.tb_frame.f_code is not chain.call.__code__:
         trace = trace.tb_next
     if trace is None or trace.tb_lineno < FIRST_CALL:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.engine.acts import InHand
 from flowrt.engine.chunks import Chunk, message_of
 from flowrt.engine.contract import Task
@@ -203,7 +204,7 @@ class Outcomes:
         if context.scope.run.ended:
             return
         error = task.results[index].error
-        if isinstance(error, FlowOverloadError) and is_ours_by_kind(task.place):
+        if users.is_a(error, FlowOverloadError) and is_ours_by_kind(task.place):
             # Past its bound a run fails whole.
             self._runs.overload(context.scope.run, error)
             return

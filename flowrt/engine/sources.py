@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
 
+from flowrt import users
 from flowrt.engine.contract import PullTask
 from flowrt.errors import FlowBuildError, FlowStoppedError
 from flowrt.messages import (
@@ -424,5 +425,5 @@ class Sources:
         self._tell_of_end(place, error)
 
     def _tell_of_end(self, place: Place, error: BaseException | None) -> None:
-        if error is not None and not isinstance(error, GeneratorExit):
+        if error is not None and not users.is_a(error, GeneratorExit):
             self._failures.contain(f'the end of generator "{place.name}"', error)

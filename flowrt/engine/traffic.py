@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.engine.chunks import Chunk, shown_message
 from flowrt.engine.failures import Failures
 from flowrt.engine.places import Handler
@@ -205,8 +206,7 @@ class Taps:
         self.handlers.append(tap)
 
     def remove(self, tap: Tap) -> None:
-        if tap in self.handlers:
-            self.handlers.remove(tap)
+        users.discard(self.handlers, tap)
 
     def show(self, chunk: Chunk) -> None:
         """Show messages, at the borders of flows they have crossed and at the port they are about to enter."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.messages import Part, Scope
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Wakes:
 
     def ask(self, place: Place, about: Any, seconds: float | None, wake: Callable[[], None]) -> None:
         """Have `wake` called after so many seconds instead of whenever it was asked for before; None: not at all."""
-        if isinstance(about, Scope) and about.run.ended:
+        if users.is_a(about, Scope) and about.run.ended:
             return
         key = (place, about)
         pending = self._pending.pop(key, None)

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.engine.contract import PullTask, Reports, Task
 from flowrt.engine.meters import QUANTUM
 from flowrt.errors import NotDispatchedError
@@ -187,7 +188,7 @@ class DispatchedExecutor(Workers):
             if self.expected != number:
                 return
             self.expected = 0
-        if isinstance(cause, SystemExit | KeyboardInterrupt):
+        if users.is_a(cause, users.STOPS):
             error: BaseException = cause
         else:
             error = NotDispatchedError(self.dispatcher, why)
@@ -257,7 +258,7 @@ class DispatchedExecutor(Workers):
                         if self._stopping:
                             self._quiet.set()  # who joins may go
         except BaseException as error:
-            self._exit = error if isinstance(error, SystemExit | KeyboardInterrupt) else None
+            self._exit = error if users.is_a(error, users.STOPS) else None
             self._crash(error)
         finally:
             if not nested:
@@ -289,7 +290,7 @@ class DispatchedExecutor(Workers):
         finally:
             del self._current[1]
         last = task.results[-1]
-        if type(last) is Failure and isinstance(last.error, SystemExit | KeyboardInterrupt):
+        if type(last) is Failure and users.is_a(last.error, users.STOPS):
             self._exit = last.error
         task.busy = clock.now() - task.started
         place.pace.took(len(task.results), task.busy)

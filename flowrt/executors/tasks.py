@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.engine.chunks import Chunk, message_of
 from flowrt.engine.contract import Task
 from flowrt.errors import no_answer
@@ -33,13 +34,10 @@ def with_keys(place: Place, chunk: Chunk, reports: Reports) -> tuple[Chunk, Keye
     refused: dict[int, BaseException] = {}
     while len(keys) < len(chunk.data):
         _add_keys(chunk.data, by_key, keys, refused)
-    try:
-        distinct = dict.fromkeys(keys)
-    except BaseException:  # at least one cannot be hashed
-        _refuse_unhashable(keys, refused)
-    else:
-        if not refused:
-            return chunk, (keys, distinct)
+    if not users.PLAIN.issuperset(map(type, keys)):
+        keys = _kept_by(keys, refused)
+    if not refused:
+        return chunk, (keys, dict.fromkeys(keys))
     for index, error in refused.items():
         task = Task(place, picked(chunk, [index]))
         task.results, task.failed = [Failure(no_answer("by_key", error))], True
@@ -62,12 +60,16 @@ def _add_keys(
         append(None)
 
 
-def _refuse_unhashable(keys: list[Hashable], refused: dict[int, BaseException]) -> None:
+def _kept_by(keys: list[Any], refused: dict[int, BaseException]) -> list[Hashable]:
+    """Return what stands for keys in the lines of a lane; refuse those that cannot be hashed or compared."""
+    found: list[Hashable] = []
     for index, key in enumerate(keys):
         try:
-            hash(key)
+            found.append(users.as_key(key))
         except BaseException as error:
             refused[index] = error
+            found.append(None)
+    return found
 
 
 def task_of(taken: Taken, reports: Reports) -> Task:

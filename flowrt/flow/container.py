@@ -10,7 +10,7 @@ from typing import Any, Self
 from attrs import evolve
 
 from flowrt import standard
-from flowrt.errors import FlowBuildError, check_count, counted, did_you_mean
+from flowrt.errors import FlowBuildError, check_count, check_seconds, counted, did_you_mean
 from flowrt.operations import policies, registration
 from flowrt.operations.bodies import OperationBody
 from flowrt.operations.declarations import Declaration, check_contract, declared_at, made_by, same_name
@@ -343,7 +343,7 @@ class FlowOperationContainer:
         new one, and what it still brings is dropped. On the engine's own thread that is impossible, so the operation must be async or
         parallel; where it runs there all the same (`parallelism=False`), there is no limit.
         """
-        return self._with("timeout", timeout=policies.seconds_of(self._named("timeout"), "seconds", seconds))
+        return self._with("timeout", timeout=check_seconds(self._named("timeout"), "seconds", seconds))
 
     def on_error(self, decision: OnError) -> Self:
         """Say what becomes of a message that fails.

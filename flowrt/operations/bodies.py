@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flowrt import users
 from flowrt.errors import FlowBuildError
 from flowrt.operations.contract import Emitter, Log
 from flowrt.operations.signatures import shape_of
@@ -24,7 +25,7 @@ class Failure:
     __slots__ = ("error",)
 
     def __init__(self, error: BaseException) -> None:
-        trace = error.__traceback__
+        trace = users.traceback_of(error)
         self.error = error
         # Without our own frame; an error's own method might raise.
         if trace is not None and trace.tb_next is not None:
@@ -103,7 +104,7 @@ class Group:
         else:
             self.failed = True
             self.results.append(Failure(raised))
-            if isinstance(raised, (SystemExit, KeyboardInterrupt)):
+            if users.is_a(raised, users.STOPS):
                 return False
         return not self.over()
 
@@ -154,7 +155,7 @@ class FunctionBody:
             except BaseException as error:
                 group.failed = True
                 results.append(Failure(error))
-                if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                if users.is_a(error, users.STOPS):
                     return False
         return True
 
@@ -200,7 +201,7 @@ class ActionBody:
                 log.append((index, END_OF_CALL, None))
                 group.failed = True
                 append(Failure(error))
-                if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                if users.is_a(error, users.STOPS):
                     break
             else:
                 log.append((index, END_OF_CALL, None))
@@ -235,9 +236,9 @@ def iterator_of(found: Any) -> Iterator[Any]:
     """Open what a generator operation returned; `FlowBuildError` in its call if that cannot be."""
     if is_unfinished(found) and (error := refused(found)) is not None:
         raise error
-    if not isinstance(found, Iterable) and not hasattr(found, "__getitem__"):
+    if not users.can_iterate(found):
         raise FlowBuildError(
-            f"a generator operation returned {type(found).__name__}, which cannot be iterated. Yield the items or return an iterable; a "
+            f"a generator operation returned {users.name_of_type(found)}, which cannot be iterated. Yield the items or return an iterable; a "
             "function whose result is one message is added with add_func."
         )
     return iter(found)
@@ -273,7 +274,11 @@ class Pull(Group):
             self.failure = Failure(error) if error is not None else None
             return
         append = self.results.append
-        pull = self.iterator.__next__
+        try:
+            pull = self.iterator.__next__
+        except BaseException as error:
+            self.failure = Failure(error)
+            return
         for _ in range(self.quota):
             try:
                 append(pull())

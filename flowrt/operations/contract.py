@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, fields, frozen
 
-from flowrt.errors import FlowBuildError, FlowError, did_you_mean
-from flowrt.messages import ABSORBED, DISCARDED, Correlated
+from flowrt import users
+from flowrt.errors import FlowBuildError, FlowError, check_seconds, did_you_mean
+from flowrt.messages import ABSORBED, DISCARDED, Correlated, Part, Scope
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from flowrt.messages import Message, Missing, Part, Positions, Scope
+    from flowrt.messages import Message, Missing, Positions
 
 
 def checked_port(name: Any, side: str = "out") -> str:
@@ -140,8 +141,11 @@ class Emitter:
         return port.casefold() in self._fed
 
     def hold(self, parts: Sequence[Part]) -> None:
-        """Keep the messages in hand: as these parts, one each."""
-        self._log.append((self._index, Act.HOLD, tuple(parts)))
+        """Keep the messages in hand: as these parts, one each.
+
+        Parts beyond that, and a part that is held already, fail the message.
+        """
+        self._log.append((self._index, Act.HOLD, _parts_of(parts, "hold")))
 
     def owe(self) -> None:
         """Have `drained` called when the list or run of the message in hand has gone quiet, also if nothing of it is held.
@@ -158,17 +162,17 @@ class Emitter:
 
         It has the correlation id that all parts have, and the causalities that all share; of the parts in `made_of`, if some of them stay.
         """
-        parts = tuple(parts)
-        origins = parts if made_of is None else tuple(made_of)
+        parts = _parts_of(parts, "merge")
+        origins = parts if made_of is None else _parts_of(made_of, "merge")
         self._log.append((self._index, Act.MERGE, (parts, data, checked_port(port), origins)))
 
     def release(self, parts: Sequence[Part], reason: str) -> None:
         """Give up parts held: they end as discarded."""
-        self._log.append((self._index, Act.RELEASE, (tuple(parts), reason, DISCARDED)))
+        self._log.append((self._index, Act.RELEASE, (_parts_of(parts, "release"), reason, DISCARDED)))
 
     def absorb(self, parts: Sequence[Part], reason: str = "") -> None:
         """Give parts held back, for nothing more is to come of them: they end as absorbed."""
-        self._log.append((self._index, Act.RELEASE, (tuple(parts), reason, ABSORBED)))
+        self._log.append((self._index, Act.RELEASE, (_parts_of(parts, "absorb"), reason, ABSORBED)))
 
     def scatter(self, items: Iterable[Any], stream: str, count: str, window: int) -> None:
         """Open a scope and send the items out on one port, as windows allow, then their number on another."""
@@ -198,9 +202,10 @@ class Emitter:
         runtime is closed it is not waited for. Nobody waits for a call about an object of your own; it may come when the runs are over, and can
         give parts up and wake, but not emit.
         """
-        if seconds is not None and not (isinstance(seconds, int | float) and seconds >= 0):
-            raise FlowBuildError(f"emit.wake takes seconds, 0 or more, or None; got {seconds!r}.")
-        hash(about)
+        if seconds is not None:
+            seconds = check_seconds("emit.wake", "seconds", seconds, zero=True, endless=True)
+        if not (about is None or users.is_a(about, (Scope, Part))):
+            about = users.as_key(about)
         self._log.append((self._index, Act.WAKE, (seconds, about)))
 
     def push(self) -> None:
@@ -217,6 +222,16 @@ class Emitter:
 
 
 _OVER = _Over()
+
+
+def _parts_of(given: Iterable[Part], verb: str) -> tuple[Part, ...]:
+    parts = tuple(given)
+    for part in parts:
+        if not users.is_a(part, Part):
+            raise FlowBuildError(
+                f"emit.{verb} takes parts, got {users.name_of_type(part)}. Make a flowrt.Part(data) of each message, and keep that."
+            )
+    return parts
 
 
 class NameOfClass(str):

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
 
+from flowrt import users
 from flowrt.errors import FlowBuildError
 
 ModeKind = Literal["sync", "async", "parallel"]
@@ -53,18 +54,21 @@ SHARED = Mode("parallel", DEFAULT_WORKERS, " shared", ordered=True)
 
 def parallel_mode(owner: str, workers: Any, pool: Any, *, ordered: bool, by_key: Any) -> Mode:
     """Return a parallel mode; `FlowBuildError`, with `owner` in front, for numbers and wishes that cannot be."""
-    if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= WORKERS_LIMIT:
+    number = users.count_of(workers)
+    if number is None or not 1 <= number <= WORKERS_LIMIT:
         raise FlowBuildError(
-            f"{owner}(workers={workers!r}) cannot run anything; give a number of threads from 1 to {WORKERS_LIMIT}."
+            f"{owner}(workers={users.told(workers)}) cannot run anything; give a number of threads from 1 to {WORKERS_LIMIT}."
         )
     where = owner.removesuffix(": make_parallel")
     if ordered and by_key is not None:
         raise FlowBuildError(
             f"{where}: ordered=True restores the order of all messages, by_key only of those with one key. Choose one."
         )
-    if by_key is not None and by_key != "port" and not callable(by_key):
-        raise FlowBuildError(f'{where}: by_key is {by_key!r}; give "port", or a function of the data.')
-    return Mode("parallel", workers, pool_name(pool), ordered, by_key)
+    if not (by_key is None or callable(by_key) or (users.is_a(by_key, str) and by_key == "port")):
+        raise FlowBuildError(
+            f'{where}: by_key is {users.told(by_key)}; give "port", or a function of the data.'
+        )
+    return Mode("parallel", number, pool_name(pool), ordered, by_key)
 
 
 def pool_name(pool: Any) -> str | None:
@@ -72,7 +76,7 @@ def pool_name(pool: Any) -> str | None:
     if pool is None:
         return None
     if not isinstance(pool, str) or not pool.strip():
-        raise FlowBuildError(f"a pool is named by a text, got {pool!r}.")
+        raise FlowBuildError(f"a pool is named by a text, got {users.told(pool)}.")
     return pool.strip()
 
 

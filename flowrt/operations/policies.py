@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from flowrt.errors import CallTimedOutError, FlowBuildError, OperationTimeoutError, check_count
+from flowrt import users
+from flowrt.errors import CallTimedOutError, FlowBuildError, OperationTimeoutError, check_count, check_seconds
 
 if TYPE_CHECKING:
     from random import Random
@@ -43,13 +44,13 @@ class Retry:
 
     def applies(self, attempt: int, error: BaseException) -> bool:
         """Say whether to call again after the call number `attempt` has raised an error."""
-        if attempt >= self.attempts or isinstance(error, SystemExit | KeyboardInterrupt):
+        if attempt >= self.attempts or users.is_a(error, users.STOPS):
             return False
         if not isinstance(self.on, tuple):
             return bool(self.on(error))
-        if isinstance(error, CallTimedOutError):
+        if users.is_a(error, CallTimedOutError):
             return TimeoutError in self.on or issubclass(OperationTimeoutError, self.on)
-        return isinstance(error, self.on)
+        return users.is_a(error, self.on)
 
     def wait(self, attempt: int, error: BaseException, rng: Random) -> float:
         """Return how many seconds to wait after the call number `attempt`, which raised an error; past what floats hold it is `longest`."""
@@ -96,19 +97,19 @@ NO_POLICIES = Policies()
 
 def retry_of(where: str, attempts: Any, backoff: Any, longest: Any, on: Any) -> Retry:
     """Make a retry policy; `FlowBuildError` if it is none."""
-    check_count(where, "attempts", attempts, "calls")
+    attempts = check_count(where, "attempts", attempts, "calls")
     sees_error = False
     if callable(backoff):
         sees_error = _takes_error(where, backoff)
     else:
-        backoff = seconds_of(where, "backoff", backoff, zero=True)
-    longest = seconds_of(where, "longest", longest, zero=True)
+        backoff = check_seconds(where, "backoff", backoff, zero=True)
+    longest = check_seconds(where, "longest", longest, zero=True)
     if callable(on) and not isinstance(on, type):
         return Retry(attempts, backoff, longest, on, sees_error)
     kinds = on if isinstance(on, tuple) else (on,)
     if not kinds or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise FlowBuildError(
-            f"{where}: on is {on!r}; give an exception type, a tuple of them, or a function that says of an error whether to call again."
+            f"{where}: on is {users.told(on)}; give an exception type, a tuple of them, or a function that says of an error whether to call again."
         )
     return Retry(attempts, backoff, longest, kinds, sees_error)
 
@@ -146,15 +147,21 @@ MOST_TAKEN = 2  # by a backoff: the number of the attempt, and its error
 
 def rate_of(where: str, per_second: Any, burst: Any, per: Any = None, max_keys: Any = MAX_BUDGETS) -> Rate:
     """Make a rate; `FlowBuildError` if it is none."""
-    if not _is_number(per_second) or not per_second > 0:
+    number = users.seconds_of(per_second)  # a number like those
+    if not number or number == math.inf:
         raise FlowBuildError(
-            f"{where}: per_second is {per_second!r}; give a number of calls above 0, such as 0.5 for one in two seconds."
+            f"{where}: per_second is {users.told(per_second)}; give a number of calls above 0, such as 0.5 for one in two seconds."
         )
-    check_count(where, "burst", burst, "calls")
-    check_count(where, "max_keys", max_keys, "keys")
     if per is not None and not callable(per):
-        raise FlowBuildError(f"{where}: per is {per!r}; give a function of the data that returns a key.")
-    return Rate(float(per_second), burst, per, max_keys)
+        raise FlowBuildError(
+            f"{where}: per is {users.told(per)}; give a function of the data that returns a key."
+        )
+    return Rate(
+        number,
+        check_count(where, "burst", burst, "calls"),
+        per,
+        check_count(where, "max_keys", max_keys, "keys"),
+    )
 
 
 def on_error_of(where: str, decision: Any) -> OnError:
@@ -163,15 +170,3 @@ def on_error_of(where: str, decision: Any) -> OnError:
         raise FlowBuildError(f'{where}: {decision!r} is none of "fail", "skip", "route".')
     found: OnError = decision
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def seconds_of(where: str, what: str, value: Any, *, zero: bool = False) -> float:
-    """Check a number of seconds, above 0 unless `zero` will do."""
-    if not _is_number(value) or value < 0 or (value == 0 and not zero):
-        bound = "of 0 or more" if zero else "above 0"
-        raise FlowBuildError(f"{where}: {what} is {value!r}; give a number of seconds {bound}.")
-    return float(value)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.engine.failures import own_accord_error
-from flowrt.errors import FlowBuildError, FlowStoppedError, did_you_mean
+from flowrt.errors import FlowBuildError, FlowStoppedError, check_seconds, did_you_mean
 from flowrt.flow.sites import FlowSite, sites
 from flowrt.operations.components import WayOut, bind, unbind
 from flowrt.operations.contract import checked_port
@@ -65,8 +66,8 @@ class ActiveEmitter:
 
         On the engine's thread, and not any more once the runtime is closing. Nobody waits for it.
         """
-        if seconds is not None and not (isinstance(seconds, int | float) and seconds >= 0):
-            raise FlowBuildError(f"emit.wake takes seconds, 0 or more, or None; got {seconds!r}.")
+        if seconds is not None:
+            seconds = check_seconds("emit.wake", "seconds", seconds, zero=True, endless=True)
         owner, wakes = self._owner, self._owner.engine.wakes
         if owner.is_engine():
             wakes.ask(self._place, None, seconds, self._woken)
@@ -183,9 +184,9 @@ class Activations:
         try:
             call()
         except (SystemExit, KeyboardInterrupt) as raised:
-            engine.failures.fatal = engine.failures.fatal or raised
+            engine.failures.fatal = raised if engine.failures.fatal is None else engine.failures.fatal
         except BaseException as raised:
-            if isinstance(raised, FlowStoppedError) and self._life.closing:
+            if users.is_a(raised, FlowStoppedError) and self._life.closing:
                 return  # another thread closes: what was to be emitted came too late, which is nobody's error
             self.fail(own_accord_error(place, raised))
         finally:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from flowrt.errors import FlowStalledError, FlowStoppedError, counted
+from flowrt import users
+from flowrt.errors import FlowStalledError, FlowStoppedError, counted, with_text
+from flowrt.runtime.waiting import LONGEST_WAIT
 
 if TYPE_CHECKING:
     from flowrt.runtime.life import Life
@@ -128,7 +130,7 @@ class Closer:
                     )
         except FlowStalledError:
             return self._give_up("nothing could go on")
-        return self._report(max(end - clock.now(), GRACE))
+        return self._report(min(max(end - clock.now(), GRACE), LONGEST_WAIT))
 
     def _give_up(self, why: str) -> CloseReport:
         owner, life = self._owner, self._life
@@ -169,7 +171,7 @@ def unseen_errors(owner: Owner) -> list[BaseException]:
     stray = failures.stray
     unseen = [*owner.results.unseen_failures(), *stray]
     if more := failures.strays - len(stray):
-        stray[-1].add_note(f"and {counted(more, 'more error')} of subscribers")
+        users.note(stray[-1], f"and {counted(more, 'more error')} of subscribers")
     failures.strays = 0
     stray.clear()
     if life.fatal is not None and not life.fatal_seen:
@@ -184,9 +186,7 @@ def raise_unseen(name: str, errors: list[BaseException], body: BaseException | N
         return
     if body is not None:
         for error in errors:
-            body.add_note(
-                f'runtime "{name}" also had an error nobody saw: {type(error).__qualname__}: {error}'
-            )
+            users.note(body, f'runtime "{name}" also had an error nobody saw: {with_text(error)}')
         return
     if len(errors) == 1:
         raise errors[0]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
+from flowrt import users
 from flowrt.errors import FlowBuildError, FlowOverloadError, FlowTimeoutError
 from flowrt.messages import CHUNK_SIZE
 from flowrt.runtime.room import Entrant
@@ -235,10 +236,13 @@ def batches_of(items: Iterator[Any], size: int, clock: Clock) -> Iterator[list[A
         raise failure
 
 
-def checked_priority(priority: int) -> int:
+def checked_priority(priority: Any) -> int:
     """Return a priority; `FlowBuildError` if it is none."""
-    if not isinstance(priority, int) or isinstance(priority, bool):
+    if type(priority) is int:
+        return priority
+    found = users.count_of(priority)
+    if found is None:
         raise FlowBuildError(
-            f"a priority is an int, and a higher one goes first; got {type(priority).__name__}."
+            f"a priority is an int, and a higher one goes first; got {users.name_of_type(priority)}."
         )
-    return priority
+    return found

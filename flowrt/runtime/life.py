@@ -52,7 +52,7 @@ class Life:
             try:
                 step()
             except (KeyboardInterrupt, SystemExit) as error:
-                self.fatal = self.fatal or error
+                self.fatal = error if self.fatal is None else self.fatal
             except BaseException as error:
                 self.fatal = self.fatal or internal_error(error)
 

@@ -7,6 +7,7 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.engine.contract import Task
 from flowrt.engine.meters import QUANTUM
 from flowrt.errors import FlowError, FlowInternalError, FlowStoppedError, internal_error
@@ -226,24 +227,24 @@ class Loop:
 
     def crash(self, error: BaseException) -> None:
         """Any thread: stop at once, for a fault in flowrt itself, or since the program is to end."""
-        if not isinstance(error, FlowError | SystemExit | KeyboardInterrupt):
+        if not users.is_a(error, (FlowError, *users.STOPS)):
             error = internal_error(error)
         try:
             self.inbox.post(self.halt, error)
         except BaseException:
-            self.life.fatal = self.life.fatal or error
-            self.give_up(error if isinstance(error, FlowError) else internal_error(error))
+            self.life.fatal = error if self.life.fatal is None else self.life.fatal
+            self.give_up(error if users.is_a(error, FlowError) else internal_error(error))
 
     def halt(self, error: BaseException) -> None:
         """Stop at once, for a reason that whoever waits gets raised."""
         life = self.life
         if life.stopped:
             return
-        life.fatal = life.fatal or error
+        life.fatal = error if life.fatal is None else life.fatal
         kind = type(error).__qualname__
         reason: FlowError = FlowStoppedError(f'runtime "{life.name}" was stopped by {kind}.')
         reason.__cause__ = error
-        if isinstance(error, FlowInternalError):
+        if users.is_a(error, FlowInternalError):
             reason = error
         try:
             self.engine.runs.abandon_all(f"the runtime was stopped by {kind}", reason)
@@ -277,7 +278,7 @@ class Loop:
             try:
                 self.inbox.work(self._take_inputs)
             except BaseException as error:
-                failed = failed or error
+                failed = error if failed is None else failed
                 self.inbox.drop()
         if failed is not None:
             raise failed

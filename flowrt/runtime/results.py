@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.engine.chunks import Chunk, shown_message, shown_messages
 from flowrt.errors import FlowBuildError, FlowTimeoutError, counted
 from flowrt.messages import Message
@@ -205,7 +206,7 @@ class Subscribers:
 
     def _remove(self, handler: Callable[[Message], None]) -> None:
         left = list(self._handlers)
-        discard(left, handler)
+        users.discard(left, handler)
         self._handlers = tuple(left)
 
     def deliver(self, chunk: Chunk) -> None:
@@ -249,12 +250,6 @@ def check_handler(hook: str, handler: object) -> None:
     """Refuse what cannot be called."""
     if not callable(handler):
         raise FlowBuildError(f"{hook} takes a function of one argument, got {type(handler).__name__}.")
-
-
-def discard(handlers: list[Any], handler: Any) -> None:
-    """Remove a handler, if it is there."""
-    if handler in handlers:
-        handlers.remove(handler)
 
 
 class Reading:

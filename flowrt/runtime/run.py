@@ -8,12 +8,13 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.engine.chunks import Chunk
 from flowrt.errors import (
-    FlowBuildError,
     FlowError,
     FlowTimeoutError,
     RunCancelledError,
+    check_seconds,
     counted,
 )
 from flowrt.messages import Message, RunBooks
@@ -159,17 +160,17 @@ class Run:
         elif not self._finished:
             self._owner.engine.runs.abandon(self.books, why, error)
 
-    def end_within(self, seconds: float) -> None:
-        """Have it cancelled so many seconds after now, unless it is done by then; `watch_deadline` does it."""
-        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds <= 0:
-            raise FlowBuildError(f"process takes a deadline in seconds, more than 0, got {seconds!r}.")
+    def end_within(self, seconds: float) -> float:
+        """Have it cancelled so many seconds after now, unless it is done by then; `watch_deadline` does it. Return the seconds."""
+        seconds = check_seconds("process", "deadline", seconds, endless=True)
         self.deadline = self._owner.seams.clock.now() + seconds
+        return seconds
 
     def watch_deadline(self, seconds: float) -> None:
         """Engine's thread, once its input has been sent."""
         if not self._finished and self.deadline is not None:
             error = RunCancelledError(
-                f"run {self.number} of {self._owner.life.name} was cancelled: its deadline of {seconds} s had passed."
+                f"run {self.number} of {self._owner.life.name} was cancelled: its deadline of {seconds:g} s had passed."
             )
             end = partial(self._end_early, "its deadline had passed", error)
             self._timer = self._owner.engine.timers.at(self.deadline, end)
@@ -262,8 +263,10 @@ class Run:
 
     def _raise_failure(self) -> None:
         life = self._owner.life
-        fatal = life.fatal or self._reason  # the run may be over before the runtime is
-        if isinstance(fatal, SystemExit | KeyboardInterrupt) and self._reason is not None:
+        fatal = (
+            self._reason if life.fatal is None else life.fatal
+        )  # the run may be over before the runtime is
+        if users.is_a(fatal, users.STOPS) and self._reason is not None:
             life.fatal_seen = True
             raise fatal
         if self._failures:
@@ -271,8 +274,8 @@ class Run:
             error = self._failures[0]
             others = self._failed - 1
             note = f"{others} more of the run's messages failed: see run.failures"
-            if others and note not in getattr(error, "__notes__", ()):
-                error.add_note(note)
+            if others and note not in users.notes_of(error):
+                users.note(error, note)
             raise error
         if self._reason is not None:
             if self._reason is life.fatal:

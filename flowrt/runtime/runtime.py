@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
-from flowrt.errors import FlowBuildError, FlowStoppedError, FlowTimeoutError, check_count
+from flowrt import users
+from flowrt.errors import FlowBuildError, FlowStoppedError, FlowTimeoutError, check_count, check_seconds
 from flowrt.executors.seams import Seams
 from flowrt.flow.flow import Flow
 from flowrt.messages import Message
@@ -22,7 +23,7 @@ from flowrt.runtime.closing import (
     unseen_errors,
 )
 from flowrt.runtime.input import checked_priority
-from flowrt.runtime.results import check_handler, discard
+from flowrt.runtime.results import check_handler
 from flowrt.runtime.run import Run
 from flowrt.runtime.watching import explain
 from flowrt.runtime.wiring import wired
@@ -218,13 +219,13 @@ class FlowRuntime:
             correlation_id, priority = message.correlation_id, message.priority
         where = Port.parse(port)
         if type(priority) is not int:  # which nearly all are
-            checked_priority(priority)
+            priority = checked_priority(priority)
         self._build()
         if self._owner.waits.dispatching.dispatchers:
             self._refuse_blocking()
         run = Run(self._owner)
         if deadline is not None:
-            run.end_within(deadline)
+            deadline = run.end_within(deadline)
             timeout = deadline if timeout is None else min(timeout, deadline)
         self._parts.input.send(run, where, data, correlation_id, priority, timeout)
         if deadline is not None:
@@ -247,8 +248,11 @@ class FlowRuntime:
         The iterable is pulled on the calling thread, as there is room. What it raises is raised here; the items accepted before are
         worked off. Arguments and errors otherwise as for `process`; `timeout`: seconds for each wait for room.
         """
-        where = Port.parse(port)
-        checked_priority(priority)
+        where, priority = Port.parse(port), checked_priority(priority)
+        if why := users.why_no_items(iterable):
+            raise FlowBuildError(
+                f"process_many takes a list or another iterable, got {users.name_of_type(iterable)}. {why}"
+            )
         self._build()
         if self._owner.waits.dispatching.dispatchers:
             self._refuse_blocking()
@@ -275,7 +279,7 @@ class FlowRuntime:
     def _work_off(self, run: Run) -> None:
         if not self._owner.inside():
             self._owner.wait_until(lambda: run.done, None, helps=True)
-            if isinstance(self._life.fatal, SystemExit | KeyboardInterrupt):
+            if self._life.fatal is not None and users.is_a(self._life.fatal, users.STOPS):
                 self._life.raise_fatal()
 
     # -- results
@@ -342,14 +346,13 @@ class FlowRuntime:
         check_handler("on_exception", handler)
         handlers = self._owner.engine.failures.subscribers
         return self._parts.subscribers.subscribe(
-            lambda: handlers.append(handler), lambda: discard(handlers, handler)
+            lambda: handlers.append(handler), lambda: users.discard(handlers, handler)
         )
 
     def throttle(self, seconds: float) -> None:
         """Slow motion: wait so long before each message; 0 ends it."""
-        if not isinstance(seconds, int | float) or seconds < 0:
-            raise FlowBuildError(f"throttle takes seconds, 0 or more, got {seconds!r}.")
-        self._owner.inbox.post(self._set_delay, float(seconds))
+        seconds = check_seconds("throttle", "seconds", seconds, zero=True)
+        self._owner.inbox.post(self._set_delay, seconds)
 
     def _set_delay(self, seconds: float) -> None:
         self._owner.engine.delay = seconds
@@ -383,7 +386,7 @@ class FlowRuntime:
         Args:
             drain: seconds without any call returning, after which the rest is given up: its messages are discarded, threads that do
                 not return are abandoned and named.
-            deadline: seconds after which the rest is given up in any case.
+            deadline: seconds after which the rest is given up in any case; `math.inf`: never.
 
         Raises:
             OperationError: a failure that nobody saw; several as an `ExceptionGroup`.
@@ -393,6 +396,8 @@ class FlowRuntime:
         return report
 
     def _close(self, drain: float, deadline: float) -> CloseReport:
+        drain = check_seconds("close", "drain", drain, zero=True, endless=True)
+        deadline = check_seconds("close", "deadline", deadline, zero=True, endless=True)
         if self._owner.inside():
             self._parts.closer.begin()
             return CloseReport(pending=True)

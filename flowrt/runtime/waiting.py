@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.errors import FlowBuildError, FlowOverloadError, FlowStalledError
 from flowrt.executors.seams import SIGNAL_SLICE
 
@@ -171,11 +172,13 @@ class Waits:
 
     def deadline_of(self, timeout: float) -> float:
         """Return the moment at which a wait ends; `FlowBuildError` if `timeout` is no number of seconds."""
-        try:
-            return self._clock.now() + timeout
-        except TypeError:
-            msg = f"a timeout is a number of seconds, or None to wait as long as it takes; got {timeout!r}."
-            raise FlowBuildError(msg) from None
+        plain = type(timeout) in (int, float) and timeout == timeout  # noqa: PLR0124 - not nan
+        seconds = timeout if plain else users.seconds_of(timeout)
+        if seconds is None:
+            raise FlowBuildError(
+                f"a timeout is a number of seconds, or None to wait as long as it takes; got {users.told(timeout)}."
+            )
+        return self._clock.now() + seconds
 
     def wait(self, ready: Callable[[], bool], deadline: float | None, wakers: Wakers, *, helps: bool) -> bool:
         """Wait until `ready()` or the end; say whether it is ready. `helps`: make the calls that dispatchers were given for this thread."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from attrs import frozen
 
 from flowrt.engine.contract import PullTask, Task, completed
-from flowrt.errors import FlowBuildError, FlowStallWarning
+from flowrt.errors import FlowStallWarning, check_seconds
 
 if TYPE_CHECKING:
     from flowrt.executors.seams import ThreadLike
@@ -104,10 +104,7 @@ class Watchdog:
     """
 
     def __init__(self, owner: Owner, stall_after: float) -> None:
-        if not isinstance(stall_after, int | float) or stall_after <= 0:
-            raise FlowBuildError(
-                f"FlowRuntime: stall_after is {stall_after!r}; it takes seconds, more than 0, or None."
-            )
+        stall_after = check_seconds("FlowRuntime", "stall_after", stall_after)
         self._owner = owner
         self._watch = Watch(stall_after)
         self._interval = min(max(stall_after / LOOKS, SOONEST), LATEST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.errors import FlowBuildError, check_count
 from flowrt.operations.contract import Emitter, Operation, checked_port
 from flowrt.standard.keeping import MAX_OPEN, Keeper, check_function
@@ -122,11 +123,11 @@ class Distinct(Keeper):
     def handle(self, state: ByList[dict[Any, None]], message: Message, emit: Emitter) -> None:
         key = message.data if self.key is None else self.key(message.data)
         try:
-            hash(key)
+            key = users.as_key(key)
         except TypeError:
             raise FlowBuildError(
-                f'Distinct "{self.name}" remembers keys, and a {type(key).__name__} cannot be hashed. Give key=, a function that returns a str, an '
-                "int or a tuple of such."
+                f'Distinct "{self.name}" remembers keys, and a {users.name_of_type(key)} cannot be hashed. Give key=, a function that returns a str, '
+                "an int or a tuple of such."
             ) from None
         seen = state.of(message, emit)
         known = key in seen

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
 
+from flowrt import users
 from flowrt.errors import FlowBuildError
 from flowrt.messages import Part, shared_causality
 from flowrt.operations.contract import Emitter
@@ -117,6 +118,7 @@ class Reduce(_Folding):
     def handle(self, state: ByList[_Fold], message: Message, emit: Emitter) -> None:
         """Take one step; of all messages one is held."""
         fold = state.of(message, emit)
+        same = not fold.messages or users.are_equal(fold.correlation_id, message.correlation_id)
         fold.value = self.f(fold.value, message.data)
         context = message.context
         causality = context.causality if context is not None else None
@@ -124,7 +126,7 @@ class Reduce(_Folding):
             emit.hold([fold.part])
             fold.correlation_id, fold.causality = message.correlation_id, causality
         else:
-            if fold.correlation_id != message.correlation_id:
+            if not same:
                 fold.correlation_id = None
             fold.causality = shared_causality(fold.causality, causality)
         fold.messages += 1

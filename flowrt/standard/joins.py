@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
-from flowrt.errors import FlowOverloadError, check_count
+from flowrt.errors import FlowOverloadError, check_count, check_seconds
 from flowrt.messages import Part, branch_position, first_position
 from flowrt.operations.contract import Emitter
 from flowrt.standard.keeping import (
@@ -20,7 +20,6 @@ from flowrt.standard.keeping import (
     Holder,
     Keeper,
     check_in_ports,
-    check_seconds,
     data_of,
     home_of,
     index_of,
@@ -75,7 +74,7 @@ class _Joining(Holder):
                 f'{self._owner} would hold more than max_waiting={self.max_waiting} messages of its port "{message.port.name}". Send as many to '
                 "its other ports, or raise max_waiting."
             )
-        part = _JoinPart(message.data, scope=home_of(message))
+        part = _JoinPart(message.data)
         emit.hold([part])
         queue.append(part)
         return part
@@ -211,11 +210,11 @@ class _ResetJoin(_Joining):
         make = lambda among, key: _JoinBucket(among, key, self.make_kept())  # noqa: E731
         return Buckets(self._owner, self.max_open, make, self.remedy)
 
-    def _where(self, message: Message) -> tuple[Scope | None, object]:
+    def _where(self, state: _Buckets, message: Message) -> tuple[Scope | None, Hashable]:
         """Return under what a message waits: its position in its list or run, or its correlation id."""
         if self.by == "run":
             return home_of(message), self.position_of(message.position)
-        return None, message.correlation_id
+        return None, state.key_of(message.correlation_id)
 
     def explain(self, state: _Buckets) -> str:
         """Say what waits at which port."""
@@ -288,7 +287,7 @@ class AutoResetJoin(_ResetJoin):
         return self.by == "run"
 
     def handle(self, state: _Buckets, message: Message, emit: Emitter) -> None:
-        waiting = state.of(*self._where(message), emit)
+        waiting = state.of(*self._where(state, message), emit)
         part = self._add(waiting.queues, message, emit)
         if all(waiting.queues):
             parts = [queue.popleft() for queue in waiting.queues]
@@ -351,13 +350,13 @@ class ManualResetJoin(_ResetJoin):
         """Keep the message, and emit what it makes complete; or forget what was kept."""
         port = message.port.name.casefold()
         if port == "reset":
-            kept = state.find(*self._where(message))
+            kept = state.find(*self._where(state, message))
             if kept is not None:
                 self._forget(state, kept, emit, "the join was reset")
                 if self.expire is not None:
                     emit.wake(None, kept)
             return
-        kept = state.of(*self._where(message), emit)
+        kept = state.of(*self._where(state, message), emit)
         if kept.ready:
             kept.queues[self._index[port]].clear()
         part = self._add(kept.queues, message, emit)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from itertools import islice
-from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from attrs import define, field
 
-from flowrt.errors import FlowBuildError, FlowOverloadError, check_count
+from flowrt import users
+from flowrt.errors import FlowBuildError, FlowOverloadError, check_count, describe
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter, Operation, checked_port
 
@@ -146,15 +146,26 @@ class Buckets(Generic[AnyBucket]):
         for buckets in list(self._kept.values()):
             yield from list(buckets.values())
 
-    def find(self, home: Scope | None, key: object) -> AnyBucket | None:
-        """Return what is kept under a correlation id or for a position, if anything is; `FlowBuildError` if an id cannot be hashed."""
+    def key_of(self, correlation_id: object) -> Hashable:
+        """Return what an id is kept under; `FlowBuildError` if it cannot be hashed or compared."""
         try:
-            return self._kept.get(home, {}).get(key)
-        except TypeError:
+            return users.as_key(correlation_id)
+        except users.STOPS:
+            raise
+        except BaseException as error:
+            why = (
+                "hashed"
+                if users.is_a(error, TypeError)
+                else f"hashed and compared: it raised {describe(error)}"
+            )
             raise FlowBuildError(
-                f"{self._owner} goes by the correlation id, and this one cannot be hashed ({type(key).__name__}). Use a str, an int "
+                f"{self._owner} goes by the correlation id, and this one cannot be {why} ({users.name_of_type(correlation_id)}). Use a str, an int "
                 "or a tuple."
-            ) from None
+            ) from error
+
+    def find(self, home: Scope | None, key: Hashable) -> AnyBucket | None:
+        """Return what is kept under a correlation id (as `key_of` gives it) or for a position, if anything is."""
+        return self._kept.get(home, {}).get(key)
 
     def of(self, home: Scope | None, key: object, emit: Emitter) -> AnyBucket:
         """Return the same; made, unless there are too many, if it is the first, and owed to its list or run."""
@@ -286,15 +297,6 @@ def data_of(parts: Sequence[Part]) -> list[Any]:
 
 
 # -- checks of what operators are made with
-
-
-def check_seconds(owner: str, name: str, seconds: Any) -> float:
-    """Return a time; `FlowBuildError` if it is no number above 0."""
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < inf:
-        return seconds
-    raise FlowBuildError(
-        f"{owner}: {name} is {seconds!r}; it is a time in seconds, so give a number above 0."
-    )
 
 
 def check_function(owner: str, name: str, function: Any) -> Callable[..., Any]:

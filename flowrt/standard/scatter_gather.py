@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import Factory, define, field, frozen
 
-from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError, check_count
+from flowrt import users
+from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError, check_count, check_seconds
 from flowrt.messages import (
     ABSORBED,
     MISSING_KEPT,
@@ -22,7 +23,7 @@ from flowrt.messages import (
     shared_causality,
 )
 from flowrt.operations.contract import Emitter, MessageBatch, Operation, name_of_class
-from flowrt.standard.keeping import Bucket, Buckets, check_seconds, data_of, drop_run, without
+from flowrt.standard.keeping import Bucket, Buckets, data_of, drop_run, without
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope
@@ -59,15 +60,9 @@ class Scatter(Operation):
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
         """Open a scope for the list; `FlowBuildError` as the cause if it is none."""
         data = message.data
-        if isinstance(data, str | bytes | bytearray | Mapping) or not isinstance(data, Iterable):
-            came = type(data).__name__
-            remedy = {
-                "str": "Its characters are hardly meant: send [text], or text.splitlines().",
-                "bytes": "Its bytes are hardly meant: send [data].",
-                "bytearray": "Its bytes are hardly meant: send [data].",
-            }.get(came, "Send a list or another iterable; of a mapping its .items(), .keys() or .values().")
+        if why := users.why_no_items(data):
             raise FlowBuildError(
-                f'Scatter "{self.name}" takes a list or another iterable, got {came}. {remedy}'
+                f'Scatter "{self.name}" takes a list or another iterable, got {users.name_of_type(data)}. {why}'
             )
         emit.scatter(data, "stream", "count", self.window)
 
@@ -259,11 +254,11 @@ class Gather(Operation):
     def _counts(self, batch: MessageBatch, emit: Emitter) -> Iterator[int]:
         """Go through the counts, one by one; what is none fails when its turn comes."""
         for index, number in enumerate(batch.data):
-            known = isinstance(number, int) and not isinstance(number, bool)
-            if known and number >= 0:
-                yield number
+            count = users.count_of(number)
+            if count is not None and count >= 0:
+                yield count
                 continue
-            came = "a negative number" if known else f"a {type(number).__name__}"
+            came = f"a {users.name_of_type(number)}" if count is None else "a negative number"
             error = FlowBuildError(
                 f'Gather "{self.name}" got {came} as a count; it takes an int of 0 or more. Connect the count port of a '
                 "Scatter, or send the number of items."
@@ -374,7 +369,7 @@ class Gather(Operation):
     # -- correlation ids
 
     def _collect_id(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
-        bucket = state.buckets.of(None, batch.correlation_id, emit)
+        bucket = state.buckets.of(None, state.buckets.key_of(batch.correlation_id), emit)
         if len(bucket.parts) + len(batch.data) > self.max_waiting:
             raise FlowOverloadError(
                 f'Gather "{self.name}" would hold more than max_waiting={self.max_waiting} items under one correlation id. Send the count '
@@ -391,7 +386,7 @@ class Gather(Operation):
 
     def _announce_id(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
         for number in self._counts(batch, emit):
-            bucket = state.buckets.of(None, batch.correlation_id, emit)
+            bucket = state.buckets.of(None, state.buckets.key_of(batch.correlation_id), emit)
             bucket.announced = number
             self._expire_later(bucket, emit)
             self._complete_id(state, bucket, emit)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
-from flowrt.errors import FlowOverloadError, check_count
+from flowrt.errors import FlowOverloadError, check_count, check_seconds
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter, Operation
-from flowrt.standard.keeping import MAX_OPEN, Held, Holder, check_seconds, drop_run, home_of
+from flowrt.standard.keeping import MAX_OPEN, Held, Holder, drop_run, home_of
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
 
-from flowrt.errors import FlowBuildError, FlowOverloadError, check_count
+from flowrt.errors import FlowBuildError, FlowOverloadError, check_count, check_seconds
 from flowrt.operations.contract import Emitter
-from flowrt.standard.keeping import MAX_OPEN, MAX_WAITING, Held, Holder, check_seconds, data_of, home_of
+from flowrt.standard.keeping import MAX_OPEN, MAX_WAITING, Held, Holder, data_of, home_of
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope
@@ -266,7 +266,7 @@ class Window(Holder):
         number = round(seconds / found)
         if number < 1 or abs(number * found - seconds) > 1e-9 * seconds:
             raise FlowBuildError(
-                f"{self._owner}: seconds is {seconds!r} and every is {every!r}; a window is open for a whole number of them. Such as seconds=10, "
+                f"{self._owner}: seconds is {seconds:g} and every is {found:g}; a window is open for a whole number of them. Such as seconds=10, "
                 "every=2."
             )
         return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field, frozen
 
+from flowrt import users
 from flowrt.engine.schedules import Schedule, ScheduleName
 from flowrt.errors import FlowBuildError, FlowError, counted
 from flowrt.messages import Message
@@ -184,7 +185,7 @@ class _Trial:
         try:
             rehearsal = rehearse(self.flow, self.messages, simulation, self.schedule)
         except SystemExit as error:
-            error.add_note(_order_text(simulation.trace))
+            users.note(error, _order_text(simulation.trace))
             raise
         if rehearsal.error is not None and _is_tolerated(rehearsal.error, self.tolerate):
             rehearsal.error = None
@@ -220,10 +221,11 @@ class _Trial:
         if self.tolerate:
             names = ", ".join(kind.__name__ for kind in self.tolerate)
             options += f", tolerate={names if len(self.tolerate) == 1 else f'({names})'}"
-        error.add_note(_order_text(rehearsal.trace))
-        error.add_note(found)
-        error.add_note(
-            f"replay it: explore(flow, inputs, check, replay={dict(sorted(rehearsal.deviations.items()))}{options})"
+        users.note(error, _order_text(rehearsal.trace))
+        users.note(error, found)
+        users.note(
+            error,
+            f"replay it: explore(flow, inputs, check, replay={dict(sorted(rehearsal.deviations.items()))}{options})",
         )
         raise error
 

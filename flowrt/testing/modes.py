@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
+from flowrt import users
 from flowrt.engine.schedules import PARALLEL, SCHEDULES, ScheduleName
 from flowrt.executors.dispatchers import MainThreadDispatcher
 from flowrt.flow.flow import Flow
@@ -100,7 +101,7 @@ def _run(flow: FlowOrMaker, messages: list[Message], way: _Way) -> list[Message]
     try:
         return run_flow(variant, messages, schedule=way.schedule, seed=way.seed)
     except Exception as error:
-        error.add_note(f"the flow ran {way}")
+        users.note(error, f"the flow ran {way}")
         raise
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
 
+from flowrt import users
 from flowrt.engine.contract import PullTask, Reports, Task
 from flowrt.engine.meters import FASTEST
 from flowrt.errors import FlowBuildError, FlowError, FlowStalledError
@@ -206,7 +207,7 @@ class SimulatedExecutor(Workers):
         call.due = self._simulation.clock.perform(lambda: task.place.declaration.body.perform(alone))
         result = alone.results[0]
         call.results.append(result)
-        if type(result) is Failure and isinstance(result.error, SystemExit | KeyboardInterrupt):
+        if type(result) is Failure and users.is_a(result.error, users.STOPS):
             task.stop = True
 
     def emit(self, call: SimulatedCall) -> None:

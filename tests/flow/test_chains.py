@@ -147,7 +147,6 @@ def test_own_operations_say_how_a_chain_goes_through_them() -> None:
         (thrice, [".in -> thrice", "thrice -> .out"]),
         (tell, [".in -> tell", "tell -> .out"]),
     ],
-    ids=str,
 )
 def test_things_are_called_what_they_are_called(thing: Any, expected: list[str]) -> None:
     assert streams_of(Flow().add_chain(".in", thing, ".out")) == expected

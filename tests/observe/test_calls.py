@@ -232,7 +232,7 @@ def test_a_run_past_its_deadline_is_cancelled(seconds: float, in_time: bool) -> 
         else:
             with pytest.raises(RunCancelledError) as caught:
                 run.wait()
-            assert str(caught.value) == "run 1 of demo was cancelled: its deadline of 2.0 s had passed."
+            assert str(caught.value) == "run 1 of demo was cancelled: its deadline of 2 s had passed."
             assert clock.now() == 2.0
             assert run.ledger.places[-1].reason == "its deadline had passed"
             assert_ledger(run, accepted=1, discarded=1)
@@ -288,4 +288,4 @@ def test_what_is_no_time_is_refused_as_a_deadline(deadline: Any) -> None:
     with FlowRuntime(flow) as runtime, pytest.raises(FlowBuildError) as caught:
         runtime.process(".in", 1, deadline=deadline)
 
-    assert str(caught.value) == f"process takes a deadline in seconds, more than 0, got {deadline!r}."
+    assert str(caught.value) == f"process: deadline is {deadline!r}; give a number of seconds above 0."

@@ -1271,7 +1271,7 @@ def test_each_message_of_a_batch_that_is_held_by_itself_keeps_its_position() -> 
     with FlowRuntime() as runtime:
         runtime.add_operation(OwnMany(many, drained=tell))
         wire(runtime, ".in -> own -> .out")
-        run = runtime.process_many(".in", "abc")
+        run = runtime.process_many(".in", list("abc"))
         assert run.values(SECONDS) == [["a", "b", "c"]]
     assert positions == [("a", 0), ("b", 1), ("c", 2)]
     assert_ledger(run, accepted=3, delivered=1, absorbed=2)

@@ -153,7 +153,7 @@ def test_an_object_that_lies_about_its_signature_is_asked_by_way_of_its_class(ki
         (functools.partial(lambda a: a, "given"), "given"),
         (functools.partial(lambda a, b=2: (a, b), a="given"), ("given", 2)),
         (functools.cache(lambda: "kept"), "kept"),
-        (os.getpid, os.getpid()),
+        pytest.param(os.getpid, os.getpid(), id="getpid"),
     ],
 )
 def test_who_can_take_none_is_called_without(function: Any, expected: Any) -> None:

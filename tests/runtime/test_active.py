@@ -512,7 +512,7 @@ def test_it_may_ask_to_be_woken_on_any_thread() -> None:
         runtime.start()
         on_thread(waker.emit.wake, 0.0)
         runtime.wait_for_result(SECONDS)
-        with pytest.raises(FlowBuildError, match="seconds, 0 or more"):
+        with pytest.raises(FlowBuildError, match="seconds of 0 or more"):
             waker.emit.wake(-1.0)
 
 

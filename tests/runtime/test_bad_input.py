@@ -646,7 +646,7 @@ def test_a_factory_serves_any_number_of_runtimes() -> None:
         (b"canary", "got bytes. Its bytes are hardly meant: send [data]."),
         (
             {"canary": 1},
-            "got dict. Send a list or another iterable; of a mapping its .items(), .keys() or .values().",
+            "got dict. Send a list or another iterable; of a mapping its .items(), .keys() or .values(), of a table its rows.",
         ),
     ],
     ids=["str", "bytes", "dict"],

@@ -360,7 +360,7 @@ def test_past_max_waiting_the_run_fails_and_what_comes_later_is_not_disturbed() 
             run.wait(timeout=SECONDS)
         assert run.ledger.balanced
         left = runtime.process_many(".left", [4, 5])
-        assert runtime.process_many(".right", "abc").values(timeout=SECONDS) == [(4, "a"), (5, "b")]
+        assert runtime.process_many(".right", list("abc")).values(timeout=SECONDS) == [(4, "a"), (5, "b")]
         left.wait(timeout=SECONDS)
 
 

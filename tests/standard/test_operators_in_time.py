@@ -570,7 +570,7 @@ def test_past_max_open_the_run_fails_and_the_others_go_on(operator: Callable[[],
         (lambda: Batch("op", 0), 'Batch "op": size is 0'),
         (
             lambda: Batch("op", 1, 0),
-            'Batch "op": seconds is 0; it is a time in seconds, so give a number above 0',
+            'Batch "op": seconds is 0; give a number of seconds above 0',
         ),
         (lambda: Batch("op", 1, True), 'Batch "op": seconds is True'),
         (lambda: Batch("op", 1, float("nan")), 'Batch "op": seconds is nan'),

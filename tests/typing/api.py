@@ -117,7 +117,6 @@ def names() -> None:
     assert_type(Port.parse("find_files.out").name, str)
     assert_type(Stream(".in", "find_files").source, Port)
     assert_type(flowrt.__version__, str)
-    flowrt.Flowruntime()  # type: ignore[attr-defined]
     for position, reason, error in Gathered([], ()).failures:
         assert_type(position, int | None)
         assert_type(reason, str)

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flowrt import users
 from flowrt.errors import FlowBuildError
 from flowrt.executors.seams import Seams
 from flowrt.flow.container import FlowOperationContainer
@@ -259,7 +260,7 @@ def _observe(
 def _done(trial: Trial, run: Run) -> None:
     trial.done(run, "R5", f"within {trial.patience} s an input did not come to an end.", END)
     fatal = fatal_of(run)
-    if isinstance(fatal, SystemExit | KeyboardInterrupt):
+    if users.is_a(fatal, users.STOPS):
         seen = f"the operation raised {type(fatal).__qualname__}, which stops the whole runtime."
         raise RuleViolation("R4", seen, "Raise an Exception: it fails the message in hand.")
 
