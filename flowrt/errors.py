@@ -101,6 +101,10 @@ class FlowBuildError(FlowError):
         return "\n".join(lines)
 
 
+class ContractError(FlowBuildError):
+    """An operation of your own asked its emitter for what cannot be: to hold a part twice, more parts than messages, what another holds."""
+
+
 class _TellsCauseError(FlowError):
     """An error whose text ends in that of its cause, which is asked for it whenever somebody reads it."""
 

@@ -156,7 +156,7 @@ def name_of_type(value: object) -> str:
         return "object"
 
 
-def home_of(value: object) -> str:
+def module_of(value: object) -> str:
     """Return the name of the module that a value's type is of."""
     return text_of(type(value), lambda kind: kind.__module__)
 

@@ -224,7 +224,7 @@ def _described(error: BaseException, *, verbose: bool) -> str:
     if verbose:
         return "".join(traceback.format_exception(error)).rstrip()
     text = users.text_of(error)
-    own = users.home_of(error).startswith("flowrt.") or users.is_a(error, BaseExceptionGroup)
+    own = users.module_of(error).startswith("flowrt.") or users.is_a(error, BaseExceptionGroup)
     parts = [
         text if own and text else f"{describe(error)}: {text}".removesuffix(": "),
         *(f"  {note}" for note in users.notes_of(error)),

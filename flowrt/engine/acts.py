@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt import users
 from flowrt.engine.chunks import message_of
-from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, counted, describe
+from flowrt.errors import ContractError, FlowBuildError, FlowError, FlowOverloadError, counted, describe
 from flowrt.messages import (
     ABSORBED,
     DISCARDED,
@@ -214,8 +214,11 @@ class Acts:
             return
         if hand.chunk is not None and hand.rest > 0:
             self._fail(hand, hand.chunk, raised, hand.next, 1)
-        else:
-            self._failures.fail_owing(hand.place, hand.context, hand.positions[0], hand.trail, raised)
+            return
+        message, at = None, min(hand.next, len(hand.positions) - 1)
+        if hand.chunk is not None:
+            message = message_of(hand.chunk, hand.first + at)
+        self._failures.fail_owing(hand.place, hand.context, hand.positions[at], hand.trail, raised, message)
 
     def _are_ours(self, hand: InHand, parts: Sequence[Part]) -> bool:
         """Say whether nobody else holds some of the parts that an operation asks for something with; else refuse it."""
@@ -443,21 +446,21 @@ class Acts:
             self._failures.fail_list(place, error, scope)
 
 
-def _too_many(place: Place, parts: int, messages: int) -> FlowBuildError:
-    return FlowBuildError(
+def _too_many(place: Place, parts: int, messages: int) -> ContractError:
+    return ContractError(
         f'operation "{place.name}" asked to hold {counted(parts, "part")} for {counted(messages, "message")} in hand. Hold one for each message of '
         "which nothing else has become; what is to be more than one is emitted as more than one."
     )
 
 
-def _held_twice(place: Place) -> FlowBuildError:
-    return FlowBuildError(
+def _held_twice(place: Place) -> ContractError:
+    return ContractError(
         f'operation "{place.name}" asked to hold a part that is held already. A part stands for one message: make a Part for each.'
     )
 
 
-def _not_held_here(place: Place) -> FlowBuildError:
-    return FlowBuildError(
+def _not_held_here(place: Place) -> ContractError:
+    return ContractError(
         f'operation "{place.name}" asked for something with a part that another operation holds. Parts are those of the place that holds them; '
         "emit the data instead."
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context as Variables
-from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
@@ -29,6 +28,7 @@ from flowrt.messages import (
 )
 from flowrt.operations.bodies import Failure, close_iterator
 from flowrt.operations.contract import Emit
+from flowrt.operations.signatures import only_begins
 
 if TYPE_CHECKING:
     from flowrt.engine.attempts import Attempt
@@ -162,7 +162,7 @@ class Sources:
         scope = self._traffic.books.open_scope(context.scope, window, home=False)
         source = OpenSource(place, scope, message, context, trail, iterator, window)
         # Of a generator expression something was begun, and a function that returns a generator may have opened what that goes through.
-        source.worker = 0 if isgeneratorfunction(place.declaration.function) else worker
+        source.worker = 0 if only_begins(place.declaration.function) else worker
         self._add(source)
 
     def _window(self, place: Place, limit: int) -> SourceWindow:

@@ -141,7 +141,7 @@ class FlowOperationContainer:
             window: how many live descendants all its open generators may have together (messages); they are pulled as there is room.
         """
         name, function, mode = _told_apart("add_generator", name, f, mode)
-        check_count(f'generator "{name}"', "window", window)
+        window = check_count(f'generator "{name}"', "window", window)
         return self._add(
             registration.declare("generator", name, function, declared_at(), window=window), mode
         )
@@ -423,8 +423,15 @@ class FlowOperationContainer:
         return self._change(declaration, mode=mode)
 
 
+def _is_function(f: Any) -> bool:
+    """Say whether what stands where a function or a mode may stand is a function: modes are texts, of their own type, or dispatch."""
+    return callable(f) and not hasattr(type(f), "dispatch")
+
+
 def _told_apart(verb: str, name: Any, f: Any, mode: Any) -> tuple[str, Any, Mode | None]:
     """Tell name, function and mode apart, where the name may be left out."""
+    if name is None or (callable(name) and type(name) is not InMode and _is_function(f)):
+        check_name(name)
     if callable(name) or type(name) is InMode:
         if type(f) is str and mode is None and f not in MODES_BY_NAME and callable(name):
             raise FlowBuildError(f'the name comes first: {verb}("{f}", f).')

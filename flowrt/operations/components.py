@@ -49,6 +49,8 @@ class OutPort:
         self.attribute = attribute
         if not self._named:
             self.name = checked_port(attribute)
+        if not any("__dict__" in vars(base) for base in owner.__mro__):
+            self.__class__ = _OutPortBesideSlots
 
     @overload
     def __get__(self, instance: None, owner: type) -> OutPort: ...
@@ -59,6 +61,28 @@ class OutPort:
 
     def __get__(self, instance: object | None, owner: type | None = None) -> OutPort | Callable[..., None]:
         return self if instance is None else Outlet(instance, self)
+
+
+class _OutPortBesideSlots(OutPort):
+    """An out-port of objects without a `__dict__`: a function put in its place is kept here."""
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        known = _put.get((id(instance), self.attribute))
+        return Outlet(instance, self) if known is None or known[0]() is not instance else known[1]
+
+    def __set__(self, instance: Any, function: Callable[..., object]) -> None:
+        key = id(instance), self.attribute
+        try:
+            held: Callable[[], object] = weakref.ref(instance, lambda _gone: _put.pop(key, None))
+        except TypeError:  # nor has it a place for weak references: it stays
+            held = lambda: instance  # noqa: E731
+        _put[key] = held, function
+
+
+# By id and attribute, as `_ways`.
+_put: dict[tuple[int, str], tuple[Callable[[], object], Callable[..., object]]] = {}
 
 
 def out_port(name: str | None = None) -> OutPort:

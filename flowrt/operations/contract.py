@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import field, fields, frozen
 
 from flowrt import users
-from flowrt.errors import FlowBuildError, FlowError, check_seconds, did_you_mean
+from flowrt.errors import ContractError, FlowBuildError, FlowError, check_seconds, did_you_mean
 from flowrt.messages import ABSORBED, DISCARDED, Correlated, Part, Scope
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _parts_of(given: Iterable[Part], verb: str) -> tuple[Part, ...]:
     parts = tuple(given)
     for part in parts:
         if not users.is_a(part, Part):
-            raise FlowBuildError(
+            raise ContractError(
                 f"emit.{verb} takes parts, got {users.name_of_type(part)}. Make a flowrt.Part(data) of each message, and keep that."
             )
     return parts

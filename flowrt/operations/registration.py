@@ -164,7 +164,7 @@ def _members(owner: type, *, static: bool) -> tuple[list[Member], list[Member]]:
     markers: dict[str, Marker] = {}
     methods: dict[str, bool] = {}
     for base in reversed(owner.__mro__):
-        theirs = base.__module__.partition(".")[0] in sys.stdlib_module_names
+        theirs = base is not owner and _is_of_python(base)
         for attribute, value in vars(base).items():
             is_method, is_static = _is_method(value), isinstance(value, staticmethod | classmethod)
             if theirs or not (is_method or is_static):
@@ -176,6 +176,14 @@ def _members(owner: type, *, static: bool) -> tuple[list[Member], list[Member]]:
     wanted = [attribute for attribute, is_static in methods.items() if is_static == static]
     marked = [(markers[a].name or a, a, markers[a]) for a in wanted if a in markers]
     return marked, [(a, a, NOT_MARKED) for a in wanted if not a.startswith("_")]
+
+
+def _is_of_python(owner: type) -> bool:
+    """Say whether a class is one of the standard library's; a module of the user's may have a name from there, or a class none."""
+    name = owner.__module__
+    if name.partition(".")[0] not in sys.stdlib_module_names:
+        return False
+    return getattr(sys.modules.get(name), owner.__qualname__.partition(".")[0], None) is not None
 
 
 def _is_method(value: Any) -> bool:

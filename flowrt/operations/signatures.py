@@ -8,6 +8,7 @@ import re
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
+from flowrt import users
 from flowrt.errors import FlowBuildError
 
 # They call what they wrap with what they are given, and have no signature of their own.
@@ -96,6 +97,16 @@ def _shape_of_signature(function: Any) -> Shape:
         generates=generates,
         suspends=suspends,
     )
+
+
+def only_begins(function: Any) -> bool:
+    """Say whether a call of this gives an iterator of which nothing has been done yet: it is a generator function. Never raises."""
+    try:
+        return inspect.isgeneratorfunction(function)
+    except users.STOPS:
+        raise
+    except BaseException:  # an object that raises where it is asked for an attribute
+        return False
 
 
 def _parameters_of(function: Any) -> list[inspect.Parameter] | None:

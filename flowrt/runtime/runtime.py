@@ -80,8 +80,6 @@ class FlowRuntime:
         stall_after: float | None = None,
         seams: Seams | None = None,
     ) -> None:
-        for limit, value in (("capacity", capacity), ("max_live", max_live), ("max_results", max_results)):
-            check_count("FlowRuntime", limit, value)
         self.name = name or f"flow-{next(_numbers)}"
         self._parts = wired(
             self.name,
@@ -90,9 +88,9 @@ class FlowRuntime:
             schedule=schedule,
             parallelism=parallelism,
             strict=strict,
-            capacity=capacity,
-            max_live=max_live,
-            max_results=max_results,
+            capacity=check_count("FlowRuntime", "capacity", capacity),
+            max_live=check_count("FlowRuntime", "max_live", max_live),
+            max_results=check_count("FlowRuntime", "max_results", max_results),
             overflow=overflow,
             stall_after=stall_after,
         )

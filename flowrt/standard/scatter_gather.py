@@ -166,10 +166,10 @@ class Gather(Operation):
     across = "count"
 
     def __attrs_post_init__(self) -> None:
-        for limit, value in (("max_open", self.max_open), ("max_waiting", self.max_waiting)):
-            check_count(f'Gather "{self.name}"', limit, value)
-        if self.expire is not None:
-            check_seconds(f'Gather "{self.name}"', "expire", self.expire)
+        owner = f'Gather "{self.name}"'
+        self.max_open = check_count(owner, "max_open", self.max_open)
+        self.max_waiting = check_count(owner, "max_waiting", self.max_waiting)
+        self.expire = None if self.expire is None else check_seconds(owner, "expire", self.expire)
         if self.on_missing not in ("fail", "skip", "collect"):
             raise FlowBuildError(
                 f'Gather "{self.name}": on_missing is {self.on_missing!r}. Choose "fail", "skip" or "collect".'

@@ -296,11 +296,20 @@ def test_nested_scatters_stay_within_their_windows(mode: str) -> None:
                 most[level] = max(most[level], now[level])
             yield item
 
-    def outer_list(number: int) -> Iterator[int]:
-        return leaves(0, iter(range(number)))
+    class Once:
+        """An iterable; a generator, once returned, would be pulled by the operation itself."""
 
-    def inner_list(number: int) -> Iterator[tuple[int, int]]:
-        return leaves(1, ((number, each) for each in range(inner)))
+        def __init__(self, items: Iterator[Any]) -> None:
+            self._items = items
+
+        def __iter__(self) -> Iterator[Any]:
+            return self._items
+
+    def outer_list(number: int) -> Once:
+        return Once(leaves(0, iter(range(number))))
+
+    def inner_list(number: int) -> Once:
+        return Once(leaves(1, ((number, each) for each in range(inner))))
 
     def work(item: tuple[int, int]) -> int:
         with lock:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrt import users
-from flowrt.errors import FlowBuildError
+from flowrt.errors import ContractError, FlowBuildError
 from flowrt.executors.seams import Seams
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.messages import Message
@@ -268,6 +268,9 @@ def _done(trial: Trial, run: Run) -> None:
 def _outcome(trial: Trial, run: Run, message: Message) -> Outcome:
     _done(trial, run)
     trial.check_books(run, END)
+    for failure in run.failures:
+        if users.is_a(failure.__cause__, ContractError):
+            raise RuleViolation("R5", str(failure.__cause__), "Keep to the contract of flowrt.Operation.")
     results = results_of(run)
     if any(result.correlation_id != message.correlation_id for result in results):
         seen = "a result left with another correlation id than its input came with."

@@ -44,20 +44,22 @@ class Bench:
         return [message.data for message in self.results]
 
     def values_of(self, run: Run) -> list[Any]:
-        """The data of the results of one run."""
-        books = run.books
-        return [m.data for m in self.results if m.scope is not None and m.scope.run is books]
+        """The data of the results of one run, of those sent with `labelled=True`."""
+        label = ("run", self.runs.index(run))
+        return [m.data for m in self.results if m.correlation_id == label]
 
     def later(self, name: str, call: Callable[[], Any]) -> None:
         """Something from outside, when the simulation chooses it; in the order in which it is named."""
         self._simulation.inputs.append(Possibility(name, lambda: call() and None))
 
-    def send(self, *data: Any, port: str = ".in", **options: Any) -> None:
-        """One run for each datum, sent at moments that the simulation chooses."""
+    def send(self, *data: Any, port: str = ".in", labelled: bool = False, **options: Any) -> None:
+        """One run for each datum, sent at moments that the simulation chooses. `labelled`: each with a correlation id of its own."""
         for each in data:
-            self.later(f"send {each}", partial(self._send, port, each, options))
+            self.later(f"send {each}", partial(self._send, port, each, options, labelled=labelled))
 
-    def _send(self, port: str, data: Any, options: dict[str, Any]) -> None:
+    def _send(self, port: str, data: Any, options: dict[str, Any], *, labelled: bool) -> None:
+        if labelled:
+            options = {"correlation_id": ("run", len(self.runs)), **options}
         self.runs.append(self.runtime.process(port, data, **options))
 
     def let_all_in(self) -> None:
@@ -377,7 +379,7 @@ def copies_of_several_runs(seed: int) -> None:
     operations.add_func("left", same).make_parallel(2).add_func("right", same).make_async()
     chains = (".in -> first", "first -> left -> .out", "first -> right -> .out")
     with opened(seed, operations, *chains) as bench:
-        bench.send(*range(5))
+        bench.send(*range(5), labelled=True)
     for number, run in enumerate(bench.runs):
         assert bench.values_of(run) == [number, number]
         assert (run.ledger.accepted, run.ledger.born, run.ledger.delivered) == (1, 1, 2)
@@ -393,7 +395,7 @@ def one_run_is_cancelled(seed: int) -> None:
     operations.add_action("repeat", repeat).make_parallel(2)
     kept = [[[1, 2], [3]], [[4]]]
     with opened(seed, operations, *chains) as bench:
-        bench.send(kept[0], [[7, 8, 9], [7, 8]], kept[1])
+        bench.send(kept[0], [[7, 8, 9], [7, 8]], kept[1], labelled=True)
         for _ in range(seed % 7):
             bench.later("wait", lambda: None)
         bench.later("cancel", lambda: bench.runs[1].cancel())  # noqa: PLW0108 - which is there only then
@@ -413,7 +415,7 @@ def closed_while_sources_are_open(seed: int) -> None:
     operations = FlowOperationContainer().add_generator("count", count, window=4).make_async()
     operations.add_func("work", same).make_parallel(2)
     with opened(seed, operations, ".in -> count -> work -> .out") as bench:
-        bench.send(0, 1)
+        bench.send(0, 1, labelled=True)
         for _ in range(seed % 5):
             bench.later("wait", lambda: None)
         bench.let_all_in()
