@@ -62,6 +62,12 @@ class Definition:
         """Return the ports of its environment that streams start from."""
         return [each[0].source.fullname for (path, key), each in self.outs.items() if not (path or key[0])]
 
+    def output_ports(self) -> list[str]:
+        """Return the ports of its environment that results may leave by, also straight from a flow in it."""
+        return list(
+            {key: f".{name}" for each in self.all_flows() for key, name in each.ways_out.items()}.values()
+        )
+
     def all_flows(self) -> Iterator[Definition]:
         """Iterate over this flow and all flows in it."""
         seen: set[int] = set()

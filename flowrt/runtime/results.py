@@ -13,6 +13,7 @@ from flowrt.messages import Message
 
 if TYPE_CHECKING:
     from flowrt.engine.runs import RunHandle
+    from flowrt.ports import Port
     from flowrt.runtime.owner import Owner
 
 
@@ -46,6 +47,17 @@ class Arrived:
         if self.chunk is None:
             return 0 if self.failure is None else 1
         return len(self.chunk.data) - self.start
+
+
+def _rest_of(chunk: Chunk, start: int) -> Chunk:
+    context = chunk.context
+    return Chunk(
+        chunk.handler,
+        chunk.data[start:],
+        context[start:] if isinstance(context, list) else context,
+        chunk.positions[start:],
+        chunk.trail,
+    )
 
 
 class Results:
@@ -90,33 +102,40 @@ class Results:
                 return message
         return None
 
-    def take_of(self, mine: deque[Arrived] | None) -> Message | None:
-        """Take the next result of one run."""
+    def take_of(self, mine: deque[Arrived] | None, port: Port | None) -> Message | None:
+        """Take the next result of one run; of one `port`, if it is named."""
         with self.lock:
-            while mine:
-                first = mine[0]
-                if first.chunk is not None and first.left:
-                    message = first.next_message()
-                    self._handed_out += 1
-                    if not first.left:
-                        mine.popleft()
-                    self._forget_read()
-                    return message
+            while mine and not (mine[0].chunk is not None and mine[0].left):
                 mine.popleft()
+            for entry in mine or ():
+                if entry.chunk is None or (port is not None and entry.chunk.handler.port != port):
+                    continue
+                message = entry.next_message()
+                self._handed_out += 1
+                self._forget_read()
+                return message
         return None
 
-    def take_values(self, mine: deque[Arrived] | None) -> list[Any]:
-        """Take the data of all results of one run."""
-        values: list[Any] = []
+    def take_chunks(self, mine: deque[Arrived] | None, port: Port | None) -> list[Chunk]:
+        """Take all results of one run; of one `port`, if it is named. Nothing is copied."""
+        chunks: list[Chunk] = []
+        others: list[Arrived] = []
         with self.lock:
             while mine:
                 first = mine.popleft()
-                if first.chunk is not None and first.left:
-                    self._handed_out += first.left
-                    values += first.chunk.data[first.start :] if first.start else first.chunk.data
-                    first.chunk = None
+                chunk, start = first.chunk, first.start
+                if chunk is None:
+                    continue
+                if port is not None and chunk.handler.port != port:
+                    others.append(first)
+                    continue
+                self._handed_out += first.left
+                first.chunk = None
+                chunks.append(chunk if not start else _rest_of(chunk, start))
+            if mine is not None:
+                mine.extend(others)
             self._forget_read()
-        return values
+        return chunks
 
     def take_messages(self) -> list[tuple[RunHandle, Message]]:
         """Take every result there is, with its run."""

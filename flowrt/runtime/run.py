@@ -9,25 +9,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flowrt import users
-from flowrt.engine.chunks import Chunk
+from flowrt.engine.chunks import Chunk, shown_message
 from flowrt.errors import (
     FlowError,
     FlowTimeoutError,
     RunCancelledError,
     check_seconds,
     counted,
+    did_you_mean,
 )
 from flowrt.messages import Message, RunBooks
 from flowrt.observe.figures import Ledger, ledger_of, whereabouts_of
+from flowrt.ports import Port
 from flowrt.runtime.results import Arrived
 from flowrt.runtime.waiting import Wakers
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from flowrt.clock import Timer
     from flowrt.runtime.owner import Owner
 
 
 CANCELLED = "the run was cancelled"
+RESULTS_KEPT = 10_000  # of those read singly, to be read again; arbitrary. Who reads as they come is to need bounded memory
 FAILURES_KEPT = 1_000  # per run; arbitrary. The ledger counts them all
 LEDGER_PATIENCE = 1.0  # seconds to wait for the engine between two of its calls, for a picture that is exact
 
@@ -36,7 +41,9 @@ class Run:
     """Everything caused by one `process` or `process_many`.
 
     Its waits may be called on any thread but the engine's and the workers' (there they raise `FlowStalledError` at once), any
-    number of times; each result goes to one reader, and what is read here is taken from the runtime's queue too.
+    number of times. What is read here is taken from the runtime's queue too, and is kept to be read here again: all that `values()`
+    took, and of what was read singly up to ten thousand results. Past that they are let go as they are read, and reading the run
+    from its start again raises `FlowError`. What the runtime's own readers took is gone from here.
     """
 
     # Most runs of one message need none of these: what is not written costs nothing.
@@ -47,6 +54,10 @@ class Run:
     _reason: BaseException | None = None
     _finished = False
     _first: Message | None = None
+    _read: list[Message | Chunk] | None = None  # in the order of reading; guarded by the lock of the results
+    _read_singly = 0
+    _let_go = 0  # how many of those read are not kept any more
+    _trace: TracebackType | None = None  # of the failure or the reason, before anybody had it raised
     _delivered = 0
     _taken_elsewhere = 0
     _waiting: Wakers | None = None
@@ -78,6 +89,7 @@ class Run:
         if len(self._failures) < FAILURES_KEPT:
             self._failures = (*self._failures, error)
         if self._failure_entry is None:
+            self._trace = error.__traceback__
             self._failure_entry = Arrived(self, None, error)
             self._owner.results.add(self._failure_entry)
 
@@ -97,6 +109,8 @@ class Run:
         """Engine's thread: the run has ended."""
         if self._timer is not None:
             self._owner.engine.timers.cancel(self._timer)
+        if reason is not None and not self._failures:
+            self._trace = reason.__traceback__
         self._reason = reason
         self._finished = True
         self._wake(self._waiting_for_end)
@@ -197,42 +211,130 @@ class Run:
         self._wait_for(lambda: self._finished, timeout, "to be done", for_end=True)
         self._raise_failure()
 
-    def result(self, timeout: float | None = None) -> Message:
-        """Wait for its first result, and take it; the same one however often it is called.
+    def result(self, timeout: float | None = None, port: str | Port | None = None) -> Message:
+        """Wait for its first result (of `port`, if one is named), and take it; the same one however often it is called.
 
-        Raises as `wait` does if it failed without a result, and `FlowError` if it is done without one.
+        Raises as `wait` does if it failed without a result, `FlowError` if it is done without one or has let it go, and
+        `FlowBuildError` if no stream leads to `port`.
         """
-        if self._first is None:
-            self._first = self._next(timeout)
-        if self._first is None:
-            self._raise_failure()
-            raise FlowError(self._no_result())
-        return self._first
+        if port is None and self._first is not None:
+            return self._first
+        for message in self._reading(timeout, self._result_port(port)):
+            if port is None:
+                self._first = message
+            return message
+        self._raise_failure()
+        raise FlowError(self._no_result(port))
 
-    def _next(self, timeout: float | None) -> Message | None:
-        """Wait for a result and take it; None if it is done, and none is left."""
-        taken: list[Message] = []
+    def results(self, timeout: float | None = None, port: str | Port | None = None) -> Iterator[Message]:
+        """Iterate over its results until it is done, from the first, also what was read before; then raise as `wait` does.
 
-        def ready() -> bool:
-            finished = self._finished  # before the look: what arrives later arrived before the end
-            message = self._owner.results.take_of(self._mine) if not taken else None
-            if message is not None:
-                taken.append(message)
-            return bool(taken) or finished
-
-        self._wait_for(ready, timeout, "for a result")
-        return taken[0] if taken else None
-
-    def results(self, timeout: float | None = None) -> Iterator[Message]:
-        """Iterate over its results until it is done, taking them; then raise as `wait` does. `timeout`: seconds for each."""
-        while (message := self._next(timeout)) is not None:
-            yield message
+        Args:
+            timeout: seconds for each.
+            port: only what left by this one.
+        """
+        yield from self._reading(timeout, self._result_port(port))
         self._raise_failure()
 
-    def values(self, timeout: float | None = None) -> list[Any]:
-        """Wait until it is done and take the data of all its results, in order of arrival; raises as `wait` does."""
+    def values(self, timeout: float | None = None, port: str | Port | None = None) -> list[Any]:
+        """Wait until it is done and return the data of all its results, those that were read before first; raises as `wait` does.
+
+        Otherwise they are in order of arrival, and the same list each time.
+
+        Args:
+            timeout: seconds.
+            port: only what left by this one.
+        """
+        where = self._result_port(port)
         self.wait(timeout)
-        return self._owner.results.take_values(self._mine)
+        with self._owner.results.lock:
+            self._check_kept(0)
+            read = self._read
+            if read is None:
+                read = self._read = []
+            read += self._owner.results.take_chunks(self._mine, where)
+            values: list[Any] = []
+            for part in read:
+                if where is not None and _port_of(part) != where:
+                    continue
+                if isinstance(part, Chunk):
+                    values += part.data
+                else:
+                    values.append(part.data)
+        return values
+
+    def _result_port(self, port: str | Port | None) -> Port | None:
+        """Return the port to read; `FlowBuildError` if nothing can leave by it."""
+        if port is None:
+            return None
+        where = Port.parse(port)
+        owner, routes = self._owner, self._owner.engine.routes
+        if routes.capture or _has(routes.places.definition.output_ports(), where):
+            return where
+        if not (owner.inside() or owner.life.stopped):  # a change to the flow may be on its way to the engine
+            owner.ask(lambda: None, LEDGER_PATIENCE)
+        known = routes.places.definition.output_ports()
+        if not _has(known, where):
+            raise FlowBuildError(
+                f'run {self.number}: no stream leads to "{where.fullname}", so no result leaves by it.'
+                f"{did_you_mean(where.fullname, known)}"
+            )
+        return where
+
+    def _reading(self, timeout: float | None, port: Port | None) -> Iterator[Message]:
+        """Go through its results, those that were read first; end when it is done, and none is left."""
+        part = within = 0  # numbers the parts ever read, and the messages of one
+
+        def ready() -> bool:
+            nonlocal part, within
+            finished = self._finished  # before the look: what arrives later arrived before the end
+            with self._owner.results.lock:
+                while not found:
+                    self._check_kept(part)
+                    read = self._read or ()
+                    index = part - self._let_go
+                    if index < len(read):
+                        again = read[index]
+                        skipped = port is not None and _port_of(again) != port
+                        if not isinstance(again, Chunk):
+                            part += 1
+                        elif within < len(again.data) and not skipped:
+                            again = shown_message(again, within)
+                            within += 1
+                        else:
+                            part, within, skipped = part + 1, 0, True
+                        if not skipped:
+                            found.append(again)
+                        continue
+                    message = self._owner.results.take_of(self._mine, port)
+                    if message is None:
+                        break
+                    self._keep(message)
+            return bool(found) or finished
+
+        while True:
+            found: list[Any] = []
+            self._wait_for(ready, timeout, "for a result")
+            if not found:
+                return
+            yield found.pop()
+
+    def _keep(self, message: Message) -> None:
+        """Keep what was read, up to the bound; whoever has read the last before it goes on either way."""
+        if self._read is None:
+            self._read = []
+        self._read.append(message)
+        self._read_singly += 1
+        if self._read_singly > RESULTS_KEPT:
+            self._let_go += len(self._read) - 1
+            del self._read[:-1]  # but the last, which its reader is about to fetch
+
+    def _check_kept(self, part: int) -> None:
+        if part < self._let_go:
+            raise FlowError(
+                f"run {self.number} cannot be read from its start again: {counted(self._read_singly, 'result')} were read singly, and "
+                f"past {RESULTS_KEPT} they are not kept. Read it once, keep what you need, or take the whole with values()."
+            )
 
     def _wait_for(
         self, ready: Callable[[], bool], timeout: float | None, what: str, *, for_end: bool = False
@@ -276,20 +378,33 @@ class Run:
             note = f"{others} more of the run's messages failed: see run.failures"
             if others and note not in users.notes_of(error):
                 users.note(error, note)
-            raise error
+            raise error.with_traceback(self._trace)  # as it came: not one longer each time it is raised
         if self._reason is not None:
             if self._reason is life.fatal:
                 life.fatal_seen = True
-            raise self._reason
+            raise self._reason.with_traceback(self._trace)
 
-    def _no_result(self) -> str:
+    def _no_result(self, port: str | Port | None) -> str:
         if self._taken_elsewhere:
             what = f"{self._taken_elsewhere} went to the handlers of on_result"
         elif self._delivered:
-            what = f"{counted(self._delivered, 'result')} left it, and all were read"
+            what = f"{counted(self._delivered, 'result')} left it, "
+            what += (
+                f'none by "{Port.parse(port).fullname}"'
+                if port is not None
+                else "and all were read by the runtime's readers"
+            )
         else:
             what = "nothing left it by a result port"
             what += self._owner.engine.routes.hint_for_inputs(
                 self.books.accepted if self.books is not None else ()
             )
         return f"run {self.number} is done and has no result to give: {what.removesuffix('.')}.\n{self._picture()}"
+
+
+def _port_of(part: Message | Chunk) -> Port:
+    return part.handler.port if isinstance(part, Chunk) else part.port
+
+
+def _has(names: list[str], port: Port) -> bool:
+    return any(Port.parse(name) == port for name in names)

@@ -10,7 +10,15 @@ from weakref import WeakSet
 
 import pytest
 
-from flowrt import FlowError, FlowOperationContainer, FlowRuntime, FlowTimeoutError, Message, OperationError
+from flowrt import (
+    FlowBuildError,
+    FlowError,
+    FlowOperationContainer,
+    FlowRuntime,
+    FlowTimeoutError,
+    Message,
+    OperationError,
+)
 from flowrt.executors.seams import Seams
 from flowrt.runtime.run import Run
 from flowrt.testing import simulated
@@ -28,6 +36,69 @@ from tests.kit.flows import (
     work_of,
 )
 from tests.kit.functions import SECONDS, Gate, arrived, increment, on_thread, refuse, same, thrice
+
+# --- Reading again (K11, K8)
+
+
+@benches()
+def test_what_was_read_of_a_run_can_be_read_again(bench: Bench) -> None:
+    with bench.wired(".in -> .out", ".in -> a -> .more", funcs={"a": same}) as runtime:
+        run = runtime.process_many(".in", range(3))
+        first = run.result(timeout=SECONDS)
+        values = run.values(timeout=SECONDS)
+
+        assert first.data == values[0] == 0
+        assert run.result() is first
+        assert run.values() == values
+        assert [message.data for message in run.results()] == values
+        assert [message.data for message in run.results()] == values
+        assert sorted(run.values(port=".more")) == sorted(run.values(port=".OUT")) == [0, 1, 2]
+        assert run.result(port=".more").port.fullname == ".more"
+        assert list(runtime.results(timeout=SECONDS)) == []
+        with pytest.raises(FlowBuildError, match=r'Did you mean "\.more"'):
+            run.values(port=".mor")
+
+
+@benches()
+def test_reading_one_port_leaves_the_others_to_be_read(bench: Bench) -> None:
+    with bench.wired(".in -> .out", ".in -> a -> .more", funcs={"a": same}) as runtime:
+        run = runtime.process_many(".in", range(3))
+
+        assert run.result(SECONDS, port=".more").data in range(3)
+        assert sorted(run.values(SECONDS, port=".more")) == [0, 1, 2]
+        assert [message.data for message in run.results(SECONDS, port=".out")] == [0, 1, 2]
+        assert list(runtime.results(timeout=SECONDS)) == []
+
+
+@benches()
+def test_past_a_bound_a_run_says_what_became_of_its_results(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowrt.runtime.run.RESULTS_KEPT", 5)
+    with bench.wired(".in -> .out") as runtime:
+        run = runtime.process_many(".in", range(9))
+        other = run.results(timeout=SECONDS)
+        next(other)
+
+        assert [message.data for message in run.results(timeout=SECONDS)] == list(range(9))
+        for read in (run.values, run.result, lambda: next(run.results()), lambda: next(other)):
+            with pytest.raises(FlowError, match="9 results were read singly, and past 5 they are not kept"):
+                read()
+
+
+@benches()
+def test_a_failure_raised_often_does_not_grow(bench: Bench) -> None:
+    with bench.wired(".in -> a -> .out", funcs={"a": refuse}) as runtime:
+        run = runtime.process(".in", 1)
+        lengths = set()
+        for _ in range(10):
+            with pytest.raises(OperationError) as caught:
+                run.wait(timeout=SECONDS)
+            lengths.add(len(caught.traceback))
+
+        assert len(lengths - {None}) <= 2  # the first may have waited
+        assert max(lengths) < 10
+
 
 # --- Runs
 
@@ -240,8 +311,9 @@ def test_the_first_result_of_a_run_is_taken_alone_and_the_others_stay_for_who_re
 
         assert [run.result(SECONDS).data for _ in range(2)] == [0, 0]
         assert [runtime.wait_for_result(SECONDS).data for _ in range(2)] == [1, 2]
-        assert next(run.results(SECONDS)).data == 3
-        assert run.values(SECONDS) == [4, 5]
+        results = run.results(SECONDS)
+        assert [next(results).data for _ in range(2)] == [0, 3]
+        assert run.values(SECONDS) == [0, 3, 4, 5]
 
 
 @every_mode

@@ -897,17 +897,17 @@ def test_a_run_without_a_result_says_what_became_of_its_messages(bench: Bench) -
 
 
 @every_mode
-def test_a_run_whose_results_were_read_says_so(bench: Bench) -> None:
+def test_a_run_whose_results_were_read_elsewhere_says_so(bench: Bench) -> None:
     with bench.make_runtime(name="demo") as runtime:
         wire(runtime, ".in -> .out")
         run = runtime.process_many(".in", [1, 2])
-        assert run.values(timeout=SECONDS) == [1, 2]
+        assert [message.data for message in runtime.results(timeout=SECONDS)] == [1, 2]
 
         with pytest.raises(FlowError) as caught:
             run.result(timeout=SECONDS)
 
     assert text_of(caught.value).splitlines()[0] == (
-        "run N is done and has no result to give: 2 results left it, and all were read."
+        "run N is done and has no result to give: 2 results left it, and all were read by the runtime's readers."
     )
 
 

@@ -645,6 +645,7 @@ def references_after(schedule: Any, mode: str, work: Callable[..., Any]) -> list
     del things
     run.wait(SECONDS)
     run.values(SECONDS)
+    del run  # which keeps what was read of it
     on_thread(runtime.close)
     gc.collect()
     return [reference() for reference in alive if reference() is not None]
@@ -664,6 +665,7 @@ def test_an_open_runtime_refers_to_no_message_that_has_ended(mode: str) -> None:
     run = runtime.process(".in", thing)
     del thing
     run.values(SECONDS)
+    del run  # which keeps what was read of it
     runtime.wait_idle(SECONDS)
     # The worker gives its last message up when it goes back to waiting.
     with runtime:
