@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flowrt import users
 from flowrt.engine.chunks import Chunk, shown_message
 from flowrt.errors import (
+    FlowBuildError,
     FlowError,
     FlowTimeoutError,
     RunCancelledError,
@@ -219,7 +220,7 @@ class Run:
         """
         if port is None and self._first is not None:
             return self._first
-        for message in self._reading(timeout, self._result_port(port)):
+        for message in self._reading(timeout, None if port is None else self._result_port(port)):
             if port is None:
                 self._first = message
             return message
@@ -233,8 +234,7 @@ class Run:
             timeout: seconds for each.
             port: only what left by this one.
         """
-        yield from self._reading(timeout, self._result_port(port))
-        self._raise_failure()
+        return self._reading(timeout, None if port is None else self._result_port(port), raises=True)
 
     def values(self, timeout: float | None = None, port: str | Port | None = None) -> list[Any]:
         """Wait until it is done and return the data of all its results, those that were read before first; raises as `wait` does.
@@ -248,7 +248,8 @@ class Run:
         where = self._result_port(port)
         self.wait(timeout)
         with self._owner.results.lock:
-            self._check_kept(0)
+            if self._let_go:
+                raise self._gone()
             read = self._read
             if read is None:
                 read = self._read = []
@@ -281,8 +282,10 @@ class Run:
             )
         return where
 
-    def _reading(self, timeout: float | None, port: Port | None) -> Iterator[Message]:
-        """Go through its results, those that were read first; end when it is done, and none is left."""
+    def _reading(
+        self, timeout: float | None, port: Port | None, *, raises: bool = False
+    ) -> Iterator[Message]:
+        """Go through its results, those that were read first; end when it is done, and none is left. `raises`: then raise as `wait` does."""
         part = within = 0  # numbers the parts ever read, and the messages of one
 
         def ready() -> bool:
@@ -290,7 +293,8 @@ class Run:
             finished = self._finished  # before the look: what arrives later arrived before the end
             with self._owner.results.lock:
                 while not found:
-                    self._check_kept(part)
+                    if part < self._let_go:
+                        raise self._gone()
                     read = self._read or ()
                     index = part - self._let_go
                     if index < len(read):
@@ -316,8 +320,10 @@ class Run:
             found: list[Any] = []
             self._wait_for(ready, timeout, "for a result")
             if not found:
-                return
+                break
             yield found.pop()
+        if raises:
+            self._raise_failure()
 
     def _keep(self, message: Message) -> None:
         """Keep what was read, up to the bound; whoever has read the last before it goes on either way."""
@@ -329,12 +335,11 @@ class Run:
             self._let_go += len(self._read) - 1
             del self._read[:-1]  # but the last, which its reader is about to fetch
 
-    def _check_kept(self, part: int) -> None:
-        if part < self._let_go:
-            raise FlowError(
-                f"run {self.number} cannot be read from its start again: {counted(self._read_singly, 'result')} were read singly, and "
-                f"past {RESULTS_KEPT} they are not kept. Read it once, keep what you need, or take the whole with values()."
-            )
+    def _gone(self) -> FlowError:
+        return FlowError(
+            f"run {self.number} cannot be read from its start again: {counted(self._read_singly, 'result')} were read singly, and "
+            f"past {RESULTS_KEPT} they are not kept. Read it once, keep what you need, or take the whole with values()."
+        )
 
     def _wait_for(
         self, ready: Callable[[], bool], timeout: float | None, what: str, *, for_end: bool = False

@@ -252,7 +252,9 @@ def test_what_a_group_has_finished_is_taken_though_input_keeps_coming() -> None:
             if len(got) == 100:
                 break
             runtime.process(".other", 1).wait(60)  # the inbox is never silent for two milliseconds
-            got += runtime._owner.results.take_values(run._mine)
+            got += [
+                data for chunk in runtime._owner.results.take_chunks(run._mine, None) for data in chunk.data
+            ]
         assert got == list(range(400, 500))
         go_on.set()
         assert run.values(timeout=60) == [500]

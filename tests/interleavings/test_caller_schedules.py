@@ -106,20 +106,23 @@ def lists_with_little_room(scheduler: Scheduler) -> None:
 
 
 def several_readers(scheduler: Scheduler) -> None:
-    """Each result goes to one reader, whichever way it reads."""
-    found: list[int] = []
+    """Each result goes to the readers of the run, all of them, or to the runtime's."""
+    each: list[int] = []
+    whole: list[int] = []
+    others: list[int] = []
 
     def read_run() -> None:
-        found.extend(message.data for message in run.results())
+        each.extend(message.data for message in run.results())
 
     def read_runtime() -> None:
-        found.extend(message.data for message in runtime.results())
+        others.extend(message.data for message in runtime.results())
 
     operations = FlowOperationContainer().add_func("work", same).make_async()
     with opened(scheduler, ".in -> work -> .out", operations=operations) as runtime:
         run = runtime.process_many(".in", range(5))
-        scheduler.together(read_run, read_runtime, lambda: found.extend(run.values()))
-    assert sorted(found) == list(range(5))
+        scheduler.together(read_run, read_runtime, lambda: whole.extend(run.values()))
+    assert sorted(each) == sorted(whole)
+    assert sorted(each + others) == list(range(5))
 
 
 def a_run_cancelled(scheduler: Scheduler) -> None:

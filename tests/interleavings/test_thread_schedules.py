@@ -425,10 +425,14 @@ def read_by_several(scheduler: Scheduler) -> None:
                 found.append(entry.failure if isinstance(entry, Arrived) else entry.data)
 
     def read_mine() -> None:
-        while (message := results.take_of(mine)) is not None:
+        while (message := results.take_of(mine, None)) is not None:
             found.append(message.data)
 
-    scheduler.together(add, read_any, read_mine, lambda: found.extend(results.take_values(mine)))
+    def read_rest() -> None:
+        for chunk in results.take_chunks(mine, None):
+            found.extend(chunk.data)
+
+    scheduler.together(add, read_any, read_mine, read_rest)
     found.extend(message.data for _, message in results.take_messages())
     found.extend(results.unseen_failures())
     assert sorted(map(str, found)) == ["", "0", "1", "2", "3", "4"]

@@ -276,7 +276,7 @@ def test_results_can_be_read_after_the_end(schedule: Any) -> None:
     assert run.result(SECONDS).data == 0
     assert runtime.wait_for_result(SECONDS).data == 1
     assert [message.data for message in runtime.results(SECONDS)] == [2, 3]
-    assert run.values(SECONDS) == []
+    assert run.values(SECONDS) == [0]
     with pytest.raises(FlowStoppedError):
         runtime.wait_for_result(SECONDS)
     runtime.wait_idle(SECONDS)
