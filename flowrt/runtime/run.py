@@ -313,7 +313,15 @@ class Run:
                     message = self._owner.results.take_of(self._mine, port)
                     if message is None:
                         break
-                    self._keep(message)
+                    if self._read is None:
+                        self._read = []
+                    self._read.append(message)
+                    self._read_singly += 1
+                    if (
+                        self._read_singly > RESULTS_KEPT
+                    ):  # whoever has read the last before it goes on either way
+                        self._let_go += len(self._read) - 1
+                        del self._read[:-1]  # but the last, which its reader is about to fetch
             return bool(found) or finished
 
         while True:
@@ -324,16 +332,6 @@ class Run:
             yield found.pop()
         if raises:
             self._raise_failure()
-
-    def _keep(self, message: Message) -> None:
-        """Keep what was read, up to the bound; whoever has read the last before it goes on either way."""
-        if self._read is None:
-            self._read = []
-        self._read.append(message)
-        self._read_singly += 1
-        if self._read_singly > RESULTS_KEPT:
-            self._let_go += len(self._read) - 1
-            del self._read[:-1]  # but the last, which its reader is about to fetch
 
     def _gone(self) -> FlowError:
         return FlowError(
