@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from flowrt import users
-from flowrt.errors import FlowStalledError, FlowStoppedError, counted, with_text
+from flowrt.errors import FlowStalledError, FlowStoppedError, counted, describe, with_text
 from flowrt.runtime.waiting import LONGEST_WAIT
 
 if TYPE_CHECKING:
@@ -97,8 +97,12 @@ class Closer:
             engine.delay, engine.not_before = 0.0, None
             self._life.draining = True
 
-    def close(self, drain: float, deadline: float) -> CloseReport:
-        """Close from outside; return what had to be left."""
+    def close(self, drain: float, deadline: float, left_by: BaseException | None = None) -> CloseReport:
+        """Close from outside; return what had to be left.
+
+        `left_by`: what has been raised in the `with` block. Then nothing drains: what has not begun is discarded, and calls under way have
+        `drain` seconds to return, as in a task group.
+        """
         # A signal handler may close, too, on the thread that it interrupts while that is closing.
         if self._closing_thread == threading.get_ident():
             return CloseReport(pending=True)
@@ -106,7 +110,7 @@ class Closer:
             if self.report is None:
                 self._closing_thread = threading.get_ident()
                 try:
-                    self.report = self._close(drain, deadline)
+                    self.report = self._close(drain, deadline, left_by)
                 except KeyboardInterrupt:
                     self.report = self._give_up("it was interrupted while closing")
                     raise
@@ -114,10 +118,14 @@ class Closer:
                     self._closing_thread = None
             return self.report
 
-    def _close(self, drain: float, deadline: float) -> CloseReport:
+    def _close(self, drain: float, deadline: float, left_by: BaseException | None) -> CloseReport:
         owner, life, clock = self._owner, self._life, self._owner.seams.clock
         self.begin()
         owner.finish_unstarted()
+        if left_by is not None and not life.stopped:
+            return self._give_up(
+                f"the with block was left by {describe(left_by)}", max(min(drain, deadline), GRACE)
+            )
         end = clock.now() + deadline
         try:
             while not life.stopped:
@@ -130,18 +138,18 @@ class Closer:
                     )
         except FlowStalledError:
             return self._give_up("nothing could go on")
-        return self._report(min(max(end - clock.now(), GRACE), LONGEST_WAIT))
+        return self._report(max(end - clock.now(), GRACE))
 
-    def _give_up(self, why: str) -> CloseReport:
+    def _give_up(self, why: str, patience: float = GRACE) -> CloseReport:
         owner, life = self._owner, self._life
         text = f'runtime "{life.name}" was closed before this was worked off: {why}.'
         owner.inbox.post(self._abandon, text)
-        owner.wait_until(lambda: life.stopped, GRACE)
+        owner.wait_until(lambda: life.stopped, patience)
         if (
             not life.stopped
         ):  # an operation on the engine's thread does not return: whoever waits is told from here
             self._discarded += owner.loop.give_up(FlowStoppedError(text))
-        return self._report(GRACE)
+        return self._report(patience)
 
     def _abandon(self, text: str) -> None:
         if not self._life.stopped:
@@ -154,7 +162,7 @@ class Closer:
         executors = owner.loop.executors.all()
         for executor in executors:  # again: an interrupt may have hit whoever did it first
             executor.stop()
-        abandoned = owner.join(patience)
+        abandoned = owner.join(min(patience, LONGEST_WAIT))
         if abandoned:  # what they bring when they come back is put away by themselves
             owner.inbox.leave_to(owner.take_late)
         owner.take_late()

@@ -48,6 +48,7 @@ class Owner:
         self.threaded = own_thread
         self.attended = attended
         self.begun = not own_thread
+        self.fails_fast = False  # every run
         self.helpers: list[ThreadLike] = []
         self.onlookers: list[Callable[[], None]] = []
         self.unattended: deque[RunHandle] = deque()

@@ -22,10 +22,11 @@ from flowrt.errors import (
 from flowrt.messages import Message, RunBooks
 from flowrt.observe.figures import Ledger, ledger_of, whereabouts_of
 from flowrt.ports import Port
-from flowrt.runtime.results import Arrived
+from flowrt.runtime.results import Arrived, check_handler
 from flowrt.runtime.waiting import Wakers
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from types import TracebackType
 
     from flowrt.clock import Timer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 
 CANCELLED = "the run was cancelled"
+FAILED_FAST = "an error, and the run is to fail fast"
 RESULTS_KEPT = 10_000  # of those read singly, to be read again; arbitrary. Who reads as they come is to need bounded memory
 FAILURES_KEPT = 1_000  # per run; arbitrary. The ledger counts them all
 LEDGER_PATIENCE = 1.0  # seconds to wait for the engine between two of its calls, for a picture that is exact
@@ -66,6 +68,8 @@ class Run:
     books: RunBooks | None = None
     deadline: float | None = None  # a moment on the engine's clock
     _timer: Timer | None = None  # while it has not passed
+    fails_fast = False
+    _callbacks: tuple[Callable[[Run], object], ...] = ()  # guarded by the lock of the results
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
@@ -93,6 +97,9 @@ class Run:
             self._trace = error.__traceback__
             self._failure_entry = Arrived(self, None, error)
             self._owner.results.add(self._failure_entry)
+            if self.fails_fast or self._owner.fails_fast:  # not now: the engine is in the middle of something
+                why = f"run {self.number} of {self._owner.life.name} was cancelled at its first error, as fail_fast says."
+                self._owner.inbox.post(self._end_early, FAILED_FAST, RunCancelledError(why))
 
     def tell_arrived(self, chunk: Chunk) -> None:
         """Engine's thread: take results."""
@@ -116,6 +123,8 @@ class Run:
         self._finished = True
         self._wake(self._waiting_for_end)
         self._wake(self._waiting)
+        if self._callbacks:
+            self._call_back()
 
     def _wake(self, waiting: Wakers | None) -> None:
         if waiting is not None:
@@ -123,6 +132,15 @@ class Run:
         changed = self._owner.waits.changed
         if changed.enlisted:
             changed.wake()
+
+    def _call_back(self) -> None:
+        with self._owner.results.lock:
+            callbacks, self._callbacks = self._callbacks, ()
+        for call in callbacks:
+            try:
+                call(self)
+            except BaseException as error:
+                self._owner.engine.failures.contain("add_done_callback", error)
 
     # -- what users ask
 
@@ -156,6 +174,28 @@ class Run:
         owner = self._owner
         found = whereabouts_of(owner.engine, self.books) if owner.is_engine() and not self._finished else ()
         return ledger_of(self.books, self._title, found)
+
+    def add_done_callback(self, call: Callable[[Run], object]) -> None:
+        """Have `call(run)` called once it is done: on the engine's thread, or here and now if it is done already.
+
+        It must not wait there. What it raises is contained, as for `on_result`.
+        """
+        check_handler("add_done_callback", call)
+        with self._owner.results.lock:
+            self._callbacks = (*self._callbacks, call)
+        if (
+            self._finished
+        ):  # only now: between the two it may have come to its end, and whoever takes it out calls it
+            self._call_back()
+
+    def future(self) -> Future[Any]:
+        """Return a `concurrent.futures.Future` of the data of its first result, or of the error that `result()` raises.
+
+        It is done when the run is; `cancel()` cancels the run.
+        """
+        from flowrt.runtime.futures import future_of  # noqa: PLC0415 - importing flowrt is to cost little
+
+        return future_of(self)
 
     def cancel(self) -> None:
         """End it now: what is queued is discarded, its open iterators are closed, what workers still bring is dropped.

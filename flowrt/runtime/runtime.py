@@ -59,6 +59,7 @@ class FlowRuntime:
         max_results: past so many unread results `process` raises `FlowOverloadError`.
         overflow: what `process` does from outside where there is no room: "wait"; "fail" (`FlowOverloadError`); "drop_newest" (the new input ends
             as discarded); "drop_oldest" (the one that has waited longest to enter does).
+        fail_fast: the first error of a run that nobody takes cancels that run; whoever waits for it gets the error.
         stall_after: seconds after which a call that has not returned is warned of (`FlowStallWarning`), with where it stands; None: never.
         seams: clock, threads, queues, locks, for tests.
 
@@ -77,6 +78,7 @@ class FlowRuntime:
         max_live: int = 10_000_000,
         max_results: int = 1_000_000,
         overflow: Overflow = "wait",
+        fail_fast: bool = False,
         stall_after: float | None = None,
         seams: Seams | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class FlowRuntime:
         )
         self._life = self._parts.life
         self._owner = self._parts.owner
+        self._owner.fails_fast = bool(fail_fast)
         self._building = self._parts.building
         self._life.at_end(lambda: closed_in_time(self))
         self._started = False
@@ -187,6 +190,7 @@ class FlowRuntime:
         priority: int = 0,
         timeout: float | None = None,
         deadline: float | None = None,
+        fail_fast: bool = False,
     ) -> Run:
         """Send one message into the flow; it starts a run.
 
@@ -200,6 +204,7 @@ class FlowRuntime:
             priority: a higher one goes first, and so does everything it leads to.
             timeout: seconds to wait for room.
             deadline: seconds from now after which the run is cancelled, if it is not done: whoever waits gets `RunCancelledError`.
+            fail_fast: its first error that nobody takes cancels it, and whoever waits gets that error.
 
         Raises:
             FlowBuildError: the flow, or a change to it, is faulty.
@@ -222,6 +227,8 @@ class FlowRuntime:
         if self._owner.waits.dispatching.dispatchers:
             self._refuse_blocking()
         run = Run(self._owner)
+        if fail_fast:
+            run.fails_fast = True
         if deadline is not None:
             deadline = run.end_within(deadline)
             timeout = deadline if timeout is None else min(timeout, deadline)
@@ -240,6 +247,8 @@ class FlowRuntime:
         correlation_id: object = None,
         priority: int = 0,
         timeout: float | None = None,
+        deadline: float | None = None,
+        fail_fast: bool = False,
     ) -> Run:
         """Send the items of an iterable into the flow, as one run; return when the last is accepted.
 
@@ -255,6 +264,11 @@ class FlowRuntime:
         if self._owner.waits.dispatching.dispatchers:
             self._refuse_blocking()
         run = Run(self._owner)
+        run.fails_fast = bool(fail_fast)
+        if deadline is not None:
+            deadline = run.end_within(deadline)
+            timeout = deadline if timeout is None else min(timeout, deadline)
+            self._owner.inbox.post(run.watch_deadline, deadline)
         self._parts.input.send_many(run, where, iterable, correlation_id, priority, timeout)
         if not self._owner.attended:
             self._work_off(run)
@@ -393,13 +407,13 @@ class FlowRuntime:
         raise_unseen(self.name, unseen_errors(self._owner), None)
         return report
 
-    def _close(self, drain: float, deadline: float) -> CloseReport:
+    def _close(self, drain: float, deadline: float, left_by: BaseException | None = None) -> CloseReport:
         drain = check_seconds("close", "drain", drain, zero=True, endless=True)
         deadline = check_seconds("close", "deadline", deadline, zero=True, endless=True)
         if self._owner.inside():
             self._parts.closer.begin()
             return CloseReport(pending=True)
-        report = self._parts.closer.close(drain, deadline)
+        report = self._parts.closer.close(drain, deadline, left_by)
         closed_in_time(self)
         return report
 
@@ -409,7 +423,7 @@ class FlowRuntime:
     def __exit__(
         self, kind: type[BaseException] | None, body: BaseException | None, trace: TracebackType | None
     ) -> None:
-        report = self._close(DRAIN, DEADLINE)
+        report = self._close(DRAIN, DEADLINE, body)
         unseen = unseen_errors(self._owner)
         if not report.clean:
             unseen.append(FlowStoppedError(f'runtime "{self.name}": {report}.', report))
