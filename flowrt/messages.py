@@ -421,6 +421,7 @@ class RunBooks(Scope):
         "number",
         "open_scopes",
         "opened",
+        "outrun",
         "unfinished",
         "variables",
     )
@@ -445,6 +446,7 @@ class RunBooks(Scope):
         self.open_scopes = NO_SCOPES  # every one not yet closed, itself aside
         self.holding = NO_SCOPES
         self.ended = False
+        self.outrun = False  # its results come faster than they are read: its sources wait
         self.unfinished: BaseException | None = None  # why it will not have brought all it might
 
 

@@ -283,7 +283,7 @@ class Engine:
         """Say whether messages are live and nothing can ever move again: nothing ready, nothing under way."""
         due = len(self.timers) > self.wakes.loose
         on_its_way = self.under_way or self.sources.pulls_under_way or self.runs.feeding or due
-        return bool(self.books.runs) and not on_its_way
+        return bool(self.books.runs) and not on_its_way and not any(run.outrun for run in self.books.runs)
 
     # -- what executors report
 

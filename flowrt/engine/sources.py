@@ -238,13 +238,17 @@ class Sources:
                     for _ in range(len(siblings)):
                         source = next(iter(siblings))
                         siblings.move_to_end(source)
-                        if source.pull is None and source.context.priority == priority:
+                        if (
+                            source.pull is None
+                            and source.context.priority == priority
+                            and not source.scope.run.outrun
+                        ):
                             return source
                 elif nothing_under_way:
                     # So that a shared window cannot lock out whoever has nothing under way.
                     for source in siblings:
                         busy = source.pull or source.scope.live or source.scope.active_children
-                        if not busy and source.context.priority == priority:
+                        if not busy and source.context.priority == priority and not source.scope.run.outrun:
                             return source
         return None
 

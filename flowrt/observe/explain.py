@@ -145,6 +145,7 @@ class Explanation:
     waiting: tuple[HeldFacts, ...]  # what is held and waited for, oldest run first; at most a hundred
     input: InputFacts  # the way in
     bottleneck: Bottleneck | None  # the busiest operation; None if nothing was measured
+    outrun: int = 0  # runs whose sources wait until more of their results are read
 
     @property
     def idle(self) -> bool:
@@ -164,6 +165,8 @@ class Explanation:
         lines += _input_lines(self.input)
         if self.unread:
             full = "; process raises until they are read" if self.unread >= self.max_results else ""
+            if self.outrun:
+                full += f"; the sources of {counted(self.outrun, 'run')} wait for whoever reads them"
             lines.append(f"  results: {self.unread} of max_results={self.max_results} are unread{full}")
         told = {each.name for each in self.sources} | {each.name for each in self.waiting}
         idle = [each.name for each in self.operations if each.idle and each.name not in told]

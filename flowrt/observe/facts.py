@@ -316,6 +316,7 @@ def explanation_of(
         held=tried(lambda: sum(map(held_in, runs)), 0),
         unread=unread,
         max_results=max_results,
+        outrun=sum(run.outrun for run in runs),
         engine=engine_facts(in_hand, now, ident, answered=answered),
         operations=operations,
         calls=tuple(sorted(calls, key=lambda call: -call.seconds)),

@@ -14,6 +14,7 @@ from flowrt.runtime.run import Run
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
+    from flowrt.messages import RunBooks
     from flowrt.ports import Port
     from flowrt.runtime.owner import Owner
     from flowrt.runtime.room import WaitingRoom
@@ -117,6 +118,8 @@ class Input:
                     if not inside and room.turns_away():
                         room.drop_some(run, port, len(batch))
                         break
+                    if run.books is not None and run.books.outrun and not inside:
+                        self._wait_for_reader(run, run.books, timeout)
                     free = self._wait_for_room(timeout)
                     fits, batch = (batch, []) if len(batch) <= free else (batch[:free], batch[free:])  # noqa: PLW2901 - the rest waits for more room
                     sent = len(fits)  # not later: the list is the engine's then, to add to and to cut
@@ -137,6 +140,31 @@ class Input:
             else:
                 self._post_end(run)
             self._begin(run)
+
+    # -- piece by piece
+
+    def open(self, run: Run) -> None:
+        """Begin a run whose inputs come in pieces."""
+        self._room.check_unread()
+        self._inbox.post(self._open, run)
+
+    def feed(
+        self, run: Run, port: Port, correlation_id: object, priority: int, batch: list[Any], first: int
+    ) -> None:
+        """Post some inputs of such a run, without waiting; the list is the engine's then. `FlowStoppedError` if it is too late."""
+        messages = len(batch)
+        self._inbox.post(self._feed, run, port, correlation_id, priority, batch, first)
+        self._room.count(messages)
+        self._begin(run)
+        if self._life.stopped or self._life.closing:
+            if self._life.stopped:
+                self._inbox.take_back(run)
+            raise self._life.stopped_error()
+
+    def end(self, run: Run) -> None:
+        """Let such a run end when its inputs are worked off."""
+        self._post_end(run)
+        self._begin(run)
 
     def _offer(self, run: Run, waiting: WaitingRoom, entrant: Entrant) -> None:
         waiting.offer(entrant)
@@ -186,6 +214,17 @@ class Input:
                 )
             free = room.capacity - room.load
         return max(1, free)
+
+    def _wait_for_reader(self, run: Run, books: RunBooks, timeout: float | None) -> None:
+        """Wait while results of a run come faster than they are read."""
+        owner = self._owner
+        owner.wait_until(lambda: not books.outrun or run.done, timeout, owner.waits.room, helps=True)
+        if books.outrun and not run.done:
+            self._life.check_open()
+            raise FlowTimeoutError(
+                f"run {run.number} of {self._life.name}: nobody read its results for {timeout} s, and its iterable waits for that. Read them "
+                "faster, or wait longer."
+            )
 
     # -- engine's thread
 

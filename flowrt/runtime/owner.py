@@ -49,6 +49,7 @@ class Owner:
         self.attended = attended
         self.begun = not own_thread
         self.fails_fast = False  # every run
+        self.idlers = 0  # who wait until nothing is left to do: for them sources go on that wait for a reader
         self.helpers: list[ThreadLike] = []
         self.onlookers: list[Callable[[], None]] = []
         self.unattended: deque[RunHandle] = deque()

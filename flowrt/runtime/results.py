@@ -334,14 +334,29 @@ class Reading:
 
     def _tell_when_idle(self, idle: list[bool]) -> Callable[[], None]:
         """Have the engine say when nothing is left to do; return what ends that."""
-        post, waits = self._owner.inbox.post, self._owner.waits
+        owner = self._owner
+        post, waits = owner.inbox.post, owner.waits
 
         def tell() -> None:
+            owner.idlers -= 1
             idle.append(True)
             waits.changed.wake()
 
-        post(waits.when_idle, tell)
-        return lambda: None if idle else post(waits.no_more, tell)
+        def begin() -> None:
+            owner.idlers += (
+                1  # nobody else would: whoever goes through a run's results may be the one who waits here
+            )
+            for run in owner.engine.books.runs:
+                run.outrun = False
+            waits.when_idle(tell)
+
+        def give_up() -> None:
+            if not idle:
+                owner.idlers -= 1
+                waits.no_more(tell)
+
+        post(begin)
+        return lambda: None if idle else post(give_up)
 
 
 def _given(found: Arrived | Message) -> Message:

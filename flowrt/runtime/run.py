@@ -19,7 +19,7 @@ from flowrt.errors import (
     counted,
     did_you_mean,
 )
-from flowrt.messages import Message, RunBooks
+from flowrt.messages import CHUNK_SIZE, Message, RunBooks
 from flowrt.observe.figures import Ledger, ledger_of, whereabouts_of
 from flowrt.ports import Port
 from flowrt.runtime.results import Arrived, check_handler
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 CANCELLED = "the run was cancelled"
 FAILED_FAST = "an error, and the run is to fail fast"
+UNREAD_MOST = (
+    CHUNK_SIZE  # results that a reader is behind before the sources wait for it; as the window of a source
+)
 RESULTS_KEPT = 10_000  # of those read singly, to be read again; arbitrary. Who reads as they come is to need bounded memory
 FAILURES_KEPT = 1_000  # per run; arbitrary. The ledger counts them all
 LEDGER_PATIENCE = 1.0  # seconds to wait for the engine between two of its calls, for a picture that is exact
@@ -63,6 +66,12 @@ class Run:
     _trace: TracebackType | None = None  # of the failure or the reason, before anybody had it raised
     _delivered = 0
     _taken_elsewhere = 0
+    _readers = 0  # who go through its results now: what they have not read holds its sources back
+    _fetched = (
+        0  # results that nobody waits to read any more: as many as were read, and all whenever none is left
+    )
+    _awaited = 0  # who wait for its end: for them its sources go on
+    _resuming = False
     _waiting: Wakers | None = None
     _waiting_for_end: Wakers | None = None  # apart: to be woken at each result costs more than the result
     books: RunBooks | None = None
@@ -107,6 +116,13 @@ class Run:
         if self._mine is None:
             self._mine = deque()
         self._owner.results.add(Arrived(self, chunk), self._mine)
+        if (
+            self._readers
+            and not (self._awaited or self._owner.idlers)
+            and self._delivered - self._fetched >= UNREAD_MOST
+            and self.books is not None
+        ):
+            self.books.outrun = True
         self._wake(self._waiting)
 
     def tell_passed_on(self, messages: int) -> None:
@@ -249,8 +265,21 @@ class Run:
             FlowStoppedError: the runtime was closed before it was done.
             FlowTimeoutError: `timeout` has passed; the run goes on.
         """
-        self._wait_for(lambda: self._finished, timeout, "to be done", for_end=True)
+        if not self._finished:
+            self._wait_for_end(timeout)
         self._raise_failure()
+
+    def _wait_for_end(self, timeout: float | None) -> None:
+        lock = self._owner.results.lock
+        with lock:
+            self._awaited += 1
+        try:
+            if self.books is not None and self.books.outrun:
+                self._let_sources_go_on()
+            self._wait_for(lambda: self._finished, timeout, "to be done", for_end=True)
+        finally:
+            with lock:
+                self._awaited -= 1
 
     def result(self, timeout: float | None = None, port: str | Port | None = None) -> Message:
         """Wait for its first result (of `port`, if one is named), and take it; the same one however often it is called.
@@ -269,6 +298,9 @@ class Run:
 
     def results(self, timeout: float | None = None, port: str | Port | None = None) -> Iterator[Message]:
         """Iterate over its results until it is done, from the first, also what was read before; then raise as `wait` does.
+
+        While somebody does, its sources (generators, scattered lists, an iterable that another thread sends) are held back where a thousand
+        results or so are unread, unless somebody waits for its end.
 
         Args:
             timeout: seconds for each.
@@ -351,6 +383,9 @@ class Run:
                             found.append(again)
                         continue
                     message = self._owner.results.take_of(self._mine, port)
+                    self._fetched = self._delivered if message is None else self._fetched + 1
+                    if self.books is not None and self.books.outrun and self._unread_least():
+                        self._let_sources_go_on()
                     if message is None:
                         break
                     if self._read is None:
@@ -364,14 +399,53 @@ class Run:
                         del self._read[:-1]  # but the last, which its reader is about to fetch
             return bool(found) or finished
 
-        while True:
-            found: list[Any] = []
-            self._wait_for(ready, timeout, "for a result")
-            if not found:
-                break
-            yield found.pop()
+        with self._owner.results.lock:
+            self._readers += 1
+        try:
+            while True:
+                found: list[Any] = []
+                self._wait_for(ready, timeout, "for a result")
+                if not found:
+                    break
+                yield found.pop()
+        finally:
+            with self._owner.results.lock:
+                self._readers -= 1
+            if not self._readers and self.books is not None and self.books.outrun:
+                self._let_sources_go_on()
         if raises:
             self._raise_failure()
+
+    @property
+    def _behind(self) -> int:
+        """How many results its reader has yet to read, about: what others have read is left out when there is none."""
+        return self._delivered - self._fetched
+
+    def _next_unread(self) -> Message | None:
+        """Take its next result, and keep nothing of it."""
+        message = self._owner.results.take_of(self._mine, None)
+        self._note_read(message)
+        return message
+
+    def _note_read(self, message: Message | None) -> None:
+        """Note that somebody has looked for its next result: the sources go on when few are left."""
+        self._fetched = self._delivered if message is None else self._fetched + 1
+        if self.books is not None and self.books.outrun and self._unread_least():
+            self._let_sources_go_on()
+
+    def _unread_least(self) -> bool:
+        return self._behind <= UNREAD_MOST // 2 and not self._resuming
+
+    def _let_sources_go_on(self) -> None:
+        """Any thread: have the sources of the run go on, which waited for its readers."""
+        self._resuming = True
+        self._owner.inbox.post(self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = False
+        if self.books is not None:
+            self.books.outrun = False
+        self._owner.waits.room.wake()
 
     def _gone(self) -> FlowError:
         return FlowError(
@@ -380,13 +454,20 @@ class Run:
         )
 
     def _wait_for(
-        self, ready: Callable[[], bool], timeout: float | None, what: str, *, for_end: bool = False
+        self,
+        ready: Callable[[], bool],
+        timeout: float | None,
+        what: str,
+        *,
+        for_end: bool = False,
+        wakers: Wakers | None = None,
     ) -> None:
         if ready():
             return
         owner, life = self._owner, self._owner.life
         owner.refuse_wait(f"for run {self.number}", timeout)
-        if owner.wait_until(ready, timeout, self._wakers(for_end=for_end), helps=True) or self._finished:
+        wakers = self._wakers(for_end=for_end) if wakers is None else wakers
+        if owner.wait_until(ready, timeout, wakers, helps=True) or self._finished:
             return
         if life.fatal is not None:
             life.fatal_seen = True

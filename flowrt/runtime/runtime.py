@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +25,7 @@ from flowrt.runtime.closing import (
 from flowrt.runtime.input import checked_priority
 from flowrt.runtime.results import check_handler
 from flowrt.runtime.run import Run
+from flowrt.runtime.streams import streamed
 from flowrt.runtime.watching import explain
 from flowrt.runtime.wiring import wired
 
@@ -273,6 +274,47 @@ class FlowRuntime:
         if not self._owner.attended:
             self._work_off(run)
         return run
+
+    def stream(
+        self,
+        port: str | Port,
+        iterable: Iterable[Any],
+        *,
+        correlation_id: object = None,
+        priority: int = 0,
+        timeout: float | None = None,
+        fail_fast: bool = False,
+    ) -> Generator[Message, None, None]:
+        """Send the items of an iterable, as one run, and yield its results as they come.
+
+        The iterable is pulled on the thread that reads, as results are read: at most about a thousand items are under way and as many results
+        unread, so neither has to fit into memory. What was yielded is not kept: the run cannot be read again. An item that fails is told when all
+        results are there, as by `Run.results()`, unless a handler, a causality or the operation's policy took it; so is what the iterable raises.
+        Who stops reading cancels the run.
+
+        Args:
+            port: where they go, as for `process`.
+            iterable: what they come from.
+            correlation_id: of all of them.
+            priority: of all of them.
+            timeout: seconds for each wait for a result.
+            fail_fast: the first error that nobody takes ends it.
+
+        Raises:
+            FlowBuildError: the iterable is none, or the flow is faulty; before anything is sent.
+            FlowTimeoutError: no result came within `timeout`; the run is cancelled.
+            OperationError: an item failed; the first error.
+        """
+        where, priority = Port.parse(port), checked_priority(priority)
+        if why := users.why_no_items(iterable):
+            raise FlowBuildError(
+                f"stream takes a list or another iterable, got {users.name_of_type(iterable)}. {why}"
+            )
+        self._build()
+        run = Run(self._owner)
+        run.fails_fast = bool(fail_fast)
+        way_in = self._parts.input
+        return streamed(self._owner, way_in, run, where, iterable, correlation_id, priority, timeout)
 
     def event_processor(self, port: str | Port) -> Callable[..., None]:
         """Return a callable that sends its argument (or None) to a port: for timers, dialogs and other sources of events."""

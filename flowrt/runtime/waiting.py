@@ -59,6 +59,20 @@ def slice_of(remaining: float | None) -> float | None:
     return SIGNAL_SLICE if remaining is None else min(remaining, SIGNAL_SLICE)
 
 
+class EitherWakers(Wakers):
+    """Two wakers as one: whoever is enlisted is woken when either is."""
+
+    def __init__(self, one: Wakers, other: Wakers) -> None:
+        self._one, self._other = one, other
+
+    def enlist(self, event: threading.Event | None = None) -> threading.Event:
+        return self._other.enlist(self._one.enlist(event))
+
+    def leave(self, event: threading.Event) -> None:
+        self._one.leave(event)
+        self._other.leave(event)
+
+
 class Dispatching:
     """The dispatchers of one runtime, for those who wait.
 
