@@ -31,6 +31,11 @@ class MonotonicClock:
     now = staticmethod(time.monotonic)
 
 
+def still_runs(thread: ThreadLike) -> bool:
+    """Say whether a thread has not ended: also where an interrupt came while somebody joined it, for CPython up to 3.12 takes it for ended then."""
+    return thread.is_alive() or (type(thread) is WorkThread and not thread.over)
+
+
 class ThreadLike(Protocol):
     """What the runtime asks of a thread it has started."""
 
@@ -44,9 +49,21 @@ class ThreadLike(Protocol):
     def is_alive(self) -> bool: ...
 
 
+class WorkThread(threading.Thread):
+    """A thread that says itself when its work is over."""
+
+    over = False
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            self.over = True
+
+
 def spawn_thread(work: Callable[[], None], name: str) -> ThreadLike:
     """Start a daemon thread: only such a one lets the interpreter exit, where the runtime drains it."""
-    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread = WorkThread(target=work, name=name, daemon=True)
     try:
         thread.start()
     except RuntimeError as error:

@@ -13,6 +13,7 @@ from flowrt.errors import FlowError, frames_of, is_ours
 from flowrt.executors.backlog import Taken
 from flowrt.executors.inline import InlineExecutor
 from flowrt.executors.pools import ExecutorPools
+from flowrt.executors.seams import still_runs
 from flowrt.executors.tasks import perform, rest_of, take_back, task_of, with_keys
 from flowrt.executors.workers import Crash, Post, Workers
 
@@ -133,7 +134,7 @@ class ThreadPool(Workers):
         left = []
         for number, thread in self._threads.items():
             thread.join(max(deadline - self._clock.now(), 0.0))
-            if thread.is_alive():
+            if still_runs(thread):
                 task = self._current.get(number)
                 inside = f'operation "{task.place.name}" on ' if task is not None else ""
                 left.append(f'{inside}thread "{thread.name}"')

@@ -9,6 +9,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowrt.errors import FlowStalledError
+from flowrt.executors.seams import still_runs
 from flowrt.runtime.loop import LONGEST_LOOK
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Owner:
         left: list[str] = []
         if self._thread is not None and self._thread.ident != get_ident():
             self._thread.join(max(deadline - clock.now(), 0.0))
-            if self._thread.is_alive():
+            if still_runs(self._thread):
                 place = self.engine.in_work or self.engine.fusion.in_work
                 doing = f'operation "{place.name}" on ' if place is not None else ""
                 left.append(f'{doing}thread "{self._thread.name}"')

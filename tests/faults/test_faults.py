@@ -60,7 +60,7 @@ SHOWN = {
     18: "test_f18_the_first_results_leave_before_the_last_are_made",
     19: "test_f19_the_end_in_the_midst_of_a_list_gives_no_partial_list",
     20: "test_f20_closing_from_everywhere_at_once_is_one_end",
-    21: "test_f21_f22_a_signal_drains_what_is_live_and_leaves_with_its_code",
+    21: "test_f21_f22_a_signal_discards_what_has_not_begun_and_leaves_with_its_code",
     22: "test_f22_without_a_handler_of_the_program_sigterm_ends_it_as_it_ends_any_other",  # more comes with the command line
     23: "test_f23_flows_alive_at_the_exit_are_drained_and_warned_of",
     26: "test_f26_input_from_inside_is_queued_and_neither_nested_nor_held_back",

@@ -408,7 +408,9 @@ def read_by_several(scheduler: Scheduler) -> None:
     seams = scheduler.seams()
     waits = SimpleNamespace(changed=Wakers(seams))
     life = SimpleNamespace(next_number=lambda: 1)
-    owner: Any = SimpleNamespace(seams=seams, waits=waits, life=life, results=results)
+    owner: Any = SimpleNamespace(
+        seams=seams, waits=waits, life=life, results=results, fails_fast=False, idlers=0
+    )
     run = Run(owner)
     mine = run._mine
     found: list[Any] = []

@@ -780,6 +780,7 @@ def test_the_error_of_the_body_is_not_masked() -> None:
         runtime_of(one_operation("async", refuse), name="demo") as runtime,
     ):
         runtime.process(".in", 1)
+        runtime.wait_idle(SECONDS)
         raise body
 
     assert caught.value is body
@@ -794,14 +795,18 @@ def test_the_error_of_the_body_that_is_the_failure_gets_no_note_of_itself() -> N
     assert not [note for note in caught.value.__notes__ if "nobody saw" in note]
 
 
-def test_a_body_that_fails_still_drains() -> None:
-    seen: list[int] = []
-    operations = FlowOperationContainer().add_action("work", seen.append).make_async()
+def test_a_body_that_fails_discards_what_has_not_begun() -> None:
+    """N4: it drained."""
+    gate = Gate()
+    operations = FlowOperationContainer().add_func("work", gate).make_async()
     with pytest.raises(LookupError), runtime_of(operations, ".in -> work") as runtime:
-        runtime.process_many(".in", range(100))
+        run = runtime.process_many(".in", range(100))
+        arrived(gate.entered)
+        gate.open()
         raise LookupError
 
-    assert seen == list(range(100))
+    assert run.ledger.discarded
+    assert run.ledger.balanced
 
 
 # --- what stops the interpreter stops the runtime

@@ -88,6 +88,7 @@ def test_nothing_of_a_message_is_kept_after_the_end() -> None:
         # An error holds the message it is about, and whoever holds the error or a run with one holds that.
         for held in (player.sent, player.late_runs, player.unseen, notes.told, notes.handled):
             held.clear()
+        player._read_of.clear()
         notes.collected.clear()
         notes.kept.clear()
         gc.collect()

@@ -506,6 +506,7 @@ class Sent:
     accepted: int
     cancelled: bool = False
     results: int = 0
+    read: int = 0  # of them, through the run
     failure_seen: bool = False
 
 
@@ -666,8 +667,10 @@ class FlowMachine(RuleBasedStateMachine):
 
     def _read(self, sent: Sent) -> None:
         try:
-            for message in sent.run.results():
-                self._count_result(message)
+            for number, message in enumerate(sent.run.results()):
+                if number >= sent.read:  # else it is read again
+                    sent.read = number + 1
+                    self._count_result(message)
         except OperationError as error:
             assert error is sent.run.failure
             sent.failure_seen = True

@@ -178,6 +178,7 @@ class Player:
         self.late_runs: list[Run] = []
         self.closed = False
         self.results: dict[int, list[int]] = {}
+        self._read_of: dict[Run, int] = {}
         self.unseen: list[BaseException] = []
         self._new_tag = count(1).__next__
         self._closed_early = False
@@ -309,9 +310,11 @@ class Player:
 
     def _read_run(self, sent: Sent) -> None:
         try:
-            for message in sent.run.results():
+            for number, message in enumerate(sent.run.results()):
                 assert message.data.tag == sent.tag
-                self._take(message)
+                if number >= self._read_of.get(sent.run, 0):  # else it is read again
+                    self._read_of[sent.run] = number + 1
+                    self._take(message)
         except (RunCancelledError, FlowStoppedError):
             pass
         except Exception as error:
