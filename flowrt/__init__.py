@@ -31,6 +31,7 @@ from flowrt.operations.components import out_port
 from flowrt.operations.contract import Emit, Operation
 from flowrt.operations.marks import in_port, operation, parallel
 from flowrt.ports import Port, Stream
+from flowrt.runtime.chain import chain
 from flowrt.runtime.closing import CloseReport
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
@@ -76,6 +77,7 @@ __all__ = [
     "Scatter",
     "Stream",
     "WorkerLostError",
+    "chain",
     "check",
     "current",
     "in_port",

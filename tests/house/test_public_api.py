@@ -13,7 +13,7 @@ NAMES = """
     CloseReport Current Emit Flow FlowBuildError FlowError FlowInternalError FlowOperationContainer FlowOverloadError FlowRuntime
     FlowStalledError FlowStallWarning FlowStoppedError FlowTimeoutError Gather GatherIncompleteError Gathered Ledger Message Operation
     OperationError OperationTimeoutError OwnAccordError Part PopCausality Port PushCausality Run RunCancelledError Scatter Stream
-    WorkerLostError check current in_port operation out_port parallel picture
+    WorkerLostError chain check current in_port operation out_port parallel picture
 """.split()
 NAMES_AT_MOST = 40  # what a reader of one page can take in (docs/design.md)
 TESTING = """

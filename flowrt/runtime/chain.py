@@ -1,0 +1,47 @@
+"""A chain of operations from `.in` to `.out`: the shortest way to write a flow, and to run it once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowrt.errors import FlowError, counted
+from flowrt.flow.flow import Flow
+from flowrt.runtime.runtime import FlowRuntime
+
+
+class Chain(Flow):
+    """A flow that leads from `.in` to `.out`, and may be run by itself."""
+
+    def run(self, data: Any = None, *, timeout: float | None = None, **options: Any) -> Any:
+        """Run it on one input, in a runtime of its own; return the data of its result.
+
+        Args:
+            data: what goes in at `.in`.
+            timeout: seconds to wait for the end; past it what has not begun is discarded.
+            options: of the `FlowRuntime`: `schedule="sync"`, `parallelism=False` and so on.
+
+        Raises:
+            OperationError: an operation failed; or another error of the flow.
+            FlowError: nothing came out at a result port, and the text says what became of it; or more than one result did.
+            FlowTimeoutError: it was not done within `timeout`.
+        """
+        with FlowRuntime(self, **options) as runtime:
+            run = runtime.process(".in", data)
+            values = run.values(timeout)
+            if len(values) > 1:
+                raise FlowError(
+                    f"run() returns one result, and this flow gave {counted(len(values), 'result')}. Gather them, or use a FlowRuntime: its "
+                    "process(...).values() has them all, its stream(...) one after the other."
+                )
+            return values[0] if values else run.result().data
+
+
+def chain(*operations: Any) -> Chain:
+    """Make a flow of operations in a row, from `.in` to `.out`: `chain(find_files, Scatter(), parallel(count_words, 4), Gather(), total)`.
+
+    What may stand there, and how it is named and connected, is as for `Flow.add_chain`.
+
+    Raises:
+        FlowBuildError: as `Flow.add_chain`.
+    """
+    return Chain().add_chain(".in", *operations, ".out")
