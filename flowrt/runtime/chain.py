@@ -9,7 +9,7 @@ from flowrt.flow.flow import Flow
 from flowrt.runtime.runtime import FlowRuntime
 
 
-class Chain(Flow):
+class ChainedFlow(Flow):
     """A flow that leads from `.in` to `.out`, and may be run by itself."""
 
     def run(self, data: Any = None, *, timeout: float | None = None, **options: Any) -> Any:
@@ -36,7 +36,7 @@ class Chain(Flow):
             return values[0] if values else run.result().data
 
 
-def chain(*operations: Any) -> Chain:
+def chain(*operations: Any) -> ChainedFlow:
     """Make a flow of operations in a row, from `.in` to `.out`: `chain(find_files, Scatter(), parallel(count_words, 4), Gather(), total)`.
 
     What may stand there, and how it is named and connected, is as for `Flow.add_chain`.
@@ -44,4 +44,4 @@ def chain(*operations: Any) -> Chain:
     Raises:
         FlowBuildError: as `Flow.add_chain`.
     """
-    return Chain().add_chain(".in", *operations, ".out")
+    return ChainedFlow().add_chain(".in", *operations, ".out")
