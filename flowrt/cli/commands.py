@@ -6,7 +6,7 @@ import difflib
 import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,7 +18,7 @@ from flowrt.cli.output import Output, UnreadError
 from flowrt.cli.running import RunCommand
 from flowrt.engine.schedules import SCHEDULES, ScheduleName
 from flowrt.errors import FlowBuildError, counted
-from flowrt.flow.checks import check, findings_of
+from flowrt.flow.checks import Finding, check, findings_of
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.flow.diagrams import flow_names, to_dot, to_mermaid, to_svg
 from flowrt.flow.flow import Flow
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 
 
 FORMATS = {"mermaid": to_mermaid, "dot": to_dot, "svg": to_svg}
-SUFFIXES = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
+SUFFIXES = {
+    ".txt": "mermaid",
+    ".svg": "svg",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+}
 
 EXIT_CODES = """\b
 Exit codes:
@@ -202,22 +209,36 @@ def check_command(
     """
     output = Output(as_json=as_json)
     containers = _imported(modules, output)
-    count = 0
+    found_in: list[list[Finding]] = []
     for name in flows:
         text = _text_of(name, output)
         try:
             flow = _with_operations(Flow.from_text(text, source=name), containers)
             ignored = ignore if modules else (*ignore, "F101")
-            findings = check(flow, ignore=ignored, strict=strict)
+            found_in.append(list(check(flow, ignore=ignored, strict=strict)))
         except FlowBuildError as error:
-            findings = findings_of(error)
-        for finding in findings:
-            output.finding(finding, as_result=True)
-        count += len(findings)
+            found_in.append(list(findings_of(error)))
+    count = 0
+    for finding in _of_all(found_in):
+        output.finding(finding, as_result=True)
+        count += 1
     found = counted(count, "finding") if count else "no findings"
     unknown = "" if modules else "; without --operations, so not whether there are such operations"
     output.note(f"{found} in {counted(len(flows), 'flow')}{unknown}")
     _end(FAULTY if count else 0)
+
+
+def _of_all(found_in: list[list[Finding]]) -> Iterator[Finding]:
+    """Go through the findings of several flows; an operation is not used if none of them uses it, and that is told once."""
+    unused = [{str(each) for each in found if each.code == "F203"} for found in found_in]
+    nowhere = set.intersection(*unused) if unused else set()
+    for found in found_in:
+        for each in found:
+            if each.code != "F203":
+                yield each
+            elif str(each) in nowhere:
+                nowhere.discard(str(each))
+                yield each
 
 
 @cli.command(epilog=EXIT_CODES)
@@ -242,7 +263,12 @@ def draw(
     """Draw a flow as Mermaid, DOT or SVG. Nothing of it is imported or run."""
     output = Output(as_json=as_json)
     text = _text_of(flow, output)
-    form = form or SUFFIXES.get(Path(target or "").suffix.casefold(), "mermaid")
+    suffix = Path(target or "").suffix.casefold()
+    if form is None and suffix and suffix not in SUFFIXES:
+        raise click.UsageError(
+            f'draw writes {", ".join(SUFFIXES)}, and "{target}" is none of them. Choose one, or say which form it is to have: --format.'
+        )
+    form = form or SUFFIXES.get(suffix, "mermaid")
     try:
         whole = Flow.from_text(text, source=flow)
         drawn = FORMATS[form](whole, subflow, boxes=boxes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,13 @@ from flowrt.cli.exits import FAULTY, STOPPED_BY
 from flowrt.cli.inputs import InputError
 from flowrt.cli.output import UnreadError
 from flowrt.cli.signals import Signals, StoppedError
-from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, did_you_mean
+from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, counted, did_you_mean
 from flowrt.flow.definition import Definition, define_flow
 from flowrt.flow.flow import Flow
 from flowrt.flow.sites import FlowSite
-from flowrt.messages import Message
+from flowrt.messages import UNCONNECTED, Message
 from flowrt.runtime.closing import DEADLINE, DRAIN
+from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
 from flowrt.runtime.wiring import inner_parts
 
@@ -48,6 +50,7 @@ class RunCommand:
         self._named = len(_result_ports(self._definition)) > 1
         self._signals = Signals(inner_parts(self._runtime).closer.begin)
         self._end: float | None = None
+        self._runs: list[Run] = []
 
     def run(self, inputs: Sequence[InputOption]) -> int:
         """Run it to its end; return the exit code.
@@ -115,15 +118,27 @@ class RunCommand:
         for each in inputs:
             remaining = self._remaining()
             if each.file:
-                runtime.process_many(
-                    each.port,
-                    each.lines(self._signals.waiting, self._signals.until_readable),
-                    timeout=remaining,
-                )
+                lines = each.lines(self._signals.waiting, self._signals.until_readable)
+                run = runtime.process_many(each.port, lines, timeout=remaining)
             elif self._schedule == "sync":  # it works the run off before it returns
-                runtime.process(each.port, each.data, deadline=remaining)
+                run = runtime.process(each.port, each.data, deadline=remaining)
             else:
-                runtime.process(each.port, each.data, timeout=remaining)
+                run = runtime.process(each.port, each.data, timeout=remaining)
+            self._runs.append(run)
+
+    def _tell_unconnected(self) -> None:
+        """Say what came to its end because no stream takes it: nothing else shows it."""
+        ended = Counter[str]()
+        for run in self._runs:
+            ended.update({row.place: row.count for row in run.ledger.places if row.what == UNCONNECTED})
+        for place, messages in ended.items():
+            self._output.note(
+                f'{counted(messages, "message")} of "{place}" ended there: no stream takes them'
+            )
+        if not _result_ports(self._definition) and self._runs:
+            self._output.note(
+                "the flow has no result port, so nothing is printed; a stream to .out shows what comes"
+            )
 
     def _wait_for_the_end(self) -> None:
         """Active operations may emit at any time: wait for a signal, or for the time to be over, which is no failure then."""
@@ -154,6 +169,8 @@ class RunCommand:
         except (Exception, BaseExceptionGroup) as error:
             self._output.failure(error)
         self._output.close()
+        if not self._unread:
+            self._tell_unconnected()
         if report is not None and not report.clean and not self._unread:
             self._output.error(str(report))
             self._output.failures += 1

@@ -786,3 +786,46 @@ def test_ctrl_c_while_the_command_line_is_loaded_ends_it_quietly(monkeypatch) ->
     monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
 
     assert main([]) == 130
+
+
+# -- what is looked at together, and what nobody would see
+
+
+def test_an_operation_that_one_of_several_flows_uses_is_used(flowrt, tmp_path: Path) -> None:
+    """N6: each flow warned of what only the other used."""
+    (tmp_path / "ops.py").write_text(
+        "from flowrt import operation\n\n"
+        + "".join(f"@operation\ndef {name}(data):\n    return data\n\n" for name in ("left", "right", "none"))
+    )
+    (tmp_path / "a.flow").write_text(".in, left\nleft, .out\n")
+    (tmp_path / "b.flow").write_text(".in, right\nright, .out\n")
+
+    said = flowrt("check", "a.flow", "b.flow", "-m", "ops")
+
+    assert said.code == 1
+    assert said.out.count("F203") == 1
+    assert '"none"' in said.out
+
+
+def test_run_says_what_ended_unconnected(flowrt, tmp_path: Path) -> None:
+    (tmp_path / "ops.py").write_text(
+        "from flowrt import operation\n\n@operation\ndef left(data):\n    return data\n"
+    )
+    (tmp_path / "a.flow").write_text(".in, left\n")
+
+    said = flowrt("run", "a.flow", "-m", "ops", "-i", ".in=1")
+
+    assert said.code == 0
+    assert said.out == ""
+    assert '1 message of "left" ended there: no stream takes them' in said.err
+    assert "the flow has no result port" in said.err
+
+
+def test_draw_refuses_an_ending_that_it_cannot_write(flowrt, tmp_path: Path) -> None:
+    (tmp_path / "a.flow").write_text(".in, .out\n")
+
+    said = flowrt("draw", "a.flow", "-o", "x.png")
+
+    assert said.code == 2
+    assert "draw writes .txt, .svg, .dot, .gv, .mmd, .mermaid" in said.err
+    assert not (tmp_path / "x.png").exists()

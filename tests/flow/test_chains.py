@@ -335,7 +335,7 @@ def test_modes_have_names(mode: AnyMode, expected: str) -> None:
     [
         ((lambda data: data,), "a lambda .* has no name"),
         ((double, "twice"), r'the name comes first: add_func\("twice", f\)'),
-        ((double, increment), "mode is of type function"),
+        ((double, increment), "The name comes first"),
         ((5,), "needs something that can be called"),
         (("name",), "needs something that can be called"),
         ((double, parallel(2), parallel(3)), "takes one function"),

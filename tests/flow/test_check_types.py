@@ -696,3 +696,16 @@ def test_annotations_that_are_declared_not_to_be_types_are_left_alone() -> None:
     made.__annotations__["return"] = int
 
     assert result_of(made) is Any
+
+
+def test_a_list_that_leads_to_what_takes_its_items_wants_a_scatter() -> None:
+    def many(text: str) -> list[int]:
+        return [len(text)]
+
+    def one(number: int) -> int:
+        return number
+
+    (found,) = check(Flow().add_chain(".in", many, one, ".out"))
+
+    assert found.code == "F301"
+    assert "Put a Scatter between" in found.remedy

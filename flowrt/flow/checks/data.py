@@ -176,6 +176,13 @@ class Data:
         assert stream is not None, "it has come by a stream"
         text = f'"{origin.pin.port}" emits {type_text(kind)}, but "{pin.port}" takes {takes}.'
         remedy = "Connect what fits, put an operation between that turns the one into the other, or correct the annotation."
+        if type_text(kind) in (
+            f"list[{takes}]",
+            f"Sequence[{takes}]",
+            f"Iterable[{takes}]",
+            f"tuple[{takes}, ...]",
+        ):
+            remedy = "Put a Scatter between, which sends the items one by one; or connect what fits, or correct the annotation."
         about = [stream, *(hop.stream for hop in pin.arriving), source, target]
         key = (stream.declared_at, id(source), id(target), pin.name, type_text(kind))
         self.report.add("F301", key, text, stream.declared_at, remedy, about)
