@@ -190,8 +190,8 @@ def _fused(frame: FrameType) -> Current | None:
 def _variables_at(frame: FrameType | None, owner: type, *names: str) -> dict[str, Any]:
     """Return the variables of the next frame below, in the module of a class, that has one of these; none if there is no such frame."""
     while frame is not None:
-        if frame.f_globals.get("__name__") == owner.__module__ and not frame.f_locals.keys().isdisjoint(
-            names
+        if frame.f_globals.get("__name__") == owner.__module__ and any(
+            name in frame.f_locals for name in names
         ):
             return frame.f_locals
         frame = frame.f_back
