@@ -6,9 +6,9 @@ import atexit
 import functools
 import os
 import threading
+import time
 import warnings
 import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -75,6 +75,7 @@ class Closer:
         self._owner = owner
         self._life = owner.life
         self._lock = owner.seams.lock()
+        self.grace = GRACE
         self.report: CloseReport | None = None
         self._discarded = 0
         self._closing_thread: int | None = None
@@ -138,10 +139,11 @@ class Closer:
                     )
         except FlowStalledError:
             return self._give_up("nothing could go on")
-        return self._report(max(end - clock.now(), GRACE))
+        return self._report(max(end - clock.now(), self.grace))
 
-    def _give_up(self, why: str, patience: float = GRACE) -> CloseReport:
+    def _give_up(self, why: str, patience: float | None = None) -> CloseReport:
         owner, life = self._owner, self._life
+        patience = self.grace if patience is None else patience
         text = f'runtime "{life.name}" was closed before this was worked off: {why}.'
         owner.inbox.post(self._abandon, text)
         owner.wait_until(lambda: life.stopped, patience)
@@ -238,13 +240,19 @@ def closed_in_time(runtime: Any) -> None:
 
 
 def _drain_all() -> None:
-    close: Callable[..., CloseReport]
-    for runtime in list(_open):
+    """Drain all runtimes together: what one waits for may be another's, and they have one time between them."""
+    runtimes = list(_open)
+    for runtime in runtimes:
+        closer: Closer = runtime._parts.closer
+        closer.grace = GRACE / len(runtimes)
+        closer.begin()
+    end = time.monotonic() + EXIT_DRAIN
+    for runtime in runtimes:
+        left = max(end - time.monotonic(), 0.0)
         try:
-            close = runtime.close
-            report = close(drain=EXIT_DRAIN, deadline=EXIT_DRAIN)
+            report: object = runtime.close(drain=left, deadline=left)
         except BaseException as error:
-            report = error  # type: ignore[assignment]
+            report = error
             import traceback  # noqa: PLC0415 - only here, and importing flowrt is to cost little
 
             traceback.print_exception(error)  # nobody is left to raise it to

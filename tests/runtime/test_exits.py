@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from flowrt import FlowOperationContainer, FlowRuntime
 from flowrt.runtime import closing
 from tests.kit.flows import by_mode, runtime_of, work_of
-from tests.kit.functions import refuse, same
+from tests.kit.functions import SECONDS, refuse, same
 from tests.kit.programs import PREAMBLE, run_script
 
 pytestmark = pytest.mark.slow
@@ -203,6 +207,37 @@ def test_the_end_of_the_interpreter_drains_what_is_still_open(failing: int, told
     assert told in str(warned[0].message)
     assert all(run.done for run in runs)
     assert runtime.close().clean
+
+
+def test_the_end_of_the_interpreter_drains_all_that_is_open_together() -> None:
+    """K12: they were drained one after the other. Here the call of each returns when the source of the other is stopped."""
+    stopped = [threading.Event(), threading.Event()]
+    open_ones = []
+
+    def endless(mine: threading.Event) -> Any:
+        def items(_data: Any) -> Iterator[int]:
+            try:
+                yield from iter(int, 1)
+            finally:
+                mine.set()
+
+        return items
+
+    for mine, other in (stopped, stopped[::-1]):
+        runtime = FlowRuntime()
+        operations = FlowOperationContainer().add_generator("items", endless(mine)).add_func("drop", same)
+        operations.add_func("wait", lambda _data, other=other: other.wait(SECONDS)).make_async()
+        runtime.add_operations(operations).add_chain(".in", "items", "drop").add_chain(
+            ".wait", "wait", ".out"
+        )
+        open_ones.append((runtime, runtime.process(".wait", 1)))
+        runtime.process(".in", 1)
+
+    with pytest.warns(ResourceWarning):
+        closing._drain_all()
+
+    assert [run.values() for _, run in open_ones] == [[True], [True]]
+    assert [runtime.close().abandoned for runtime, _ in open_ones] == [(), ()]
 
 
 LEFT_OPEN = (
