@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from flowrt.runtime.owner import Owner
     from flowrt.runtime.room import WaitingRoom
 
+
+Label = tuple[object, int] | Callable[[Any], tuple[object, int]]
+"""A correlation id and a priority: of all inputs, or by a function of each."""
 
 BATCH = CHUNK_SIZE  # inputs of one iterable that are handed over together, at most
 PULL_MOST = (
@@ -86,11 +89,10 @@ class Input:
         run: Run,
         port: Port,
         iterable: Iterable[Any],
-        correlation_id: object,
-        priority: int,
+        label: Label,
         timeout: float | None,
     ) -> None:
-        """Post the inputs of a run, as there is room; return when the last is posted."""
+        """Post the inputs of a run, as there is room; return when the last is posted. `label`: correlation id and priority, of all or of each."""
         room, life = self._room, self._life
         size = min(BATCH, room.capacity)
         # What need not be waited for, item by item. Of these types only: what is derived from them may iterate in its own way.
@@ -110,6 +112,7 @@ class Input:
                 while batch:
                     if waiting is not None:
                         for number, data in enumerate(batch, first):
+                            correlation_id, priority = label(data) if callable(label) else label
                             self._offer(
                                 run, waiting, Entrant(run, port, data, correlation_id, priority, number)
                             )
@@ -123,8 +126,11 @@ class Input:
                     free = self._wait_for_room(timeout)
                     fits, batch = (batch, []) if len(batch) <= free else (batch[:free], batch[free:])  # noqa: PLW2901 - the rest waits for more room
                     sent = len(fits)  # not later: the list is the engine's then, to add to and to cut
-                    self._inbox.post(self._feed, run, port, correlation_id, priority, fits, first)
-                    room.count(sent)
+                    if callable(label):
+                        self._post_labelled(run, port, label, fits, first)
+                    else:
+                        self._inbox.post(self._feed, run, port, *label, fits, first)
+                        room.count(sent)
                     first += sent
                     if sequence is None or first < len(sequence):
                         self._begin(run)
@@ -165,6 +171,25 @@ class Input:
         """Let such a run end when its inputs are worked off."""
         self._post_end(run)
         self._begin(run)
+
+    def _post_labelled(
+        self, run: Run, port: Port, label: Callable[[Any], tuple[object, int]], items: list[Any], first: int
+    ) -> None:
+        """Post inputs that have labels of their own: those that follow each other with the same one together."""
+        labels = [label(item) for item in items]
+        start = 0
+        while start < len(items):
+            correlation_id, priority = labels[start]
+            end = start + 1
+            while (
+                end < len(items)
+                and labels[end][1] == priority
+                and users.alike(labels[end][0], correlation_id)
+            ):
+                end += 1
+            self._inbox.post(self._feed, run, port, correlation_id, priority, items[start:end], first + start)
+            self._room.count(end - start)
+            start = end
 
     def _offer(self, run: Run, waiting: WaitingRoom, entrant: Entrant) -> None:
         waiting.offer(entrant)
@@ -285,3 +310,24 @@ def checked_priority(priority: Any) -> int:
             f"a priority is an int, and a higher one goes first; got {users.name_of_type(priority)}."
         )
     return found
+
+
+def label_of(correlation_id: object, key: Any, priority: Any) -> Label:
+    """Return what labels the inputs of a run; `FlowBuildError` for what cannot."""
+    if key is None and not callable(priority):
+        return correlation_id, checked_priority(priority)
+    if key is not None and not callable(key):
+        raise FlowBuildError(
+            f"process_many: key is {users.told(key)}; give a function of the item that returns its correlation id."
+        )
+    if key is not None and correlation_id is not None:
+        raise FlowBuildError(
+            "process_many takes correlation_id, for all items, or key, for each. Choose one."
+        )
+    fixed = 0 if callable(priority) else checked_priority(priority)
+
+    def label(item: Any) -> tuple[object, int]:
+        urgency = checked_priority(priority(item)) if callable(priority) else fixed
+        return (correlation_id if key is None else key(item)), urgency
+
+    return label

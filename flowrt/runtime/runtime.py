@@ -22,7 +22,7 @@ from flowrt.runtime.closing import (
     raise_unseen,
     unseen_errors,
 )
-from flowrt.runtime.input import checked_priority
+from flowrt.runtime.input import checked_priority, label_of
 from flowrt.runtime.results import check_handler
 from flowrt.runtime.run import Run
 from flowrt.runtime.streams import streamed
@@ -246,7 +246,8 @@ class FlowRuntime:
         iterable: Iterable[Any],
         *,
         correlation_id: object = None,
-        priority: int = 0,
+        key: Callable[[Any], object] | None = None,
+        priority: int | Callable[[Any], int] = 0,
         timeout: float | None = None,
         deadline: float | None = None,
         fail_fast: bool = False,
@@ -255,8 +256,10 @@ class FlowRuntime:
 
         The iterable is pulled on the calling thread, as there is room. What it raises is raised here; the items accepted before are
         worked off. Arguments and errors otherwise as for `process`; `timeout`: seconds for each wait for room.
+
+        `key(item)` gives each item a correlation id of its own, `priority(item)` a priority; on the calling thread, too.
         """
-        where, priority = Port.parse(port), checked_priority(priority)
+        where, label = Port.parse(port), label_of(correlation_id, key, priority)
         if why := users.why_no_items(iterable):
             raise FlowBuildError(
                 f"process_many takes a list or another iterable, got {users.name_of_type(iterable)}. {why}"
@@ -270,7 +273,7 @@ class FlowRuntime:
             deadline = run.end_within(deadline)
             timeout = deadline if timeout is None else min(timeout, deadline)
             self._owner.inbox.post(run.watch_deadline, deadline)
-        self._parts.input.send_many(run, where, iterable, correlation_id, priority, timeout)
+        self._parts.input.send_many(run, where, iterable, label, timeout)
         if not self._owner.attended:
             self._work_off(run)
         return run

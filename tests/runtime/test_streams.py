@@ -315,6 +315,36 @@ def test_many_inputs_have_a_deadline_together() -> None:
         gate.open()
 
 
+@few_modes
+def test_items_may_have_ids_and_priorities_of_their_own(bench: Bench) -> None:
+    with bench.wired(".in -> f -> .out", funcs={"f": same}) as runtime:
+        run = runtime.process_many(".in", range(3_000), key=lambda n: n // 1_000, priority=lambda n: n % 2)
+        found = list(run.results(timeout=SECONDS))
+
+        assert sorted(message.data for message in found) == list(range(3_000))
+        assert all(message.correlation_id == message.data // 1_000 for message in found)
+        assert all(message.priority == message.data % 2 for message in found)
+        assert run.ledger.balanced
+
+
+def test_a_key_that_is_none_or_raises_is_told_where_it_was_given() -> None:
+    def fail(_item: Any) -> Any:
+        raise LookupError("no key")
+
+    with FlowRuntime() as runtime:
+        wire(runtime, ".in -> .out")
+        with pytest.raises(FlowBuildError, match="key is 'a'; give a function"):
+            runtime.process_many(".in", [1], key="a")  # type: ignore[arg-type]
+        with pytest.raises(FlowBuildError, match="Choose one"):
+            runtime.process_many(".in", [1], key=str, correlation_id=1)
+        with pytest.raises(LookupError, match="no key"):
+            runtime.process_many(".in", [1], key=fail)
+        with pytest.raises(FlowBuildError, match="a priority is an int"):
+            runtime.process_many(".in", [1], priority=str)  # type: ignore[arg-type]
+        runtime.wait_idle(timeout=SECONDS)
+        assert runtime.process(".in", 2).values(timeout=SECONDS) == [2]
+
+
 # -- the way out of a with block that raised
 
 
