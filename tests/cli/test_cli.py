@@ -808,12 +808,12 @@ def test_an_operation_that_one_of_several_flows_uses_is_used(flowrt, tmp_path: P
 
 
 def test_run_says_what_ended_unconnected(flowrt, tmp_path: Path) -> None:
-    (tmp_path / "ops.py").write_text(
+    (tmp_path / "left_only.py").write_text(
         "from flowrt import operation\n\n@operation\ndef left(data):\n    return data\n"
     )
     (tmp_path / "a.flow").write_text(".in, left\n")
 
-    said = flowrt("run", "a.flow", "-m", "ops", "-i", ".in=1")
+    said = flowrt("run", "a.flow", "-m", "left_only", "-i", ".in=1")
 
     assert said.code == 0
     assert said.out == ""
