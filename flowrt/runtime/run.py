@@ -287,14 +287,35 @@ class Run:
         Raises as `wait` does if it failed without a result, `FlowError` if it is done without one or has let it go, and
         `FlowBuildError` if no stream leads to `port`.
         """
-        if port is None and self._first is not None:
-            return self._first
+        if port is None:
+            if self._first is None and self._read is None:
+                self._read_first(timeout)
+            if self._first is not None:
+                return self._first
         for message in self._reading(timeout, None if port is None else self._result_port(port)):
             if port is None:
                 self._first = message
             return message
         self._raise_failure()
         raise FlowError(self._no_result(port))
+
+    def _read_first(self, timeout: float | None) -> None:
+        """Wait for the first result, where nothing has been read yet: as `_reading` would, at a third of its price."""
+        results = self._owner.results
+
+        def ready() -> bool:
+            finished = self._finished
+            with results.lock:
+                if self._read is not None:  # another thread was quicker
+                    return True
+                message = results.take_of(self._mine, None)
+                if message is None:
+                    return finished
+                self._read, self._first = [message], message
+                self._read_singly, self._fetched = 1, self._fetched + 1
+            return True
+
+        self._wait_for(ready, timeout, "for a result")
 
     def results(self, timeout: float | None = None, port: str | Port | None = None) -> Iterator[Message]:
         """Iterate over its results until it is done, from the first, also what was read before; then raise as `wait` does.
