@@ -298,6 +298,14 @@ def check_seconds(where: str, what: str, value: Any, *, zero: bool = False, endl
     return seconds
 
 
+def check_items(owner: str, value: Any) -> None:
+    """`FlowBuildError` for what has no items, or none that are meant."""
+    if why := users.why_no_items(value):
+        raise FlowBuildError(
+            f"{owner} takes a list or another iterable, got {users.name_of_type(value)}. {why}"
+        )
+
+
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun: 1 message, 2 messages."""
     return f"{number} {noun}" + ("" if number == 1 else "s")

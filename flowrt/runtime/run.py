@@ -119,7 +119,7 @@ class Run:
         if (
             self._readers
             and not (self._awaited or self._owner.idlers)
-            and self._delivered - self._fetched >= UNREAD_MOST
+            and self._behind >= UNREAD_MOST
             and self.books is not None
         ):
             self.books.outrun = True
@@ -404,9 +404,7 @@ class Run:
                             found.append(again)
                         continue
                     message = self._owner.results.take_of(self._mine, port)
-                    self._fetched = self._delivered if message is None else self._fetched + 1
-                    if self.books is not None and self.books.outrun and self._unread_least():
-                        self._let_sources_go_on()
+                    self._note_read(message)
                     if message is None:
                         break
                     if self._read is None:
@@ -451,11 +449,13 @@ class Run:
     def _note_read(self, message: Message | None) -> None:
         """Note that somebody has looked for its next result: the sources go on when few are left."""
         self._fetched = self._delivered if message is None else self._fetched + 1
-        if self.books is not None and self.books.outrun and self._unread_least():
+        if (
+            self.books is not None
+            and self.books.outrun
+            and self._behind <= UNREAD_MOST // 2
+            and not self._resuming
+        ):
             self._let_sources_go_on()
-
-    def _unread_least(self) -> bool:
-        return self._behind <= UNREAD_MOST // 2 and not self._resuming
 
     def _let_sources_go_on(self) -> None:
         """Any thread: have the sources of the run go on, which waited for its readers."""

@@ -7,7 +7,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 from flowrt import users
-from flowrt.errors import FlowBuildError, FlowStoppedError, FlowTimeoutError, check_count, check_seconds
+from flowrt.errors import (
+    FlowBuildError,
+    FlowStoppedError,
+    FlowTimeoutError,
+    check_count,
+    check_items,
+    check_seconds,
+)
 from flowrt.executors.seams import Seams
 from flowrt.flow.flow import Flow
 from flowrt.messages import Message
@@ -260,10 +267,7 @@ class FlowRuntime:
         `key(item)` gives each item a correlation id of its own, `priority(item)` a priority; on the calling thread, too.
         """
         where, label = Port.parse(port), label_of(correlation_id, key, priority)
-        if why := users.why_no_items(iterable):
-            raise FlowBuildError(
-                f"process_many takes a list or another iterable, got {users.name_of_type(iterable)}. {why}"
-            )
+        check_items("process_many", iterable)
         self._build()
         if self._owner.waits.dispatching.dispatchers:
             self._refuse_blocking()
@@ -309,10 +313,7 @@ class FlowRuntime:
             OperationError: an item failed; the first error.
         """
         where, priority = Port.parse(port), checked_priority(priority)
-        if why := users.why_no_items(iterable):
-            raise FlowBuildError(
-                f"stream takes a list or another iterable, got {users.name_of_type(iterable)}. {why}"
-            )
+        check_items("stream", iterable)
         self._build()
         run = Run(self._owner)
         run.fails_fast = bool(fail_fast)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import Factory, define, field, frozen
 
 from flowrt import users
-from flowrt.errors import FlowBuildError, FlowOverloadError, GatherIncompleteError, check_count, check_seconds
+from flowrt.errors import (
+    FlowBuildError,
+    FlowOverloadError,
+    GatherIncompleteError,
+    check_count,
+    check_items,
+    check_seconds,
+)
 from flowrt.messages import (
     ABSORBED,
     MISSING_KEPT,
@@ -60,10 +67,7 @@ class Scatter(Operation):
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
         """Open a scope for the list; `FlowBuildError` as the cause if it is none."""
         data = message.data
-        if why := users.why_no_items(data):
-            raise FlowBuildError(
-                f'Scatter "{self.name}" takes a list or another iterable, got {users.name_of_type(data)}. {why}'
-            )
+        check_items(f'Scatter "{self.name}"', data)
         emit.scatter(data, "stream", "count", self.window)
 
 
