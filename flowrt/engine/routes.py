@@ -95,7 +95,9 @@ class Routes:
         wrong = [port for port in ports if not self.entry(Port.parse(port)).targets]
         if not wrong:
             return ""
-        return f'. No stream starts at "{wrong[0]}".{did_you_mean(wrong[0], known)}'
+        glued = next((name for name in known if name.casefold().startswith(f"{wrong[0]} ".casefold())), "")
+        comma = f' There is "{glued}", where a comma may be missing.' if glued else ""
+        return f'. No stream starts at "{wrong[0]}".{comma or did_you_mean(wrong[0], known)}'
 
     def out(self, place: Place, name: str) -> Route:
         route = place.outs.get(name)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # nested in more ways than that, those met already are not checked anew.
 HINTS_LIMIT = 100
 WAYS_LIMIT = 10_000
+IN, OUT = (
+    frozenset({"in", "input"}),
+    frozenset({"out", "output", "result", "results"}),
+)  # what ports of flows are usually called
 UNREGISTERED = " Nothing is registered here: add_operations(container) or add_flow(flow) does that."
 
 Wrong = tuple[str, str, str]
@@ -29,6 +33,7 @@ Wrong = tuple[str, str, str]
 def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
     """Check every stream against what is registered; each flow once per way it is nested, recursive ones once."""
     faults: dict[Fault, None] = {}
+    told: set[tuple[str, str]] = set()
     seen: set[tuple[int, ...]] = set()
     known: set[int] = set()
     pending: list[tuple[FlowSite, tuple[int, ...]]] = [(FlowSite(root), (id(root),))]
@@ -42,13 +47,24 @@ def faults_of(root: Definition, *, strict: bool) -> list[Fault]:
             hinting = len(faults) < HINTS_LIMIT
             for port, entering in ((stream.source, False), (stream.target, True)):
                 fault, nested = _end_fault(flow, stream, port, entering=entering, hinting=hinting)
-                if fault is not None:
+                if fault is not None and not _is_told(fault, port, told):
                     faults[fault] = None
                 if nested is not None and id(nested.definition) not in chain:
                     pending.append((nested, (*chain, id(nested.definition))))
         if strict:
             faults.update(dict.fromkeys(_unconnected(flow)))
     return list(faults)
+
+
+def _is_told(fault: Fault, port: Port, told: set[tuple[str, str]]) -> bool:
+    """Say whether an unknown name was told of as the end of the stream before, on the same line of a text."""
+    if fault.code != "F101" or not fault.about[0].target_at:
+        return False
+    key = fault.place, port.key[1]
+    if key in told:
+        return True
+    told.add(key)
+    return False
 
 
 def _end_fault(
@@ -61,12 +77,12 @@ def _end_fault(
         base = flow.descend(port)
         found = base.lookup(port.key[1]) if port.operation else None
         if isinstance(found, Declaration):
-            wrong = _wrong_port(found, port, entering=entering)
+            wrong = _wrong_port(base, found, port, entering=entering)
         elif isinstance(found, Definition):
             nested = base.child(port.operation, port.instance)
             wrong = _wrong_way(nested, port, entering=entering)
         elif port.operation:
-            hint = did_you_mean(port.operation, _known_names(base)) or UNREGISTERED if hinting else ""
+            hint = _hint(base, port, entering=entering) if hinting else ""
             wrong = "F101", f'there is no operation or flow "{port.operation}".', hint
         elif base is not flow:
             nested = base
@@ -82,13 +98,36 @@ def _end_fault(
     return Fault.of_stream(wrong[0], stream, *wrong[1:], at_target=entering) if wrong else None, nested
 
 
-def _wrong_port(found: Declaration, port: Port, *, entering: bool) -> Wrong | None:
+def _hint(flow: FlowSite, port: Port, *, entering: bool) -> str:
+    """Say what an unknown name probably stands for: a port of the flow without its dot, several ports without commas, another name."""
+    if port.fullname == port.operation and _is_way(flow, port.key[1], entering=entering):
+        return f'Did you mean ".{port.operation}"? The name of a port of the flow itself starts with a dot.'
+    if " " in port.fullname:
+        from flowrt.flow.text import ports_without_commas, with_commas  # noqa: PLC0415 - for an error
+
+        ports = ports_without_commas(port.fullname)
+        if ports and not any(
+            each.path or (each.operation and not flow.lookup(each.key[1])) for each in ports
+        ):
+            return with_commas(ports)
+    return did_you_mean(port.operation, _known_names(flow)) or UNREGISTERED
+
+
+def _is_way(flow: FlowSite, key: str, *, entering: bool) -> bool:
+    """Say whether a folded name is that of a port of the flow where streams go, or the usual one."""
+    if entering:
+        return key in OUT or key in flow.definition.ways_out
+    return key in IN or key in flow.definition.ways_in
+
+
+def _wrong_port(flow: FlowSite, found: Declaration, port: Port, *, entering: bool) -> Wrong | None:
     ports = found.in_ports if entering else found.out_ports
     if ports is None or port.key[3] in ports or port.key[3] in {name.casefold() for name in ports}:
         return None
     side = _no_port("in-port" if entering else "out-port", port.name)
     code = "F102" if entering else "F103"
-    return code, f'operation "{found.name}" has {side}.', _ports_hint(port.name, ports, found)
+    hint = _ports_hint(port.name, ports, found) + (comma_hint(flow, port) if entering else "")
+    return code, f'operation "{found.name}" has {side}.', hint
 
 
 def _wrong_way(nested: FlowSite, port: Port, *, entering: bool) -> Wrong | None:
@@ -99,8 +138,16 @@ def _wrong_way(nested: FlowSite, port: Port, *, entering: bool) -> Wrong | None:
     side = _no_port("way in" if entering else "way out", port.name)
     known = [f".{name}" if name else "the default one" for name in ports.values()]
     nothing = f"No stream of it {'starts' if entering else 'ends'} at a port of the flow."
-    hint = did_you_mean(f".{port.name}", known) or nothing
-    return "F104", f'flow "{definition.name}" has {side}.', hint
+    hint = (did_you_mean(f".{port.name}", known) or nothing).strip()
+    comma = comma_hint(nested.parent or nested, port) if entering else ""
+    return "F104", f'flow "{definition.name}" has {side}.', hint + comma
+
+
+def comma_hint(flow: FlowSite, port: Port) -> str:
+    """Say that what is named as an in-port may be the way out of the flow: ".in, f .out" is read as f.out."""
+    if not port.operation or not _is_way(flow, port.key[3], entering=True):
+        return ""
+    return f' If a comma is missing, write "{port.operation}, .{port.name}".'
 
 
 def _no_port(side: str, name: str) -> str:

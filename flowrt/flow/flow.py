@@ -263,6 +263,11 @@ class Flow:
         return tuple(self._remarks)
 
     @property
+    def is_read(self) -> bool:
+        """Whether it was made of a headline of flow text."""
+        return self._is_read
+
+    @property
     def comments_above(self) -> list[str]:
         """The comments on the lines above its headline, for flow text."""
         return list(self._above)

@@ -1,12 +1,11 @@
 """Flow text ↔ streams, with the place of each in the text.
 
     // A comment: at the start of a line, or after blank space.
-    .in, split              // a stream: source, target
-    split, lines.in
+    .in, split, lines.in    // streams: from each port to the next
+    lines.out, .out
 
     lines                   // a headline: what follows is the flow "lines"
-        .in, trim
-        trim, .out
+        .in, trim, .out
 
 A text becomes sections, a headline and its lines each; `Flow` makes flows of them, and sections of flows to write them.
 Reading imports and runs nothing.
@@ -18,7 +17,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import Factory, define
@@ -33,16 +32,18 @@ if TYPE_CHECKING:
 
 
 BYTES_LIMIT = 1 << 20  # of a text, as UTF-8: a hundred times what anybody writes by hand
-LINES_LIMIT = 10_000  # likewise
+LINES_LIMIT = 10_000  # likewise; streams too
+GUESSED = 20  # names at most, of which it is said where commas are missing; arbitrary
 INDENT = "    "
 ALIGNED = 60  # characters: behind a longer line its comment follows after two blanks, and no other line is drawn out for it
 
 # Compiled when they are first used: importing flowrt is to cost little.
 _COMMENT = r"(?:(?<=\s)|^)//"
 _MARK = r"(?:(?<=\s)|^)(?:#\s*)?(?i:flowrt:\s*ignore)\b(?:\s*\[([^\]]*)\])?"
-_THIRD = r"[^\s,][^,]*"
 _CODE = r"[\w-]+"
 _ARROWS = ("->", "=>", "→")
+_NO_COMMA = r"->|=>|→|;|\|"  # what may stand between two ports where a comma was meant; else blanks do
+_A_STREAM = 'A stream is "source, target", and a line may go on: "source, operation, target".'
 _HOW_TO_IGNORE = 'Write "// flowrt: ignore[CODE]" behind a stream, with the codes that check() reports.'
 
 
@@ -157,6 +158,7 @@ class _Reading:
         self.faults: list[Fault] = []
         self._source = source
         self._number = 0
+        self._streams = 0
 
     def take(self, line: str) -> None:
         self._number += 1
@@ -200,14 +202,19 @@ class _Reading:
             given = quoted(code.strip())
             text = f"no stream could reach a flow named {given}: a line without a comma is a headline, which names a flow."
             last = name.rpartition("/")[2].strip()
+            ports = ports_without_commas(name)
+            stream = with_commas(ports) if ports else ""
             if name.startswith("#"):
                 remedy = 'If it is a comment, start it with "//".'
             elif is_arrow:
-                remedy = 'If it is a stream, write a comma: "source, target".'
+                remedy = stream or 'If it is a stream, write a comma: "source, target".'
             elif name.endswith(".flow"):
                 remedy = "If it is a file, Flow.from_file() reads it."
             elif "/" in name and last and RESERVED.isdisjoint(last):
-                remedy = f'Write {quoted(last)}: a flow is known by its bare name in the whole text; "/" alone leads back to the root.'
+                bare = 'a flow is known by its bare name in the whole text; "/" alone leads back to the root.'
+                remedy = f"Write {quoted(last)}: {bare} {stream}".rstrip()
+            elif stream:
+                remedy = stream
             else:
                 remedy = 'Leave . / \\ # * and control characters out of its name; or write a stream: "source, target".'
             self._fault(_start(code), f"{text} {remedy}")
@@ -218,35 +225,40 @@ class _Reading:
         self.sections.append(Section(name, self._at(_start(code)), comment, above))
 
     def _stream(self, code: str, comment: str, comment_at: int) -> None:
-        """Add a stream, or its faults."""
+        """Add the streams of a line, from each port to the next, or its faults."""
         count = len(self.faults)
-        source, target, *more = code.split(",", 2)
-        source_at, target_at = _start(source), len(source) + 1 + _start(target)
-        ports = self._ports(code, (source_at, source), (target_at, target))
-        if more and (found := re.search(_THIRD, more[0])):
-            third = f"{quoted(found[0].strip())} is a third name on one line."
-            remedy = 'A stream is "source, target": write one to a line; a comment starts with "//" after blank space.'
-            self._fault(len(code) - len(more[0]) + found.start(), f"{third} {remedy}")
+        columns = _columns(code)
+        self._streams += len(columns) - 1
+        if self._streams > LINES_LIMIT:
+            raise _too_large(self._source, f"more than {LINES_LIMIT:,} streams")
+        ports = self._ports(code, columns)
         said, codes = self._marked(comment, comment_at)
-        if len(self.faults) == count:
-            stream = Stream(ports[0], ports[1], self._at(source_at), said, codes, self._at(target_at))
-            self.sections[-1].lines.append(stream)
+        if len(self.faults) > count:
+            return
+        places = [self._at(index) for index, _ in columns]
+        ends = zip(pairwise(ports), pairwise(places), strict=True)
+        for (source, target), (source_at, target_at) in ends:
+            self.sections[-1].lines.append(Stream(source, target, source_at, said, codes, target_at))
+            said = ""  # it is said of the line, and pictures are to show it once
 
-    def _ports(self, code: str, *columns: tuple[int, str]) -> list[Port]:
-        if not any(column.strip() for _, column in columns):
-            self._fault(code.index(","), 'a comma without names. A stream is "source, target".')
+    def _ports(self, code: str, columns: list[tuple[int, str]]) -> list[Port]:
+        if not any(name for _, name in columns):
+            self._fault(code.index(","), f"a comma without names. {_A_STREAM}")
             return []
         ports: list[Port] = []
-        for (index, column), side in zip(columns, ("in front of", "behind"), strict=True):
-            if not column.strip():
-                self._fault(
-                    code.index(","), f'no name stands {side} the comma. A stream is "source, target".'
+        for number, (index, name) in enumerate(columns):
+            if not name:
+                first, last = number == 0, number == len(columns) - 1
+                side = (
+                    "in front of the comma" if first else "after the comma" if last else "between two commas"
                 )
+                comma = code.index(",") if first else code.rindex(",", 0, index)
+                self._fault(comma, f"no name stands {side}. {_A_STREAM}")
                 continue
             try:
-                ports.append(Port.parse(column.strip()))
+                ports.append(Port.parse(name))
             except FlowBuildError as error:
-                is_glued = "//" in column and "://" not in column
+                is_glued = "//" in name and "://" not in name
                 glued = ' A comment starts with "//" after blank space.' if is_glued else ""
                 self._fault(index, f"{error}{glued}")
         return ports
@@ -264,6 +276,38 @@ class _Reading:
             text = '"flowrt: ignore[...]" stands in the middle of a comment. Write it once, at its start or at its end.'
             self._fault(index, text)
         return before or behind, tuple(codes)
+
+
+def _columns(code: str) -> list[tuple[int, str]]:
+    """Take a line apart at its commas: where each name starts, and the name; two at least, and empty ones at the end mean nothing."""
+    columns: list[tuple[int, str]] = []
+    index = 0
+    *parts, last = code.split(",", LINES_LIMIT + 1)  # of more names it is refused
+    for column in (*parts, last if last.replace(",", "").strip() else ""):
+        columns.append((index + _start(column), column.strip()))
+        index += len(column) + 1
+    while len(columns) > 2 and not columns[-1][1]:
+        columns.pop()
+    return columns
+
+
+def ports_without_commas(line: str) -> list[Port]:
+    """Return the ports of a stream that lacks its commas; none if what stands there are no ports, or a single one."""
+    parts = re.split(_NO_COMMA, line, maxsplit=GUESSED)
+    if len(parts) == 1:
+        parts = line.split(maxsplit=GUESSED)
+        if "." in parts[1:-1]:  # "a . b" is one port
+            return []
+    try:
+        return [Port.parse(part) for part in parts] if 1 < len(parts) <= GUESSED else []
+    except FlowBuildError:
+        return []
+
+
+def with_commas(ports: list[Port]) -> str:
+    """Say how a stream is written that lacks its commas."""
+    what = "the comma" if len(ports) == 2 else "the commas"
+    return f"If it is a stream, write {what}: {quoted(', '.join(port.fullname for port in ports))}."
 
 
 def _start(text: str) -> int:
@@ -299,6 +343,9 @@ def format_text(text: Text, source: str = UNNAMED) -> str:
 
 def write_text(sections: Iterable[Section], source: str = UNNAMED) -> str:
     """Write sections in the normal layout; `FlowBuildError` if they come to more than the limits of a text."""
+    sections = list(sections)
+    if sum(isinstance(line, Stream) for section in sections for line in section.lines) > LINES_LIMIT:
+        raise _too_large(source, f"more than {LINES_LIMIT:,} streams")
     blocks = [block for section in sections if (block := list(_written(section)))]
     if sum(map(len, blocks)) + len(blocks) - 1 > LINES_LIMIT:
         raise _too_large(source, f"more than {LINES_LIMIT:,} lines when it is written")
@@ -321,13 +368,36 @@ def _written(section: Section) -> Iterator[str]:
 
 
 def _streams(streams: list[Stream], indent: str) -> Iterator[str]:
-    """Write consecutive streams, their comments aligned."""
+    """Write consecutive streams, their comments aligned; those that were read off one line stand on one again."""
     lines = [
-        (f"{indent}{each.source.fullname}, {each.target.fullname}", comment_of(each)) for each in streams
+        (f"{indent}{first.source.fullname}, {', '.join(names)}", comment_of(first))
+        for first, names in _as_read(streams)
     ]
     width = max((len(line) for line, comment in lines if comment and len(line) <= ALIGNED), default=0)
     for line, comment in lines:
         yield f"{line:<{width}}  {_comment(comment)}" if comment else line
+
+
+def _as_read(streams: list[Stream]) -> Iterator[tuple[Stream, list[str]]]:
+    """Put streams together that were read off one line: the first, and the targets of all."""
+    before: Stream | None = None
+    line: tuple[Stream, list[str]] | None = None
+    for stream in streams:
+        if before is None or line is None or not _goes_on(before, stream) or stream.ignore != line[0].ignore:
+            if line is not None:
+                yield line
+            line = stream, []
+        line[1].append(stream.target.fullname)
+        before = stream
+    if line is not None:
+        yield line
+
+
+def _goes_on(before: Stream, stream: Stream) -> bool:
+    """Say whether a stream starts with the same name, at the same place in a text, with which the one before ends."""
+    if not before.target_at or stream.declared_at != before.target_at or stream.comment:
+        return False
+    return stream.source.fullname == before.target.fullname
 
 
 def comment_of(stream: Stream) -> str:

@@ -576,14 +576,14 @@ def test_without_operations_only_the_file_is_checked(flowrt) -> None:
 
 
 def test_findings_are_printed_with_the_line_a_caret_and_the_remedy(flowrt) -> None:
-    said = flowrt("check", write(".in, a, b\n"), "hello.flow")
+    said = flowrt("check", write(".in, , b\n"), "hello.flow")
 
     assert said.code == 1
     assert said.out == (
-        'other.flow:1:9: error F001: "b" is a third name on one line. A stream is "source, target": write one to a line; '
-        'a comment starts with "//" after blank space.\n'
-        "    .in, a, b\n"
-        "            ^\n"
+        'other.flow:1:4: error F001: no name stands between two commas. A stream is "source, target", and a line may go on: '
+        '"source, operation, target".\n'
+        "    .in, , b\n"
+        "       ^\n"
     )
     assert said.err.startswith("flowrt: 1 finding in 2 flows")
 
@@ -615,7 +615,7 @@ def test_a_line_that_would_steer_a_terminal_is_shown_without_that(flowrt) -> Non
 
 
 def test_colours_are_for_those_who_want_them(flowrt, monkeypatch) -> None:
-    name = write("a, b, c\n")
+    name = write("a, , c\n")
 
     plain = flowrt("check", name).out
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -707,13 +707,13 @@ def test_what_formatting_would_change_can_be_asked_for(flowrt) -> None:
 
 
 def test_a_faulty_flow_is_not_formatted_and_others_are(flowrt) -> None:
-    name = write("a, b, c\n")
+    name = write("a, , c\n")
     other = write(UNTIDY, "untidy.flow")
 
     said = flowrt("format", name, other)
 
     assert said.code == 1
-    assert "other.flow:1:7: error F001" in said.err
+    assert "other.flow:1:2: error F001" in said.err
     assert Path(other).read_text() == TIDY
 
 

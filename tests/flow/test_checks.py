@@ -417,7 +417,7 @@ def test_errors_are_what_a_runtime_refuses_in_the_same_words() -> None:
 
 def test_the_faults_of_a_text_are_findings() -> None:
     with pytest.raises(FlowBuildError) as caught:
-        Flow.from_text(".in, a, b\n")
+        Flow.from_text(".in, , b\n")
 
     (found,) = findings_of(caught.value)
     assert (found.code, found.where[1], found.severity) == ("F001", 1, "error")

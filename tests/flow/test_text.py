@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flowrt import Flow, FlowBuildError, FlowOperationContainer, FlowRuntime
+from flowrt import Flow, FlowBuildError, FlowError, FlowOperationContainer, FlowRuntime, check
 from flowrt.flow.text import BYTES_LIMIT, LINES_LIMIT, format_text
 from tests.kit.flows import Bench, every_mode, every_schedule, flow_of, wire
 from tests.kit.functions import SECONDS, double, increment
@@ -324,6 +324,149 @@ def test_streams_and_flows_know_their_line_and_column() -> None:
     assert (nested.streams[0].declared_at, nested.streams[0].target_at) == ("my.flow:4:1", "my.flow:4:3")
 
 
+# --- several ports on one line
+
+
+def test_a_line_of_several_ports_is_a_stream_from_each_to_the_next() -> None:
+    flow = Flow.from_text("  .in, parse.x ,show#2,  .out, // why", source="x.flow")
+
+    assert written(flow) == {
+        "": [(".in", "parse.x", "why"), ("parse.x", "show#2", ""), ("show#2", ".out", "")]
+    }
+    assert [(each.declared_at, each.target_at) for each in flow.streams] == [
+        ("x.flow:1:3", "x.flow:1:8"),
+        ("x.flow:1:8", "x.flow:1:17"),
+        ("x.flow:1:17", "x.flow:1:26"),
+    ]
+
+
+@every_mode
+def test_a_line_of_several_ports_runs_as_a_chain_in_any_flow(bench: Bench) -> None:
+    text = ".in, double, f.in\nf.out, .out\nf\n.in, increment, double, increment#2, .out"
+    with bench.make_runtime() as runtime:
+        runtime.add_streams_from(text)
+        runtime.add_operations(bench.operations(funcs={"double": double, "increment": increment}))
+
+        assert runtime.process(".in", 3).values(timeout=SECONDS) == [15]
+
+
+def test_the_mark_of_a_line_is_for_all_its_streams_and_its_comment_is_said_once() -> None:
+    flow = Flow.from_text("a, b, c // why  # flowrt: ignore[F201]")
+
+    assert written(flow) == {"": [("a", "b", "why", "F201"), ("b", "c", "", "F201")]}
+
+
+@pytest.mark.no_cover
+def test_a_text_has_at_most_ten_thousand_streams_however_many_stand_on_a_line() -> None:
+    within = ", ".join(["a"] * (LINES_LIMIT + 1))
+
+    assert len(Flow.from_text(within + ",,").streams) == LINES_LIMIT
+    assert (
+        faults(f"{within}, a")
+        == faults(f"{within}\na, a")
+        == [
+            "x.flow: the flow text has more than 10,000 streams, which is the limit. Write several texts: add_streams_from() adds them up."
+        ]
+    )
+
+
+def test_a_code_on_a_line_is_for_nothing_only_if_none_of_its_streams_needs_it() -> None:
+    container = FlowOperationContainer().add_func("double", double)
+    text = ".in, double, double#2{}  // flowrt: ignore[F201]"
+
+    assert check(Flow.from_text(text.format("")).add_operations(container)) == []
+    (found,) = check(Flow.from_text(text.format(", .out")).add_operations(container))
+    assert (found.code, found.place) == ("F902", "<flow text>:1:1")
+
+
+# --- names without their dot or their comma
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        (".in f", ".in, f"),
+        ("f .out", "f, .out"),
+        ("check.on_text\t.texts", "check.on_text, .texts"),
+        (".in parse  show .out", ".in, parse, show, .out"),
+        (". read", "., read"),
+        ("a.b; c d", "a.b, c d"),
+        ("read it => show it -> .out", "read it, show it, .out"),
+        ("a.b|c", "a.b, c"),
+    ],
+)
+def test_a_headline_that_is_a_stream_without_commas_says_so(line: str, meant: str) -> None:
+    (fault,) = faults(line)
+
+    which = "the comma" if meant.count(",") == 1 else "the commas"
+    assert fault.endswith(f'{HEADLINE} If it is a stream, write {which}: "{meant}".')
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a . b/", "f #1", ".in;", "a.b c/../d", "./a b", "a.b " * 300_000, "a" + " " * 1_000_000 + ".b ."],
+)
+def test_what_is_no_stream_with_commas_either_is_not_called_one(line: str) -> None:
+    (fault,) = faults(line)
+
+    assert "comma:" not in fault
+
+
+def build_error(text: str) -> str:
+    container = FlowOperationContainer().add_func("double", double).add_func("increment", increment)
+    with (
+        FlowRuntime(Flow.from_text(text).add_operations(container)) as runtime,
+        pytest.raises(FlowBuildError) as caught,
+    ):
+        runtime.process(".in", 1)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "meant"),
+    [
+        ("in, double, .out", "1:1", ".in"),
+        ("IN, double", "1:1", ".IN"),
+        (".in, double, out", "1:14", ".out"),
+        (".in, double\ndouble, results", "2:9", ".results"),
+        (".clock, double\nclock, increment", "2:1", ".clock"),
+        (".in, double, .odd\n.in, odd", "2:6", ".odd"),
+        ("f\nin, double", "2:1", ".in"),
+    ],
+)
+def test_a_port_of_the_flow_without_its_dot_is_told_what_was_meant(text: str, place: str, meant: str) -> None:
+    error = build_error(text if not text.startswith("f") else f".in, f.in\n{text}\n.in, double")
+
+    place = place if not text.startswith("f") else "3:1"
+    assert (
+        f'at <flow text>:{place}: there is no operation or flow "{meant[1:]}". Did you mean "{meant}"?'
+        in error
+    )
+
+
+def test_names_that_lack_a_comma_between_them_are_told_so_once() -> None:
+    assert build_error(".in, double increment, .out") == (
+        'stream ".in -> double increment" at <flow text>:1:6: there is no operation or flow "double increment". '
+        'If it is a stream, write the comma: "double, increment".'
+    )
+
+
+def test_an_out_port_of_the_flow_that_became_an_in_port_for_want_of_a_comma_is_told_so() -> None:
+    flow = Flow.from_text(".in, double .out\nincrement again")
+    flow.add_operations(FlowOperationContainer().add_func("double", double))
+    found = {finding.code: finding.remedy for finding in check(flow)}
+
+    assert found["F201"].endswith('If a comma is missing, write "double, .out".')
+    assert found["F204"].endswith('If it is a stream, write the comma: "increment, again".')
+
+
+def test_a_run_that_led_nowhere_for_want_of_a_comma_is_told_so() -> None:
+    with FlowRuntime(Flow.from_text(".in double, .out")) as runtime, pytest.raises(FlowError) as caught:
+        runtime.process(".IN", 1).result(SECONDS)
+
+    assert 'There is ".in double", where a comma may be missing.' in str(caught.value)
+
+
 # --- comments and marks
 
 
@@ -396,9 +539,10 @@ def test_the_comment_of_a_stream_made_in_python_is_one_line() -> None:
 
 # --- faults
 
-NO_STREAM = 'A stream is "source, target".'
+NO_STREAM = 'A stream is "source, target", and a line may go on: "source, operation, target".'
 HEADLINE = "a line without a comma is a headline, which names a flow."
 NAME_RULE = 'Leave . / \\ # * and control characters out of its name; or write a stream: "source, target".'
+COMMA = "If it is a stream, write the comma:"
 BARE = 'a flow is known by its bare name in the whole text; "/" alone leads back to the root.'
 
 
@@ -407,19 +551,23 @@ BARE = 'a flow is known by its bare name in the whole text; "/" alone leads back
     [
         (",", 1, f"a comma without names. {NO_STREAM}"),
         (" ,, , // x", 2, f"a comma without names. {NO_STREAM}"),
-        (" a ,", 4, f"no name stands behind the comma. {NO_STREAM}"),
+        (" a ,", 4, f"no name stands after the comma. {NO_STREAM}"),
         ("  , a", 3, f"no name stands in front of the comma. {NO_STREAM}"),
+        ("a, b, , c // x", 5, f"no name stands between two commas. {NO_STREAM}"),
         (
-            "a, b, , c // x",
-            9,
-            '"c" is a third name on one line. A stream is "source, target": write one to a line; a comment starts with "//" after blank space.',
+            "a, b, ../c, d",
+            7,
+            (
+                '"../c" has ".." where a name belongs: names are no file names, "." and ".." lead nowhere. '
+                'Write the name of the flow, or "/" in front to start from the root flow.'
+            ),
         ),
         ("/f", 1, f'no stream could reach a flow named "/f": {HEADLINE} Write "f": {BARE}'),
         (" f/g ", 2, f'no stream could reach a flow named "f/g": {HEADLINE} Write "g": {BARE}'),
         ("a.b", 1, f'no stream could reach a flow named "a.b": {HEADLINE} {NAME_RULE}'),
         ("f#1", 1, f'no stream could reach a flow named "f#1": {HEADLINE} {NAME_RULE}'),
         ("**", 1, f'no stream could reach a flow named "**": {HEADLINE} {NAME_RULE}'),
-        ("a\tb", 1, f'no stream could reach a flow named "a\\tb": {HEADLINE} {NAME_RULE}'),
+        ("a\tb", 1, f'no stream could reach a flow named "a\\tb": {HEADLINE} {COMMA} "a, b".'),
         ("f\x00", 1, f'no stream could reach a flow named "f\\x00": {HEADLINE} {NAME_RULE}'),
         (
             "# a",
@@ -429,7 +577,7 @@ BARE = 'a flow is known by its bare name in the whole text; "/" alone leads back
         (
             "a -> b",
             1,
-            f'no stream could reach a flow named "a -> b": {HEADLINE} If it is a stream, write a comma: "source, target".',
+            f'no stream could reach a flow named "a -> b": {HEADLINE} {COMMA} "a, b".',
         ),
         (
             "root.flow",
@@ -473,7 +621,7 @@ def test_a_fault_says_where_it_is_what_came_and_what_to_do(line: str, column: in
 
 def test_one_error_holds_every_fault() -> None:
     """B034."""
-    found = faults("./a, b//c, d\n/f\nok, fine\n,\n a,")
+    found = faults("./a, b//c, ../d\n/f\nok, fine\n,\n a,")
 
     assert [fault.split(": ")[0] for fault in found] == [
         f"x.flow:{place}" for place in ("1:1", "1:6", "1:12", "2:1", "4:1", "5:3")

@@ -67,6 +67,36 @@ Count Words  // on threads
     assert text_after(text) == normal
 
 
+def test_what_stood_on_one_line_stays_on_one() -> None:
+    text = ".in,a , b.x,.out,   // why\na, c // flowrt: ignore[F201]\n  c,d , c // on"
+    normal = (
+        ".in, a, b.x, .out  // why\na, c               // flowrt: ignore[F201]\nc, d, c            // on\n"
+    )
+
+    assert format_text(text) == normal
+    assert text_after(text) == normal
+
+
+def test_what_was_added_stream_by_stream_is_written_stream_by_stream() -> None:
+    flow = Flow.from_text("a, b").add_streams_from("   b, c").add_chain("c", "d", "e")
+
+    assert flow.to_text() == "a, b\n\nb, c\nc, d\nd, e\n"
+
+
+def test_streams_of_two_texts_at_one_place_are_not_taken_for_a_line() -> None:
+    flow = Flow().add_streams_from("a, b").add_streams_from("   c, d")
+
+    assert flow.to_text() == "a, b\n\nc, d\n"
+
+
+@pytest.mark.no_cover
+def test_streams_of_several_texts_that_come_to_more_than_a_text_may_have_are_not_written() -> None:
+    flow = Flow().add_streams_from(", ".join(["a"] * (LINES_LIMIT + 1))).add_streams_from("a, b")
+
+    with pytest.raises(FlowBuildError, match="more than 10,000 streams"):
+        flow.to_text()
+
+
 def test_a_long_line_draws_out_no_other() -> None:
     long = "x" * ALIGNED
 
@@ -355,6 +385,8 @@ lines = st.sampled_from(
         "bb, c // flowrt: ignore[A,B]",
         "//",
         "\ta#1 , b #2\\c*",
+        ".in,a , b.x,.out,  // c",
+        "/a,b,f/c // flowrt: ignore[A]",
     ]
 )
 

@@ -166,7 +166,8 @@ class Report:
             told = finding.severity == "warning" and (finding.code, finding.text) in errors
             if not ignoring and not told:
                 kept[finding] = None
-        kept.update(dict.fromkeys(useless for thing in things for useless in _useless(thing, used)))
+        said: set[tuple[str, str]] = set()
+        kept.update(dict.fromkeys(useless for thing in things for useless in _useless(thing, used, said)))
         left = (finding for finding in kept if finding.code not in self._everywhere)
         return sorted(left, key=lambda finding: (*finding.where, finding.code, finding.text))
 
@@ -176,17 +177,22 @@ def _codes_of(thing: Any) -> list[str]:
 
 
 def _named(thing: Any) -> str:
-    """Name a stream or a declaration, which may have copies."""
+    """Name a stream or a declaration, which may have copies; streams on one line of a text have what they ignore in common."""
+    file, line, column = place_of(thing.declared_at)
+    if column:
+        return f"{file}:{line}"
     what = f'stream "{thing}"' if isinstance(thing, Stream) else f'operation "{thing.name}"'
     return f"{what} at {thing.declared_at}"
 
 
-def _useless(thing: Any, used: set[tuple[str, str]]) -> Iterator[Finding]:
-    """Find what a thing ignores for nothing."""
-    codes = _codes_of(thing)
+def _useless(thing: Any, used: set[tuple[str, str]], said: set[tuple[str, str]]) -> Iterator[Finding]:
+    """Find what a thing ignores for nothing, and was not said yet of the line it stands on."""
+    named, codes = _named(thing), _codes_of(thing)
     for code in codes:
-        named = _named(thing)
-        what = named.removesuffix(f" at {thing.declared_at}")
+        if (named, code) in said:
+            continue
+        said.add((named, code))
+        what = f'stream "{thing}"' if isinstance(thing, Stream) else f'operation "{thing.name}"'
         if code not in CODES:
             hint = did_you_mean(code, CODES).strip()
             yield Finding("F901", f'{what} ignores "{code}", which no finding has.', thing.declared_at, hint)

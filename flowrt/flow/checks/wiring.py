@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flowrt.errors import KNOWN_NAMES_SHOWN, Fault
 from flowrt.flow.checks.findings import by_place
 from flowrt.flow.checks.reach import components, spread
-from flowrt.flow.faults import HINTS_LIMIT, outputs_of, untaken
+from flowrt.flow.faults import HINTS_LIMIT, comma_hint, outputs_of, untaken
 from flowrt.operations.declarations import Declaration
 from flowrt.standard import AutoResetJoin, Gather, Latest, ManualResetJoin, Scan, Zip
 
@@ -113,7 +113,9 @@ class Wiring:
                     self.report.add("F108", id(both), text, both.declared_at, remedy, [both])
                 elif inner is not None and not self.reach.is_used(inner) and name not in self._meant:
                     text = f'flow "{nested.name}" is not used: no stream leads into it or out of it.'
-                    remedy = f'Connect it where it belongs ("{nested.name}.in"), or take it away.'
+                    remedy = (
+                        f'Connect it where it belongs ("{nested.name}.in"), or take it away.{_comma(nested)}'
+                    )
                     self.report.add("F204", id(nested), text, nested.declared_at, remedy, ())
             for name, declaration in operations.items():
                 if id(declaration) not in self.reach.used and name not in self._meant:
@@ -135,7 +137,9 @@ class Wiring:
                 name = port.casefold()
                 if name not in optional and name not in ports.outs:
                     fault = untaken("", place.port(port).fullname, declaration)
-                    self.report.add_at("F201", place, name, fault.says, fault.remedy, ports.arriving())
+                    commas = (comma_hint(place.flow, place.port(fed)) for fed in ports.ins)
+                    remedy = fault.remedy + next(filter(None, commas), "")
+                    self.report.add_at("F201", place, name, fault.says, remedy, ports.arriving())
 
     def _lacking_inputs(self) -> None:
         for place, ports in self.reach.places.items():
@@ -260,6 +264,16 @@ def _meant_by(faults: list[Fault], reach: Reach) -> set[str]:
     known = dict.fromkeys((*names, *(flow.name.casefold() for flow in reach.flows)))
     meant = [get_close_matches(name, known, n=1) for name in sorted(wrong - set(known))[:HINTS_LIMIT]]
     return unplaced.union(*meant)
+
+
+def _comma(flow: Flow) -> str:
+    """Say that the headline of a flow may be a stream without its commas."""
+    if not flow.is_read or " " not in flow.name:
+        return ""
+    from flowrt.flow.text import ports_without_commas, with_commas  # noqa: PLC0415 - there is a text
+
+    ports = ports_without_commas(flow.name)
+    return f" {with_commas(ports)}" if ports else ""
 
 
 def _label(flow: FlowSite, name: str) -> str:
