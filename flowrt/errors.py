@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from typing import TYPE_CHECKING, Any, Self
 
@@ -259,21 +259,6 @@ class FlowStallWarning(RuntimeWarning):
 
 class FlowInternalError(FlowError):
     """A bug in flowrt: we must act. Or one in a schedule of your own, which the text names then."""
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, and which there are; starts with a blank, or is empty."""
-    names = sorted(set(known), key=str.casefold)
-    if not names:
-        return ""
-    import difflib  # noqa: PLC0415 - only for errors, and importing flowrt is to cost little
-
-    folded = {candidate.casefold(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1)
-    hint = f' Did you mean "{folded[close[0]]}"?' if close else ""
-    shown = ", ".join(names[:KNOWN_NAMES_SHOWN])
-    more = f" and {len(names) - KNOWN_NAMES_SHOWN} more" if len(names) > KNOWN_NAMES_SHOWN else ""
-    return f"{hint} There are: {shown}{more}."
 
 
 def check_count(owner: str, name: str, value: Any, noun: str = "messages", least: int = 1) -> int:

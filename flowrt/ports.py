@@ -1,4 +1,4 @@
-"""`Port` and `Stream`: the grammar of names.
+"""`Port` and `Stream`: the grammar of names, and which names are the same.
 
     path/operation#instance.name        import/parse#2.text
 
@@ -13,27 +13,83 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
-from flowrt.errors import FlowBuildError
+from flowrt.errors import KNOWN_NAMES_SHOWN, FlowBuildError
 
-RESERVED = frozenset("./\\#*,")  # what the names of ports are made up with
-
-
-def check_name(name: object) -> None:
-    """Refuse a name that no stream could reach: `FlowBuildError`."""
-    if not isinstance(name, str):
-        raise FlowBuildError(
-            f"an operation's name is a text, got {type(name).__name__}. The name comes first: add_func(name, function)."
-        )
-    if not name.strip() or not RESERVED.isdisjoint(name) or not name.isprintable():
-        raise FlowBuildError(
-            f"an operation cannot be named {name!r}: no stream could reach it. Names are not empty and hold none of . / \\ # * and comma."
-        )
-
-
+RESERVED = frozenset("./\\#*")  # what the names of ports are made up with
 PORTS_REMEMBERED = 4096  # parsed names, some 3 MB of them: a flow of ordinary size is parsed once
 NAME_REMEMBERED = 1_000  # characters: a few thousand names that are longer would fill the memory
 UNNAMED = "<flow text>"  # what errors call a flow text that is no file
 TEXT_SHOWN = 200  # characters of an offending name that an error repeats; arbitrary
+
+
+# -- names: which are the same, which can be
+
+
+def folded(name: str) -> str:
+    """Return a name as names are compared, everywhere in flowrt: those that Unicode calls the same, in any case, are one name.
+
+    Composed or decomposed makes no difference ("ü" may be one character or two, as file systems have it), nor does the case, with the foldings of
+    every language but Turkish: that is what Unicode calls canonical caseless matching. A folded name folds to itself.
+    """
+    if name.isascii():  # as nearly all are
+        return name.casefold()
+    import unicodedata  # noqa: PLC0415 - only for such names, and importing flowrt is to cost little
+
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def each_once(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the different ones of some names, each as it is spelled first."""
+    spelled: dict[str, str] = {}
+    for name in names:
+        spelled.setdefault(folded(name), name)
+    return tuple(spelled.values())
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Say which known name was probably meant, and which there are; starts with a blank, or is empty."""
+    names = sorted(set(known), key=folded)
+    if not names:
+        return ""
+    import difflib  # noqa: PLC0415 - only for errors, and importing flowrt is to cost little
+
+    spelled = {folded(candidate): candidate for candidate in names}
+    close = difflib.get_close_matches(folded(name), spelled, n=1)
+    hint = f' Did you mean "{spelled[close[0]]}"?' if close else ""
+    shown = ", ".join(names[:KNOWN_NAMES_SHOWN])
+    more = f" and {len(names) - KNOWN_NAMES_SHOWN} more" if len(names) > KNOWN_NAMES_SHOWN else ""
+    return f"{hint} There are: {shown}{more}."
+
+
+def check_name(name: object, owner: str = "an operation") -> str:
+    """Return the name of an operation or a flow without the blanks around it; `FlowBuildError` if it is not what a port has as its operation."""
+    if not isinstance(name, str):
+        raise FlowBuildError(
+            f"{owner}'s name is a text, got {type(name).__name__}. The name comes first: add_func(name, function)."
+        )
+    plain = name.strip()
+    if not plain:
+        raise FlowBuildError(
+            f"{owner} cannot be named {quoted(name)}: no stream could reach it. Give it a name."
+        )
+    if found := odd_character(plain):
+        remedy = r"Leave . / \ # * and control characters out of its name."
+        raise FlowBuildError(
+            f"{owner} cannot be named {quoted(name)}: no stream could reach it, for {found}. {remedy}"
+        )
+    return plain
+
+
+def odd_character(name: str) -> str:
+    """Say which character keeps a name from being an operation's, a flow's or a port's: its place, and its code point; nothing if none does."""
+    if RESERVED.isdisjoint(name) and name.isprintable():
+        return ""
+    for number, character in enumerate(name, 1):
+        if is_control(character):
+            return f"its character {number} is the control character U+{ord(character):04X}"
+        if character in RESERVED:
+            return f'its character {number} is "{character}" (U+{ord(character):04X})'
+    return ""
 
 
 def _checked(part: str) -> str:
@@ -50,7 +106,7 @@ class Port:
     """Name a place where messages enter or leave an operation, a flow or the flow's environment.
 
     `Port.parse("import/parse#2.text")` makes one of a whole name; the constructor takes the parts, by keyword.
-    Two ports are equal if their names are, ignoring case and a leading "/".
+    Two ports are equal if their names are, ignoring case, composed or decomposed letters (see `folded`) and a leading "/".
     A port keeps the spelling it was given, without the blanks around its parts.
 
     Attributes:
@@ -83,7 +139,7 @@ class Port:
     @key.default
     def _fold(self) -> tuple[str, str, str, str]:
         path = self.path.removeprefix("/")
-        return path.casefold(), self.operation.casefold(), self.instance.casefold(), self.name.casefold()
+        return folded(path), folded(self.operation), folded(self.instance), folded(self.name)
 
     def __attrs_post_init__(self) -> None:
         """Refuse parts that read back as other parts: `operation="a/b"` would be operation b of flow a."""
@@ -236,7 +292,8 @@ def _split(text: str) -> tuple[str, str, str, str]:
     control = "" if whole.isprintable() else next(filter(is_control, whole), "")
     if control:
         raise FlowBuildError(
-            f"{quoted(text)} has the control character U+{ord(control):04X} in it. Leave it out: names are shown in errors and written to flow files."
+            f"{quoted(text)} has the control character U+{ord(control):04X} in it, as character {text.index(control) + 1}. Leave it out: names are "
+            "shown in errors and written to flow files."
         )
     return parts
 

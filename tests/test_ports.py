@@ -260,23 +260,23 @@ def test_an_empty_instance_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown", "code"),
+    ("text", "shown", "code", "number"),
     [
-        ("a\x00b", r"a\x00b", "U+0000"),
-        ("a\nb", r"a\nb", "U+000A"),
-        ("a\tb.c", r"a\tb.c", "U+0009"),
-        ("a\x7f", r"a\x7f", "U+007F"),
-        ("f\x85g/a", r"f\x85g/a", "U+0085"),
-        ("a#\x1b1", r"a#\x1b1", "U+001B"),
-        ("a.b\u2028c", r"a.b\u2028c", "U+2028"),
-        ("f#1\x07/a", r"f#1\x07/a", "U+0007"),
-        ("\ud800", r"\ud800", "U+D800"),
-        ("\u200e\x00", r"\u200e\x00", "U+0000"),
+        ("a\x00b", r"a\x00b", "U+0000", 2),
+        ("a\nb", r"a\nb", "U+000A", 2),
+        ("a\tb.c", r"a\tb.c", "U+0009", 2),
+        ("a\x7f", r"a\x7f", "U+007F", 2),
+        ("f\x85g/a", r"f\x85g/a", "U+0085", 2),
+        ("a#\x1b1", r"a#\x1b1", "U+001B", 3),
+        ("a.b\u2028c", r"a.b\u2028c", "U+2028", 4),
+        ("f#1\x07/a", r"f#1\x07/a", "U+0007", 4),
+        ("\ud800", r"\ud800", "U+D800", 1),
+        ("\u200e\x00", r"\u200e\x00", "U+0000", 2),
     ],
 )
-def test_control_characters_inside_names_are_refused(text: str, shown: str, code: str) -> None:
+def test_control_characters_inside_names_are_refused(text: str, shown: str, code: str, number: int) -> None:
     assert error_of(text) == (
-        f'"{shown}" has the control character {code} in it. '
+        f'"{shown}" has the control character {code} in it, as character {number}. '
         "Leave it out: names are shown in errors and written to flow files."
     )
 

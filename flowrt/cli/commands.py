@@ -263,7 +263,7 @@ def draw(
     """Draw a flow as Mermaid, DOT or SVG. Nothing of it is imported or run."""
     output = Output(as_json=as_json)
     text = _text_of(flow, output)
-    suffix = Path(target or "").suffix.casefold()
+    suffix = Path(target or "").suffix.lower()
     if form is None and suffix and suffix not in SUFFIXES:
         raise click.UsageError(
             f'draw writes {", ".join(SUFFIXES)}, and "{target}" is none of them. Choose one, or say which form it is to have: --format.'

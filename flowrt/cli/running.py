@@ -11,11 +11,12 @@ from flowrt.cli.exits import FAULTY, STOPPED_BY
 from flowrt.cli.inputs import InputError
 from flowrt.cli.output import UnreadError
 from flowrt.cli.signals import Signals, StoppedError
-from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, counted, did_you_mean
+from flowrt.errors import FlowBuildError, FlowError, FlowStoppedError, FlowTimeoutError, counted
 from flowrt.flow.definition import Definition, define_flow
 from flowrt.flow.flow import Flow
 from flowrt.flow.sites import FlowSite
 from flowrt.messages import UNCONNECTED, Message
+from flowrt.ports import did_you_mean
 from flowrt.runtime.closing import DEADLINE, DRAIN
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime

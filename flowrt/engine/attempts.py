@@ -155,9 +155,7 @@ class _WaitingByKey(_Waiting):
     def _line_of(self, single: Chunk) -> KeyLine:
         try:
             key: Hashable = (
-                users.as_key(self._by_key(single.data[0]))
-                if callable(self._by_key)
-                else single.handler.in_port.casefold()
+                users.as_key(self._by_key(single.data[0])) if callable(self._by_key) else single.handler.key
             )
             line = self._lines.get(key)
             if line is None:

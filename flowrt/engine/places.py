@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 class Handler:
     """What takes the messages of one in-port: a place, or (None) the results."""
 
-    __slots__ = ("dead", "in_port", "place", "port")
+    __slots__ = ("dead", "in_port", "key", "place", "port")
 
     def __init__(self, port: Port, place: Place | None, *, dead: bool = False) -> None:
         self.port = port
         self.place = place
         self.dead = dead  # a flow's port from where nothing leads on
         self.in_port = port.name
+        self.key = port.key[3]  # the same, as names are compared
 
     def __repr__(self) -> str:
         return f"<handler {self.port}>"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.places import Handler, Place, Route
-from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.errors import FlowBuildError
 from flowrt.flow.definition import Definition, SourceKey
 from flowrt.flow.sites import FlowSite, Target, matched_gathers, sites
 from flowrt.operations.declarations import Declaration
-from flowrt.ports import Port
+from flowrt.ports import Port, did_you_mean, folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,7 +55,7 @@ class Routes:
         self._entries.clear()
         for flow in root.walk():
             for child in flow.children.values():
-                found = flow.lookup(child.name.casefold())
+                found = flow.lookup(folded(child.name))
                 if isinstance(found, Definition):
                     child.definition = found
         for place in self._equipped:
@@ -95,7 +95,7 @@ class Routes:
         wrong = [port for port in ports if not self.entry(Port.parse(port)).targets]
         if not wrong:
             return ""
-        glued = next((name for name in known if name.casefold().startswith(f"{wrong[0]} ".casefold())), "")
+        glued = next((name for name in known if folded(name).startswith(folded(f"{wrong[0]} "))), "")
         comma = f' There is "{glued}", where a comma may be missing.' if glued else ""
         return f'. No stream starts at "{wrong[0]}".{comma or did_you_mean(wrong[0], known)}'
 
@@ -107,7 +107,7 @@ class Routes:
             except FlowBuildError as fault:  # a name that an operation made up
                 return Route(place.port(""), (), {}, fault)
             route = place.outs[name] = self._compile(place, port, place.flow, place.source(name))
-            route.optional = name.casefold() in place.extras.optional_ports
+            route.optional = folded(name) in place.extras.optional_ports
         return route
 
     def gathers_of(self, place: Place) -> tuple[Place, ...]:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from flowrt.engine.chunks import Chunk
-from flowrt.errors import FlowBuildError, FlowInternalError, counted, describe, did_you_mean
+from flowrt.errors import FlowBuildError, FlowInternalError, counted, describe
 from flowrt.messages import CHUNK_SIZE
+from flowrt.ports import did_you_mean
 
 if TYPE_CHECKING:
     from flowrt.messages import Way

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from flowrt.ports import folded
+
 if TYPE_CHECKING:
     from flowrt.engine.contract import Executor
     from flowrt.executors.inline import InlineExecutor
@@ -40,7 +42,7 @@ class ExecutorPools:
         mode = declaration.mode
         if mode.dispatcher is None and (mode.kind == "sync" or not self._parallelism):
             return self._inline
-        key: object = mode.pool.casefold() if mode.pool is not None else declaration
+        key: object = folded(mode.pool) if mode.pool is not None else declaration
         pool = self._pools.get(key)
         if pool is None:
             if mode.dispatcher is not None and self._dispatched is not None:

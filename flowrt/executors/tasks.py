@@ -28,7 +28,7 @@ def with_keys(place: Place, chunk: Chunk, reports: Reports) -> tuple[Chunk, Keye
     if by_key is None or place.guard is not None:  # which sees to the keys itself
         return chunk, NO_KEYS
     if not callable(by_key):
-        port = chunk.handler.in_port.casefold()
+        port = chunk.handler.key
         return chunk, ([port] * len(chunk.data), {port: None})
     keys: list[Hashable] = []
     refused: dict[int, BaseException] = {}

@@ -17,7 +17,7 @@ from flowrt.operations.contract import NameOfClass, snake
 from flowrt.operations.declarations import Declaration, check_contract, declared_at, same_name
 from flowrt.operations.modes import SYNC, InMode
 from flowrt.operations.registration import kind_of, name_of
-from flowrt.ports import Port, Stream, port_of
+from flowrt.ports import Port, Stream, folded, port_of
 
 if TYPE_CHECKING:
     from flowrt.flow.flow import Flow
@@ -67,8 +67,8 @@ class Link:
 
 
 def _way(link: Link, verb: str, side: str, ports: tuple[str, ...] | None, wished: str) -> str:
-    known = None if ports is None else {port.casefold() for port in ports}
-    if known is None or wished.casefold() in known:
+    known = None if ports is None else {folded(port) for port in ports}
+    if known is None or folded(wished) in known:
         return wished
     if ports is not None and len(ports) == 1:
         return ports[0]
@@ -170,7 +170,7 @@ def laid(links: list[Link], known: Mapping[str, Declaration]) -> tuple[list[Decl
         if link.declaration is not None:
             link.declaration = _kept(link, {**known, **added})
             link.name = link.declaration.name
-            added.setdefault(link.name.casefold(), link.declaration)
+            added.setdefault(folded(link.name), link.declaration)
         whole = link.declaration or link.flow
         if whole is not None:
             used[id(whole)] += 1
@@ -189,7 +189,7 @@ def _kept(link: Link, known: Mapping[str, Declaration]) -> Declaration:
     new = link.declaration
     assert new is not None, "the caller has looked"
     number = 1
-    while (earlier := known.get(new.name.casefold())) is not None:
+    while (earlier := known.get(folded(new.name))) is not None:
         if earlier is new:
             return new
         if _same(earlier, new):

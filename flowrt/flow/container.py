@@ -10,7 +10,7 @@ from typing import Any, Self
 from attrs import evolve
 
 from flowrt import standard
-from flowrt.errors import FlowBuildError, check_count, check_seconds, counted, did_you_mean
+from flowrt.errors import FlowBuildError, check_count, check_seconds, counted
 from flowrt.operations import policies, registration
 from flowrt.operations.bodies import OperationBody
 from flowrt.operations.declarations import Declaration, check_contract, declared_at, made_by, same_name
@@ -25,7 +25,7 @@ from flowrt.operations.modes import (
     pool_name,
 )
 from flowrt.operations.policies import ERROR_PORT, LONGEST_BACKOFF, MAX_BUDGETS, Backoff, OnError, RetryOn
-from flowrt.ports import check_name, codes_of
+from flowrt.ports import check_name, codes_of, did_you_mean, folded
 from flowrt.standard.keeping import MAX_IDS, MAX_WAITING, JoinedBy
 
 Function = Callable[..., Any] | InMode
@@ -53,7 +53,7 @@ class FlowOperationContainer:
         return len(self._declarations)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.strip().casefold() in self._declarations
+        return isinstance(name, str) and folded(name.strip()) in self._declarations
 
     def __getitem__(self, name: str) -> Self:
         """Select an operation for the modes that follow, and for `Flow.add_chain`; `FlowBuildError` if there is none of that name.
@@ -64,7 +64,7 @@ class FlowOperationContainer:
             known = [declaration.name for declaration in self]
             raise FlowBuildError(f'there is no operation "{name}" to select.{did_you_mean(str(name), known)}')
         found = copy(self)
-        found._entry = self._selected = name.strip().casefold()
+        found._entry = self._selected = folded(name.strip())
         return found
 
     def entry(self) -> Declaration:
@@ -208,14 +208,14 @@ class FlowOperationContainer:
         faults = []
         taken = dict(self._declarations)
         for declaration in declarations:
-            earlier = taken.setdefault(declaration.name.casefold(), declaration)
+            earlier = taken.setdefault(folded(declaration.name), declaration)
             if earlier is not declaration:
                 faults.append(same_name(earlier, declaration))
         if faults:
             raise FlowBuildError(*faults)
         self._declarations.update(taken)
         # A mode that follows several at once would be meant for all, or for the last: so it is asked which.
-        self._selected = declarations[0].name.casefold() if len(declarations) == 1 else None
+        self._selected = folded(declarations[0].name) if len(declarations) == 1 else None
         return self
 
     def add_auto_reset_join(
@@ -253,9 +253,8 @@ class FlowOperationContainer:
         )
 
     def _add(self, declaration: Declaration, mode: Mode | None = None) -> Self:
-        check_name(declaration.name)
-        name = declaration.name.strip()
-        key = name.casefold()
+        name = check_name(declaration.name)
+        key = folded(name)
         earlier = self._declarations.get(key)
         if earlier is not None:
             raise FlowBuildError(same_name(earlier, declaration))
@@ -392,11 +391,11 @@ class FlowOperationContainer:
             )
         changed, ports = evolve(declaration.policies, **policy), declaration.out_ports
         if changed.on_error == "route" and ports is not None:
-            ports = (*(port for port in ports if port != ERROR_PORT), ERROR_PORT)
+            ports = (*(port for port in ports if folded(port) != ERROR_PORT), ERROR_PORT)
         return self._change(declaration, policies=changed, out_ports=ports)
 
     def _change(self, declaration: Declaration, **changes: Any) -> Self:
-        self._declarations[declaration.name.casefold()] = evolve(declaration, **changes)
+        self._declarations[folded(declaration.name)] = evolve(declaration, **changes)
         return self
 
     def _selected_declaration(self, verb: str) -> Declaration:

@@ -9,17 +9,17 @@ from attrs import evolve
 
 from flowrt.errors import Fault
 from flowrt.operations.declarations import Declaration
-from flowrt.ports import Port, Stream
+from flowrt.ports import Port, Stream, folded
 
 if TYPE_CHECKING:
     from flowrt.flow.flow import Flow
 
 
 SourceKey = tuple[str, str, str]
-"""Operation, instance and port, casefolded; a flow's own port has no operation."""
+"""Operation, instance and port, folded; a flow's own port has no operation."""
 
 Path = tuple[tuple[str, str], ...]
-"""The (name, instance) of each flow on a path, casefolded, outermost first."""
+"""The (name, instance) of each flow on a path, folded, outermost first."""
 
 
 class Definition:
@@ -68,6 +68,13 @@ class Definition:
             {key: f".{name}" for each in self.all_flows() for key, name in each.ways_out.items()}.values()
         )
 
+    def has_output(self, port: Port) -> bool:
+        """Say whether results may leave by a port."""
+        _, operation, instance, name = port.key
+        return not (port.segments or operation or instance) and any(
+            name in each.ways_out for each in self.all_flows()
+        )
+
     def all_flows(self) -> Iterator[Definition]:
         """Iterate over this flow and all flows in it."""
         seen: set[int] = set()
@@ -91,7 +98,7 @@ class Definition:
 
 def path_of(port: Port) -> Path:
     """Return a port's path as it is compared."""
-    return tuple((name.casefold(), instance.casefold()) for name, instance in port.segments)
+    return tuple((folded(name), folded(instance)) for name, instance in port.segments)
 
 
 def source_key(port: Port) -> SourceKey:
@@ -111,14 +118,14 @@ def define_flow(root: Flow, faults: list[Fault]) -> Definition:
     def definition_of(flow: Flow) -> Definition:
         known = made.get(id(flow))
         if known is None:
-            known = made[id(flow)] = Definition(flow.name, {d.name.casefold(): d for d in flow.operations})
+            known = made[id(flow)] = Definition(flow.name, {folded(d.name): d for d in flow.operations})
             pending.append(flow)
         return known
 
     whole = definition_of(root)
     for flow in pending:
         for nested in flow.flows:
-            made[id(flow)].flows[nested.name.casefold()] = definition_of(nested)
+            made[id(flow)].flows[folded(nested.name)] = definition_of(nested)
     for flow in pending:  # which names there are is known now
         for stream in flow.streams:
             fault = _place_stream(stream, made[id(flow)], whole)
@@ -134,7 +141,7 @@ def _place_stream(stream: Stream, definition: Definition, root: Definition) -> F
         definition.add(stream)
         return None
     if source.is_rooted and definition is not root:
-        if root.flows.get(definition.name.casefold()) is not definition:
+        if root.flows.get(folded(definition.name)) is not definition:
             says = f'it starts at the root, but flow "{definition.name}" is not used there itself, so it does not say where it would lead.'
             return Fault.of_stream("F105", stream, says, "Lead the messages in through the flow's own ports.")
         if not target.is_rooted:
@@ -157,13 +164,13 @@ def _owner(port: Port, definition: Definition, root: Definition) -> Definition:
     around = [root, here]
     owner: Definition | None = None
     for segment, _ in port.segments:
-        name = segment.casefold()
+        name = folded(segment)
         owner = next((flow.flows[name] for flow in reversed(around) if name in flow.flows), None)
         if owner is not None:
             around.append(owner)
     if owner is None:
         segment = port.segments[-1][0]
-        owner = here.flows[segment.casefold()] = Definition(segment)
+        owner = here.flows[folded(segment)] = Definition(segment)
     return owner
 
 

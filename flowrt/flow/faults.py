@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from flowrt import standard
-from flowrt.errors import Fault, FlowBuildError, did_you_mean
+from flowrt.errors import Fault, FlowBuildError
 from flowrt.flow.definition import Definition, define_flow
 from flowrt.flow.sites import UNKNOWN_FLOW, FlowSite
 from flowrt.operations.declarations import Declaration, mode_faults
-from flowrt.ports import Port, Stream, port_of
+from flowrt.ports import Port, Stream, did_you_mean, folded, port_of
 
 if TYPE_CHECKING:
     from flowrt.flow.flow import Flow
@@ -122,7 +122,7 @@ def _is_way(flow: FlowSite, key: str, *, entering: bool) -> bool:
 
 def _wrong_port(flow: FlowSite, found: Declaration, port: Port, *, entering: bool) -> Wrong | None:
     ports = found.in_ports if entering else found.out_ports
-    if ports is None or port.key[3] in ports or port.key[3] in {name.casefold() for name in ports}:
+    if ports is None or port.key[3] in ports or port.key[3] in {folded(name) for name in ports}:
         return None
     side = _no_port("in-port" if entering else "out-port", port.name)
     code = "F102" if entering else "F103"
@@ -175,7 +175,7 @@ def _unconnected(flow: FlowSite) -> Iterator[Fault]:
             continue
         optional = declaration.extras.optional_ports
         for port in outputs_of(declaration, fed):
-            key = port.casefold()
+            key = folded(port)
             if key not in optional and not flow.leads_on((operation, instance, key)):
                 name = port_of(flow.path, declaration.name, instance, port).fullname
                 yield untaken("strict: ", name, declaration)

@@ -10,7 +10,7 @@ from flowrt.errors import Fault, FlowBuildError, counted
 from flowrt.flow.chains import Link, laid, link_of
 from flowrt.flow.container import FlowOperationContainer
 from flowrt.operations.declarations import Declaration, declared_at, same_name
-from flowrt.ports import RESERVED, UNNAMED, Port, Stream
+from flowrt.ports import UNNAMED, Port, Stream, check_name, each_once, folded
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -42,11 +42,8 @@ class Flow:
         if not isinstance(name, str):
             kind = type(name).__qualname__
             raise FlowBuildError(f"a flow is named by a str, not by a value of type {kind}.")
-        self.name = name.strip()
+        self.name = check_name(name, "a flow") if name.strip() else ""
         self.comment = ""
-        if self.name and (not RESERVED.isdisjoint(self.name) or not self.name.isprintable()):
-            says = f"a flow cannot be named {name!r}: no stream could reach it. Leave . / \\ # * and comma out of its name."
-            raise FlowBuildError(says)
         self.declared_at = declared_at()
         self._streams: list[Stream] = []
         self._operations: dict[str, Declaration] = {}
@@ -129,7 +126,7 @@ class Flow:
         except FlowBuildError:
             self.reset(contents)
             raise
-        self._operations.update({each.name.casefold(): each for each in declarations})
+        self._operations.update({folded(each.name): each for each in declarations})
         self._streams += streams
         return self
 
@@ -142,7 +139,7 @@ class Flow:
         faults = [fault for declaration in declarations if (fault := self._taken(declaration))]
         if faults:
             raise FlowBuildError(*faults)
-        self._operations.update({d.name.casefold(): d for d in declarations})
+        self._operations.update({folded(d.name): d for d in declarations})
         return self
 
     def add_operation(self, operation: Any, factory: Callable[[], Any] | None = None) -> Self:
@@ -155,7 +152,7 @@ class Flow:
             raise FlowBuildError(f"add_flow takes a Flow, got {type(flow).__name__}.")
         if not flow.name:
             raise FlowBuildError('a flow inside a flow needs a name to be used by: Flow("name").')
-        key = flow.name.casefold()
+        key = folded(flow.name)
         if self._flows.get(key, flow) is not flow:
             raise FlowBuildError(_two_flows(flow.name))
         self._flows[key] = flow
@@ -205,14 +202,14 @@ class Flow:
             flow = self._named(section.name)
             opens = flow is None
             if flow is None:
-                flow = self._flows[section.name.casefold()] = Flow(section.name)
+                flow = self._flows[folded(section.name)] = Flow(section.name)
                 flow._is_read, flow.declared_at = True, section.declared_at
                 flow.comment, flow._above = section.comment, section.above
-            elif flow is not self and section.name.casefold() not in touched:
+            elif flow is not self and folded(section.name) not in touched:
                 # It may be in another runtime too, and this one may have to go back: what is added is added to a copy.
-                flow = self._flows[section.name.casefold()] = copy(flow)
+                flow = self._flows[folded(section.name)] = copy(flow)
                 flow.reset(flow.contents())
-            touched.add(section.name.casefold())
+            touched.add(folded(section.name))
             flow._extend(section, opens=opens)
         return self
 
@@ -227,8 +224,8 @@ class Flow:
         return write_text(sections_of(self))
 
     def _named(self, name: str) -> Flow | None:
-        key = name.casefold()
-        return self if key in {"", self.name.casefold()} else self._flows.get(key)
+        key = folded(name)
+        return self if key in {"", folded(self.name)} else self._flows.get(key)
 
     def _extend(self, section: Section, *, opens: bool) -> None:
         """Take in what stands in a section; the comments of a headline that opens nothing become lines of their own."""
@@ -245,7 +242,7 @@ class Flow:
                 self._remarks.append((len(self._streams), line))
 
     def _taken(self, declaration: Declaration) -> str | None:
-        earlier = self._operations.get(declaration.name.casefold())
+        earlier = self._operations.get(folded(declaration.name))
         if earlier is None:
             return None
         if earlier is declaration:
@@ -293,8 +290,8 @@ def _link_of_flow(flow: Flow) -> Link:
     outs = [each.target.name for each in flow.streams if not (each.target.path or each.target.operation)]
     return Link(
         flow.name,
-        tuple(dict.fromkeys(ins)),
-        tuple(dict.fromkeys(outs)),
+        each_once(ins),
+        each_once(outs),
         _way(ins, "in"),
         _way(outs, "out"),
         flow=flow,
@@ -303,7 +300,7 @@ def _link_of_flow(flow: Flow) -> Link:
 
 def _way(names: list[str], usual: str) -> str:
     """Return the usual name of a flow's port if it has that, else the default one."""
-    return usual if usual in {name.casefold() for name in names} else ""
+    return usual if usual in {folded(name) for name in names} else ""
 
 
 def _two_flows(name: str) -> str:

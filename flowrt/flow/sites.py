@@ -11,7 +11,7 @@ from attrs import define
 from flowrt.errors import FlowBuildError, describe
 from flowrt.flow.definition import Definition, source_key
 from flowrt.operations.declarations import Declaration
-from flowrt.ports import Port, Stream, port_of
+from flowrt.ports import Port, Stream, folded, port_of
 
 if TYPE_CHECKING:
     from flowrt.flow.definition import Path, SourceKey
@@ -38,7 +38,7 @@ class Site:
 
     def source(self, name: str) -> SourceKey:
         """Return the key of one of this place's out-ports within its flow."""
-        return self.declaration.name.casefold(), self.instance.casefold(), name.casefold()
+        return folded(self.declaration.name), folded(self.instance), folded(name)
 
     def __repr__(self) -> str:
         return f"<place {self.name}>"
@@ -97,11 +97,11 @@ class FlowSite:
         for flow in self.levels():
             if len(path) <= flow.definition.deepest:  # else hashing long paths would be most of the work
                 yield flow, path
-            path = ((flow.name.casefold(), flow.instance.casefold()), *path)
+            path = ((folded(flow.name), folded(flow.instance)), *path)
 
     def child(self, name: str, instance: str) -> FlowSite:
         """Return the flow used here under a name, expanded on first entry; `FlowBuildError` past the nesting limit."""
-        key = (name.casefold(), instance.casefold())
+        key = (folded(name), folded(instance))
         known = self.children.get(key)
         if known is None:
             if self.depth >= NESTING_LIMIT:
@@ -144,7 +144,7 @@ class FlowSite:
         sketch = self.make is Site
         if declaration.component is None or sketch:
             in_port = ""
-        key = (declaration.name.casefold(), instance.casefold(), in_port.casefold())
+        key = (folded(declaration.name), folded(instance), folded(in_port))
         known = self.operations.get(key)
         if known is None:
             part = declaration if sketch else declaration.at(in_port)
@@ -153,7 +153,7 @@ class FlowSite:
 
     def component(self, declaration: Declaration, instance: str) -> Any:
         """Return the component of a place here, which its in-ports share; `FlowBuildError` if it cannot be made."""
-        key = (declaration.name.casefold(), instance.casefold())
+        key = (folded(declaration.name), folded(instance))
         if key not in self.components:
             assert declaration.component is not None, "the caller has looked"
             port = port_of(self.path, declaration.name, instance, "")
@@ -196,7 +196,7 @@ class FlowSite:
         if not operation:
             if base.parent is None or base is not self:  # a nested flow's port named from outside: its way in
                 return base, ("", "", name), None
-            return base.parent, (base.name.casefold(), base.instance.casefold(), name), None
+            return base.parent, (folded(base.name), folded(base.instance), name), None
         found = base.lookup(operation)
         if isinstance(found, Declaration):
             place = base.place(found, target.instance, target.name)

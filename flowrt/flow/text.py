@@ -22,8 +22,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import Factory, define
 
-from flowrt.errors import Fault, FlowBuildError, did_you_mean
-from flowrt.ports import RESERVED, UNNAMED, Port, Stream, is_control, one_line, quoted
+from flowrt.errors import Fault, FlowBuildError
+from flowrt.ports import (
+    UNNAMED,
+    Port,
+    Stream,
+    did_you_mean,
+    folded,
+    is_control,
+    odd_character,
+    one_line,
+    quoted,
+)
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -198,7 +208,7 @@ class _Reading:
         """Begin a section; a fault if no stream could reach a flow of that name."""
         name = code.replace("*", "").replace("\\", "/").strip()
         is_arrow = any(arrow in name for arrow in _ARROWS)
-        if name != "/" and not (name and RESERVED.isdisjoint(name) and name.isprintable() and not is_arrow):
+        if name != "/" and (not name or odd_character(name) or is_arrow):
             given = quoted(code.strip())
             text = f"no stream could reach a flow named {given}: a line without a comma is a headline, which names a flow."
             last = name.rpartition("/")[2].strip()
@@ -210,13 +220,14 @@ class _Reading:
                 remedy = stream or 'If it is a stream, write a comma: "source, target".'
             elif name.endswith(".flow"):
                 remedy = "If it is a file, Flow.from_file() reads it."
-            elif "/" in name and last and RESERVED.isdisjoint(last):
+            elif "/" in name and last and not odd_character(last):
                 bare = 'a flow is known by its bare name in the whole text; "/" alone leads back to the root.'
                 remedy = f"Write {quoted(last)}: {bare} {stream}".rstrip()
             elif stream:
                 remedy = stream
             else:
-                remedy = 'Leave . / \\ # * and control characters out of its name; or write a stream: "source, target".'
+                odd = odd_character(code.strip())
+                remedy = f'Leave . / \\ # * and control characters out of its name ({odd}); or write a stream: "source, target".'
             self._fault(_start(code), f"{text} {remedy}")
         lines, above = self.sections[-1].lines, list[str]()
         while lines and isinstance(line := lines[-1], str):
@@ -446,12 +457,12 @@ def sections_of(root: Flow) -> list[Section]:
             holders[id(flow)].append(holder)
             if len(holders[id(flow)]) > 1:
                 continue
-            if flow.name.casefold() == root.name.casefold():
+            if folded(flow.name) == folded(root.name):
                 which = "itself" if flow is root else "another flow of its own name"
                 why = f"holds {which}. Add it to a root flow without a name, and write that"
                 faults.append(_unwritable(flow, why))
                 continue
-            known = flows.setdefault(flow.name.casefold(), flow)
+            known = flows.setdefault(folded(flow.name), flow)
             if known is not flow:
                 twins.append((known, flow))
             found.append(flow)
@@ -465,7 +476,7 @@ def sections_of(root: Flow) -> list[Section]:
             faults.append(Fault(f"{text} {remedy}", at))
     for flow in flows.values():
         if not reads_back(Section(flow.name, comment=one_line(flow.comment))):
-            remedy = 'Leave arrows out of its name, and "flowrt: ignore" out of its comment'
+            remedy = 'Leave commas and arrows out of its name, and "flowrt: ignore" out of its comment'
             faults.append(_unwritable(flow, f"would not be read as a headline. {remedy}"))
     if faults:
         raise FlowBuildError(*dict.fromkeys(faults))
@@ -497,14 +508,14 @@ def _lines(flow: Flow) -> list[TextLine]:
 def _different(twins: list[tuple[Flow, Flow]], everything: list[Flow]) -> Iterator[Fault]:
     """Find two flows of one name that are not made alike, or become different by streams on their path."""
     by_path = {
-        stream.source.segments[-1][0].casefold()
+        folded(stream.source.segments[-1][0])
         for flow in everything
         for stream in (flow.streams if twins else ())
         if stream.source.segments and stream.source.key[0] == stream.target.key[0]
     }
     for one, other in twins:
         alike = list(map(as_written, one.streams)) == list(map(as_written, other.streams))
-        if not alike or one.name.casefold() in by_path:
+        if not alike or folded(one.name) in by_path:
             where = f"is not the one made at {one.declared_at}, and in a text a name is one flow."
             yield _unwritable(other, f"{where} Give one of them another name")
 
@@ -512,11 +523,11 @@ def _different(twins: list[tuple[Flow, Flow]], everything: list[Flow]) -> Iterat
 def _hidden(found: list[Flow], flows: dict[str, Flow], holders: dict[int, list[Flow]]) -> Iterator[Fault]:
     """Find names that mean nothing where they are used, but would mean a flow that stands deeper: a text has all flows in its root."""
     root, *below = found
-    inner = {nested.name.casefold() for flow in below for nested in flow.flows} & flows.keys()
-    for name in sorted(inner & {operation.name.casefold() for operation in root.operations}):
+    inner = {folded(nested.name) for flow in below for nested in flow.flows} & flows.keys()
+    for name in sorted(inner & {folded(operation.name) for operation in root.operations}):
         why = "has the name of an operation of the root flow, which would win. Give it another name"
         yield _unwritable(flows[name], why)
-    deep = inner - {flow.name.casefold() for flow in root.flows}
+    deep = inner - {folded(flow.name) for flow in root.flows}
     if not deep:
         return
     for name in sorted(deep):
@@ -525,7 +536,7 @@ def _hidden(found: list[Flow], flows: dict[str, Flow], holders: dict[int, list[F
                 by = f'stream "{stream}" at {stream.declared_at}'
                 why = f"is not used in the root flow itself, and would be by {by}. Add it to the root flow"
                 yield _unwritable(flows[name], why)
-    own = {id(flow): deep & {nested.name.casefold() for nested in flow.flows} for flow in found}
+    own = {id(flow): deep & {folded(nested.name) for nested in flow.flows} for flow in found}
     seen = {id(flow): own[id(flow)] if flow is root else deep for flow in found}
     changed = True
     while changed:  # what all holders of a flow see, it sees as well
@@ -539,7 +550,7 @@ def _hidden(found: list[Flow], flows: dict[str, Flow], holders: dict[int, list[F
         for stream in flow.streams:
             for port in (stream.source, stream.target):
                 sight = seen[id(root if port.is_rooted else flow)]
-                for name in [*(name.casefold() for name, _ in port.segments), port.key[1]]:
+                for name in [*(folded(name) for name, _ in port.segments), port.key[1]]:
                     if name in deep - sight:
                         by = f'stream "{stream}" at {stream.declared_at}'
                         why = f"is not seen by {by}, which has its name, and would be. Give it another name"

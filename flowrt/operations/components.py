@@ -20,6 +20,7 @@ from flowrt.operations.marks import IN_PORT, marker_of
 from flowrt.operations.signatures import shape_of
 from flowrt.operations.unfinished import refuse
 from flowrt.operations.variables import copy_at
+from flowrt.ports import folded
 
 if TYPE_CHECKING:
     from flowrt.operations.bodies import Group
@@ -143,7 +144,7 @@ class ComponentBody:
 
     def perform(self, group: Group) -> None:
         component = group.state
-        attribute, takes_data = self.methods[group.port.casefold()]
+        attribute, takes_data = self.methods.get(group.port) or self.methods[folded(group.port)]
         for index, item in enumerate(group.data):
             token = _in_hand.set((component, group, index))
             raised: BaseException | None = None
@@ -180,22 +181,22 @@ class Component:
         methods: dict[str, tuple[str, bool]] = {}
         modes: dict[str, Mode] = {}
         for attribute, port, mode in _in_ports_of(owner):
-            if port.casefold() in methods:
-                other = methods[port.casefold()][0]
+            if folded(port) in methods:
+                other = methods[folded(port)][0]
                 faults.append(
                     f'component "{name}": {other} and {attribute} are both in-port ".{port}". Give one of them another name.'
                 )
                 continue
             try:
                 in_ports[attribute] = checked_port(port)
-                methods[port.casefold()] = attribute, _takes_data(owner, attribute)
+                methods[folded(port)] = attribute, _takes_data(owner, attribute)
             except FlowBuildError as error:
                 faults += [f'component "{name}", in-port ".{port}": {fault}' for fault in error.faults]
             if mode is not None:
-                modes[port.casefold()] = mode
+                modes[folded(port)] = mode
         out_ports: dict[str, tuple[str, str]] = {}
         for attribute, out in _out_ports_of(owner):
-            other, _ = out_ports.setdefault(out.name.casefold(), (attribute, out.name))
+            other, _ = out_ports.setdefault(folded(out.name), (attribute, out.name))
             if other != attribute:
                 faults.append(
                     f'component "{name}": {other} and {attribute} are both out-port ".{out.name}". Give each an out_port() and a name of its own.'

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import field, fields, frozen
 
 from flowrt import users
-from flowrt.errors import ContractError, FlowBuildError, FlowError, check_seconds, did_you_mean
+from flowrt.errors import ContractError, FlowBuildError, FlowError, check_seconds
 from flowrt.messages import ABSORBED, DISCARDED, Correlated, Part, Scope
+from flowrt.ports import did_you_mean, folded, odd_character
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,14 +24,16 @@ def checked_port(name: Any, side: str = "out") -> str:
     """Return the name of a port without its dot; `FlowBuildError`, in the operation that uses it, if it cannot be one."""
     if isinstance(name, str):
         plain = name.removeprefix(".")
-        if (
-            plain.isidentifier()
-            or not plain
-            or (plain.isprintable() and not set("./\\#*") & set(plain) and plain.strip() == plain)
-        ):
+        if plain.isidentifier() or not plain:
             return plain
+        why = odd_character(plain)
+        if not why and plain.strip() == plain:
+            return plain
+        why = f": {why}" if why else ""
+    else:
+        why = ""
     raise FlowBuildError(
-        f"{name!r} cannot name an {side}-port. A port's name is a text without . / \\ # * and blanks around it."
+        f"{name!r} cannot name an {side}-port{why}. A port's name is a text without . / \\ # *, control characters and blanks around it."
     )
 
 
@@ -128,7 +131,11 @@ class Emitter:
             FlowBuildError: the operation knows its out-ports, and this is none of them.
         """
         name = checked_port(port)
-        if self._ports is not None and name.casefold() not in {known.casefold() for known in self._ports}:
+        if (
+            self._ports is not None
+            and name not in self._ports
+            and folded(name) not in map(folded, self._ports)
+        ):
             known = [f".{each}" if each else "the default one" for each in self._ports]
             raise FlowBuildError(
                 f'the operation has no out-port ".{name}" to emit on.{did_you_mean("." + name, known)}'
@@ -138,7 +145,7 @@ class Emitter:
 
     def is_fed(self, port: str) -> bool:
         """Say whether a stream leads to this in-port."""
-        return port.casefold() in self._fed
+        return port in self._fed or folded(port) in self._fed
 
     def hold(self, parts: Sequence[Part]) -> None:
         """Keep the messages in hand: as these parts, one each.
@@ -308,7 +315,7 @@ class Operation:
 
 
 def _folded(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(name.casefold() for name in names)
+    return frozenset(folded(name) for name in names)
 
 
 @frozen(eq=False)

@@ -13,6 +13,7 @@ from flowrt.operations.bodies import GeneratorBody
 from flowrt.operations.contract import Extras, extras_of
 from flowrt.operations.modes import SHARED, SYNC
 from flowrt.operations.policies import NO_POLICIES
+from flowrt.ports import folded
 
 if TYPE_CHECKING:
     from flowrt.operations.bodies import Body
@@ -49,7 +50,7 @@ class Declaration:
 
     def at(self, in_port: str) -> Declaration:
         """Return the declaration of what an in-port leads to: of a component, its method with a mode of its own; else itself."""
-        key = in_port.casefold()
+        key = folded(in_port)
         mode = self.component.modes.get(key) if self.component is not None else None
         if mode is None:
             return self
@@ -122,7 +123,7 @@ def _pool_faults(parts: Iterable[Declaration]) -> list[Fault]:
         mode = declaration.mode
         if mode.pool is None:
             continue
-        first = pools.setdefault(mode.pool.casefold(), declaration)
+        first = pools.setdefault(folded(mode.pool), declaration)
         if str(first.mode) != str(mode):
             text = (
                 f'pool "{mode.pool}" is asked for as {first.mode} by operation "{first.name}" (declared at {first.declared_at}) and as {mode} by '

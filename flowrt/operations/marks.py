@@ -8,7 +8,7 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple, TypeVar, overload
 
-from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.errors import FlowBuildError
 from flowrt.operations.contract import checked_port
 from flowrt.operations.modes import (
     DEFAULT_WORKERS,
@@ -20,7 +20,7 @@ from flowrt.operations.modes import (
     checked_dispatcher,
     parallel_mode,
 )
-from flowrt.ports import check_name
+from flowrt.ports import check_name, did_you_mean
 
 MODES_BY_NAME = {"sync": SYNC, "async": Mode("async"), "parallel": Mode("parallel", DEFAULT_WORKERS)}
 # Dispatchers, and what there are dispatchers for.
@@ -185,8 +185,7 @@ def _checked_name(name: Any) -> str | None:
         return None
     if not isinstance(name, str):
         raise FlowBuildError(f"operation: name is of type {type(name).__name__}, and a name is a text.")
-    check_name(name)
-    return name.strip()
+    return check_name(name)
 
 
 def _mark(kind: str, verb: str, marker: Marker, function: Any) -> Any:

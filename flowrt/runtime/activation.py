@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt import users
 from flowrt.engine.failures import own_accord_error
-from flowrt.errors import FlowBuildError, FlowStoppedError, check_seconds, did_you_mean
+from flowrt.errors import FlowBuildError, FlowStoppedError, check_seconds
 from flowrt.flow.sites import FlowSite, sites
 from flowrt.operations.components import WayOut, bind, unbind
 from flowrt.operations.contract import checked_port
-from flowrt.ports import Port, port_of
+from flowrt.ports import Port, did_you_mean, folded, port_of
 from flowrt.runtime.input import checked_priority
 from flowrt.runtime.run import Run
 
@@ -38,7 +38,7 @@ class ActiveEmitter:
         self._send = send
         self._woken = woken
         known = place.declaration.out_ports
-        self._known = None if known is None else {port.casefold(): port for port in known}
+        self._known = None if known is None else {folded(port): port for port in known}
 
     def __repr__(self) -> str:
         return f"<emitter of {self._place.name}>"
@@ -54,7 +54,7 @@ class ActiveEmitter:
             FlowOverloadError: as for `process`; nothing was sent.
         """
         name = checked_port(port)
-        if self._known is not None and name.casefold() not in self._known:
+        if self._known is not None and folded(name) not in self._known:
             known = [f".{each}" if each else "the default one" for each in self._known.values()]
             raise FlowBuildError(
                 f'operation "{self._place.name}" has no out-port ".{name}" to emit on.{did_you_mean("." + name, known)}'

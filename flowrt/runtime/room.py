@@ -6,8 +6,9 @@ from collections import deque
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError, did_you_mean
+from flowrt.errors import FlowBuildError, FlowError, FlowOverloadError
 from flowrt.messages import DISCARDED, RunBooks
+from flowrt.ports import did_you_mean
 
 if TYPE_CHECKING:
     from flowrt.engine.engine import Engine

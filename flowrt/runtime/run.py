@@ -17,11 +17,10 @@ from flowrt.errors import (
     RunCancelledError,
     check_seconds,
     counted,
-    did_you_mean,
 )
 from flowrt.messages import CHUNK_SIZE, Message, RunBooks
 from flowrt.observe.figures import Ledger, ledger_of, whereabouts_of
-from flowrt.ports import Port
+from flowrt.ports import Port, did_you_mean
 from flowrt.runtime.results import Arrived, check_handler
 from flowrt.runtime.waiting import Wakers
 
@@ -363,15 +362,15 @@ class Run:
             return None
         where = Port.parse(port)
         owner, routes = self._owner, self._owner.engine.routes
-        if routes.capture or _has(routes.places.definition.output_ports(), where):
+        if routes.capture or routes.places.definition.has_output(where):
             return where
         if not (owner.inside() or owner.life.stopped):  # a change to the flow may be on its way to the engine
             owner.ask(lambda: None, LEDGER_PATIENCE)
-        known = routes.places.definition.output_ports()
-        if not _has(known, where):
+        definition = routes.places.definition
+        if not definition.has_output(where):
             raise FlowBuildError(
                 f'run {self.number}: no stream leads to "{where.fullname}", so no result leaves by it.'
-                f"{did_you_mean(where.fullname, known)}"
+                f"{did_you_mean(where.fullname, definition.output_ports())}"
             )
         return where
 
@@ -549,7 +548,3 @@ class Run:
 
 def _port_of(part: Message | Chunk) -> Port:
     return part.handler.port if isinstance(part, Chunk) else part.port
-
-
-def _has(names: list[str], port: Port) -> bool:
-    return any(Port.parse(name) == port for name in names)

@@ -41,7 +41,7 @@ class Correlator(Operation):
     out_ports = ("encoded", "decoded")
 
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
-        if message.port.name.casefold() == "decode":
+        if message.port.key[3] == "decode":
             emit(Envelope(message.correlation_id, message.data), "decoded")
             return
         envelope = message.data

@@ -68,7 +68,7 @@ class _Joining(Holder):
 
     def _add(self, queues: _Queues, message: Message, emit: Emitter) -> _JoinPart:
         """Hold a message as the last of its port."""
-        queue = queues[self._index[message.port.name.casefold()]]
+        queue = queues[self._index[message.port.key[3]]]
         if len(queue) >= self.max_waiting:
             raise FlowOverloadError(
                 f'{self._owner} would hold more than max_waiting={self.max_waiting} messages of its port "{message.port.name}". Send as many to '
@@ -162,7 +162,7 @@ class Latest(Keeper):
 
     def handle(self, state: ByList[dict[int, Any]], message: Message, emit: Emitter) -> None:
         latest = state.of(message, emit)
-        latest[self._index[message.port.name.casefold()]] = message.data
+        latest[self._index[message.port.key[3]]] = message.data
         if len(latest) == len(self._index):
             emit(tuple(latest[index] for index in range(len(latest))))
 
@@ -348,7 +348,7 @@ class ManualResetJoin(_ResetJoin):
 
     def handle(self, state: _Buckets, message: Message, emit: Emitter) -> None:
         """Keep the message, and emit what it makes complete; or forget what was kept."""
-        port = message.port.name.casefold()
+        port = message.port.key[3]
         if port == "reset":
             kept = state.find(*self._where(state, message))
             if kept is not None:

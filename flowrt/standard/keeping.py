@@ -14,6 +14,7 @@ from flowrt import users
 from flowrt.errors import FlowBuildError, FlowOverloadError, check_count, describe
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter, Operation, checked_port
+from flowrt.ports import folded
 
 if TYPE_CHECKING:
     from flowrt.messages import Message, RunBooks, Scope
@@ -287,8 +288,8 @@ def home_of(message: Message) -> Scope:
 
 
 def index_of(ports: Sequence[str]) -> dict[str, int]:
-    """Return the number of each port, by its name in lower case."""
-    return {port.casefold(): index for index, port in enumerate(ports)}
+    """Return the number of each port, by its folded name."""
+    return {folded(port): index for index, port in enumerate(ports)}
 
 
 def data_of(parts: Sequence[Part]) -> list[Any]:
@@ -319,8 +320,8 @@ def check_in_ports(owner: str, ports: Any) -> tuple[str, ...]:
             f'{owner}: ports is of type {type(ports).__name__}. Give their names, such as ["left", "right"].'
         )
     names = tuple(checked_port(port) for port in ports)
-    if len(names) < 2 or len({name.casefold() for name in names}) < len(names):
+    if len(names) < 2 or len({folded(name) for name in names}) < len(names):
         raise FlowBuildError(
-            f'{owner}: ports is {list(names)!r}. Give two or more different names, such as ["left", "right"]; upper and lower case are the same.'
+            f'{owner}: ports is {list(names)!r}. Give two or more different names, such as ["left", "right"]; names ignore case.'
         )
     return names

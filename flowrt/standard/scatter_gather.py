@@ -30,6 +30,7 @@ from flowrt.messages import (
     shared_causality,
 )
 from flowrt.operations.contract import Emitter, MessageBatch, Operation, name_of_class
+from flowrt.ports import folded
 from flowrt.standard.keeping import Bucket, Buckets, data_of, drop_run, without
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class Gather(Operation):
     def handle_many(self, state: _Waiting, batch: MessageBatch, emit: Emitter) -> None:
         """Take items or counts of one context."""
         scope = batch.gathering_scope()
-        counts = batch.port.casefold() == "count"
+        counts = batch.port != "stream" and folded(batch.port) == "count"
         if scope is not None:
             if counts:
                 self._announce(state, scope, batch, emit)
@@ -208,7 +209,7 @@ class Gather(Operation):
 
     def keeps(self, state: _Waiting, port: str, scope: Scope, messages: int) -> bool:
         """Say whether so many items more of a list are only kept: it is complete with the last of them at the earliest."""
-        if port.casefold() == "count" or scope in state.answered:
+        if (port != "stream" and folded(port) == "count") or scope in state.answered:
             return False
         owed = state.lists.get(scope)
         return owed is None or owed.announced is None or owed.announced - len(owed.items) >= messages

@@ -10,7 +10,7 @@ from flowrt.messages import Message
 from flowrt.operations.components import is_component
 from flowrt.operations.declarations import Declaration
 from flowrt.operations.signatures import shape_of
-from flowrt.ports import Port
+from flowrt.ports import Port, each_once
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
 from flowrt.testing.inside import capture_outputs
@@ -46,8 +46,7 @@ def drive(operation: Any, *inputs: Any, port: str = "", seed: int | None = None)
     with _runtime(seed) as runtime:
         capture_outputs(runtime)
         runtime.add_operations(container)
-        ports = dict.fromkeys([*(declaration.in_ports or ()), *(message.port.name for message in messages)])
-        for name in ports:
+        for name in each_once([*(declaration.in_ports or ()), *(message.port.name for message in messages)]):
             runtime.add_stream(entry(name), _in_port(declaration, name))
         runtime.on_result(emitted.append)
         runs = []

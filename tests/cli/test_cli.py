@@ -121,6 +121,15 @@ def test_a_flow_is_run_and_its_results_are_printed(flowrt) -> None:
     assert said == Said(0, "HELLO YOU\nHELLO ALL\n", "")
 
 
+def test_names_on_the_command_line_are_found_in_composed_and_decomposed_letters(flowrt) -> None:
+    name = write(
+        ".gru\u0308\u00dfe, f\u00fcr alle.in\nfu\u0308r alle.out, .out\nf\u00dcR Alle\n.in, greet, .out"
+    )
+
+    assert flowrt("run", name, "-m", "OPERATIONS", "-i", ".GR\u00dcSSE=you").out == "hello you\n"
+    assert "greet" in flowrt("draw", name, "--subflow", "FU\u0308R ALLE").out
+
+
 @pytest.mark.parametrize(
     "options", [("--schedule", "sync"), ("--schedule", "parallel"), ("--no-parallelism", "--strict")]
 )

@@ -541,8 +541,10 @@ def test_the_comment_of_a_stream_made_in_python_is_one_line() -> None:
 
 NO_STREAM = 'A stream is "source, target", and a line may go on: "source, operation, target".'
 HEADLINE = "a line without a comma is a headline, which names a flow."
-NAME_RULE = 'Leave . / \\ # * and control characters out of its name; or write a stream: "source, target".'
+NAME_RULE = 'Leave . / \\ # * and control characters out of its name (its character {}); or write a stream: "source, target".'
 COMMA = "If it is a stream, write the comma:"
+DOT, SHARP, STAR = '2 is "." (U+002E)', '2 is "#" (U+0023)', '1 is "*" (U+002A)'
+NULL = "2 is the control character U+0000"
 BARE = 'a flow is known by its bare name in the whole text; "/" alone leads back to the root.'
 
 
@@ -564,11 +566,27 @@ BARE = 'a flow is known by its bare name in the whole text; "/" alone leads back
         ),
         ("/f", 1, f'no stream could reach a flow named "/f": {HEADLINE} Write "f": {BARE}'),
         (" f/g ", 2, f'no stream could reach a flow named "f/g": {HEADLINE} Write "g": {BARE}'),
-        ("a.b", 1, f'no stream could reach a flow named "a.b": {HEADLINE} {NAME_RULE}'),
-        ("f#1", 1, f'no stream could reach a flow named "f#1": {HEADLINE} {NAME_RULE}'),
-        ("**", 1, f'no stream could reach a flow named "**": {HEADLINE} {NAME_RULE}'),
+        (
+            "a.b",
+            1,
+            f'no stream could reach a flow named "a.b": {HEADLINE} {NAME_RULE.format(DOT)}',
+        ),
+        (
+            "f#1",
+            1,
+            f'no stream could reach a flow named "f#1": {HEADLINE} {NAME_RULE.format(SHARP)}',
+        ),
+        (
+            "**",
+            1,
+            f'no stream could reach a flow named "**": {HEADLINE} {NAME_RULE.format(STAR)}',
+        ),
         ("a\tb", 1, f'no stream could reach a flow named "a\\tb": {HEADLINE} {COMMA} "a, b".'),
-        ("f\x00", 1, f'no stream could reach a flow named "f\\x00": {HEADLINE} {NAME_RULE}'),
+        (
+            "f\x00",
+            1,
+            f'no stream could reach a flow named "f\\x00": {HEADLINE} {NAME_RULE.format("2 is the control character U+0000")}',
+        ),
         (
             "# a",
             1,
@@ -610,7 +628,7 @@ BARE = 'a flow is known by its bare name in the whole text; "/" alone leads back
         (
             "a, b\x1b",
             4,
-            '"b\\x1b" has the control character U+001B in it. Leave it out: names are shown in errors and written to flow files.',
+            '"b\\x1b" has the control character U+001B in it, as character 2. Leave it out: names are shown in errors and written to flow files.',
         ),
     ],
 )

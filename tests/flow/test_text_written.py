@@ -318,7 +318,7 @@ def test_names_that_would_not_be_read_as_they_are_cannot_be_written() -> None:
         f'stream "a -> b" at HERE {why}',
         (
             'flow "a -> b", made at HERE, cannot be written as flow text: it would not be read as a headline. '
-            'Leave arrows out of its name, and "flowrt: ignore" out of its comment.'
+            'Leave commas and arrows out of its name, and "flowrt: ignore" out of its comment.'
         ),
     ]
 

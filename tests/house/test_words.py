@@ -1,10 +1,10 @@
-"""One word per thing: no two packages define the same name at the top of a module."""
+"""One word per thing: no two packages define the same name at the top of a module; and one function says which names are the same."""
 
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from tests.house.source import Module, modules, planted
+from tests.house.source import Module, modules, nodes, planted
 
 # Names that two packages may both define, and why.
 SAME_WORD = {
@@ -57,3 +57,20 @@ def test_a_name_in_two_packages_is_noticed() -> None:
         "Door": ["engine.here", "runtime.far"],
         "BELL": ["engine.here", "runtime.far"],
     }
+
+
+def folding(of: Iterable[Module]) -> list[str]:
+    """Return the modules that fold the case of texts."""
+    return [
+        module.name
+        for module in of
+        if any(isinstance(node, ast.Attribute) and node.attr == "casefold" for node in nodes(module))
+    ]
+
+
+def test_which_names_are_the_same_is_said_in_one_place() -> None:
+    assert folding(modules()) == ["flowrt.ports"], "names are compared as `folded` of flowrt.ports has them"
+
+
+def test_a_module_that_folds_names_itself_is_found() -> None:
+    assert folding([planted("flowrt.flow.more", "keys = map(str.casefold, names)")]) == ["flowrt.flow.more"]

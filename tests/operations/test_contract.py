@@ -243,7 +243,9 @@ def test_an_operation_knows_which_of_its_ports_are_fed(bench: Bench) -> None:
 # --- names of ports
 
 
-@pytest.mark.parametrize("name", ["", "left", ".left", "on valid", "1", "größe", "<else>"])
+@pytest.mark.parametrize(
+    "name", ["", "left", ".left", "on valid", "1", "größe", "<else>", "می\u200cخواهم", "a\u00a0b"]
+)
 def test_the_dot_of_an_out_port_may_be_left_out(name: str) -> None:
     assert checked_port(name) == name.removeprefix(".")
     assert Emit(name).port == name.removeprefix(".")
@@ -251,7 +253,9 @@ def test_the_dot_of_an_out_port_may_be_left_out(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.b", "..", "a/b", "a\\b", "a#1", "a*", " a", "a ", "a\nb", None, 1, b"a"])
 def test_what_cannot_name_an_out_port_is_refused_where_it_is_used(name: Any) -> None:
-    with pytest.raises(FlowBuildError, match=r"cannot name an out-port\. A port's name is a text without"):
+    with pytest.raises(
+        FlowBuildError, match=r"cannot name an out-port[.:].* A port's name is a text without"
+    ):
         Emit(name)
 
 

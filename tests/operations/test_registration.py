@@ -323,7 +323,7 @@ def test_something_that_dispatches_is_a_mode() -> None:
         (lambda: operation("count"), "@operation marks functions and methods, not something of type str"),
         (lambda: operation(Greeter), "not the class Greeter"),
         (lambda: operation(name=5), "name is of type int"),  # type: ignore[call-overload]
-        (lambda: operation(name="a.b"), "'a.b'"),
+        (lambda: operation(name="a.b"), '"a.b"'),
         (lambda: operation(len), "takes no attributes"),
         (lambda: parallel(0), "parallel(workers=0)"),
         (lambda: parallel(2, ordered=True, by_key="port"), "Choose one"),

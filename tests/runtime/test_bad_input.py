@@ -340,15 +340,38 @@ def test_of_a_container_with_a_name_twice_nothing_is_added() -> None:
         runtime.add_operations(functions(other=same))
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b", "a.b", "/", "a#1", "a,b", "a\nb"])
-def test_a_name_no_stream_could_reach_is_a_build_error(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "shown", "what"),
+    [
+        ("a/b", "a/b", '2 is "/" (U+002F)'),
+        ("a.b", "a.b", '2 is "." (U+002E)'),
+        ("/", "/", '1 is "/" (U+002F)'),
+        ("bcd#1", "bcd#1", '4 is "#" (U+0023)'),
+        ("a\nb", r"a\nb", "2 is the control character U+000A"),
+        ("\u200e\u2028a", r"\u200e\u2028a", "2 is the control character U+2028"),
+        ("a\ud800", r"a\ud800", "2 is the control character U+D800"),
+    ],
+)
+@pytest.mark.parametrize("named", [lambda name: FlowOperationContainer().add_func(name, same), Flow])
+def test_a_name_no_stream_could_reach_is_a_build_error(name: str, shown: str, what: str, named: Any) -> None:
     """B053."""
+    with pytest.raises(FlowBuildError) as caught:
+        named(name)
+
+    owner = "a flow" if named is Flow else "an operation"
+    assert text_of(caught.value) == (
+        f'{owner} cannot be named "{shown}": no stream could reach it, for its character {what}. '
+        r"Leave . / \ # * and control characters out of its name."
+    )
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_operation_needs_a_name(name: str) -> None:
     with pytest.raises(FlowBuildError) as caught:
         FlowOperationContainer().add_func(name, same)
 
     assert text_of(caught.value) == (
-        f"an operation cannot be named {name!r}: no stream could reach it. "
-        r"Names are not empty and hold none of . / \ # * and comma."
+        f'an operation cannot be named "{name}": no stream could reach it. Give it a name.'
     )
 
 

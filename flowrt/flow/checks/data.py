@@ -19,7 +19,7 @@ from flowrt.flow.checks.reach import components, spread
 from flowrt.flow.checks.wiring import needed_ports
 from flowrt.operations.policies import ERROR_PORT
 from flowrt.operations.signatures import shape_of
-from flowrt.ports import Stream
+from flowrt.ports import Stream, folded
 
 if TYPE_CHECKING:
     from flowrt.flow.checks.findings import Report
@@ -129,7 +129,7 @@ class Data:
         if type(operation) is standard.Batch:
             return types.GenericAlias(list, (self._whole(place),))
         if type(operation) in JOINS:
-            parts = tuple(self._all(ins.get(each.casefold())) for each in needed_ports(place.declaration))
+            parts = tuple(self._all(ins.get(folded(each))) for each in needed_ports(place.declaration))
             return types.GenericAlias(tuple, parts)
         return Any
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from flowrt.errors import Fault, FlowBuildError, did_you_mean
-from flowrt.ports import Stream, codes_of
+from flowrt.errors import Fault, FlowBuildError
+from flowrt.ports import Stream, codes_of, did_you_mean, folded
 
 if TYPE_CHECKING:
     from flowrt.flow.sites import Site
@@ -143,7 +143,7 @@ class Report:
     ) -> None:
         """Remember a warning of an operation, or a port of it: once for all spots at which its flow is used."""
         declaration = place.declaration
-        key = (id(place.flow.definition), id(declaration), place.instance.casefold(), port)
+        key = (id(place.flow.definition), id(declaration), folded(place.instance), port)
         self.add(code, key, text, at or declaration.declared_at, remedy, [declaration, *about])
 
     def add_fault(self, fault: Fault) -> None:

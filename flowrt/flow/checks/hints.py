@@ -19,6 +19,7 @@ from flowrt.operations.components import Component
 from flowrt.operations.contract import Emit
 from flowrt.operations.declarations import Declaration
 from flowrt.operations.signatures import PASSING_ON, shape_of
+from flowrt.ports import folded
 
 
 @frozen
@@ -61,7 +62,7 @@ def hints_of(declaration: Declaration) -> Hints:
     continuations = shape.required[1:]
     if not continuations:
         return Hints(data, {"": type(None)})
-    emitted = {name.casefold(): _accepted(annotations.get(name, Any)) for name in continuations}
+    emitted = {folded(name): _accepted(annotations.get(name, Any)) for name in continuations}
     return Hints(data, {"": next(iter(emitted.values()))} if len(emitted) == 1 else emitted)
 
 

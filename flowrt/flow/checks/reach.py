@@ -11,7 +11,7 @@ from flowrt.errors import FlowBuildError
 from flowrt.flow.definition import Definition, source_key
 from flowrt.flow.sites import UNKNOWN_FLOW, FlowSite
 from flowrt.operations.declarations import Declaration
-from flowrt.ports import Port, Stream, port_of
+from flowrt.ports import Port, Stream, folded, port_of
 
 if TYPE_CHECKING:
     from flowrt.flow.definition import SourceKey
@@ -260,7 +260,7 @@ class Reach:
 
     def way_out(self, flow: FlowSite, name: str) -> Pin | None:
         """Return a way out of a flow, as the flow around it has it."""
-        key = (flow.name.casefold(), flow.instance.casefold(), name)
+        key = (folded(flow.name), folded(flow.instance), name)
         return self.pins.get((id(flow.parent), key, "out")) if flow.parent is not None else None
 
 

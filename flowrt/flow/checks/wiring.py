@@ -11,6 +11,7 @@ from flowrt.flow.checks.findings import by_place
 from flowrt.flow.checks.reach import components, spread
 from flowrt.flow.faults import HINTS_LIMIT, comma_hint, outputs_of, untaken
 from flowrt.operations.declarations import Declaration
+from flowrt.ports import folded
 from flowrt.standard import AutoResetJoin, Gather, Latest, ManualResetJoin, Scan, Zip
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def flows_of(root: Flow, definition: Definition) -> list[tuple[Flow, Definition]
     while pending:
         around, known = pending.pop()
         for flow in around.flows:
-            nested = known.flows.get(flow.name.casefold())
+            nested = known.flows.get(folded(flow.name))
             if id(flow) not in seen and nested is not None:
                 seen[id(flow)] = (flow, nested)
                 pending.append((flow, nested))
@@ -51,7 +52,7 @@ class Wiring:
             place
             for place, ports in reach.places.items()
             if place.flow not in reach.flows
-            or place.declaration.name.casefold() in self._meant
+            or folded(place.declaration.name) in self._meant
             or _has_faulty_port(place, ports)
         }
         self.reached = self._reached()
@@ -103,9 +104,9 @@ class Wiring:
         if self._cut_off:
             return
         for flow, definition in flows:
-            operations = {declaration.name.casefold(): declaration for declaration in flow.operations}
+            operations = {folded(declaration.name): declaration for declaration in flow.operations}
             for nested in flow.flows:
-                name = nested.name.casefold()
+                name = folded(nested.name)
                 both, inner = operations.get(name), definition.flows.get(name)
                 if both is not None:
                     text = f'operation "{both.name}" has the name of a flow beside it; the operation wins, so no stream leads into the flow.'
@@ -134,7 +135,7 @@ class Wiring:
             if declaration.bracket > 0:
                 optional.add("count")  # a gather does without
             for port in outputs_of(declaration, ports.ins):
-                name = port.casefold()
+                name = folded(port)
                 if name not in optional and name not in ports.outs:
                     fault = untaken("", place.port(port).fullname, declaration)
                     commas = (comma_hint(place.flow, place.port(fed)) for fed in ports.ins)
@@ -156,8 +157,8 @@ class Wiring:
             uses = sorted(self.reach.uses.get(flow, ()), key=by_place)
             if flow.parent not in self.reach.flows or not uses or (flow, "out") in self.reach.misnamed:
                 continue
-            for folded, name in flow.definition.ways_out.items():
-                pin = self.reach.way_out(flow, folded)
+            for way, name in flow.definition.ways_out.items():
+                pin = self.reach.way_out(flow, way)
                 if pin is None or pin.leaving or not pin.arriving:
                     continue
                 label = _label(flow, name)
@@ -200,7 +201,7 @@ class Wiring:
             label = _label(flow, flow.definition.ways_in.get(pin.name, pin.name))
             text = f'nothing leads to "{label}", so what flow "{flow.name}" does with it is never done.'
             around = id(flow.parent.definition) if flow.parent else 0
-            key = (around, flow.name.casefold(), flow.instance, pin.name)
+            key = (around, folded(flow.name), flow.instance, pin.name)
             remedy = f'Lead a stream to "{label}".'
             self.report.add("F207", key, text, streams[0].declared_at, remedy, streams)
 
@@ -250,9 +251,7 @@ def hands_on(declaration: Declaration) -> bool:
 
 def _has_faulty_port(place: Site, ports: Ports) -> bool:
     sides = ((place.declaration.in_ports, ports.ins), (place.declaration.out_ports, ports.outs))
-    return any(
-        known is not None and not used.keys() <= set(map(str.casefold, known)) for known, used in sides
-    )
+    return any(known is not None and not used.keys() <= set(map(folded, known)) for known, used in sides)
 
 
 def _meant_by(faults: list[Fault], reach: Reach) -> set[str]:
@@ -260,8 +259,8 @@ def _meant_by(faults: list[Fault], reach: Reach) -> set[str]:
     unplaced = {fault.about[0].target.key[1] for fault in faults if fault.code == "F105"}
     streams = [fault.about[0] for fault in faults if fault.code == "F101"]
     wrong = {port.key[1] for stream in streams for port in (stream.source, stream.target)}
-    names = [declaration.name.casefold() for declaration in reach.root.definition.all_operations()]
-    known = dict.fromkeys((*names, *(flow.name.casefold() for flow in reach.flows)))
+    names = [folded(declaration.name) for declaration in reach.root.definition.all_operations()]
+    known = dict.fromkeys((*names, *(folded(flow.name) for flow in reach.flows)))
     meant = [get_close_matches(name, known, n=1) for name in sorted(wrong - set(known))[:HINTS_LIMIT]]
     return unplaced.union(*meant)
 

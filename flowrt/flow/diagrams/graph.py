@@ -7,13 +7,13 @@ from typing import Any, Literal, Protocol
 
 from attrs import Factory, define, evolve
 
-from flowrt.errors import Fault, FlowBuildError, did_you_mean
+from flowrt.errors import Fault, FlowBuildError
 from flowrt.flow.definition import Definition, define_flow
 from flowrt.flow.diagrams.labels import shown
 from flowrt.flow.flow import Flow
 from flowrt.flow.sites import FlowSite
 from flowrt.operations.declarations import Declaration
-from flowrt.ports import Port
+from flowrt.ports import Port, did_you_mean, folded
 
 Kind = Literal["operation", "scatter", "gather", "flow", "in", "out", "elsewhere"]
 BRACKETS: dict[int, Kind] = {1: "scatter", 0: "operation", -1: "gather"}
@@ -154,8 +154,8 @@ def _subflow(root: FlowSite, subflow: str) -> FlowSite:
     found = _follow(root, wanted)
     if found is None:
         # A flow text has flows side by side, so a name alone says enough, wherever the flow is.
-        end = f"/{wanted.casefold()}"
-        below = (path for path in _paths(root.definition) if path.casefold().endswith(end))
+        end = f"/{folded(wanted)}"
+        below = (path for path in _paths(root.definition) if folded(path).endswith(end))
         found = _follow(root, next(below, ""))
     if found is None:
         known = did_you_mean(wanted, _paths(root.definition)) or " There are no flows in it at all."
@@ -167,7 +167,7 @@ def _follow(root: FlowSite, path: str) -> FlowSite | None:
     place = root
     for segment in path.split("/"):
         name, _, instance = (part.strip() for part in segment.partition("#"))
-        if not isinstance(place.lookup(name.casefold()), Definition):
+        if not isinstance(place.lookup(folded(name)), Definition):
             return None
         place = place.child(name, instance)
     return place
@@ -224,7 +224,7 @@ class _Sketch:
         return self._node(nested.inner, "in" if entering else "out", f".{port.name}"), ""
 
     def _node(self, graph: Graph, kind: Kind, name: str, instance: str = "") -> Node:
-        key = (kind, name.casefold(), instance.casefold())
+        key = (kind, folded(name), folded(instance))
         node = graph.nodes.get(key)
         if node is None:
             self._count += 1

@@ -38,7 +38,7 @@ class Picture:
             OSError: as writing a file raises it.
         """
         file = Path(path)
-        suffix = file.suffix.casefold()
+        suffix = file.suffix.lower()
         if suffix == ".html":
             text = f'<!doctype html>\n<meta charset="utf-8">\n{self._page()}\n'
         elif suffix in WRITERS:

@@ -9,6 +9,7 @@ from attrs import Factory, define
 from flowrt.flow.diagrams.graph import Node
 from flowrt.flow.diagrams.labels import COMMENTS, INPUTS, NAMES, PORTS, TITLES
 from flowrt.flow.diagrams.layout import SLOT_DISTANCE, Layout, Slot, Vertex, Wire, lay_out
+from flowrt.ports import folded
 
 if TYPE_CHECKING:
     from flowrt.flow.diagrams.graph import Edge, Graph
@@ -163,7 +164,7 @@ def _box_of(node: Node, inner: Level, ports: Slots) -> Vertex:
 
 
 def _slot(level: Level, ports: Slots, node: Node, side: str, port: str) -> Slot:
-    key = (node, side, port.casefold())
+    key = (node, side, folded(port))
     if key not in ports:
         ports[key] = _named_slot(port)
         vertex = level.vertices[node]

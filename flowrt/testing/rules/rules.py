@@ -10,7 +10,8 @@ from collections.abc import Collection
 
 from attrs import frozen
 
-from flowrt.errors import FlowBuildError, did_you_mean
+from flowrt.errors import FlowBuildError
+from flowrt.ports import did_you_mean
 
 
 @frozen

@@ -14,7 +14,7 @@ from flowrt.flow.container import FlowOperationContainer
 from flowrt.messages import Message, Part
 from flowrt.operations.contract import Emitter
 from flowrt.operations.declarations import Declaration
-from flowrt.ports import Port
+from flowrt.ports import Port, each_once
 from flowrt.runtime.runtime import FlowRuntime
 from flowrt.testing.drive import container_of, entry
 
@@ -184,7 +184,7 @@ class Subject:
             runtime.add_operations(before)
         starts = []
         for place in places:
-            for port in dict.fromkeys(message.port.name for message in self.messages()):
+            for port in each_once(message.port.name for message in self.messages()):
                 starts.append(entry(port, place))
                 runtime.add_stream(starts[-1], Port(operation=front, instance=place, name=port))
             for out, port in between.items():
