@@ -69,8 +69,8 @@ def folding(of: Iterable[Module]) -> list[str]:
 
 
 def test_which_names_are_the_same_is_said_in_one_place() -> None:
-    assert folding(modules()) == ["flowrt.ports"], "names are compared as `folded` of flowrt.ports has them"
+    assert folding(modules()) == ["ports"], "names are compared as `folded` of ports.py has them"
 
 
 def test_a_module_that_folds_names_itself_is_found() -> None:
-    assert folding([planted("flowrt.flow.more", "keys = map(str.casefold, names)")]) == ["flowrt.flow.more"]
+    assert folding([planted("flow.more", "keys = map(str.casefold, names)")]) == ["flow.more"]
