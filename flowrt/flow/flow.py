@@ -56,6 +56,18 @@ class Flow:
         name = f' "{self.name}"' if self.name else ""
         return f"<flow{name}: {counted(len(self._operations), 'operation')}, {counted(len(self._streams), 'stream')}>"
 
+    def _repr_svg_(self) -> str | None:
+        """Show a notebook the picture of it; None if it cannot be drawn."""
+        from flowrt.flow.diagrams.notebook import svg_shown  # noqa: PLC0415 - for notebooks
+
+        return svg_shown(self)
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the picture of it, and below that its faults."""
+        from flowrt.flow.diagrams.notebook import html_shown  # noqa: PLC0415 - for notebooks
+
+        return html_shown(self)
+
     @property
     def streams(self) -> tuple[Stream, ...]:
         return tuple(self._streams)

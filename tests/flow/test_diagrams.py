@@ -413,6 +413,62 @@ def test_a_picture_shows_itself_and_the_flows_inside_it() -> None:
     assert picture(nested(), "lines")._repr_svg_() == to_svg(nested(), "lines")
 
 
+def test_a_flow_shows_itself_in_a_notebook() -> None:
+    flow = word_count()
+
+    assert flow._repr_svg_() == to_svg(flow)
+    html = flow._repr_html_()
+    assert html.count("<svg ") == 1
+    assert "<pre" not in html
+
+
+def test_a_flow_that_is_being_written_shows_what_there_is_of_it() -> None:
+    assert "<svg " in Flow()._repr_html_()
+    assert "<pre" not in Flow().add_stream(".in", "find")._repr_html_()
+
+
+def test_below_the_picture_of_a_faulty_flow_stand_its_faults() -> None:
+    flow = word_count().add_stream("totl", ".<b>")
+    for number in range(20):
+        flow.add_stream(f"nothing{number}", ".out")
+
+    html = flow._repr_html_()
+
+    assert flow._repr_svg_() is not None
+    assert 'there is no operation or flow "totl". Did you mean "total"?' in html
+    assert "21 faults" in html
+    assert "and 11 more" in html
+    assert "<b>" not in html
+
+
+def test_of_a_flow_that_cannot_be_drawn_a_notebook_shows_why() -> None:
+    inner = flow_of("/.in -> a", name="inner")
+    lost = Flow("lost").add_flow(Flow("outer").add_flow(inner)).add_stream(".in", "outer")
+    long = flow_of(*(f"n{number} -> n{number + 1}" for number in range(2_000)), name="long")
+
+    for flow, why in ((lost, "is not used there itself"), (long, "at most 2000 are drawn")):
+        assert flow._repr_svg_() is None
+        assert why in flow._repr_html_()
+        assert "<svg" not in flow._repr_html_()
+
+
+def test_a_flow_that_lies_to_a_notebook_raises_nothing() -> None:
+    class Lying(Flow):
+        broken = False
+
+        @property
+        def streams(self):
+            if self.broken:
+                raise ZeroDivisionError
+            return super().streams
+
+    flow = Lying("odd")
+    flow.broken = True
+
+    assert flow._repr_svg_() is None
+    assert "it cannot be drawn: ZeroDivisionError" in flow._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("name", "start"),
     [

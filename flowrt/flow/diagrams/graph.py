@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
 from attrs import Factory, define, evolve
 
 from flowrt.errors import Fault, FlowBuildError
 from flowrt.flow.definition import Definition, define_flow
 from flowrt.flow.diagrams.labels import shown
-from flowrt.flow.flow import Flow
 from flowrt.flow.sites import FlowSite
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port, did_you_mean, folded
+
+if TYPE_CHECKING:
+    from flowrt.flow.flow import Flow
+
 
 Kind = Literal["operation", "scatter", "gather", "flow", "in", "out", "elsewhere"]
 BRACKETS: dict[int, Kind] = {1: "scatter", 0: "operation", -1: "gather"}
@@ -28,7 +31,7 @@ class Running(Protocol):
     _building: Any
 
 
-Drawable = Flow | Running
+Drawable: TypeAlias = "Flow | Running"
 
 
 @define(eq=False)
@@ -123,15 +126,20 @@ def flow_names(flow: Drawable) -> tuple[str, ...]:
 
 
 def _root_of(flow: Drawable) -> FlowSite:
-    whole = flow if isinstance(flow, Flow) else getattr(getattr(flow, "_building", None), "flow", None)
-    if not isinstance(whole, Flow):
+    whole = flow if _is_flow(flow) else getattr(getattr(flow, "_building", None), "flow", None)
+    if not _is_flow(whole):
         kind = type(flow).__name__
         raise FlowBuildError(f"what is drawn is a Flow, or the FlowRuntime of one, got {kind}.")
     faults: list[Fault] = []
-    definition = define_flow(whole, faults)
+    definition = define_flow(cast("Flow", whole), faults)
     if faults:  # streams that belong to no flow
         raise FlowBuildError(*faults)
     return FlowSite(definition)
+
+
+def _is_flow(thing: object) -> bool:
+    """Say whether something has what is drawn; `Flow` itself stands above, for it shows a picture of itself."""
+    return all(hasattr(type(thing), name) for name in ("streams", "operations", "flows"))
 
 
 def _paths(root: Definition) -> Iterator[str]:

@@ -10,6 +10,7 @@ from flowrt.errors import FlowBuildError
 from flowrt.flow.diagrams.graph import flow_names, graph_of
 from flowrt.flow.diagrams.labels import shown
 from flowrt.flow.diagrams.markup import to_dot, to_mermaid
+from flowrt.flow.diagrams.notebook import FRAME
 from flowrt.flow.diagrams.svg import to_svg
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 WRITERS = {".svg": to_svg, ".mmd": to_mermaid, ".mermaid": to_mermaid, ".dot": to_dot, ".gv": to_dot}
 NESTED_SHOWN = 30  # pictures of nested flows below that of a flow; arbitrary
-_FRAME = '<div style="overflow-x:auto;margin:4px 0">{}</div>'
 
 
 class Picture:
@@ -59,11 +59,11 @@ class Picture:
             return f"<pre>{escape(str(error))}</pre>"
 
     def _page(self) -> str:
-        parts = [_FRAME.format(self._repr_svg_())]
+        parts = [FRAME.format(self._repr_svg_())]
         if not self._subflow and not self._boxes:
             names = flow_names(self._flow)
             for name in names[:NESTED_SHOWN]:
-                drawn = _FRAME.format(to_svg(self._flow, name))
+                drawn = FRAME.format(to_svg(self._flow, name))
                 parts.append(f"<details><summary>{escape(shown(name))}</summary>\n{drawn}</details>")
             if len(names) > NESTED_SHOWN:
                 parts.append(f"<p>and {len(names) - NESTED_SHOWN} flows more</p>")
