@@ -13,7 +13,6 @@ from flowrt.runtime.room import Entrant
 from flowrt.runtime.run import Run
 
 if TYPE_CHECKING:
-    from flowrt.clock import Clock
     from flowrt.messages import RunBooks
     from flowrt.ports import Port
     from flowrt.runtime.owner import Owner
@@ -23,11 +22,31 @@ if TYPE_CHECKING:
 Label = tuple[object, int] | Callable[[Any], tuple[object, int]]
 """A correlation id and a priority: of all inputs, or by a function of each."""
 
-BATCH = CHUNK_SIZE  # inputs of one iterable that are handed over together, at most
-PULL_MOST = (
-    64  # items pulled between two looks at the clock; so many may come late from an iterable that turns slow
-)
-BATCH_SECONDS = 0.001  # and no longer than this, so that the first of a slow iterable go at once
+BATCH = CHUNK_SIZE  # inputs of one iterable between two looks at the room there is, at most
+QUICK = 0.000_1  # seconds: an iterable that gives an item within so long does not wait for anything
+QUICK_MOST = 256  # items, one by one that quickly: then nobody watches what becomes of each; arbitrary
+TOGETHER = 64  # of such items are worked off together where who sends does it himself: alone each costs ten times as much
+
+
+class Pouch:
+    """Inputs on their way in that have one label: who sends appends, the engine takes all there are by then.
+
+    Guarded by: nothing. The engine clears `called` before it looks, and who sends looks at it after he has appended.
+
+    Attributes:
+        first: the number of the next input the engine takes; only the engine looks at it.
+        called: the engine is going to look.
+    """
+
+    __slots__ = ("called", "correlation_id", "first", "items", "port", "priority")
+
+    def __init__(self, port: Port, correlation_id: object, priority: int, first: int) -> None:
+        self.port = port
+        self.correlation_id = correlation_id
+        self.priority = priority
+        self.first = first
+        self.items: list[Any] = []
+        self.called = False
 
 
 class Input:
@@ -37,7 +56,7 @@ class Input:
     """
 
     def __init__(self, owner: Owner) -> None:
-        self._owner = owner
+        self.owner = owner
         self._life = owner.life
         self._inbox = owner.inbox
         self._engine = owner.engine
@@ -51,7 +70,7 @@ class Input:
             FlowStoppedError: the runtime is closed or closing.
             FlowOverloadError: as for `process`.
         """
-        owner = self._owner
+        owner = self.owner
         self._life.check_open()
         run = Run(owner)
         alone = not (owner.attended or owner.inside())
@@ -66,7 +85,7 @@ class Input:
         self, run: Run, port: Port, data: Any, correlation_id: object, priority: int, timeout: float | None
     ) -> None:
         """Post the one input of a run, when there is room."""
-        owner, room = self._owner, self._room
+        owner, room = self.owner, self._room
         if room.waiting is not None and not owner.inside():
             room.check_unread()
             self._offer(run, room.waiting, Entrant(run, port, data, correlation_id, priority, None))
@@ -93,59 +112,90 @@ class Input:
         timeout: float | None,
     ) -> None:
         """Post the inputs of a run, as there is room; return when the last is posted. `label`: correlation id and priority, of all or of each."""
-        room, life = self._room, self._life
-        size = min(BATCH, room.capacity)
-        # What need not be waited for, item by item. Of these types only: what is derived from them may iterate in its own way.
-        sequence = cast("Sequence[Any]", iterable) if type(iterable) in (list, tuple, range) else None
-        batches = (
-            batches_of(iter(iterable), size, self._owner.seams.clock)
-            if sequence is None
-            else (list(sequence[at : at + size]) for at in range(0, len(sequence), size))
-        )
-        inside = self._owner.inside()
-        waiting = None if inside else room.waiting
-        room.check_unread()
-        self._inbox.post(self._open, run)
-        first = 0
+        waiting = None if self.owner.inside() else self._room.waiting
+        self.open(run)
         try:
-            for batch in batches:
-                while batch:
-                    if waiting is not None:
-                        for number, data in enumerate(batch, first):
-                            correlation_id, priority = label(data) if callable(label) else label
-                            self._offer(
-                                run, waiting, Entrant(run, port, data, correlation_id, priority, number)
-                            )
-                        first += len(batch)
-                        break
-                    if not inside and room.turns_away():
-                        room.drop_some(run, port, len(batch))
-                        break
-                    if run.books is not None and run.books.outrun and not inside:
-                        self._wait_for_reader(run, run.books, timeout)
-                    free = self._wait_for_room(timeout)
-                    fits, batch = (batch, []) if len(batch) <= free else (batch[:free], batch[free:])  # noqa: PLW2901 - the rest waits for more room
-                    sent = len(fits)  # not later: the list is the engine's then, to add to and to cut
-                    if callable(label):
-                        self._post_labelled(run, port, label, fits, first)
-                    else:
-                        self._inbox.post(self._feed, run, port, *label, fits, first)
-                        room.count(sent)
-                    first += sent
-                    if sequence is None or first < len(sequence):
-                        self._begin(run)
-                    if life.stopped or life.closing:
-                        if life.stopped:
-                            self._inbox.take_back(run)
-                        raise life.stopped_error()
-                    if run.done:  # it was cancelled, or failed past a bound: whoever waits for it is told
-                        return
+            if waiting is not None:
+                self._offer_each(run, waiting, port, iterable, label)
+            elif type(iterable) in (list, tuple, range) and not callable(label):
+                # Of these types only: what is derived from them may iterate in its own way.
+                self._post_slices(run, port, cast("Sequence[Any]", iterable), label, timeout)
+            else:
+                self._pour(run, port, iter(iterable), label, timeout)
         finally:
             if waiting is not None:
                 waiting.offer(Entrant(run, None, None, None, 0, None))  # behind those that still wait
+                self._begin(run)
             else:
-                self._post_end(run)
-            self._begin(run)
+                self.end(run)
+
+    def _offer_each(
+        self, run: Run, waiting: WaitingRoom, port: Port, iterable: Iterable[Any], label: Label
+    ) -> None:
+        for number, data in enumerate(iterable):
+            correlation_id, priority = label(data) if callable(label) else label
+            self._offer(run, waiting, Entrant(run, port, data, correlation_id, priority, number))
+
+    def _post_slices(
+        self,
+        run: Run,
+        port: Port,
+        sequence: Sequence[Any],
+        label: tuple[object, int],
+        timeout: float | None,
+    ) -> None:
+        """Post inputs for none of which anybody has to wait: many at once."""
+        size = min(BATCH, self._room.capacity)
+        at = first = 0
+        while at < len(sequence):
+            batch = sequence[at : at + size]
+            free = self._admit(run, port, len(batch), timeout)
+            if free:
+                pouch = Pouch(port, *label, first)
+                pouch.items += batch[:free]
+                sent = len(pouch.items)  # not later: the list is the engine's then
+                self._inbox.post(self._take, run, pouch)
+                self._room.count(sent)
+                first += sent
+                at += sent
+                if at < len(sequence):
+                    self._begin(run)
+                self.check_open(run)
+                if run.done:  # it was cancelled, or failed past a bound: whoever waits for it is told
+                    return
+            else:
+                at += len(batch)
+
+    def _pour(
+        self,
+        run: Run,
+        port: Port,
+        items: Iterator[Any],
+        label: Label,
+        timeout: float | None,
+    ) -> None:
+        """Post each input before the next is pulled."""
+        pouring = Pouring(self, run, port, label)
+        while True:
+            try:
+                data = next(items)  # first: if there is none, no room is needed
+            except StopIteration:
+                return
+            free = self._admit(run, port, 1, timeout)
+            if free:
+                pouring.put(data)
+                if not pouring.take(items, min(free, BATCH) - 1) or run.done:
+                    return
+
+    def _admit(self, run: Run, port: Port, messages: int, timeout: float | None) -> int:
+        """Wait for room; return for how many inputs. 0: these were dropped."""
+        inside = self.owner.inside()
+        if not inside and self._room.turns_away():
+            self._room.drop_some(run, port, messages)
+            return 0
+        if run.books is not None and run.books.outrun and not inside:
+            self._wait_for_reader(run, run.books, timeout)
+        return self._wait_for_room(timeout)
 
     # -- piece by piece
 
@@ -154,14 +204,15 @@ class Input:
         self._room.check_unread()
         self._inbox.post(self._open, run)
 
-    def feed(
-        self, run: Run, port: Port, correlation_id: object, priority: int, batch: list[Any], first: int
-    ) -> None:
-        """Post some inputs of such a run, without waiting; the list is the engine's then. `FlowStoppedError` if it is too late."""
-        messages = len(batch)
-        self._inbox.post(self._feed, run, port, correlation_id, priority, batch, first)
-        self._room.count(messages)
-        self._begin(run)
+    def post(self, run: Run, pouch: Pouch) -> None:
+        """Have the engine take what is in a pouch by then."""
+        pouch.called = True
+        self._inbox.post(self._take, run, pouch)
+        if not self.owner.begun:
+            self._begin(run)
+
+    def check_open(self, run: Run) -> None:
+        """`FlowStoppedError` if it is too late for what was posted."""
         if self._life.stopped or self._life.closing:
             if self._life.stopped:
                 self._inbox.take_back(run)
@@ -172,28 +223,9 @@ class Input:
         self._post_end(run)
         self._begin(run)
 
-    def _post_labelled(
-        self, run: Run, port: Port, label: Callable[[Any], tuple[object, int]], items: list[Any], first: int
-    ) -> None:
-        """Post inputs that have labels of their own: those that follow each other with the same one together."""
-        labels = [label(item) for item in items]
-        start = 0
-        while start < len(items):
-            correlation_id, priority = labels[start]
-            end = start + 1
-            while (
-                end < len(items)
-                and labels[end][1] == priority
-                and users.alike(labels[end][0], correlation_id)
-            ):
-                end += 1
-            self._inbox.post(self._feed, run, port, correlation_id, priority, items[start:end], first + start)
-            self._room.count(end - start)
-            start = end
-
     def _offer(self, run: Run, waiting: WaitingRoom, entrant: Entrant) -> None:
         waiting.offer(entrant)
-        if not self._owner.begun:
+        if not self.owner.begun:
             self._begin(run)
         if self._life.stopped:
             waiting.turn_away()
@@ -206,7 +238,7 @@ class Input:
             self._inbox.take_back(run)
             self._room.forget_mine()
 
-        self._owner.start(undo)
+        self.owner.start(undo)
 
     def _post_end(self, run: Run) -> None:
         try:
@@ -217,7 +249,7 @@ class Input:
 
     def _wait_for_room(self, timeout: float | None) -> int:
         """Wait until there is room, except inside; return for how many."""
-        owner, room, life = self._owner, self._room, self._life
+        owner, room, life = self.owner, self._room, self._life
         load = room.load
         room.check_unread()
         if owner.inside():
@@ -242,7 +274,7 @@ class Input:
 
     def _wait_for_reader(self, run: Run, books: RunBooks, timeout: float | None) -> None:
         """Wait while results of a run come faster than they are read."""
-        owner = self._owner
+        owner = self.owner
         owner.wait_until(lambda: not books.outrun or run.done, timeout, owner.waits.room, helps=True)
         if books.outrun and not run.done:
             self._life.check_open()
@@ -255,18 +287,23 @@ class Input:
 
     def _open(self, run: Run) -> None:
         if not self._life.stopped:
-            self._engine.books.look_at_clock(self._owner.seams.clock.now())
+            self._engine.books.look_at_clock(self.owner.seams.clock.now())
             self._engine.runs.start(run)
         elif run.books is None:  # else an interrupt came while it was being opened, and it was told
             run.tell_finished(self._life.stopped_error())
 
-    def _feed(
-        self, run: Run, port: Port, correlation_id: object, priority: int, batch: list[Any], first: int
-    ) -> None:
-        messages = len(batch)  # first: the list becomes a chunk's
+    def _take(self, run: Run, pouch: Pouch) -> None:
+        pouch.called = False  # first: what comes from here on calls again
+        items = pouch.items
+        batch = items[:]
+        messages = len(batch)  # now: the list becomes a chunk's
+        if not messages:  # an earlier call was late enough to take them
+            return
+        del items[:messages]
+        first, pouch.first = pouch.first, pouch.first + messages
         try:
             if run.books is not None and not self._life.stopped:
-                self._engine.feed(run.books, port, batch, first, correlation_id, priority)
+                self._engine.feed(run.books, pouch.port, batch, first, pouch.correlation_id, pouch.priority)
         finally:
             self._room.taken += messages
 
@@ -275,29 +312,71 @@ class Input:
             self._engine.runs.end_input(run.books)
 
 
-def batches_of(items: Iterator[Any], size: int, clock: Clock) -> Iterator[list[Any]]:
-    """Pull an iterator into batches, cut by number and time; what it raises comes after what it gave."""
-    batch: list[Any] = []
-    end = 0.0
-    pull = 1
-    failure: BaseException | None = None
-    going_on = True
-    while going_on:
-        wanted = min(pull, size - len(batch))
-        before, started = len(batch), clock.now()
-        try:
-            batch.extend(islice(items, wanted))  # what came before an error is in the batch
-        except BaseException as error:
-            failure = error
-        now = clock.now()
-        going_on = failure is None and len(batch) - before == wanted
-        pull = min(pull * 8, PULL_MOST) if now - started < BATCH_SECONDS / 8 else 1
-        if batch and (len(batch) >= size or now >= end or not going_on):
-            yield batch
-            batch = []
-            end = clock.now() + BATCH_SECONDS
-    if failure is not None:
-        raise failure
+class Pouring:
+    """Posts the inputs of a run one by one, each before the next is pulled: that may be long in coming, or wait for what becomes of this one.
+
+    Under the "sync" schedule each is worked off before the next is pulled, or so many together from an iterable that has been quick for long.
+    Called on: the thread that sends.
+    """
+
+    def __init__(self, way_in: Input, run: Run, port: Port, label: Label) -> None:
+        self._way_in = way_in
+        self._run = run
+        self._life = way_in.owner.life
+        self._label = label if callable(label) else None
+        self._pouch = Pouch(port, *((None, 0) if callable(label) else label), 0)
+        self._sent = 0
+        self._posted, self._thread = way_in.owner.room.here()
+        self._alone = not (way_in.owner.attended or way_in.owner.inside())
+        self._quick = 0  # items in a row
+        self._asked = 0.0  # when the iterable was asked for the next one
+
+    def put(self, data: Any) -> None:
+        """Post one input."""
+        self.take(iter((data,)), 1)
+
+    def take(self, items: Iterator[Any], most: int) -> bool:
+        """Pull and post so many, or fewer if the run is over; say whether there may be more.
+
+        Raises:
+            FlowStoppedError: the runtime is closed or closing.
+            BaseException: what the iterator raises, or the function that labels.
+        """
+        life, run, pouch, alone = self._life, self._run, self._pouch, self._alone
+        label, posted, thread = self._label, self._posted, self._thread
+        sent = self._sent
+        if alone:
+            self._asked = self._way_in.owner.seams.clock.now()
+        for data in islice(items, most):
+            if label is not None:
+                pouch = self._fit(*label(data))
+            pouch.items.append(data)
+            if not pouch.called:
+                self._way_in.post(run, pouch)
+            posted[thread] += 1
+            self._sent += 1
+            if life.closing or life.stopped:
+                self._way_in.check_open(run)
+            if run.done:
+                return True
+            if alone:
+                self._catch_up()
+        return self._sent - sent == most
+
+    def _catch_up(self) -> None:
+        owner = self._way_in.owner
+        clock = owner.seams.clock
+        self._quick = self._quick + 1 if clock.now() - self._asked < QUICK else 0
+        if self._quick < QUICK_MOST or self._quick % TOGETHER == 0:
+            owner.catch_up()
+        self._asked = clock.now()
+
+    def _fit(self, correlation_id: object, priority: int) -> Pouch:
+        """Return the pouch of what has this label: neighbours that have the same one are taken together."""
+        pouch = self._pouch
+        if not (pouch.priority == priority and users.alike(pouch.correlation_id, correlation_id)):
+            pouch = self._pouch = Pouch(pouch.port, correlation_id, priority, self._sent)
+        return pouch
 
 
 def checked_priority(priority: Any) -> int:

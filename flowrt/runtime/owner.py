@@ -226,8 +226,21 @@ class Owner:
                 )
         return True
 
+    def catch_up(self) -> None:
+        """Sync schedule, any thread but one inside: do what can be done now, unless another thread is the engine, which does it."""
+        if not self._owner.locked():
+            self._be_engine(self._work_off)
+
+    def _work_off(self) -> None:
+        while not self.life.stopped and self.loop.step():
+            pass
+
     def _work(self, ready: Callable[[], bool], deadline: float | None, *, helps: bool = False) -> bool:
         """Be the engine until `ready()`; say whether that was possible."""
+        return self._be_engine(partial(self._work_until, ready, deadline, helps=helps))
+
+    def _be_engine(self, work: Callable[[], None]) -> bool:
+        """Work as the engine; say whether that was possible."""
         ident = get_ident()
         try:
             # First: a signal handler may come between, and must not wait for the thread it interrupts.
@@ -236,7 +249,7 @@ class Owner:
                 return False
             try:
                 self._owner_ident = ident
-                self._work_until(ready, deadline, helps=helps)
+                work()
                 if self.life.stopped:
                     self.loop.write_off()
             finally:
@@ -247,7 +260,7 @@ class Owner:
         self.waits.changed.wake()  # another waiter may have to be the engine now
         if self.seams.simulation is None and not self.inbox.empty() and not self.life.stopped:
             # A signal handler has posted just before the engine was given up.
-            self._work(self.inbox.empty, deadline)
+            self._work(self.inbox.empty, None)
         if self.unattended and ident not in self._attending:
             self.attend()
         return True

@@ -103,9 +103,15 @@ class Room:
         ident = get_ident()
         self._posted[ident] = self._posted.get(ident, 0) + messages
 
+    def here(self) -> tuple[dict[int, int], int]:
+        """Where to count inputs that this thread posts one by one, and under which key."""
+        ident = get_ident()
+        self._posted.setdefault(ident, 0)
+        return self._posted, ident
+
     def forget_mine(self) -> None:
         """Forget what this thread has posted: it was taken back, before there was an engine."""
-        self._posted.pop(get_ident(), None)
+        self._posted[get_ident()] = 0
 
     def check_unread(self) -> None:
         """`FlowOverloadError` if nobody reads the results."""

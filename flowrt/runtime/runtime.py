@@ -261,8 +261,9 @@ class FlowRuntime:
     ) -> Run:
         """Send the items of an iterable into the flow, as one run; return when the last is accepted.
 
-        The iterable is pulled on the calling thread, as there is room. What it raises is raised here; the items accepted before are
-        worked off. Arguments and errors otherwise as for `process`; `timeout`: seconds for each wait for room.
+        The iterable is pulled on the calling thread, as there is room, and each item is sent before the next is pulled (under the "sync" schedule:
+        worked off, alone or, of an iterable that has been quick for long, 64 together). What it raises is raised here; the items accepted
+        before are worked off. Arguments and errors otherwise as for `process`; `timeout`: seconds for each wait for room.
 
         `key(item)` gives each item a correlation id of its own, `priority(item)` a priority; on the calling thread, too.
         """

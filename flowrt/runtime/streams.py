@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
-from flowrt.runtime.input import BATCH, batches_of
+from flowrt.runtime.input import Pouring
 from flowrt.runtime.run import UNREAD_MOST, Run
 from flowrt.runtime.waiting import EitherWakers
 
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from flowrt.ports import Port
     from flowrt.runtime.input import Input
     from flowrt.runtime.owner import Owner
+
+
+PULL_MOST = 64  # items pulled between two looks for results; arbitrary: a look costs a microsecond
+PULL_SECONDS = (
+    0.000_1  # pulls that take longer are made one by one, so that no result waits for more than one
+)
 
 
 def streamed(
@@ -30,9 +36,14 @@ def streamed(
     owner.refuse_wait("for the results of a stream", None)
     ahead = min(UNREAD_MOST, owner.room.capacity)
     failed: list[Exception] = []
-    batches = _until_it_raises(batches_of(iter(iterable), min(BATCH, ahead), owner.seams.clock), failed)
-    sent, more = 0, True
+    items, pouring, more, pull = (
+        iter(iterable),
+        Pouring(way_in, run, port, (correlation_id, priority)),
+        True,
+        1,
+    )
     changes = EitherWakers(run._wakers(for_end=False), owner.waits.room)
+    clock = owner.seams.clock
 
     def may_go_on() -> bool:
         return run._behind > 0 or run.done or (more and owner.room.load < ahead)
@@ -41,13 +52,15 @@ def streamed(
     try:
         while True:
             while more and run._behind < ahead and owner.room.load < ahead and not run.done:
-                batch = next(batches, None)
-                if batch is None:
+                started = clock.now()
+                try:
+                    more = pouring.take(items, pull)
+                except Exception as error:  # for later: results of what came before are first
+                    failed.append(error)
                     more = False
+                if not more:
                     way_in.end(run)
-                    break
-                way_in.feed(run, port, correlation_id, priority, batch, sent)
-                sent += len(batch)
+                pull = min(pull * 8, PULL_MOST) if clock.now() - started < PULL_SECONDS else 1
                 if run._behind > 0:  # the next item may be long in coming
                     break
             finished = run.done  # before the look
@@ -66,11 +79,3 @@ def streamed(
             way_in.end(run)
         if not run.done:  # whoever reads has gone away
             run.cancel()
-
-
-def _until_it_raises(batches: Iterator[list[Any]], failed: list[Exception]) -> Iterator[list[Any]]:
-    """Go through batches; keep what raises there for later, after the results of what came before."""
-    try:
-        yield from batches
-    except Exception as error:
-        failed.append(error)
