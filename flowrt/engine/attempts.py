@@ -459,6 +459,7 @@ class Guard:
 
     def _settle_attempt(self, attempt: Attempt, task: Task) -> None:
         self.settling = attempt
+        task.settled = True
         try:
             self._settle(task)
         finally:

@@ -94,6 +94,24 @@ class Chunk:
         return bool(live)
 
 
+@define(eq=False, repr=False)
+class Crossing(Chunk):
+    """One message that is shown at each border of a flow it crosses: `crossed` says how many are behind it. Nothing joins it meanwhile."""
+
+    crossed: int
+
+    @classmethod
+    def of(cls, chunk: Chunk, crossed: int) -> Crossing:
+        return cls(chunk.handler, chunk.data, chunk.context, chunk.positions, chunk.trail, crossed)
+
+    def landed(self) -> Chunk:
+        """Return it as a chunk like others."""
+        return Chunk(self.handler, self.data, self.context, self.positions, self.trail)
+
+    def extend(self, other: Chunk) -> bool:
+        return False
+
+
 def joined_positions(first: Positions, second: Positions) -> Positions:
     """Put two stretches of positions one behind the other."""
     if type(first) is range and type(second) is range and first.stop == second.start:

@@ -63,6 +63,7 @@ class Task(Group):
         "reorder",
         "reported",
         "sequence",
+        "settled",
         "started",
         "whereabouts",
         "worker",
@@ -79,6 +80,9 @@ class Task(Group):
         self.busy = 0.0
         self.worker = 0
         self.limit = len(chunk.data)  # what comes behind was taken back; under the pool's lock
+        self.settled = (
+            False  # a guard let its outcome count: not if the call is made again, nor before its turn
+        )
         self.lost = False  # it was given up: what its worker still brings counts for nothing
         self.whereabouts = ""  # of a call that was given up: what its thread was doing
         self.ident: int | None = None  # of the worker's thread

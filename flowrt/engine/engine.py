@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from flowrt.clock import Timers
 from flowrt.engine.acts import Acts
 from flowrt.engine.attempts import Guard
+from flowrt.engine.chunks import Chunk, Crossing
 from flowrt.engine.contract import Task
 from flowrt.engine.fusion import Fusion
 from flowrt.engine.ledger import Books
@@ -29,14 +30,13 @@ from flowrt.engine.outcomes import Outcomes
 from flowrt.engine.routes import Routes
 from flowrt.engine.runs import Runs
 from flowrt.engine.sources import Sources
-from flowrt.engine.traffic import Traffic
+from flowrt.engine.traffic import Traffic, borders_before
 from flowrt.engine.wakes import Wakes
 from flowrt.errors import FlowOverloadError, release_frames
 from flowrt.messages import Context, RunBooks
 
 if TYPE_CHECKING:
     from flowrt.clock import Clock
-    from flowrt.engine.chunks import Chunk
     from flowrt.engine.contract import Host, PullTask
     from flowrt.engine.places import Place
     from flowrt.engine.runs import Sent
@@ -82,7 +82,6 @@ class Engine:
         self.under_way = 0
         self.turns = 0
         self.returned = 0  # calls and pulls that are over, wherever they were made
-        self.delay = 0.0
         self.not_before: float | None = None  # when the throttle lets the next message go
         self.over = False  # reports only close what is to be closed
         self.fusion = Fusion(self.traffic, self.acts, self.outcomes, clock, host)
@@ -117,7 +116,7 @@ class Engine:
             return
         context = Context(run, correlation_id, priority)
         self.books.accept(run, port.fullname, len(data))
-        self.sources.uneven = self.sources.uneven or bool(priority)
+        self.traffic.uneven = self.traffic.uneven or bool(priority)
         route, positions = self.routes.entry(port), range(first, first + len(data))
         self.traffic.emit(route, data, context, positions, self.traffic.trunk.root, outside=True)
         self._check_live(run, port.fullname)
@@ -140,7 +139,7 @@ class Engine:
         traffic = self.traffic
         together: Context | list[Context] = contexts if len(data) > 1 else contexts[0]
         route = self.routes.entry(port)
-        self.sources.uneven = self.sources.uneven or bool(contexts[0].priority)
+        self.traffic.uneven = self.traffic.uneven or bool(contexts[0].priority)
         traffic.emit(route, data, together, [0] * len(data), traffic.trunk.root, outside=True)
         if self.books.live > self._max_live:
             for context in contexts[::-1]:
@@ -164,13 +163,13 @@ class Engine:
 
     def held_back(self) -> bool:
         """Say whether the throttle holds the next message back; it does so from when it is the next."""
-        if not self.delay:
+        if not self.traffic.delay:
             return False
         now = self._clock.now()
         if self.not_before is None:
-            if next(iter(self.schedule), None) is None:
+            if next(self.traffic.waiting(), None) is None:
                 return False
-            self.not_before = now + self.delay
+            self.not_before = now + self.traffic.delay
         if now < self.not_before:
             return True
         self.not_before = None
@@ -178,15 +177,15 @@ class Engine:
 
     def turn(self) -> bool:
         """Do one step; say whether there was one to do."""
-        chunk = self.schedule.take()
+        chunk = self.traffic.next_chunk() if self.traffic.any_leaving else self.schedule.take()
         self.traffic.in_turn = True
         worked = True
         if chunk is None:
             quiet = not self.under_way and not self.sources.pulls_under_way
-            straight = None if self.taps.handlers or self.delay else self.fusion.pull
+            straight = None if self.taps.handlers or self.traffic.delay else self.fusion.pull
             worked = bool(self.sources.count) and self.sources.advance(straight, nothing_under_way=quiet)
-        elif self.sources.uneven and (source := self.sources.before(chunk.priority)) is not None:
-            self.schedule.put_back(chunk)
+        elif self.traffic.uneven and (source := self.sources.before(chunk.priority)) is not None:
+            self.traffic.put_back(chunk)
             self.sources.go_on(source, None)
         else:
             self._step(chunk)
@@ -197,7 +196,7 @@ class Engine:
         return worked
 
     def _step(self, chunk: Chunk) -> None:
-        watched = self.taps.handlers or self.delay
+        watched = self.taps.handlers or self.traffic.delay
         run, place = chunk.context_at(0).scope.run, chunk.handler.place
         if not watched and self.fusion.take(chunk):
             self._check_live(run, chunk.handler.port.fullname)
@@ -205,16 +204,22 @@ class Engine:
         limit = 1 if watched else self.schedule.step
         if len(chunk.data) > limit and (watched or not self.fusion.at_once(chunk)):
             head = chunk.cut(limit)
-            self.schedule.put_back(chunk)
+            self.traffic.put_back(chunk)
             chunk = head
         if self.books.cut_short and not chunk.leave_out_ended():
             return
-        if place is None or place.executor is None:
-            raise AssertionError("unreachable: results are delivered at once, and places have executors")
+        if watched:
+            across = self._across(chunk)
+            if across is None:
+                return
+            chunk = across
         if self.taps.handlers:
             self.taps.show(chunk)
-            if self.books.cut_short and not chunk.leave_out_ended():
+            if self.books.cut_short and not chunk.leave_out_ended():  # the tap may have cancelled a run
                 return
+        if place is None:
+            self.traffic.leave(chunk, by_turn=True)
+            return
         run = chunk.context_at(0).scope.run
         if place.guard is not None:
             if not (place.handed_over or place.guard.busy) and len(chunk.data) > 1:
@@ -225,6 +230,19 @@ class Engine:
         else:
             self._submit(place, chunk)
         self._check_live(run, place.name)
+
+    def _across(self, chunk: Chunk) -> Chunk | None:
+        """Return a message that somebody follows when no border of a flow is before it; else let it cross one, as a step of its own."""
+        borders = borders_before(chunk)
+        crossed = 0
+        if isinstance(chunk, Crossing):
+            crossed, chunk = chunk.crossed, chunk.landed()
+        if crossed == len(borders):
+            return chunk
+        if self.taps.handlers:
+            self.taps.show_border(chunk, borders[crossed])
+        self.traffic.put_back(Crossing.of(chunk, crossed + 1))
+        return None
 
     def _submit(self, place: Place, chunk: Chunk) -> None:
         self.in_work = place
@@ -262,6 +280,7 @@ class Engine:
     def forget(self) -> None:
         """Drop every message that is still somewhere: the runtime is over."""
         self.schedule.clear(lambda _chunk: True)
+        self.traffic.leaving.clear(lambda _chunk: True)
         self.timers.clear()
         self.routes.places.forget()
         for place in self.routes.all_places():
@@ -340,7 +359,7 @@ class Engine:
             return
         task.nudged = False
         guard = task.place.guard
-        if guard is not None and guard.waits_for_the_end and not task.finished:
+        if guard is not None and guard.waits_for_the_end and not task.settled:
             return
         if task.reorder is None or not task.results:
             task.count_calls()

@@ -118,7 +118,9 @@ class Fusion:
     def at_once(self, chunk: Chunk) -> bool:
         """Say whether a chunk may go whole to its place though messages are taken singly: nothing comes of it before the last."""
         handler = chunk.handler
-        if self._depth_first is None or handler.place is None:
+        if handler.place is None:  # results: nothing comes of them
+            return True
+        if self._depth_first is None:
             return False
         return handler.place.handed_over or self._acts.only_keeps(handler, chunk.context, len(chunk.data))
 

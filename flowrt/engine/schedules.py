@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Schedule(Protocol):
     """Messages waiting for the engine, in chunks: what a schedule is. `FlowRuntime(schedule=MySchedule)` takes one of your own.
 
-    A chunk holds consecutive messages of one stream, all of one priority. What a schedule may look at: `chunk.priority`, a higher goes first;
+    A chunk holds consecutive messages of one stream, all of one priority, on their way into an operation: results leave without it, by their
+    priority. What a schedule may look at: `chunk.priority`, a higher goes first;
     `stream_of(chunk)`, a hashable name of its stream; `chunk.trail.route`, of the out-port it left, or at which it entered;
     `chunk.handler.port.fullname`, where it goes; `len(chunk.data)`, how many messages it is. It changes a chunk only by `chunk.extend(other)`,
     which takes the messages of another one in if the two may travel together, and says whether it did: then the other is over.
@@ -372,7 +373,7 @@ class OwnSchedule:
                     f"take() gave nothing though {counted(self._waiting, 'message')} must be waiting there"
                 )
             return None
-        if type(chunk) is not Chunk:
+        if not isinstance(chunk, Chunk):
             raise self._broken(f"take() gave a {type(chunk).__qualname__}, not a chunk or None")
         self._waiting -= len(chunk.data)
         if self._waiting < 0 or not chunk.data:

@@ -116,7 +116,6 @@ class Sources:
         self._open: dict[int, dict[SourceWindow, OrderedDict[OpenSource, None]]] = {}
         self.count = 0
         self._priorities: dict[int, int] = {}  # of open sources
-        self.uneven = False  # not everything has the same priority
         self.pulls_under_way = 0
         self.stopping = False
         self.stopped = 0
@@ -176,7 +175,7 @@ class Sources:
         self.count += 1
         priority = source.context.priority
         self._priorities[priority] = self._priorities.get(priority, 0) + 1
-        self.uneven = self.uneven or bool(priority)
+        self._traffic.uneven = self._traffic.uneven or bool(priority)
 
     def _remove(self, source: OpenSource) -> None:
         source.closed = True

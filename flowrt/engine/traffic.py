@@ -1,15 +1,20 @@
-"""How messages move: out of a port, along its route, into the schedule or out as results; how they end; who is shown them."""
+"""How messages move: out of a port, along its route, into the schedule or out as results; how they end; who is shown them.
+
+A result leads to nothing in the flow, so it lets nothing wait: of what has one priority it goes first. It leaves at once, unless something more
+urgent may wait, results are before it, it has just come in, or a tap or a throttle has all messages go singly.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrt import users
 from flowrt.engine.chunks import Chunk, shown_message
 from flowrt.engine.failures import Failures
 from flowrt.engine.places import Handler
+from flowrt.engine.schedules import BreadthFirst
 from flowrt.errors import FlowBuildError
 from flowrt.messages import (
     ABSORBED,
@@ -41,6 +46,12 @@ class Traffic:
     """Moves messages and keeps the books while doing so.
 
     Called on: the engine's thread.
+
+    Attributes:
+        leaving: results that wait; `any_leaving`: there may be some.
+        uneven: not everything has the same priority.
+        delay: the throttle's, in seconds.
+        in_turn: between turns, workers' outcomes arrive: a depth-first schedule must not put them before what they came after.
     """
 
     def __init__(
@@ -58,8 +69,11 @@ class Traffic:
         self.trunk = Trunk()
         self._deliver = deliver
         self.strict = strict
-        # Between turns, workers' outcomes arrive: a depth-first schedule must not put them before what they came after.
         self.in_turn = False
+        self.leaving = BreadthFirst()
+        self.any_leaving = False
+        self.uneven = False
+        self.delay = 0.0
         self.failures = Failures(routes, books, self.trunk, self.emit)
         self.taps = Taps(self.failures)
 
@@ -113,7 +127,10 @@ class Traffic:
             self._end_unconnected(handler.port, chunk)
             return
         if handler.place is None:
-            self.leave(chunk)
+            if outside:
+                self.let_wait(chunk)
+            else:
+                self.leave(chunk)
             return
         if len(chunk.data) <= CHUNK_SIZE:
             self._put(chunk, outside=outside)
@@ -130,11 +147,43 @@ class Traffic:
         else:
             self.schedule.put(chunk)
 
-    def leave(self, chunk: Chunk) -> None:
-        """Deliver results."""
-        if self.taps.handlers:
-            self.taps.show(chunk)
-        if self.books.cut_short and not chunk.leave_out_ended():  # the tap may have cancelled a run
+    def let_wait(self, chunk: Chunk) -> None:
+        """Have results leave by their turn."""
+        self.leaving.put(chunk)
+        self.any_leaving = True
+
+    def next_chunk(self) -> Chunk | None:
+        """Take what comes next where results wait: the most urgent, and of what is equally urgent results first."""
+        result = self.leaving.take()
+        if result is None:
+            self.any_leaving = False
+            return self.schedule.take()
+        if self.uneven and (chunk := self.schedule.take()) is not None:
+            if chunk.priority > result.priority:
+                self.leaving.put_back(result)
+                return chunk
+            self.schedule.put_back(chunk)
+        return result
+
+    def put_back(self, chunk: Chunk) -> None:
+        """Return what was taken and is not worked on yet."""
+        if chunk.handler.place is not None:
+            self.schedule.put_back(chunk)
+        else:
+            self.leaving.put_back(chunk)
+            self.any_leaving = True
+
+    def waiting(self) -> Iterator[Chunk]:
+        """Go through all that waits, in no particular order; any thread."""
+        yield from self.leaving
+        yield from self.schedule
+
+    def leave(self, chunk: Chunk, *, by_turn: bool = False) -> None:
+        """Deliver results, if it is their turn."""
+        if not by_turn and (self.any_leaving or self.uneven or self.delay or self.taps.handlers):
+            self.let_wait(chunk)
+            return
+        if self.books.cut_short and not chunk.leave_out_ended():
             return
         self._deliver(chunk)
         contexts, where = chunk.context, chunk.handler.port.fullname
@@ -174,7 +223,7 @@ class Traffic:
     def whereabouts(self, runs: set[RunBooks]) -> dict[RunBooks, list[tuple[str, int]]]:
         """Say for each run where how many of its messages are, in one look at everything."""
         found: dict[RunBooks, Counter[str]] = {run: Counter() for run in runs}
-        waiting = [(chunk.handler.port.fullname, chunk, 0) for chunk in self.schedule]
+        waiting = [(chunk.handler.port.fullname, chunk, 0) for chunk in self.waiting()]
         for executor in self.routes.all_executors():
             waiting += executor.unreported()
         for place in self.routes.all_places():
@@ -209,15 +258,25 @@ class Taps:
         users.discard(self.handlers, tap)
 
     def show(self, chunk: Chunk) -> None:
-        """Show messages, at the borders of flows they have crossed and at the port they are about to enter."""
-        route = chunk.trail.route
-        borders = route.borders.get(chunk.handler, ()) if route is not None else ()
+        """Show messages, at the port they are about to enter."""
         for index in range(len(chunk.data)):
-            for port in (*borders, chunk.handler.port):
-                message = shown_message(chunk, index)
-                message.port = port
-                for tap in list(self.handlers):
-                    try:
-                        tap(message)
-                    except BaseException as error:
-                        self._failures.contain("on_message", error)
+            self._show(chunk, index, chunk.handler.port)
+
+    def show_border(self, chunk: Chunk, border: Port) -> None:
+        """Show a message at the border of a flow."""
+        self._show(chunk, 0, border)
+
+    def _show(self, chunk: Chunk, index: int, port: Port) -> None:
+        message = shown_message(chunk, index)
+        message.port = port
+        for tap in list(self.handlers):
+            try:
+                tap(message)
+            except BaseException as error:
+                self._failures.contain("on_message", error)
+
+
+def borders_before(chunk: Chunk) -> Sequence[Port]:
+    """Return the borders of flows that messages cross on their way into their next port."""
+    route = chunk.trail.route
+    return route.borders.get(chunk.handler, ()) if route is not None else ()

@@ -146,6 +146,8 @@ class Explanation:
     input: InputFacts  # the way in
     bottleneck: Bottleneck | None  # the busiest operation; None if nothing was measured
     outrun: int = 0  # runs whose sources wait until more of their results are read
+    leaving: int = 0  # results whose turn to leave has not come
+    throttle: float = 0.0  # seconds that each message waits in slow motion
 
     @property
     def idle(self) -> bool:
@@ -163,6 +165,10 @@ class Explanation:
         lines += [_source_line(each) for each in self.sources]
         lines += _shortened([_held_line(each) for each in self.waiting])
         lines += _input_lines(self.input)
+        if self.leaving:
+            lines.append(f"  results: {self.leaving} have yet to leave")
+        if self.throttle:
+            lines.append(f"  throttle: each message waits {self.throttle:g} s")
         if self.unread:
             full = "; process raises until they are read" if self.unread >= self.max_results else ""
             if self.outrun:

@@ -65,7 +65,7 @@ def look_around(engine: Engine, tasks: Iterable[Task | PullTask]) -> Whereabouts
     """Look at everything that waits or is in work."""
     where = Whereabouts()
     in_work = {id(task.chunk) for task in tasks if isinstance(task, Task)}
-    for chunk in engine.schedule:
+    for chunk in engine.traffic.waiting():
         place = chunk.handler.place
         _add(where, place.name if place is not None else RESULTS, where.backlog, chunk, 0)
     for executor in engine.routes.all_executors():
@@ -317,6 +317,8 @@ def explanation_of(
         unread=unread,
         max_results=max_results,
         outrun=sum(run.outrun for run in runs),
+        leaving=tried(lambda: sum(len(chunk.data) for chunk in engine.traffic.leaving), 0),
+        throttle=engine.traffic.delay,
         engine=engine_facts(in_hand, now, ident, answered=answered),
         operations=operations,
         calls=tuple(sorted(calls, key=lambda call: -call.seconds)),

@@ -95,7 +95,7 @@ class Closer:
                     f"run {run.number} was cut short: the runtime was closed while its inputs were coming."
                 )
             )
-            engine.delay, engine.not_before = 0.0, None
+            engine.traffic.delay, engine.not_before = 0.0, None
             self._life.draining = True
 
     def close(self, drain: float, deadline: float, left_by: BaseException | None = None) -> CloseReport:

@@ -23,9 +23,9 @@ Label = tuple[object, int] | Callable[[Any], tuple[object, int]]
 """A correlation id and a priority: of all inputs, or by a function of each."""
 
 BATCH = CHUNK_SIZE  # inputs of one iterable between two looks at the room there is, at most
-QUICK = 0.000_1  # seconds: an iterable that gives an item within so long does not wait for anything
-QUICK_MOST = 256  # items, one by one that quickly: then nobody watches what becomes of each; arbitrary
-TOGETHER = 64  # of such items are worked off together where who sends does it himself: alone each costs ten times as much
+AT_ONCE = 0.000_1  # seconds: an iterable that gives an item within so long does not wait for anything
+AT_ONCE_MOST = 256  # items, one by one that quickly: then nobody watches what becomes of each; arbitrary
+WORKED_TOGETHER = 64  # of such items are worked off together where who sends does it himself: alone each costs ten times as much
 
 
 class Pouch:
@@ -366,8 +366,8 @@ class Pouring:
     def _catch_up(self) -> None:
         owner = self._way_in.owner
         clock = owner.seams.clock
-        self._quick = self._quick + 1 if clock.now() - self._asked < QUICK else 0
-        if self._quick < QUICK_MOST or self._quick % TOGETHER == 0:
+        self._quick = self._quick + 1 if clock.now() - self._asked < AT_ONCE else 0
+        if self._quick < AT_ONCE_MOST or self._quick % WORKED_TOGETHER == 0:
             owner.catch_up()
         self._asked = clock.now()
 

@@ -414,7 +414,7 @@ class FlowRuntime:
         self._owner.inbox.post(self._set_delay, seconds)
 
     def _set_delay(self, seconds: float) -> None:
-        self._owner.engine.delay = seconds
+        self._owner.engine.traffic.delay = seconds
         self._owner.engine.not_before = None
 
     # -- looking at it

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowrt import Flow, FlowOperationContainer, FlowRuntime, errors
+from flowrt.engine.contract import Task
+from flowrt.engine.engine import Engine
 from flowrt.engine.rates import TokenBucket
 from flowrt.errors import (
     FlowBuildError,
@@ -242,6 +244,38 @@ def test_a_generator_is_called_again_only_before_its_first_item(mode: str) -> No
         assert run.ledger.balanced
         nothing_is_left(runtime)
     assert calls == [7, 7, 7]
+
+
+@threaded_mode
+def test_the_engine_may_look_at_a_call_though_it_is_over_and_is_made_again(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that takes long asks the engine to look when it emits; that may come to it after the outcome has."""
+    calls: Counter[int] = Counter()
+
+    def emit_and_fail(x: int, emit: Callable[[int], None]) -> None:
+        calls[x] += 1
+        emit(x * 10 + calls[x])
+        if calls[x] < 3:
+            raise ValueError("not yet")
+
+    report = Engine.report
+
+    def report_and_look(engine: Engine, task: Task, *, final: bool = True) -> None:
+        report(engine, task, final=final)
+        engine.fetch(task)
+
+    monkeypatch.setattr(Engine, "report", report_and_look)
+    operations = FlowOperationContainer().add_action("work", emit_and_fail)
+    MODES[mode](operations)
+    operations.retry(3, backoff=0.001)
+    flow = flow_of("", ".in -> work -> .out", operations=operations)
+    with FlowRuntime(flow, seams=simulated(3)) as runtime:
+        values = runtime.process_many(".in", range(6)).values(60.0)
+
+    assert sorted(values) == [3, 13, 23, 33, 43, 53]
+    assert values == sorted(values) or mode in ("parallel", "by key")
+    assert set(calls.values()) == {3}
 
 
 @every_mode

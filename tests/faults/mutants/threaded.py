@@ -159,7 +159,7 @@ def long_calls_that_fail(scheduler: Scheduler) -> None:
     told: list[OperationError] = []
     with opened(scheduler, operations) as runtime:
         runtime.on_exception(told.append)
-        run = runtime.process_many(".in", iter(range(16)))
+        run = runtime.process_many(".in", range(16))
         assert run.values() == list(range(0, 16, 2))
         assert [error.__cause__.args[0] for error in told if error.__cause__] == list(range(1, 16, 2))
 
