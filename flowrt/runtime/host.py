@@ -63,8 +63,11 @@ class RuntimeHost:
         return self._seams.rng
 
     def new_handle(self) -> Run:
-        """Make the run of an emission that came after its call had ended."""
-        return Run(self._owner)
+        """Make the run of an emission that came after its call had ended; it waits for nobody to wait for it."""
+        run = Run(self._owner)
+        if not self._owner.attended:
+            self._owner.unattended.append(run)
+        return run
 
     def activate(self, place: Place | FlowError) -> None:
         failed = isinstance(place, FlowError)
@@ -80,8 +83,11 @@ class RuntimeHost:
         return executor
 
     def fetch(self, task: Group, *, late: bool) -> None:
-        """Any thread: have the engine look at a task. What comes late is refused once the runtime is over; until then it is drained."""
-        fetch = self._owner.engine.fetch
+        """Any thread: have the engine look at a task. What comes late is refused once the runtime is over; until then it is drained.
+
+        Under the "sync" schedule the thread that brings what comes late works it off, unless the flow needs it for something else.
+        """
+        owner, fetch = self._owner, self._owner.engine.fetch
         if not late:
             self._inbox.post(fetch, task)
             return
@@ -90,3 +96,5 @@ class RuntimeHost:
                 self._inbox.post(fetch, task)
             elif isinstance(task, Task) and task.log_read < len(task.log):  # nobody will look at it any more
                 raise self._life.stopped_error()
+        if not (owner.attended or owner.inside() or owner.waits.dispatching.needed_here()):
+            owner.bring_in()

@@ -231,6 +231,11 @@ class Owner:
         if not self._owner.locked():
             self._be_engine(self._work_off)
 
+    def bring_in(self) -> None:
+        """Sync schedule, any thread: have what was posted taken in, and what it led to that nobody waits for worked off."""
+        if not self._owner.locked():
+            self._work(self.inbox.empty, None)
+
     def _work_off(self) -> None:
         while not self.life.stopped and self.loop.step():
             pass

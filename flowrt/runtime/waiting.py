@@ -131,6 +131,10 @@ class Dispatching:
                 f"needs. Nothing was sent. {remedy}"
             )
 
+    def needed_here(self) -> bool:
+        """Say whether this is a dispatcher's thread, which the flow needs."""
+        return any(self._blocked_here())
+
     def _blocked_here(self) -> Iterable[tuple[str, str, str]]:
         for dispatcher, operation in self.dispatchers:
             must_not_wait = getattr(dispatcher, "must_not_wait", None)

@@ -10,7 +10,7 @@ import pytest
 
 from flowrt import FlowBuildError, FlowOperationContainer, FlowStoppedError, Operation, in_port, out_port
 from flowrt.operations import components
-from flowrt.runtime import activation, building, owner
+from flowrt.runtime import activation, building, host, owner
 from flowrt.standard import Ticker
 from tests.kit import effort
 from tests.kit.flows import wire
@@ -88,6 +88,24 @@ def sync_from_a_source_and_a_sender(scheduler: Scheduler) -> None:
         assert runtime._owner.unattended == type(runtime._owner.unattended)()
 
 
+def sync_from_a_late_continuation_and_a_sender(scheduler: Scheduler) -> None:
+    """An emission that comes when its call is over is worked off by who brings it, or by who is the engine just then."""
+    seen: list[int] = []
+    kept: list[Any] = []
+
+    def keep(data: int, emit: Any) -> None:
+        kept.append(emit)
+        emit(data)
+
+    operations = FlowOperationContainer().add_action("keep", keep).add_func("work", seen.append)
+    with opened(scheduler, ".in -> keep -> work", operations=operations, schedule="sync") as runtime:
+        runtime.process(".in", 1)
+        late = kept[0]
+        scheduler.together(lambda: late(10), lambda: runtime.process(".in", 2), lambda: late(20))
+        assert sorted(seen) == [1, 2, 10, 20]
+        assert not runtime._owner.unattended
+
+
 def a_component_with_threads(scheduler: Scheduler) -> None:
     """Each emission belongs to its run, or comes late as one of its own, or is refused; none is lost."""
     relay = Relay(scheduler)
@@ -156,6 +174,7 @@ FLOWS = (
     a_component_that_emits_while_it_is_added,
     emitters_and_a_closer,
     sync_from_a_source_and_a_sender,
+    sync_from_a_late_continuation_and_a_sender,
     a_component_with_threads,
 )
 HERE = [activation.__file__, building.__file__, components.__file__]
@@ -169,6 +188,9 @@ def test_what_is_emitted_is_never_lost_in_any_order(program: Program) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_emitted_under_sync_is_left_lying_wherever_a_thread_is_interrupted_once() -> None:
+@each_of([sync_from_a_source_and_a_sender, sync_from_a_late_continuation_and_a_sender])
+def test_nothing_emitted_under_sync_is_left_lying_wherever_a_thread_is_interrupted_once(
+    program: Program,
+) -> None:
     """B261."""
-    assert interrupt_everywhere(sync_from_a_source_and_a_sender, [owner.__file__, *HERE], 150) > 50
+    assert interrupt_everywhere(program, [owner.__file__, host.__file__, *HERE], 150) > 50
