@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from attrs import evolve, fields
 
 from flowrt.errors import Fault
 from flowrt.operations.declarations import Declaration
-from flowrt.ports import Port, Stream, folded
+from flowrt.ports import Port, Stream, folded, port_of
 
 if TYPE_CHECKING:
     from flowrt.flow.flow import Flow
@@ -126,28 +126,85 @@ def define_flow(root: Flow, faults: list[Fault]) -> Definition:
     for flow in pending:
         for nested in flow.flows:
             made[id(flow)].flows[folded(nested.name)] = definition_of(nested)
+    returning: list[tuple[Stream, Definition]] = []
     for flow in pending:  # which names there are is known now
+        definition = made[id(flow)]
         for stream in flow.streams:
-            fault = _place_stream(stream, made[id(flow)], whole)
-            if fault is not None:
-                faults.append(fault)
+            if stream.source.is_rooted and not (stream.target.is_rooted or definition is whole):
+                returning.append((stream, definition))
+            else:
+                _place_stream(stream, whole if stream.source.is_rooted else definition, whole)
+    for stream, definition in returning:  # where flows are used is known now
+        fault = _place_returning(stream, definition, whole)
+        if fault is not None:
+            faults.append(fault)
     return whole
 
 
-def _place_stream(stream: Stream, definition: Definition, root: Definition) -> Fault | None:
+class Outward(Stream):
+    """A stream from outside a nested flow to the way out of it that it names, not to a way in."""
+
+
+def _place_returning(stream: Stream, definition: Definition, root: Definition) -> Fault | None:
+    """Put a stream of a nested flow that starts at the root there: it leads to the one place where that flow is used."""
+    target = stream.target
+    outward = not (target.path or target.operation)
+    if outward:
+        definition.ways_out.setdefault(target.key[3], target.name)
+    uses = _uses(definition, root)
+    if len(uses) != 1:
+        where = (
+            f"in {len(uses)} places ({', '.join(uses[:3])}{', …' if len(uses) > 3 else ''})"
+            if uses
+            else "nowhere"
+        )
+        says = f'it starts at the root, and flow "{definition.name}" is used {where}, so it does not say where it would lead.'
+        return Fault.of_stream("F105", stream, says, "Lead the messages in through the flow's own ports.")
+    path = f"{uses[0]}/{target.path}" if target.path else uses[0]
+    moved = evolve(stream, source=_unrooted(stream.source), target=evolve(target, path=path))
+    if outward:
+        moved = Outward(**{each.name: getattr(moved, each.name) for each in fields(Stream)})
+    root.add(moved)
+    return None
+
+
+def _uses(wanted: Definition, root: Definition) -> list[str]:
+    """Return the paths from the root at which streams use a flow; inside itself it is not looked for."""
+    found: dict[str, None] = {}
+    pending: list[tuple[tuple[Definition, ...], str]] = [((root,), "")]
+    seen: set[tuple[Path, int]] = set()
+    while pending:
+        around, path = pending.pop()
+        for port in (port for stream in around[-1].streams() for port in (stream.source, stream.target)):
+            at, here = ((root,), "") if port.is_rooted else (around, path)
+            for name, instance in (*port.segments, (port.operation, port.instance)):
+                nested = _found(at, folded(name))
+                if not isinstance(nested, Definition) or nested in at:
+                    break
+                own = f"{nested.name}#{instance}" if instance else nested.name
+                at, here = (*at, nested), f"{here}/{own}" if here else own
+                if nested is wanted:
+                    found[here] = None
+                if (key := (path_of(port_of(here, "", "", "")), id(nested))) not in seen:
+                    seen.add(key)
+                    pending.append((at, here))
+    return list(found)
+
+
+def _found(around: tuple[Definition, ...], name: str) -> Declaration | Definition | None:
+    """Find an operation or a flow by its folded name, as a message would: in the innermost of flows inside each other, else around it."""
+    return next(
+        (found for each in reversed(around) if (found := each.operations.get(name) or each.flows.get(name))),
+        None,
+    )
+
+
+def _place_stream(stream: Stream, definition: Definition, root: Definition) -> None:
     """Put a stream into the flow it belongs to: that of both its ends if they share a path, else where it was written."""
     source, target = stream.source, stream.target
     if not (source.path or target.path):
         definition.add(stream)
-        return None
-    if source.is_rooted and definition is not root:
-        if root.flows.get(folded(definition.name)) is not definition:
-            says = f'it starts at the root, but flow "{definition.name}" is not used there itself, so it does not say where it would lead.'
-            return Fault.of_stream("F105", stream, says, "Lead the messages in through the flow's own ports.")
-        if not target.is_rooted:
-            inner = f"{definition.name}/{target.path}" if target.path else definition.name
-            target = evolve(target, path=inner)
-        definition = root
+        return
     if definition is root:
         source, target = _unrooted(source), _unrooted(target)
     if source.path and source.key[0] == target.key[0]:
@@ -155,7 +212,6 @@ def _place_stream(stream: Stream, definition: Definition, root: Definition) -> F
         owner.add(evolve(stream, source=evolve(source, path=""), target=evolve(target, path="")))
     else:
         definition.add(evolve(stream, source=source, target=target))
-    return None
 
 
 def _owner(port: Port, definition: Definition, root: Definition) -> Definition:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flowrt import standard
 from flowrt.errors import Fault, FlowBuildError
-from flowrt.flow.definition import Definition, define_flow
+from flowrt.flow.definition import Definition, Outward, define_flow
 from flowrt.flow.sites import UNKNOWN_FLOW, FlowSite
 from flowrt.operations.declarations import Declaration, mode_faults
 from flowrt.ports import Port, Stream, did_you_mean, folded, port_of
@@ -86,7 +86,12 @@ def _end_fault(
             wrong = "F101", f'there is no operation or flow "{port.operation}".', hint
         elif base is not flow:
             nested = base
-            lost = entering and base.parent is not None and not base.leads_on(("", "", port.key[3]))
+            lost = (
+                entering
+                and not isinstance(stream, Outward)
+                and base.parent is not None
+                and not base.leads_on(("", "", port.key[3]))
+            )
             if lost and base.definition is UNKNOWN_FLOW:
                 name = port.segments[-1][0]
                 wrong = "F101", f'there is no flow "{name}".', did_you_mean(name, _known_names(flow))

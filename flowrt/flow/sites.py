@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 
 from flowrt.errors import FlowBuildError, describe
-from flowrt.flow.definition import Definition, source_key
+from flowrt.flow.definition import Definition, Outward, source_key
 from flowrt.operations.declarations import Declaration
 from flowrt.ports import Port, Stream, folded, port_of
 
@@ -194,7 +194,8 @@ class FlowSite:
         base = self.descend(target)
         _, operation, _, name = target.key
         if not operation:
-            if base.parent is None or base is not self:  # a nested flow's port named from outside: its way in
+            inward = base is not self and not isinstance(stream, Outward)
+            if base.parent is None or inward:  # a nested flow's port named from outside: its way in
                 return base, ("", "", name), None
             return base.parent, (folded(base.name), folded(base.instance), name), None
         found = base.lookup(operation)

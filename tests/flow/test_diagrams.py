@@ -446,7 +446,7 @@ def test_of_a_flow_that_cannot_be_drawn_a_notebook_shows_why() -> None:
     lost = Flow("lost").add_flow(Flow("outer").add_flow(inner)).add_stream(".in", "outer")
     long = flow_of(*(f"n{number} -> n{number + 1}" for number in range(2_000)), name="long")
 
-    for flow, why in ((lost, "is not used there itself"), (long, "at most 2000 are drawn")):
+    for flow, why in ((lost, "is used nowhere"), (long, "at most 2000 are drawn")):
         assert flow._repr_svg_() is None
         assert why in flow._repr_html_()
         assert "<svg" not in flow._repr_html_()
@@ -601,7 +601,7 @@ def test_every_picture_is_well_formed_and_holds_every_stream_once(flow: Flow, bo
     try:
         streams = drawn_streams(graph_of(flow, boxes=boxes))
     except FlowBuildError:
-        return  # a stream from the root in a flow that is not used there
+        return  # a stream from the root in a flow that is not used, or twice
 
     mermaid, dot, svg = (write(flow, boxes=boxes) for write in WRITERS)
 

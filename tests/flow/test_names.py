@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation, Run
+from flowrt import Flow, FlowOperationContainer, FlowRuntime, Message, Operation, Run, check
 from flowrt.errors import FlowBuildError, OperationError
 from flowrt.operations.contract import Emitter
 from flowrt.standard import Gather, Scatter
@@ -604,19 +605,69 @@ def test_strict_counts_a_stream_that_crosses_the_border_of_a_flow() -> None:
         assert runtime.process(".in", 5).values(timeout=SECONDS) == [10]
 
 
-def test_a_flow_nested_deeper_than_the_root_cannot_start_a_stream_there() -> None:
-    inner = flow_of("inner", "/.in -> double", "double -> .out")
-    outer = flow_of("outer", "inner.out -> .out").add_flow(inner)
-    with FlowRuntime() as runtime:
-        runtime.add_flow(outer).add_operations(
-            FlowOperationContainer().add_func("double", lambda number: 2 * number)
-        )
-        runtime.add_stream("outer.out", ".out")
+CALLS = """
+{wiring}
 
-        with pytest.raises(
-            FlowBuildError,
-            match=r'^stream "/\.in -> double" at \S+: it starts at the root, '
-            r'but flow "inner" is not used there itself, so it does not say where it would lead\. '
-            r"Lead the messages in through the flow's own ports\.$",
-        ):
-            runtime.process(".in", 5)
+inner
+.in, /g.x
+/g.y, {back}
+
+g
+.x, double
+double, .y
+"""
+DEPTHS = {
+    "in the root": ".in, inner.in\ninner.out, .out",
+    "one deeper": ".in, outer.in\nouter.out, .out\nouter\n.in, inner.in\ninner.out, .out",
+    "two deeper, by instances": ".in, a#1.in\na#1.out, .out\na\n.in, outer#z.in\nouter#z.out, .out\nouter\n.in, inner#2.in\ninner#2.out, .out",
+}
+
+
+@every_schedule
+@pytest.mark.parametrize("back", [".out", "increment\nincrement, .out"])
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_what_a_nested_flow_sends_to_one_in_the_root_comes_back_to_it(
+    bench: Bench, depth: str, back: str
+) -> None:
+    """B087."""
+    text = CALLS.format(wiring=DEPTHS[depth], back=back)
+    functions = FlowOperationContainer().add_func("double", double).add_func("increment", increment)
+    more = back != ".out"
+
+    assert {each.code for each in check(Flow.from_text(text).add_operations(functions))} <= {"F203"}
+    with runtime_of(bench) as runtime:
+        runtime.add_streams_from(text)
+        run = runtime.process_many(".in", [1, 2, 3])
+        assert bench.arranged(run.values(timeout=SECONDS)) == bench.arranged([2 + more, 4 + more, 6 + more])
+        assert_ledger(run, accepted=3, delivered=3)
+
+
+@pytest.mark.parametrize(
+    ("wiring", "told"),
+    [
+        (".in, inner#1.in\ninner#1.out, inner#2.in\ninner#2.out, .out", "in 2 places (inner#1, inner#2)"),
+        (
+            ".in, inner.in\ninner.out, .out\n.in, outer.in\nouter.out, .out\nouter\n.in, inner.in\ninner.out, .out",
+            "in 2 places (inner, outer/inner)",
+        ),
+        (".in, double\ndouble, .out", "nowhere"),
+    ],
+    ids=["two instances", "at two depths", "nowhere"],
+)
+def test_a_stream_from_the_root_must_know_to_which_use_of_its_flow_it_leads(wiring: str, told: str) -> None:
+    functions = FlowOperationContainer().add_func("double", double)
+    flow = Flow.from_text(CALLS.format(wiring=wiring, back=".out")).add_operations(functions)
+
+    with pytest.raises(
+        FlowBuildError,
+        match=rf'^stream "/g\.y -> \.out" at .+: it starts at the root, and flow "inner" is used {re.escape(told)}, '
+        r"so it does not say where it would lead\. Lead the messages in through the flow's own ports\.$",
+    ):
+        FlowRuntime(flow).start()
+
+
+def test_both_ends_of_a_stream_may_be_rooted_in_a_flow_that_is_used_twice() -> None:
+    text = ".in, f#1.in\n.in, f#2.in\nf\n.in, /double\n/double, /.out"
+    flow = Flow.from_text(text).add_operations(FlowOperationContainer().add_func("double", double))
+    with FlowRuntime(flow) as runtime:
+        assert runtime.process(".in", 1).values(timeout=SECONDS) == [2, 2]

@@ -256,7 +256,8 @@ def _has_faulty_port(place: Site, ports: Ports) -> bool:
 
 def _meant_by(faults: list[Fault], reach: Reach) -> set[str]:
     """Return the names that misspelt ones probably stand for: of these nothing can be said."""
-    unplaced = {fault.about[0].target.key[1] for fault in faults if fault.code == "F105"}
+    lost = [fault.about[0] for fault in faults if fault.code == "F105"]
+    unplaced = {port.key[1] for stream in lost for port in (stream.source, stream.target)}
     streams = [fault.about[0] for fault in faults if fault.code == "F101"]
     wrong = {port.key[1] for stream in streams for port in (stream.source, stream.target)}
     names = [folded(declaration.name) for declaration in reach.root.definition.all_operations()]
