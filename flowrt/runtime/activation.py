@@ -114,6 +114,11 @@ class Activations:
         # By id, with the component itself, which so keeps its id.
         self._bound: dict[int, tuple[Any, Doors]] = {}
 
+    @property
+    def may_emit(self) -> bool:
+        """Whether an operation or a component may emit of its own accord; any thread."""
+        return bool(self._emitters or self._bound)
+
     def begin(self) -> None:
         """Any thread: start the engine, and return when all that is entered so far was activated; from inside at once."""
         owner = self._owner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import functools
 import os
@@ -18,7 +19,7 @@ from flowrt.errors import FlowStalledError, FlowStoppedError, counted, describe,
 from flowrt.runtime.waiting import LONGEST_WAIT
 
 if TYPE_CHECKING:
-    from flowrt.runtime.life import Life
+    from flowrt.runtime.activation import Activations
     from flowrt.runtime.owner import Owner
 
 
@@ -71,14 +72,61 @@ class Closer:
     Guarded by: `_lock`, among those who close from outside.
     """
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, activations: Activations) -> None:
         self._owner = owner
+        self._activations = activations
         self._life = owner.life
         self._lock = owner.seams.lock()
         self.grace = GRACE
         self.report: CloseReport | None = None
         self._discarded = 0
         self._closing_thread: int | None = None
+        self._runtime: weakref.ref[Any] | None = None
+        self._life.at_end(self.forget)
+
+    @property
+    def name(self) -> str:
+        return self._life.name
+
+    def watch(self, runtime: Any) -> None:
+        """End the runtime when nobody has it any more."""
+        self._runtime = weakref.ref(runtime, self._dropped)
+
+    def forget(self) -> None:
+        """It has ended, or cannot in this process: nothing is to be seen to any more."""
+        self._runtime = None
+        _open.discard(self)
+
+    def _dropped(self, _runtime: object) -> None:
+        """Any thread, between any two steps of it, so without a lock: let the runtime end when nothing is left to do; else it does at exit."""
+        owner, life = self._owner, self._life
+        if not owner.has_threads():
+            self.forget()
+            return
+        if life.closing or life.stopped:
+            return
+        if not self._activations.may_emit:
+            self.begin()
+            if not owner.attended:  # not a Thread: to start one takes a lock
+                _thread.start_new_thread(
+                    owner.wait_until, (functools.partial(getattr, life, "stopped"), DRAIN)
+                )
+        warnings.warn(
+            f'flow runtime "{self.name}" was dropped without being closed. Use "with", or call close().',
+            ResourceWarning,
+            stacklevel=2,
+        )
+
+    def die_with_fork(self, parent: int) -> None:
+        """In a forked child: the threads of the runtime are not here."""
+        life = self._life
+        life.forked_from = parent
+        life.closing = life.stopped = True
+        self.forget()
+
+    def raise_unseen(self, body: BaseException | None, *more: BaseException) -> None:
+        """Raise what nobody saw: itself, or several as a group; where the `with` body has raised, note it there."""
+        raise_unseen(self.name, [*unseen_errors(self._owner), *more], body)
 
     def begin(self) -> None:
         """Any thread: have the engine stop its sources, and end when what is live has drained."""
@@ -117,6 +165,7 @@ class Closer:
                     raise
                 finally:
                     self._closing_thread = None
+                self.forget()
             return self.report
 
     def _close(self, drain: float, deadline: float, left_by: BaseException | None) -> CloseReport:
@@ -203,13 +252,14 @@ def raise_unseen(name: str, errors: list[BaseException], body: BaseException | N
     raise BaseExceptionGroup(f'runtime "{name}" had {len(errors)} errors nobody saw', errors)
 
 
-_open: weakref.WeakSet[Any] = weakref.WeakSet()
+_open: set[Closer] = set()  # of runtimes that have been started
 
 
-def drain_at_exit(runtime: Any) -> None:
-    """See to it that a runtime still open when the interpreter exits is drained, and known for dead in a forked child."""
+def end_in_time(runtime: Any, closer: Closer) -> None:
+    """See to it that a runtime ends: when it is dropped, or else the interpreter exits; and that it is known for dead in a forked child."""
     _watch_the_process()
-    _open.add(runtime)
+    _open.add(closer)
+    closer.watch(runtime)
 
 
 @functools.cache
@@ -221,43 +271,29 @@ def _watch_the_process() -> None:
 
 
 def _die_in_child() -> None:
-    for runtime in list(_open):
-        die_with_fork(runtime, os.getppid())
-    _open.clear()
-
-
-def die_with_fork(runtime: Any, parent: int) -> None:
-    """In a forked child: the threads of a runtime are not here."""
-    life: Life = runtime._parts.life
-    life.forked_from = parent
-    life.closing = life.stopped = True
-    closed_in_time(runtime)
-
-
-def closed_in_time(runtime: Any) -> None:
-    """Forget a runtime that was closed."""
-    _open.discard(runtime)
+    for closer in list(_open):
+        closer.die_with_fork(os.getppid())
 
 
 def _drain_all() -> None:
     """Drain all runtimes together: what one waits for may be another's, and they have one time between them."""
-    runtimes = list(_open)
-    for runtime in runtimes:
-        closer: Closer = runtime._parts.closer
-        closer.grace = GRACE / len(runtimes)
+    closers = list(_open)
+    for closer in closers:
+        closer.grace = GRACE / len(closers)
         closer.begin()
     end = time.monotonic() + EXIT_DRAIN
-    for runtime in runtimes:
+    for closer in closers:
         left = max(end - time.monotonic(), 0.0)
         try:
-            report: object = runtime.close(drain=left, deadline=left)
+            report: object = closer.close(left, left)
+            closer.raise_unseen(None)
         except BaseException as error:
             report = error
             import traceback  # noqa: PLC0415 - only here, and importing flowrt is to cost little
 
             traceback.print_exception(error)  # nobody is left to raise it to
         warnings.warn(
-            f'flow runtime "{runtime.name}" was still open when the interpreter exited ({report}). Use "with", or call close().',
+            f'flow runtime "{closer.name}" was still open when the interpreter exited ({report}). Use "with", or call close().',
             ResourceWarning,
             stacklevel=1,
         )

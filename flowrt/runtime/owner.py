@@ -74,6 +74,12 @@ class Owner:
         """The thread that is the engine, if one is."""
         return self._owner_ident
 
+    def has_threads(self) -> bool:
+        """Say whether threads were started that have not been told to end: the engine's, or workers."""
+        return (self.threaded and self.begun) or any(
+            each.thread_idents() for each in self.loop.executors.all()
+        )
+
     def at_rest(self) -> bool:
         """Say whether nobody is the engine just now, and nobody will be by himself."""
         return self.life.stopped or not self.begun or not (self.threaded or self._owner.locked())

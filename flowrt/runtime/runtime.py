@@ -20,15 +20,7 @@ from flowrt.flow.flow import Flow
 from flowrt.messages import Message
 from flowrt.observe.figures import MeterRow, row_of
 from flowrt.ports import UNNAMED, Port
-from flowrt.runtime.closing import (
-    DEADLINE,
-    DRAIN,
-    CloseReport,
-    closed_in_time,
-    drain_at_exit,
-    raise_unseen,
-    unseen_errors,
-)
+from flowrt.runtime.closing import DEADLINE, DRAIN, CloseReport, end_in_time
 from flowrt.runtime.input import checked_priority, label_of
 from flowrt.runtime.results import check_handler
 from flowrt.runtime.run import Run
@@ -108,7 +100,6 @@ class FlowRuntime:
         self._owner = self._parts.owner
         self._owner.fails_fast = bool(fail_fast)
         self._building = self._parts.building
-        self._life.at_end(lambda: closed_in_time(self))
         self._started = False
 
     @classmethod
@@ -171,7 +162,7 @@ class FlowRuntime:
             self._building.compile()
         if not self._started:
             self._started = True
-            drain_at_exit(self)
+            end_in_time(self, self._parts.closer)
             watchdog = self._parts.watchdog
             if watchdog is not None and (thread := watchdog.start()) is not None:
                 self._owner.helpers.append(thread)
@@ -319,7 +310,7 @@ class FlowRuntime:
         run = Run(self._owner)
         run.fails_fast = bool(fail_fast)
         way_in = self._parts.input
-        return streamed(self._owner, way_in, run, where, iterable, correlation_id, priority, timeout)
+        return streamed(self, self._owner, way_in, run, where, iterable, correlation_id, priority, timeout)
 
     def event_processor(self, port: str | Port) -> Callable[..., None]:
         """Return a callable that sends its argument (or None) to a port: for timers, dialogs and other sources of events."""
@@ -451,7 +442,7 @@ class FlowRuntime:
             OperationError: a failure that nobody saw; several as an `ExceptionGroup`.
         """
         report = self._close(drain, deadline)
-        raise_unseen(self.name, unseen_errors(self._owner), None)
+        self._parts.closer.raise_unseen(None)
         return report
 
     def _close(self, drain: float, deadline: float, left_by: BaseException | None = None) -> CloseReport:
@@ -460,9 +451,7 @@ class FlowRuntime:
         if self._owner.inside():
             self._parts.closer.begin()
             return CloseReport(pending=True)
-        report = self._parts.closer.close(drain, deadline, left_by)
-        closed_in_time(self)
-        return report
+        return self._parts.closer.close(drain, deadline, left_by)
 
     def __enter__(self) -> Self:
         return self
@@ -471,7 +460,5 @@ class FlowRuntime:
         self, kind: type[BaseException] | None, body: BaseException | None, trace: TracebackType | None
     ) -> None:
         report = self._close(DRAIN, DEADLINE, body)
-        unseen = unseen_errors(self._owner)
-        if not report.clean:
-            unseen.append(FlowStoppedError(f'runtime "{self.name}": {report}.', report))
-        raise_unseen(self.name, unseen, body)
+        left = () if report.clean else (FlowStoppedError(f'runtime "{self.name}": {report}.', report),)
+        self._parts.closer.raise_unseen(body, *left)

@@ -23,6 +23,7 @@ PULL_SECONDS = (
 
 
 def streamed(
+    _runtime: object,  # is not dropped while its results are read
     owner: Owner,
     way_in: Input,
     run: Run,

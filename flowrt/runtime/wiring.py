@@ -116,7 +116,15 @@ def wired(
     host.tie(owner, activations, subscribers)
     life.at_end(room.close, lambda: release_operations(life), activations.release)
     return Parts(
-        life, owner, way_in, subscribers, Reading(owner), activations, building, Closer(owner), watchdog
+        life,
+        owner,
+        way_in,
+        subscribers,
+        Reading(owner),
+        activations,
+        building,
+        Closer(owner, activations),
+        watchdog,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from flowrt import FlowError, FlowOperationContainer, FlowRuntime, OperationError
 from flowrt.executors import dispatched, dispatchers
 from flowrt.executors.dispatchers import MainThreadDispatcher
-from flowrt.runtime.closing import closed_in_time
+from flowrt.runtime.wiring import inner_parts
 from tests.kit import effort
 from tests.kit.flows import wire
 from tests.kit.functions import double, increment
@@ -203,7 +203,7 @@ def given_up(scheduler: Scheduler) -> None:
             call()
         assert len(made) == count
     finally:
-        closed_in_time(runtime)
+        inner_parts(runtime).closer.forget()
 
 
 class Given:

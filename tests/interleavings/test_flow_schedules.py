@@ -10,7 +10,7 @@ import pytest
 
 from flowrt import FlowOperationContainer, FlowRuntime, Run
 from flowrt.errors import FlowError, FlowStoppedError, OperationError, OperationTimeoutError
-from flowrt.runtime.closing import closed_in_time
+from flowrt.runtime.wiring import inner_parts
 from flowrt.standard import Gather, Scatter
 from tests.kit import effort
 from tests.kit.flows import wire
@@ -193,7 +193,7 @@ def in_parallel(scheduler: Scheduler, work: Callable[[int], int]) -> Iterator[Fl
         wire(runtime, ".in -> work -> .out")
         yield runtime.add_operations(operations)
     finally:
-        closed_in_time(runtime)
+        inner_parts(runtime).closer.forget()
 
 
 def a_worker_that_exits(scheduler: Scheduler) -> None:

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from flowrt import FlowStoppedError
-from flowrt.runtime.closing import die_with_fork
+from flowrt.runtime.wiring import inner_parts
 from tests.kit.flows import runtime_of, work_of
 from tests.kit.functions import SECONDS
 from tests.kit.programs import PREAMBLE, run_script
@@ -67,7 +67,7 @@ def test_a_runtime_that_is_a_copy_in_a_forked_process_says_so() -> None:
     runtime = runtime_of(work_of("sync"), schedule="sync", name="forked")
     assert runtime.process(".in", 1).values(SECONDS) == [1]
 
-    die_with_fork(runtime, 4711)
+    inner_parts(runtime).closer.die_with_fork(4711)
 
     refused = '^runtime "forked" was started in process 4711, and this is a fork of it without its threads'
     with pytest.raises(FlowStoppedError, match=refused):

@@ -17,8 +17,8 @@ from flowrt.executors import threads
 from flowrt.operations import bodies
 from flowrt.runtime import loop, owner, waiting
 from flowrt.runtime import run as runs
-from flowrt.runtime.closing import closed_in_time
 from flowrt.runtime.loop import FIRST_LOOK
+from flowrt.runtime.wiring import inner_parts
 from tests.kit.threads.orders import Order, Pct, Walk
 from tests.kit.threads.scheduler import Program, Scheduler
 from tests.kit.threads.schedules import run_once
@@ -60,7 +60,7 @@ def opened(scheduler: Scheduler, operations: FlowOperationContainer) -> Iterator
         report = runtime.close()
         assert report.clean, report
     finally:
-        closed_in_time(runtime)
+        inner_parts(runtime).closer.forget()
 
 
 def same(data: Any) -> Any:

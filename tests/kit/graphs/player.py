@@ -11,7 +11,7 @@ from typing import Any, cast
 import attrs
 
 from flowrt import FlowRuntime, FlowStoppedError, Message, Run, RunCancelledError
-from flowrt.runtime.closing import closed_in_time
+from flowrt.runtime.wiring import inner_parts
 from flowrt.testing import SimulatedExecutor, Simulation
 from flowrt.testing.simulation import Possibility, SimulatedCall, as_told, seams_of
 from tests.kit.graphs.evidence import Sent
@@ -378,7 +378,7 @@ def played(player: Player) -> Player:
     try:
         player.play()
     except BaseException:
-        closed_in_time(player.runtime)
+        inner_parts(player.runtime).closer.forget()
         raise
     return player
 

@@ -15,7 +15,8 @@ from flowrt.executors import backlog, tasks, threads, workers
 from flowrt.operations import bodies
 from flowrt.runtime import closing, inbox, loop, owner, results, room, run, waiting
 from flowrt.runtime import input as way_in
-from flowrt.runtime.closing import _watch_the_process, closed_in_time
+from flowrt.runtime.closing import _watch_the_process
+from flowrt.runtime.wiring import inner_parts
 from tests.kit.flows import wire
 from tests.kit.functions import same
 from tests.kit.threads.scheduler import Program, Scheduler
@@ -61,7 +62,7 @@ def opened(scheduler: Scheduler, *chains: str, **options: Any) -> Iterator[FlowR
         assert report.clean, report
         assert waits or not scheduler.waits_out, "a wake-up was lost, and a timed wait has hidden it"
     finally:
-        closed_in_time(runtime)
+        inner_parts(runtime).closer.forget()
 
 
 class Calls:
