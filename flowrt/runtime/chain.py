@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowrt.errors import FlowError, counted
+from flowrt.errors import FlowError, FlowTimeoutError, counted
 from flowrt.flow.flow import Flow
 from flowrt.runtime.runtime import FlowRuntime
 
@@ -27,7 +27,14 @@ class ChainedFlow(Flow):
         """
         with FlowRuntime(self, **options) as runtime:
             run = runtime.process(".in", data)
-            values = run.values(timeout)
+            try:
+                values = run.values(timeout)
+            except FlowTimeoutError:
+                late = FlowTimeoutError(
+                    f"run() waited {timeout} s for its end, and what has not begun is discarded. Give it longer; below is what it waited for."
+                )
+                late.add_note(str(runtime.explain()))
+                raise late from None
             if len(values) > 1:
                 raise FlowError(
                     f"run() returns one result, and this flow gave {counted(len(values), 'result')}. Gather them, or use a FlowRuntime: its "

@@ -391,18 +391,16 @@ def checked_priority(priority: Any) -> int:
     return found
 
 
-def label_of(correlation_id: object, key: Any, priority: Any) -> Label:
+def label_of(what: str, correlation_id: object, key: Any, priority: Any) -> Label:
     """Return what labels the inputs of a run; `FlowBuildError` for what cannot."""
     if key is None and not callable(priority):
         return correlation_id, checked_priority(priority)
     if key is not None and not callable(key):
         raise FlowBuildError(
-            f"process_many: key is {users.told(key)}; give a function of the item that returns its correlation id."
+            f"{what}: key is {users.told(key)}; give a function of the item that returns its correlation id."
         )
     if key is not None and correlation_id is not None:
-        raise FlowBuildError(
-            "process_many takes correlation_id, for all items, or key, for each. Choose one."
-        )
+        raise FlowBuildError(f"{what} takes correlation_id, for all items, or key, for each. Choose one.")
     fixed = 0 if callable(priority) else checked_priority(priority)
 
     def label(item: Any) -> tuple[object, int]:

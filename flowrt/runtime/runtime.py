@@ -258,7 +258,7 @@ class FlowRuntime:
 
         `key(item)` gives each item a correlation id of its own, `priority(item)` a priority; on the calling thread, too.
         """
-        where, label = Port.parse(port), label_of(correlation_id, key, priority)
+        where, label = Port.parse(port), label_of("process_many", correlation_id, key, priority)
         check_items("process_many", iterable)
         self._build()
         if self._owner.waits.dispatching.dispatchers:
@@ -280,8 +280,10 @@ class FlowRuntime:
         iterable: Iterable[Any],
         *,
         correlation_id: object = None,
-        priority: int = 0,
+        key: Callable[[Any], object] | None = None,
+        priority: int | Callable[[Any], int] = 0,
         timeout: float | None = None,
+        deadline: float | None = None,
         fail_fast: bool = False,
     ) -> Generator[Message, None, None]:
         """Send the items of an iterable, as one run, and yield its results as they come.
@@ -295,22 +297,27 @@ class FlowRuntime:
             port: where they go, as for `process`.
             iterable: what they come from.
             correlation_id: of all of them.
-            priority: of all of them.
+            key: as for `process_many`.
+            priority: likewise.
             timeout: seconds for each wait for a result.
+            deadline: seconds after which the run is cancelled, from when its first result is asked for.
             fail_fast: the first error that nobody takes ends it.
 
         Raises:
             FlowBuildError: the iterable is none, or the flow is faulty; before anything is sent.
             FlowTimeoutError: no result came within `timeout`; the run is cancelled.
+            RunCancelledError: the deadline has passed.
             OperationError: an item failed; the first error.
         """
-        where, priority = Port.parse(port), checked_priority(priority)
+        where, label = Port.parse(port), label_of("stream", correlation_id, key, priority)
         check_items("stream", iterable)
         self._build()
+        if deadline is not None:
+            deadline = check_seconds("stream", "deadline", deadline, endless=True)
         run = Run(self._owner)
         run.fails_fast = bool(fail_fast)
         way_in = self._parts.input
-        return streamed(self, self._owner, way_in, run, where, iterable, correlation_id, priority, timeout)
+        return streamed(self, self._owner, way_in, run, where, iterable, label, timeout, deadline)
 
     def event_processor(self, port: str | Port) -> Callable[..., None]:
         """Return a callable that sends its argument (or None) to a port: for timers, dialogs and other sources of events."""

@@ -12,7 +12,7 @@ from flowrt.runtime.waiting import EitherWakers
 if TYPE_CHECKING:
     from flowrt.messages import Message
     from flowrt.ports import Port
-    from flowrt.runtime.input import Input
+    from flowrt.runtime.input import Input, Label
     from flowrt.runtime.owner import Owner
 
 
@@ -29,26 +29,25 @@ def streamed(
     run: Run,
     port: Port,
     iterable: Iterable[Any],
-    correlation_id: object,
-    priority: int,
+    label: Label,
     timeout: float | None,
+    deadline: float | None,
 ) -> Generator[Message, None, None]:
     """Send the items of an iterable as one run, and yield its results as they come; see `FlowRuntime.stream`."""
     owner.refuse_wait("for the results of a stream", None)
     ahead = min(UNREAD_MOST, owner.room.capacity)
     failed: list[Exception] = []
-    items, pouring, more, pull = (
-        iter(iterable),
-        Pouring(way_in, run, port, (correlation_id, priority)),
-        True,
-        1,
-    )
+    items = iter(iterable)
+    pouring, more, pull = Pouring(way_in, run, port, label), True, 1
     changes = EitherWakers(run._wakers(for_end=False), owner.waits.room)
     clock = owner.seams.clock
 
     def may_go_on() -> bool:
         return run._behind > 0 or run.done or (more and owner.room.load < ahead)
 
+    if deadline is not None:
+        run.end_within(deadline)
+        owner.inbox.post(run.watch_deadline, deadline)
     way_in.open(run)
     try:
         while True:

@@ -64,8 +64,11 @@ def test_run_waits_no_longer_than_it_was_told() -> None:
     def waits(_data: Any) -> bool:
         return never.opened.wait(0.2)
 
-    with pytest.raises(FlowTimeoutError):
+    with pytest.raises(
+        FlowTimeoutError, match=r"^run\(\) waited 0\.01 s for its end, and what has not begun is"
+    ) as caught:
         chain(parallel(waits, 1)).run(1, timeout=0.01)
+    assert "waits (parallel(1))" in caught.value.__notes__[0]
 
 
 def test_a_chain_of_nothing_leads_straight_through() -> None:

@@ -22,6 +22,7 @@ from flowrt import (
     RunCancelledError,
 )
 from flowrt.runtime.run import UNREAD_MOST
+from flowrt.testing import Slow, simulated
 from tests.kit.flows import Bench, few_modes, wire
 from tests.kit.functions import SECONDS, Gate, arrived, increment, same
 
@@ -59,6 +60,30 @@ def test_a_stream_gives_a_result_for_each_item(bench: Bench) -> None:
         assert bench.arranged(found) == bench.arranged(range(1, 5_001))
         assert data_of(runtime.stream(".in", [], timeout=SECONDS)) == []
         assert runtime.process(".in", 1).values(timeout=SECONDS) == [2]
+
+
+@few_modes
+def test_the_items_of_a_stream_have_ids_and_priorities_of_their_own(bench: Bench) -> None:
+    with bench.wired(".in -> f -> .out", funcs={"f": increment}) as runtime:
+        found = list(runtime.stream(".in", range(9), key=str, priority=lambda n: n % 3, timeout=SECONDS))
+        assert sorted((m.data, m.correlation_id, m.priority) for m in found) == [
+            (number + 1, str(number), number % 3) for number in range(9)
+        ]
+        with pytest.raises(FlowBuildError, match=r"^stream takes correlation_id, for all items, or key"):
+            runtime.stream(".in", [1], key=str, correlation_id=1)
+
+
+def test_a_stream_ends_at_its_deadline() -> None:
+    seams = simulated(1)
+    with FlowRuntime(seams=seams) as runtime:
+        runtime.add_operations(FlowOperationContainer().add_func("slow", Slow(seconds=10.0)).make_async())
+        runtime.add_chain(".in", "slow", ".out")
+        began = seams.clock.now()
+        stream = runtime.stream(".in", range(100), deadline=35.0)
+        found = []
+        with pytest.raises(RunCancelledError, match=r"its deadline of 35 s had passed"):
+            found.extend(message.data for message in stream)
+        assert seams.clock.now() - began == 35.0
 
 
 @few_modes
