@@ -195,6 +195,15 @@ def _port(text: str | Port) -> Port:
     return Port.parse(text)
 
 
+class Behind(Port):
+    """An out-port of an operation, as what leaves there is sent: the same name as a place to send to means the way into the operation."""
+
+    @classmethod
+    @functools.lru_cache(maxsize=PORTS_REMEMBERED)
+    def of(cls, port: Port) -> Behind:
+        return cls(path=port.path, operation=port.operation, instance=port.instance, name=port.name)
+
+
 def codes_of(ignore: str | Iterable[str]) -> tuple[str, ...]:
     """Return the codes of findings that are to be ignored; `FlowBuildError` if they are no texts."""
     if ignore == ():  # as nearly always

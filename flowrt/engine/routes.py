@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.engine.places import Handler, Place, Route
 from flowrt.errors import FlowBuildError
-from flowrt.flow.definition import Definition, SourceKey
+from flowrt.flow.definition import Definition, SourceKey, source_key
 from flowrt.flow.sites import FlowSite, Target, matched_gathers, sites
 from flowrt.operations.declarations import Declaration
-from flowrt.ports import Port, did_you_mean, folded
+from flowrt.ports import Behind, Port, folded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from flowrt.engine.contract import Executor
 
@@ -79,25 +79,30 @@ class Routes:
                         failed(fault)
 
     def entry(self, port: Port) -> Route:
-        """Return the route of a port named from outside: one of the environment, or an operation's out-port."""
+        """Return the route of what comes from outside: in at a port of the flow, into an operation, or (`Behind`) out of its out-port."""
         route = self._entries.get(port)
         if route is None:
-            flow, key = self.places.source(port)
-            route = self._entries[port] = self._compile(None, port, flow, key)
-            found = flow.lookup(key[0])
-            if isinstance(found, Declaration):
-                route.optional = key[2] in found.extras.optional_ports
+            route = self._entries[port] = self._behind(port) if type(port) is Behind else self._into(port)
         return route
 
-    def hint_for_inputs(self, ports: Iterable[str]) -> str:
-        """Say which of these ports no stream starts at, and where inputs may enter instead; empty if all lead somewhere."""
-        known = self.places.definition.input_ports()
-        wrong = [port for port in ports if not self.entry(Port.parse(port)).targets]
-        if not wrong:
-            return ""
-        glued = next((name for name in known if folded(name).startswith(folded(f"{wrong[0]} "))), "")
-        comma = f' There is "{glued}", where a comma may be missing.' if glued else ""
-        return f'. No stream starts at "{wrong[0]}".{comma or did_you_mean(wrong[0], known)}'
+    def _behind(self, port: Port) -> Route:
+        flow, key = self.places.source(port)
+        route = self._compile(None, port, flow, key)
+        found = flow.lookup(key[0])
+        if isinstance(found, Declaration):
+            route.optional = key[2] in found.extras.optional_ports
+        return route
+
+    def _into(self, port: Port) -> Route:
+        root = self.places
+        end = root.end_at(port) if port.path or port.operation else (root, source_key(port), None)
+        if end is None:  # a change took it away meanwhile
+            return self._compile(None, port, root, source_key(port))
+        flow, key, place = end
+        if place is None:
+            return self._compile(None, port, flow, key)
+        found = Route(port, (self._handler(Target(place, place.port(port.name), ())),), {})
+        return self._known.setdefault((None, port), found)
 
     def out(self, place: Place, name: str) -> Route:
         route = place.outs.get(name)

@@ -103,6 +103,42 @@ def _end_fault(
     return Fault.of_stream(wrong[0], stream, *wrong[1:], at_target=entering) if wrong else None, nested
 
 
+def refuse_end(root: FlowSite, port: Port, what: str, *, entering: bool) -> None:
+    """`FlowBuildError` if messages cannot be sent into a port of the flow or of an operation, or (not entering) out of an operation's."""
+    wrong = _wrong_end(root, port, entering=entering)
+    if wrong is not None:
+        says, hint = wrong
+        raise FlowBuildError(f'{what}("{port}"): {says} {hint.strip()}'.rstrip())
+
+
+def _wrong_end(root: FlowSite, port: Port, *, entering: bool) -> tuple[str, str] | None:
+    base = root.descend(port)
+    if base.definition is UNKNOWN_FLOW:
+        name = port.segments[-1][0]
+        return f'there is no flow "{name}".', did_you_mean(name, _known_names(root))
+    found = base.lookup(port.key[1]) if port.operation else base.definition
+    if isinstance(found, Declaration):
+        wrong = _wrong_port(base, found, port, entering=entering)
+        return wrong and wrong[1:]
+    if not entering:
+        names = [each.name for each in base.definition.operations.values()]
+        says = f'there is no operation "{port.operation}".' if port.operation else "it names no operation."
+        return says, did_you_mean(port.operation, names)
+    if found is None:
+        return f'there is no operation or flow "{port.operation}".', _hint(base, port, entering=False)
+    if port.key[3] in found.ways_in:
+        return None
+    name = f'flow "{found.name}"' if base is not root or port.operation else "the flow"
+    known = [f".{each}" if each else "the default one" for each in found.ways_in.values()]
+    side = _no_port("way in", port.name)
+    glued = next((each for each in known if folded(each).startswith(folded(f".{port.name} "))), "")
+    if glued:  # ".in f, .out" is read as a port ".in f"
+        return f"{name} has {side}.", f'There is "{glued}", where a comma may be missing.'
+    return f"{name} has {side}.", did_you_mean(
+        f".{port.name}", known
+    ) or "No stream starts at a port of it: connect it with add_stream or add_chain."
+
+
 def _hint(flow: FlowSite, port: Port, *, entering: bool) -> str:
     """Say what an unknown name probably stands for: a port of the flow without its dot, several ports without commas, another name."""
     if port.fullname == port.operation and _is_way(flow, port.key[1], entering=entering):

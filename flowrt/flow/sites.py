@@ -190,11 +190,16 @@ class FlowSite:
 
     def end_of(self, stream: Stream) -> tuple[FlowSite, SourceKey, Site | None] | None:
         """Say where a stream of this flow ends: at a place, or (None) at a way in or out of a flow, the root's results among them."""
-        target = stream.target
+        return self.end_at(stream.target, outward=isinstance(stream, Outward))
+
+    def end_at(
+        self, target: Port, *, outward: bool = False
+    ) -> tuple[FlowSite, SourceKey, Site | None] | None:
+        """Say where what is sent to a port ends, as it is named in this flow; `outward`: from inside a flow that it names."""
         base = self.descend(target)
         _, operation, _, name = target.key
         if not operation:
-            inward = base is not self and not isinstance(stream, Outward)
+            inward = base is not self and not outward
             if base.parent is None or inward:  # a nested flow's port named from outside: its way in
                 return base, ("", "", name), None
             return base.parent, (folded(base.name), folded(base.instance), name), None

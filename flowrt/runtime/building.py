@@ -8,15 +8,17 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from flowrt.errors import FlowBuildError
-from flowrt.flow.faults import definition_of
+from flowrt.flow.definition import Definition
+from flowrt.flow.faults import definition_of, refuse_end
 from flowrt.flow.flow import Flow
+from flowrt.flow.sites import FlowSite
 from flowrt.operations.declarations import parts_of, shared
+from flowrt.ports import Behind, Port
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from flowrt.flow.checks import Finding
-    from flowrt.flow.definition import Definition
     from flowrt.operations.declarations import Declaration
     from flowrt.runtime.activation import Activations
     from flowrt.runtime.life import Life
@@ -98,6 +100,10 @@ class Building:
             self.flow.reset(flow.contents())
         self.changed = True
         self._built: Any = None
+        self._names = FlowSite(
+            Definition("")
+        )  # of what was compiled last, for looking names up on any thread
+        self.ways_in: set[tuple[str, ...]] = set()  # the keys of ports that input is known to enter at
         self._owner = owner
         self._life = owner.life
         self._lock: AbstractContextManager[Any] = owner.seams.rlock()
@@ -118,6 +124,18 @@ class Building:
 
         with self._lock:
             return check(self.flow, ignore=ignore, strict=self._strict)
+
+    def find_way_in(self, port: Port, what: str) -> None:
+        """`FlowBuildError`, for the call that names it, if input cannot enter at a port, of the flow or of an operation."""
+        with self._lock:
+            refuse_end(self._names, port, what, entering=True)
+            self.ways_in.add(port.key)
+
+    def way_behind(self, port: Port, what: str) -> Port:
+        """Return an out-port of an operation, as what leaves there is sent; `FlowBuildError` if there is none."""
+        with self._lock:
+            refuse_end(self._names, port, what, entering=False)
+        return Behind.of(port)
 
     def compile(self) -> None:
         """Give the engine what is declared; `FlowBuildError` if that is faulty, and a runtime that had a flow goes on with it."""
@@ -142,6 +160,7 @@ class Building:
                 owner.waits.wake_all()
             owner.inbox.post(owner.engine.change, definition)
             bind_components()
+            self._names, self.ways_in = FlowSite(definition), set()
             self._built = self.flow.contents()
             self.changed = False  # last: what was not posted is compiled again
 

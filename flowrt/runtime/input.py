@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flowrt import users
 from flowrt.errors import FlowBuildError, FlowOverloadError, FlowTimeoutError
 from flowrt.messages import CHUNK_SIZE
+from flowrt.ports import Behind
 from flowrt.runtime.room import Entrant
 from flowrt.runtime.run import Run
 
@@ -76,7 +77,7 @@ class Input:
         alone = not (owner.attended or owner.inside())
         if alone:
             self._dispatching.refuse_process(self._life.name, 'schedule="sync" works it off at once')
-        self.send(run, port, data, correlation_id, priority, None)
+        self.send(run, Behind.of(port), data, correlation_id, priority, None)
         if alone:
             owner.unattended.append(run)
             owner.attend()

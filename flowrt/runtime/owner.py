@@ -222,7 +222,9 @@ class Owner:
                 return ready()
             if deadline is not None and clock.now() >= deadline:
                 return ready()
-            if not self._work(ready, deadline, helps=helps):  # somebody else is the engine just now
+            if not self._be_engine(
+                partial(self._work_until, ready, deadline, helps=helps)
+            ):  # somebody else is the engine just now
                 look = clock.now() + LONGEST_LOOK
                 waits.wait(
                     lambda: ready() or not self._owner.locked(),
@@ -240,15 +242,15 @@ class Owner:
     def bring_in(self) -> None:
         """Sync schedule, any thread: have what was posted taken in, and what it led to that nobody waits for worked off."""
         if not self._owner.locked():
-            self._work(self.inbox.empty, None)
+            self._work(self.inbox.empty)
 
     def _work_off(self) -> None:
         while not self.life.stopped and self.loop.step():
             pass
 
-    def _work(self, ready: Callable[[], bool], deadline: float | None, *, helps: bool = False) -> bool:
+    def _work(self, ready: Callable[[], bool]) -> bool:
         """Be the engine until `ready()`; say whether that was possible."""
-        return self._be_engine(partial(self._work_until, ready, deadline, helps=helps))
+        return self._be_engine(partial(self._work_until, ready, None, helps=False))
 
     def _be_engine(self, work: Callable[[], None]) -> bool:
         """Work as the engine; say whether that was possible."""
@@ -271,7 +273,7 @@ class Owner:
         self.waits.changed.wake()  # another waiter may have to be the engine now
         if self.seams.simulation is None and not self.inbox.empty() and not self.life.stopped:
             # A signal handler has posted just before the engine was given up.
-            self._work(self.inbox.empty, None)
+            self._work(self.inbox.empty)
         if self.unattended and ident not in self._attending:
             self.attend()
         return True
@@ -288,7 +290,7 @@ class Owner:
                     run: Any = self.unattended.popleft()
                 except IndexError:  # another thread was faster
                     break
-                if not self._work(partial(getattr, run, "done"), None):
+                if not self._work(partial(getattr, run, "done")):
                     self.unattended.append(run)
         finally:
             self._attending.discard(ident)

@@ -540,9 +540,6 @@ class Run:
             )
         else:
             what = "nothing left it by a result port"
-            what += self._owner.engine.routes.hint_for_inputs(
-                self.books.accepted if self.books is not None else ()
-            )
         return f"run {self.number} is done and has no result to give: {what.removesuffix('.')}.\n{self._picture()}"
 
 

@@ -197,7 +197,7 @@ class FlowRuntime:
         waits. Under the "sync" schedule it returns when the run is done, unless called from inside.
 
         Args:
-            port: where a stream starts: `.in`, or an operation's out-port; or a whole `Message`.
+            port: a way into the flow, `.in`; or into an operation, `parse` or `gather.stream`; or a whole `Message`.
             data: what it carries.
             correlation_id: kept by everything it leads to.
             priority: a higher one goes first, and so does everything it leads to.
@@ -206,7 +206,7 @@ class FlowRuntime:
             fail_fast: its first error that nobody takes cancels it, and whoever waits gets that error.
 
         Raises:
-            FlowBuildError: the flow, or a change to it, is faulty.
+            FlowBuildError: the flow, or a change to it, is faulty; or there is no such way in.
             FlowTimeoutError: no room within `timeout`; nothing was sent.
             FlowOverloadError: nobody reads the results; or, from inside, `max_live` inputs are live or waiting. Nothing was sent.
             FlowStoppedError: the runtime is closed or closing; nothing was sent.
@@ -223,6 +223,50 @@ class FlowRuntime:
         if type(priority) is not int:  # which nearly all are
             priority = checked_priority(priority)
         self._build()
+        if where.key not in self._building.ways_in:
+            self._building.find_way_in(where, "process")
+        return self._send(where, data, correlation_id, priority, timeout, deadline, fail_fast=fail_fast)
+
+    def emit_from(
+        self,
+        port: str | Port,
+        data: Any = None,
+        *,
+        correlation_id: object = None,
+        priority: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        fail_fast: bool = False,
+    ) -> Run:
+        """Have data leave an operation as if that had emitted it, as a run of its own: it goes where the streams of the port go.
+
+        Args:
+            port: an out-port of an operation, `parse` or `scatter.count`.
+            data: what is emitted.
+            correlation_id: as for `process`.
+            priority: likewise.
+            timeout: likewise.
+            deadline: likewise.
+            fail_fast: likewise.
+
+        Raises: as `process`; `FlowBuildError` also if there is no such operation, or it has no such out-port.
+        """
+        where, priority = Port.parse(port), checked_priority(priority)
+        self._build()
+        where = self._building.way_behind(where, "emit_from")
+        return self._send(where, data, correlation_id, priority, timeout, deadline, fail_fast=fail_fast)
+
+    def _send(
+        self,
+        where: Port,
+        data: Any,
+        correlation_id: object,
+        priority: int,
+        timeout: float | None,
+        deadline: float | None,
+        *,
+        fail_fast: bool,
+    ) -> Run:
         if self._owner.waits.dispatching.dispatchers:
             self._refuse_blocking()
         run = Run(self._owner)
@@ -261,6 +305,8 @@ class FlowRuntime:
         where, label = Port.parse(port), label_of("process_many", correlation_id, key, priority)
         check_items("process_many", iterable)
         self._build()
+        if where.key not in self._building.ways_in:
+            self._building.find_way_in(where, "process_many")
         if self._owner.waits.dispatching.dispatchers:
             self._refuse_blocking()
         run = Run(self._owner)
@@ -312,6 +358,8 @@ class FlowRuntime:
         where, label = Port.parse(port), label_of("stream", correlation_id, key, priority)
         check_items("stream", iterable)
         self._build()
+        if where.key not in self._building.ways_in:
+            self._building.find_way_in(where, "stream")
         if deadline is not None:
             deadline = check_seconds("stream", "deadline", deadline, endless=True)
         run = Run(self._owner)

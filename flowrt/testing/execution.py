@@ -16,7 +16,7 @@ from flowrt.messages import Message
 from flowrt.ports import Port
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
-from flowrt.testing.inside import refuse_lost, wait_until
+from flowrt.testing.inside import wait_until
 from flowrt.testing.ledgers import balances
 from flowrt.testing.simulation import Possibility, Simulation, seams_of, simulated
 
@@ -113,7 +113,6 @@ def rehearse(
                 finally:
                     simulation.inputs.clear()  # after an error none is to come while the runtime closes
                 runtime.wait_idle()
-            refuse_lost(runtime, messages)
             rehearsal.error = error_of(runs)
         check_ledgers(runs)
     except FlowBuildError:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from flowrt.errors import FlowBuildError
 from flowrt.runtime.wiring import inner_parts, owner_of
 
 if TYPE_CHECKING:
-    from flowrt.messages import Message
     from flowrt.ports import Port
     from flowrt.runtime.run import Run
     from flowrt.runtime.runtime import FlowRuntime
@@ -18,14 +16,6 @@ if TYPE_CHECKING:
 def capture_outputs(runtime: FlowRuntime) -> None:
     """Have what no stream takes leave as a result, under its own port; before the first stream is added."""
     inner_parts(runtime).owner.engine.routes.capture = True
-
-
-def refuse_lost(runtime: FlowRuntime, messages: Iterable[Message]) -> None:
-    """`FlowBuildError` if an input went to a port at which no stream starts; it says which is meant."""
-    ports = dict.fromkeys(message.port.fullname for message in messages)
-    hint = inner_parts(runtime).owner.engine.routes.hint_for_inputs(ports)
-    if hint:
-        raise FlowBuildError(f"an input led nowhere{hint}")
 
 
 def is_target(runtime: FlowRuntime, port: Port) -> bool:

@@ -168,25 +168,6 @@ def test_names_match_regardless_of_case_blanks_and_the_kind_of_slash(bench: Benc
 
 
 @every_mode
-def test_input_may_enter_at_the_port_of_any_operation_and_leaves_as_its_output(bench: Bench) -> None:
-    """B042."""
-    with bench.wired(".in -> a -> b -> .out", funcs={"a": increment, "b": double}) as runtime:
-        assert runtime.process("a", 10).values(timeout=SECONDS) == [20]
-
-
-@every_mode
-def test_input_on_a_port_without_streams_is_legal_and_counted(bench: Bench) -> None:
-    """B047."""
-    with bench.make_runtime() as runtime:
-        wire(runtime, ".in -> .out")
-
-        run = runtime.process(".elsewhere", 1)
-        run.wait(timeout=SECONDS)
-
-    assert_ledger(run, accepted=1, unconnected=1)
-
-
-@every_mode
 def test_the_in_port_of_a_function_is_free(bench: Bench) -> None:
     """B062."""
     with bench.wired(".one -> a.left", ".two -> a.right", "a -> .out", funcs={"a": increment}) as runtime:

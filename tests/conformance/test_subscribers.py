@@ -94,7 +94,7 @@ def test_a_tap_is_not_shown_what_no_stream_takes(bench: flows.Bench) -> None:
         runtime.on_message(seen.append)
 
         runtime.process(".in", 1).wait(SECONDS)
-        runtime.process(".elsewhere", 2).wait(SECONDS)
+        runtime.emit_from("a", 2).wait(SECONDS)
         runtime.process_many(".in", [3]).wait(SECONDS)
 
     assert [(message.port.fullname, message.data) for message in seen] == [("a", 1), ("a", 3)]

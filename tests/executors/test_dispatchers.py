@@ -680,7 +680,7 @@ def test_calls_do_not_overlap_though_a_dispatcher_makes_them_elsewhere_and_in_pl
     with showing(everywhere, show) as runtime:
         run = runtime.process_many(".in", range(3))
         assert gate.entered.wait(SECONDS)
-        runtime.process(".other").wait(SECONDS)  # the engine is back from dispatch()
+        runtime.emit_from("show").wait(SECONDS)  # the engine is back from dispatch()
         assert threads == ["own loop"]
         gate.open()
         run.wait(SECONDS)

@@ -324,7 +324,9 @@ def graphs(draw: st.DrawFn, max_nodes: int = 4) -> Graph:
     ]:
         later = [*range(source + 1, len(nodes)), OUT]
         for port in out_ports:
-            streams[source, port] = tuple(draw(st.lists(st.sampled_from(later), max_size=2)))
+            streams[source, port] = tuple(
+                draw(st.lists(st.sampled_from(later), min_size=source < 0, max_size=2))
+            )
     return Graph(tuple(nodes), streams)
 
 

@@ -14,7 +14,7 @@ from flowrt.messages import Message
 from flowrt.runtime.run import Run
 from flowrt.runtime.runtime import FlowRuntime
 from flowrt.testing.comparing import same_contents, same_data
-from flowrt.testing.drive import entry, send
+from flowrt.testing.drive import send
 from flowrt.testing.inside import capture_outputs, fatal_of
 from flowrt.testing.rules.rules import RuleViolation, check_factory, checked_numbers
 from flowrt.testing.rules.subjects import STATE, Loans, Subject, copied, watchable
@@ -57,7 +57,7 @@ def fulfils_the_contract(trials: OperationTrials) -> None:
         container = subject.container()
         subject.connect(runtime, container)
         with runtime.add_operations(container):
-            runtime.process(entry("nowhere")).wait(trials.patience)
+            runtime.start()
     except FlowBuildError as error:
         raise RuleViolation("R8", str(error), "See the Operation contract.") from error
     if len(declared) != 1:
@@ -112,9 +112,9 @@ def _works_in_one_runtime(trials: OperationTrials) -> None:
     if operation is None or declaration.factory is not None or ours:
         return
     with FlowRuntime() as one, FlowRuntime() as other:
-        one.add_operations(container).process(".in").wait(trials.patience)
+        one.add_operations(container).start()
         try:
-            other.add_operations(container).process(".in").wait(trials.patience)
+            other.add_operations(container).start()
         except FlowBuildError:
             return
     raise RuleViolation("R9", "two running runtimes took one object.", "Refuse it with a FlowBuildError.")

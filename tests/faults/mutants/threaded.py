@@ -145,7 +145,7 @@ def two_readers_of_a_run(scheduler: Scheduler) -> None:
     assert [sorted(each) for each in found] == [[0, 1, 2, 3]] * 2
 
 
-@scenario(bodies, outcomes, length=2_000)
+@scenario(bodies, length=600)
 def long_calls_that_fail(scheduler: Scheduler) -> None:
     """A failure that the engine sees while the group goes on is told, and is no result."""
 
