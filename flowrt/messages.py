@@ -7,12 +7,22 @@ from contextvars import Context as ContextVariables
 from functools import reduce
 from operator import itemgetter
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol
 
 from attrs import define, field, setters
 
 from flowrt import users
 from flowrt.ports import Port
+from flowrt.shown import Shown
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # in `typing` one has no default before Python 3.13
+
+    Data = TypeVar("Data", default=Any)
+else:
+    from typing import TypeVar
+
+    Data = TypeVar("Data")
 
 DELIVERED = "delivered"
 ABSORBED = "absorbed"
@@ -72,9 +82,9 @@ class Trail:
     __slots__ = ("depth", "nexts", "previous", "route", "trunk")
 
     def __init__(self, trunk: Trunk, route: Way | None = None, previous: Trail | None = None) -> None:
-        self.trunk = trunk
-        self.route = route
-        self.previous = previous
+        self.trunk: Trunk = trunk
+        self.route: Way | None = route
+        self.previous: Trail | None = previous
         self.depth: int = previous.depth + 1 if previous is not None else 0
         self.nexts: dict[Way, Trail] = {}
 
@@ -98,8 +108,8 @@ class Trunk:
     __slots__ = ("root", "size")
 
     def __init__(self) -> None:
-        self.root = Trail(self)
-        self.size = 0
+        self.root: Trail = Trail(self)
+        self.size: int = 0
 
     def trail_of(self, scope: Scope) -> Trail:
         """Return the way that the list of a scope came; of a run there is none."""
@@ -158,7 +168,7 @@ def _port(name: str | Port) -> Port:
 
 
 @define(eq=False, on_setattr=setters.NO_OP)  # one is made per result that is looked at
-class Message:
+class Message(Shown, Generic[Data]):
     """One datum on its way.
 
     Results, what taps and handlers get and what errors carry are plain data: they can be pickled and copied, and keep nothing of the runtime
@@ -174,8 +184,10 @@ class Message:
             operation made several of one; None for what has no place there, as a count.
     """
 
+    _inner: ClassVar = frozenset({"context"})
+
     port: Port = field(converter=_port, repr=lambda port: repr(port.fullname))
-    data: Any = None
+    data: Data = None  # type: ignore[assignment]
     correlation_id: object = None
     priority: int = 0
     scope: Scope | None = field(default=None, repr=False, kw_only=True)
@@ -341,19 +353,19 @@ class Scope:
         self, run: RunBooks | None, parent: Scope | None, window: SourceWindow | None, *, home: bool
     ) -> None:
         self.run: RunBooks = run if run is not None else self  # type: ignore[assignment]
-        self.parent = parent
-        self.window = window
+        self.parent: Scope | None = parent
+        self.window: SourceWindow | None = window
         self.depth: int = parent.depth + 1 if parent is not None else 0
         self.home: Scope = self if home or parent is None else parent.home
-        self.live = 0
-        self.tokens = 0
-        self.active = False
-        self.active_children = 0
-        self.open_children = 0
-        self.queued = False
-        self.closed = False
-        self.cut_short = False  # it ends without a list
-        self.held = 0
+        self.live: int = 0
+        self.tokens: int = 0
+        self.active: bool = False
+        self.active_children: int = 0
+        self.open_children: int = 0
+        self.queued: bool = False
+        self.closed: bool = False
+        self.cut_short: bool = False  # it ends without a list
+        self.held: int = 0
         self.parts: dict[Spot, dict[Part, None]] | None = None
         self.gathered: dict[Spot, int] | None = None
         self.gathers: tuple[Spot, ...] = ()
@@ -426,13 +438,15 @@ class RunBooks(Scope):
         "variables",
     )
 
-    with_variables = False  # whether any run ever had some: else nobody looks for them, message by message
+    with_variables: ClassVar[bool] = (
+        False  # whether any run ever had some: else nobody looks for them, message by message
+    )
 
     def __init__(self, window: SourceWindow | None, handle: Any = None, opened: float = 0.0) -> None:
         super().__init__(None, None, window, home=True)
-        self.opened = opened  # when
+        self.opened: float = opened  # when
         self.number: int = handle.number if handle is not None else 0
-        self.handle = handle
+        self.handle: Any = handle
         self.variables: ContextVariables | None = None  # set where it was started
         if handle is not None and handle.variables is not None:
             self.variables = handle.variables
@@ -440,13 +454,13 @@ class RunBooks(Scope):
                 not RunBooks.with_variables
             ):  # writing to a class has the interpreter forget what it knows of it
                 RunBooks.with_variables = True
-        self.accepted = NO_FIGURES
-        self.births = NO_FIGURES  # messages by where
+        self.accepted: dict[str, int] = NO_FIGURES
+        self.births: dict[str, int] = NO_FIGURES  # messages by where
         self.ends: dict[tuple[str, str, str], int] = {}  # messages by what, where, reason
-        self.open_scopes = NO_SCOPES  # every one not yet closed, itself aside
-        self.holding = NO_SCOPES
-        self.ended = False
-        self.outrun = False  # its results come faster than they are read: its sources wait
+        self.open_scopes: set[Scope] = NO_SCOPES  # every one not yet closed, itself aside
+        self.holding: set[Scope] = NO_SCOPES
+        self.ended: bool = False
+        self.outrun: bool = False  # its results come faster than they are read: its sources wait
         self.unfinished: BaseException | None = None  # why it will not have brought all it might
 
 

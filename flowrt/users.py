@@ -39,7 +39,7 @@ class Key:
     __slots__ = ("_hash", "value")
 
     def __init__(self, value: Hashable) -> None:
-        self.value = value
+        self.value: Hashable = value
         self._hash = hash(value)
 
     def __hash__(self) -> int:

@@ -6,9 +6,9 @@ import difflib
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -47,7 +47,9 @@ Exit codes:
   130  stopped by Ctrl-C; 143 by SIGTERM; 141 as nobody read the output
 """
 
-operations_option = click.option(
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+operations_option: Decorator = click.option(
     "--operations",
     "-m",
     "modules",
@@ -55,9 +57,11 @@ operations_option = click.option(
     metavar="MODULE",
     help="Import this module (or .py file) and use its operations. May be given several times.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object a line.")
-flow_argument = click.argument("flow", metavar="FLOW")
-flows_argument = click.argument("flows", metavar="FLOW...", nargs=-1, required=True)
+json_option: Decorator = click.option(
+    "--json", "as_json", is_flag=True, help="Write JSON, one object a line."
+)
+flow_argument: Decorator = click.argument("flow", metavar="FLOW")
+flows_argument: Decorator = click.argument("flows", metavar="FLOW...", nargs=-1, required=True)
 
 
 def _show_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's way

@@ -50,7 +50,7 @@ class Output:
 
     def __init__(self, *, as_json: bool = False, verbose: bool = False) -> None:
         self.as_json = as_json
-        self.failures = 0
+        self.failures: int = 0
         self._verbose = verbose
         self._lock = threading.Lock()
         self._lines: dict[str, list[str]] = {}

@@ -32,7 +32,7 @@ class Signals:
     """
 
     def __init__(self, begin: Callable[[], None]) -> None:
-        self.number = 0
+        self.number: int = 0
         self._begin = begin
         self._count = 0
         self._waits = False

@@ -47,16 +47,16 @@ class InHand:
     __slots__ = ("about", "by", "chunk", "context", "data", "first", "place", "positions", "rest", "trail")
 
     def __init__(self, place: Place, context: Context, trail: Trail, about: Any) -> None:
-        self.place = place
-        self.context = context
-        self.trail = trail
-        self.about = about  # what it is woken about if it does not say
+        self.place: Place = place
+        self.context: Context = context
+        self.trail: Trail = trail
+        self.about: Any = about  # what it is woken about if it does not say
         self.chunk: Chunk | None = None  # whose messages these are, from number `first` on
-        self.first = 0
-        self.by = ""  # who performs, for the note on an error
+        self.first: int = 0
+        self.by: str = ""  # who performs, for the note on an error
         self.data: list[Any] = []
         self.positions: Positions = (0,)  # where stands what is emitted
-        self.rest = 0  # messages of which nothing has become yet
+        self.rest: int = 0  # messages of which nothing has become yet
 
     @property
     def next(self) -> int:
@@ -79,18 +79,19 @@ class BatchInHand(InHand):
 
     def __init__(self, place: Place, chunk: Chunk, context: Context) -> None:
         self.place = place
-        self.chunk = chunk
+        self.chunk: Chunk = chunk
         self.first = 0
-        self.port = chunk.handler.in_port
-        self.data = chunk.data
-        self.positions = chunk.positions
+        self.port: str = chunk.handler.in_port
+        self.data: list[Any] = chunk.data
+        self.positions: Positions = chunk.positions
         self.context = context
-        self.trail = chunk.trail
-        self.scope = self.about = context.scope.home
-        self.correlation_id = context.correlation_id
-        self.causality = context.causality
+        self.trail: Trail = chunk.trail
+        self.scope: Scope = context.scope.home
+        self.about: Scope = self.scope
+        self.correlation_id: object = context.correlation_id
+        self.causality: Causality | None = context.causality
         self.by = ""
-        self.rest = len(chunk.data)
+        self.rest: int = len(chunk.data)
 
     def gathering_scope(self) -> Scope | None:
         """Return the innermost scope of these messages that this place gathers."""
@@ -114,7 +115,7 @@ class Acts:
         self._runs = runs
         self._wakes = wakes
         self._clock = clock
-        self.began = 0.0  # when the last chunk was taken
+        self.began: float = 0.0  # when the last chunk was taken
 
     # -- what is asked for
 
@@ -291,7 +292,8 @@ class Acts:
         if place is None:
             raise AssertionError("unreachable: results are delivered at once")
         place.meter.calls += len(chunk.data)
-        started = self.began = self._clock.now()
+        self.began = self._clock.now()
+        started = self.began
         self._by_context(place, chunk)
         place.meter.busy += self._clock.now() - started
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flowrt.clock import Clock, Timer, Timers
     from flowrt.engine.places import Place
     from flowrt.messages import RunBooks
+    from flowrt.operations.policies import Policies
 
 
 CALLS_HANDLERS = True  # or keys: for observe/calls.py, which sees its frames
@@ -41,11 +42,11 @@ class KeyLine:
     __slots__ = ("asked", "busy", "chunks", "key", "resting")
 
     def __init__(self, key: Hashable) -> None:
-        self.key = key
+        self.key: Hashable = key
         self.chunks: deque[Chunk] = deque()  # of one message each
-        self.busy = False  # one is at work, and the next is to wait for it
-        self.resting = False  # for a token
-        self.asked = False  # it is among those that may go on
+        self.busy: bool = False  # one is at work, and the next is to wait for it
+        self.resting: bool = False  # for a token
+        self.asked: bool = False  # it is among those that may go on
 
 
 NO_LINE = KeyLine(None)
@@ -240,7 +241,7 @@ class Guard:
         put_back: Callable[[Chunk], None],
     ) -> None:
         mode = place.declaration.mode
-        self.policies = place.declaration.policies
+        self.policies: Policies = place.declaration.policies
         rate = self.policies.rate
         self._place = place
         self._clock = clock
@@ -280,8 +281,8 @@ class Guard:
         self._next_token: Timer | None = None
         self._going_on = False
         self.settling: Attempt | None = None  # whose outcome is being taken into account
-        self.retried = 0
-        self.timed_out = 0
+        self.retried: int = 0
+        self.timed_out: int = 0
 
     @property
     def waits_for_the_end(self) -> bool:

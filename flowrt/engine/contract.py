@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flowrt.engine.runs import RunHandle
     from flowrt.errors import FlowError
     from flowrt.operations.declarations import Declaration
+    from flowrt.operations.variables import Variables
     from flowrt.ports import Port
 
 
@@ -71,25 +72,25 @@ class Task(Group):
 
     def __init__(self, place: Place, chunk: Chunk, collect: Callable[[Group], None] | None = None) -> None:
         super().__init__(chunk.data, collect)
-        self.variables = variables_of(chunk)
-        self.place = place
-        self.chunk = chunk
+        self.variables: Variables = variables_of(chunk)
+        self.place: Place = place
+        self.chunk: Chunk = chunk
         self.reorder: Reorder | None = None  # where its results wait for what came before
-        self.sequence = 0  # the number of its first message there
-        self.started = 0.0
-        self.busy = 0.0
-        self.worker = 0
-        self.limit = len(chunk.data)  # what comes behind was taken back; under the pool's lock
-        self.settled = (
+        self.sequence: int = 0  # the number of its first message there
+        self.started: float = 0.0
+        self.busy: float = 0.0
+        self.worker: int = 0
+        self.limit: int = len(chunk.data)  # what comes behind was taken back; under the pool's lock
+        self.settled: bool = (
             False  # a guard let its outcome count: not if the call is made again, nor before its turn
         )
-        self.lost = False  # it was given up: what its worker still brings counts for nothing
-        self.whereabouts = ""  # of a call that was given up: what its thread was doing
+        self.lost: bool = False  # it was given up: what its worker still brings counts for nothing
+        self.whereabouts: str = ""  # of a call that was given up: what its thread was doing
         self.ident: int | None = None  # of the worker's thread
-        self.nudged = False
-        self.reported = 0
-        self.counted = 0
-        self.log_read = 0
+        self.nudged: bool = False
+        self.reported: int = 0
+        self.counted: int = 0
+        self.log_read: int = 0
         self.emitted: dict[Any, int] = {}  # by index; where positions are asked for, by (index, port) too
         self.calls_ended: set[int] = set()
         self.kept: set[int] = set()
@@ -108,14 +109,14 @@ class PullTask(Pull):
 
     def __init__(self, source: Any, iterator: Iterator[Any], quota: int) -> None:
         super().__init__(iterator, quota)
-        self.source = source
+        self.source: Any = source
         self.place: Place = source.place
-        self.started = 0.0
-        self.busy = 0.0
+        self.started: float = 0.0
+        self.busy: float = 0.0
         self.ident: int | None = None  # of the worker's thread
-        self.worker = 0  # its number: of that which made the steps before, then of that which made these
-        self.first = False  # of its source
-        self.reported = 0
+        self.worker: int = 0  # its number: of that which made the steps before, then of that which made these
+        self.first: bool = False  # of its source
+        self.reported: int = 0
 
 
 class Reports(Protocol):

@@ -30,7 +30,7 @@ from flowrt.engine.outcomes import Outcomes
 from flowrt.engine.routes import Routes
 from flowrt.engine.runs import Runs
 from flowrt.engine.sources import Sources
-from flowrt.engine.traffic import Traffic, borders_before
+from flowrt.engine.traffic import Taps, Traffic, borders_before
 from flowrt.engine.wakes import Wakes
 from flowrt.errors import FlowOverloadError, release_frames
 from flowrt.messages import Context, RunBooks
@@ -38,6 +38,7 @@ from flowrt.messages import Context, RunBooks
 if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.engine.contract import Host, PullTask
+    from flowrt.engine.failures import Failures
     from flowrt.engine.places import Place
     from flowrt.engine.runs import Sent
     from flowrt.engine.schedules import Schedule
@@ -69,22 +70,23 @@ class Engine:
         self._host = host
         self._max_live = max_live
         self.schedule = schedule
-        self.books = Books(capacity)
-        self.routes = Routes(definition, self._equip, host.bind)
-        self.traffic = Traffic(self.routes, self.books, schedule, host.deliver, strict=strict)
-        self.failures, self.taps = self.traffic.failures, self.traffic.taps
-        self.timers = Timers(clock)
-        self.wakes = Wakes(self.books, self.timers)
-        self.sources = Sources(self.traffic)
-        self.runs = Runs(self.traffic, self.sources, self.wakes, host.new_handle)
-        self.acts = Acts(self.traffic, self.sources, self.runs, self.wakes, clock)
-        self.outcomes = Outcomes(self.traffic, self.sources, self.runs, self.acts)
-        self.under_way = 0
-        self.turns = 0
-        self.returned = 0  # calls and pulls that are over, wherever they were made
+        self.books: Books = Books(capacity)
+        self.routes: Routes = Routes(definition, self._equip, host.bind)
+        self.traffic: Traffic = Traffic(self.routes, self.books, schedule, host.deliver, strict=strict)
+        self.failures: Failures = self.traffic.failures
+        self.taps: Taps = self.traffic.taps
+        self.timers: Timers = Timers(clock)
+        self.wakes: Wakes = Wakes(self.books, self.timers)
+        self.sources: Sources = Sources(self.traffic)
+        self.runs: Runs = Runs(self.traffic, self.sources, self.wakes, host.new_handle)
+        self.acts: Acts = Acts(self.traffic, self.sources, self.runs, self.wakes, clock)
+        self.outcomes: Outcomes = Outcomes(self.traffic, self.sources, self.runs, self.acts)
+        self.under_way: int = 0
+        self.turns: int = 0
+        self.returned: int = 0  # calls and pulls that are over, wherever they were made
         self.not_before: float | None = None  # when the throttle lets the next message go
         self.over = False  # reports only close what is to be closed
-        self.fusion = Fusion(self.traffic, self.acts, self.outcomes, clock, host)
+        self.fusion: Fusion = Fusion(self.traffic, self.acts, self.outcomes, clock, host)
         self.in_work: Place | None = None
 
     # -- places

@@ -57,7 +57,7 @@ class Failures:
         self.subscribers: list[Subscriber] = []
         # The first of what subscribers raised and nobody subscribed to hear of.
         self.stray: list[BaseException] = []
-        self.strays = 0  # all of them
+        self.strays: int = 0  # all of them
         self.fatal: BaseException | None = None
         self.kept: list[BaseException] = []  # their frames are released when the turn is over
 

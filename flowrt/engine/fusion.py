@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from flowrt.clock import Clock
     from flowrt.engine.acts import Acts
     from flowrt.engine.contract import Host
+    from flowrt.engine.meters import Meter
     from flowrt.engine.outcomes import Outcomes
-    from flowrt.engine.places import Place, Route
+    from flowrt.engine.places import Handler, Place, Route
     from flowrt.engine.routes import Routes
     from flowrt.engine.schedules import StreamKey
     from flowrt.engine.sources import OpenSource
@@ -66,18 +67,23 @@ class Chain:
         last = routes[-1]
         targets = last.targets
         # Nothing follows but result ports, or just one; or what may only keep messages, or just one of these.
-        self.ends = bool(targets) and all(target.place is None for target in targets)
+        self.ends: bool = bool(targets) and all(target.place is None for target in targets)
         alone = targets[0] if len(targets) == 1 else None
-        self.exit = alone if self.ends and alone is not None and not alone.dead else None
-        self.keepers = targets if all(may_keep(target) for target in targets) else ()
-        self.keeper = alone if self.keepers else None
+        self.exit: Handler | None = alone if self.ends and alone is not None and not alone.dead else None
+        self.keepers: tuple[Handler] | tuple[Handler, ...] | tuple[()] = (
+            targets if all(may_keep(target) for target in targets) else ()
+        )
+        self.keeper: Handler | None = alone if self.keepers else None
         # The streams between the places, and those to the keepers.
-        self.inner = (*inner, *((last, keeper) for keeper in self.keepers))
+        self.inner: tuple[StreamKey | tuple[Route, Handler], ...] = (
+            *inner,
+            *((last, keeper) for keeper in self.keepers),
+        )
         bodies: list[Any] = [place.declaration.body for place in places]
         self.functions: tuple[Callable[[Any], Any], ...] = tuple(body.function for body in bodies)
-        self.call = _fused(tuple(body.looked_at for body in bodies))
-        self.calling = any(body.calls for body in bodies)
-        self.meter = shared_meter(tuple(place.meter for place in places))
+        self.call: Fused = _fused(tuple(body.looked_at for body in bodies))
+        self.calling: bool = any(body.calls for body in bodies)
+        self.meter: Meter = shared_meter(tuple(place.meter for place in places))
         # A way that came, and how it goes on inside; most are the same as the last.
         self.passed: tuple[Trail, Trail] | None = None
 
@@ -111,7 +117,7 @@ class Fusion:
         self._host = host
         self._depth_first = traffic.schedule if type(traffic.schedule) is DepthFirst else None
         self.in_work: Chain | None = None  # whose functions are being called
-        self.began = 0.0  # since when, or when they were called last
+        self.began: float = 0.0  # since when, or when they were called last
 
     # -- chunks
 

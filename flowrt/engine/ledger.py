@@ -38,11 +38,11 @@ class Books:
     """
 
     def __init__(self, capacity: int) -> None:
-        self.live = 0
-        self.outside = SourceWindow(capacity)
+        self.live: int = 0
+        self.outside: SourceWindow = SourceWindow(capacity)
         self.runs: set[RunBooks] = set()
-        self.cut_short = False  # whether a run has ever ended before its messages had
-        self.moment = 0.0  # when inputs were taken in last
+        self.cut_short: bool = False  # whether a run has ever ended before its messages had
+        self.moment: float = 0.0  # when inputs were taken in last
         self.began: float | None = None  # when the first were
         self.quiet: list[Scope] = []  # scopes that may have come to rest since `due` was last gone through
         self._single: dict[str, dict[str, int]] = {}  # what a run of one input has accepted, by port

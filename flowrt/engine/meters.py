@@ -11,8 +11,8 @@ class Meter:
     __slots__ = ("busy", "calls", "shared")
 
     def __init__(self) -> None:
-        self.calls = 0
-        self.busy = 0.0
+        self.calls: int = 0
+        self.busy: float = 0.0
         # The meters of what this place took part in, by the meters of those that did: each adds their figures to its own.
         self.shared: dict[object, Meter] = {}
 
@@ -48,8 +48,8 @@ class Pace:
     __slots__ = ("allowed", "estimate")
 
     def __init__(self) -> None:
-        self.estimate = 0.0
-        self.allowed = 1
+        self.estimate: float = 0.0
+        self.allowed: int = 1
 
     def quota(self, backlog: int, workers: int = 1) -> int:
         """Say how many of `backlog` messages to take at once."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from flowrt.engine.runs import Runs
     from flowrt.engine.sources import Sources
     from flowrt.engine.traffic import Contexts, Traffic
-    from flowrt.messages import Message, Trail
+    from flowrt.messages import Message, Scope, Trail
 
 
 class CallInHand(InHand):
@@ -40,23 +40,23 @@ class CallInHand(InHand):
     __slots__ = ("ordered", "task")
 
     def __init__(self, task: Task, *, ordered: bool) -> None:
-        self.task = task
-        self.ordered = ordered  # positions are asked for
-        self.place = task.place
-        self.chunk = task.chunk
-        self.trail = task.chunk.trail
-        self.by = worker_text(task)
+        self.task: Task = task
+        self.ordered: bool = ordered  # positions are asked for
+        self.place: Place = task.place
+        self.chunk: Chunk = task.chunk
+        self.trail: Trail = task.chunk.trail
+        self.by: str = worker_text(task)
         self.first = -1
 
     def turn_to(self, index: int) -> None:
         """Have the message of a call in hand."""
         chunk = self.task.chunk
-        self.first = index
-        self.context = chunk.context_at(index)
-        self.about = self.context.scope.home
-        self.data = chunk.data[index : index + 1]
-        self.positions = chunk.positions[index : index + 1]
-        self.rest = int(index not in self.task.kept)
+        self.first: int = index
+        self.context: Context = chunk.context_at(index)
+        self.about: Scope = self.context.scope.home
+        self.data: list[Any] = chunk.data[index : index + 1]
+        self.positions: Positions = chunk.positions[index : index + 1]
+        self.rest: int = int(index not in self.task.kept)
 
     def meeting(self, origins: Sequence[Part], port: str) -> tuple[Context, Any]:
         task, index, position = self.task, self.first, self.positions[0]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flowrt.engine.meters import Meter, Pace
     from flowrt.flow.sites import FlowSite
     from flowrt.messages import SourceWindow
+    from flowrt.operations.contract import Extras
 
 
 class Handler:
@@ -27,11 +28,11 @@ class Handler:
     __slots__ = ("dead", "in_port", "key", "place", "port")
 
     def __init__(self, port: Port, place: Place | None, *, dead: bool = False) -> None:
-        self.port = port
-        self.place = place
-        self.dead = dead  # a flow's port from where nothing leads on
-        self.in_port = port.name
-        self.key = port.key[3]  # the same, as names are compared
+        self.port: Port = port
+        self.place: Place | None = place
+        self.dead: bool = dead  # a flow's port from where nothing leads on
+        self.in_port: str = port.name
+        self.key: str = port.key[3]  # the same, as names are compared
 
     def __repr__(self) -> str:
         return f"<handler {self.port}>"
@@ -92,27 +93,27 @@ class Place(Site):
         else:
             try:
                 made = declaration.factory() if declaration.factory is not None else declaration.operation
-                self.operation = made
+                self.operation: Any = made
                 # State is made by the thread that uses it.
                 elsewhere = made is not None and declaration.mode != SYNC
                 self.state = Unmade(self) if elsewhere else made.create() if made is not None else None
             except Exception as error:
                 raise not_made(self.name, declaration, error) from error
-        self.extras = extras_of(
+        self.extras: Extras = extras_of(
             self.operation
         )  # anew: what it says of itself may have changed since it was declared
-        self.batches = self.extras.handle_many is not None
+        self.batches: bool = self.extras.handle_many is not None
         self.outs: dict[str, Route] = {}
         self.chain: Any = None  # that begins here, once it was asked for
         self.handlers: dict[str, Handler] = {}
         self.fed: frozenset[str] = frozenset()
         self.matched: tuple[Place, ...] | None = None
         self.executor: Executor | None = None
-        self.handed_over = False  # to threads; else performed on the engine's
+        self.handed_over: bool = False  # to threads; else performed on the engine's
         self.guard: Any = None  # `engine.attempts.Guard`, of a place with policies
         self.window: SourceWindow | None = None
         self.pace: Pace
         self.pulls: Pace
         self.meter: Meter
-        self.ordered = False  # what its workers bring goes on in the order of its inputs
+        self.ordered: bool = False  # what its workers bring goes on in the order of its inputs
         self.memo: Any = None  # what its operation's executor or outcome remembers of the last message

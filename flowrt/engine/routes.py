@@ -29,9 +29,9 @@ class Routes:
         equip: Callable[[Place], None],
         bind: Callable[[Any, Port], None] | None = None,
     ) -> None:
-        self.places = FlowSite(definition, make=Place, bind=bind)
+        self.places: FlowSite = FlowSite(definition, make=Place, bind=bind)
         self._equip = equip
-        self.ordered = asks_for_positions(definition)
+        self.ordered: bool = asks_for_positions(definition)
         self.capture = False  # what no stream takes leaves as a result, under its own port: for running an operation alone
         self._results: dict[Port, Handler] = {}
         self._dead_ends: dict[Port, Handler] = {}

@@ -349,7 +349,7 @@ class OwnSchedule:
     """
 
     def __init__(self, own: Schedule) -> None:
-        self.step = own.step
+        self.step: int = own.step
         self._own = own
         self._waiting = 0  # messages
 

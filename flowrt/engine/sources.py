@@ -114,11 +114,11 @@ class Sources:
         self._traffic = traffic
         self._failures = traffic.failures
         self._open: dict[int, dict[SourceWindow, OrderedDict[OpenSource, None]]] = {}
-        self.count = 0
+        self.count: int = 0
         self._priorities: dict[int, int] = {}  # of open sources
-        self.pulls_under_way = 0
-        self.stopping = False
-        self.stopped = 0
+        self.pulls_under_way: int = 0
+        self.stopping: bool = False
+        self.stopped: int = 0
 
     # -- opening
 

@@ -66,16 +66,16 @@ class Traffic:
         self.routes = routes
         self.books = books
         self.schedule = schedule
-        self.trunk = Trunk()
+        self.trunk: Trunk = Trunk()
         self._deliver = deliver
         self.strict = strict
         self.in_turn = False
-        self.leaving = BreadthFirst()
-        self.any_leaving = False
+        self.leaving: BreadthFirst = BreadthFirst()
+        self.any_leaving: bool = False
         self.uneven = False
-        self.delay = 0.0
-        self.failures = Failures(routes, books, self.trunk, self.emit)
-        self.taps = Taps(self.failures)
+        self.delay: float = 0.0
+        self.failures: Failures = Failures(routes, books, self.trunk, self.emit)
+        self.taps: Taps = Taps(self.failures)
 
     def emit(
         self,

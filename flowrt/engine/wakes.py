@@ -22,7 +22,7 @@ class Wakes:
     """
 
     def __init__(self, books: Books, timers: Timers) -> None:
-        self.loose = 0  # how many are to come that no scope waits for
+        self.loose: int = 0  # how many are to come that no scope waits for
         self._books = books
         self._timers = timers
         self._pending: dict[tuple[Place, Any], Timer] = {}

@@ -31,11 +31,11 @@ class Taken:
     def __init__(
         self, lane: Lane, chunk: Chunk, sequence: int = 0, keys: Keyed = NO_KEYS, *, ended: bool
     ) -> None:
-        self.lane = lane
-        self.chunk = chunk
-        self.sequence = sequence
-        self.ended = ended  # all its runs had ended when it was taken: it is not begun
-        self.keys = keys
+        self.lane: Lane = lane
+        self.chunk: Chunk = chunk
+        self.sequence: int = sequence
+        self.ended: bool = ended  # all its runs had ended when it was taken: it is not begun
+        self.keys: Keyed = keys
 
 
 class Lane:
@@ -49,11 +49,11 @@ class Lane:
     alone = True  # what happens to it changes no other lane
 
     def __init__(self, place: Place, priority: int) -> None:
-        self.place = place
-        self.priority = priority
+        self.place: Place = place
+        self.priority: int = priority
         self.waiting: deque[Any] = deque()
-        self.out = 0  # groups that workers have
-        self.queued = False  # it has its turn among the lanes of its priority
+        self.out: int = 0  # groups that workers have
+        self.queued: bool = False  # it has its turn among the lanes of its priority
         self.reorder: Reorder | None = None  # where the order of what was taken is restored
 
     def put(self, chunk: Chunk, _keys: Keyed) -> None:
@@ -112,7 +112,7 @@ class OrderedLane(Lane):
 
     def __init__(self, place: Place, priority: int, workers: int) -> None:
         super().__init__(place, priority)
-        self.reorder = Reorder()
+        self.reorder: Reorder | None = Reorder()
         self._workers = workers
         self._handed = 0  # messages that have come so far; the number of the next
         self._oldest = 0  # the number of the oldest unfinished one
@@ -193,7 +193,7 @@ class KeyedLane(Lane):
 
     def __init__(self, place: Place, priority: int, keys: Keys) -> None:
         super().__init__(place, priority)
-        self.keys = keys
+        self.keys: Keys = keys
         self._lines: dict[Hashable, deque[Picked]] = {}
         self._free: deque[Hashable] = deque()
         self._stuck = False
@@ -394,7 +394,7 @@ class Backlog:
         self._lanes: dict[tuple[Place, int], Lane] = {}
         self._keys: dict[Place, Keys] = {}
         self._turns: dict[int, deque[Lane]] = {}
-        self.size = 0  # messages that wait
+        self.size: int = 0  # messages that wait
 
     @property
     def ready(self) -> bool:

@@ -58,7 +58,7 @@ class Turn:
 
     def __init__(self, executor: DispatchedExecutor, number: int) -> None:
         self._executor = executor
-        self.number = number
+        self.number: int = number
 
     def __call__(self) -> None:
         self._executor.run(self.number)
@@ -88,12 +88,12 @@ class DispatchedExecutor(Workers):
         self, name: str, dispatcher: Any, seams: Seams, reports: Reports, post: Post, crash: Crash
     ) -> None:
         super().__init__(1, seams.lock(), seams.clock, reports, post, crash)
-        self.dispatcher = type(dispatcher).__name__
+        self.dispatcher: str = type(dispatcher).__name__
         self._name = name
         self._dispatcher = dispatcher
         self._quiet = seams.event()
         self._number = 0
-        self.expected = 0
+        self.expected: int = 0
         self._busy = False  # a turn is under way
         self._since = 0.0  # when the expected turn was dispatched
         self._thread: weakref.ref[threading.Thread] | None = None  # that made calls last

@@ -28,7 +28,7 @@ class MonotonicClock:
     """`time.monotonic`: a changed system time disturbs nothing."""
 
     __slots__ = ()
-    now = staticmethod(time.monotonic)
+    now: Callable[[], float] = staticmethod(time.monotonic)
 
 
 def still_runs(thread: ThreadLike) -> bool:
@@ -52,7 +52,7 @@ class ThreadLike(Protocol):
 class WorkThread(threading.Thread):
     """A thread that says itself when its work is over."""
 
-    over = False
+    over: bool = False
 
     def run(self) -> None:
         try:

@@ -36,12 +36,12 @@ class Definition:
 
     def __init__(self, name: str, operations: dict[str, Declaration] | None = None) -> None:
         self.name = name
-        self.operations = operations or {}
+        self.operations: dict[str, Declaration] = operations or {}
         self.flows: dict[str, Definition] = {}
         self.outs: dict[tuple[Path, SourceKey], list[Stream]] = {}
         self.sources_of: dict[tuple[str, str], dict[SourceKey, None]] = {}
         self.fed: dict[tuple[Path, str, str], set[str]] = {}
-        self.deepest = 0
+        self.deepest: int = 0
         self.ways_in: dict[str, str] = {}
         self.ways_out: dict[str, str] = {}
 

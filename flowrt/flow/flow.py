@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from copy import copy
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from flowrt.errors import Fault, FlowBuildError, counted
 from flowrt.flow.chains import Link, laid, link_of
 from flowrt.flow.container import FlowOperationContainer
+from flowrt.messages import Data
 from flowrt.operations.declarations import Declaration, declared_at, same_name
 from flowrt.ports import UNNAMED, Port, Stream, check_name, each_once, folded
+from flowrt.shown import Shown
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -24,7 +26,7 @@ Remark = tuple[int, str | None]
 Contents = tuple[list[Stream], dict[str, Declaration], "dict[str, Flow]", list[Remark]]
 
 
-class Flow:
+class Flow(Shown, Generic[Data]):
     """Streams, the operations they connect, and nested flows. Every `add_` method returns the flow.
 
     Names are relative to the flow: `Flow("lines").add_stream(".in", "split")`. A flow used in another one is addressed like an
@@ -38,13 +40,17 @@ class Flow:
         declared_at: where it was made: `file:line`; a headline of flow text: `file:line:column`.
     """
 
+    _inner: ClassVar[frozenset[str]] = frozenset(
+        {"comments_above", "contents", "is_read", "remarks", "reset"}
+    )
+
     def __init__(self, name: str = "") -> None:
         if not isinstance(name, str):
             kind = type(name).__qualname__
             raise FlowBuildError(f"a flow is named by a str, not by a value of type {kind}.")
-        self.name = check_name(name, "a flow") if name.strip() else ""
+        self.name: str = check_name(name, "a flow") if name.strip() else ""
         self.comment = ""
-        self.declared_at = declared_at()
+        self.declared_at: str = declared_at()
         self._streams: list[Stream] = []
         self._operations: dict[str, Declaration] = {}
         self._flows: dict[str, Flow] = {}

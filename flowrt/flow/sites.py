@@ -27,9 +27,9 @@ class Site:
     __slots__ = ("declaration", "flow", "instance", "name", "operation")
 
     def __init__(self, flow: FlowSite, declaration: Declaration, instance: str, in_port: str = "") -> None:
-        self.flow = flow
-        self.declaration = declaration
-        self.instance = instance
+        self.flow: FlowSite = flow
+        self.declaration: Declaration = declaration
+        self.instance: str = instance
         self.name: str = port_of(flow.path, declaration.name, instance, in_port).fullname
         self.operation: Any = declaration.operation
 

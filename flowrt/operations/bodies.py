@@ -26,7 +26,7 @@ class Failure:
 
     def __init__(self, error: BaseException) -> None:
         trace = users.traceback_of(error)
-        self.error = error
+        self.error: BaseException = error
         # Without our own frame; an error's own method might raise.
         if trace is not None and trace.tb_next is not None:
             BaseException.with_traceback(error, beyond_ours(trace))
@@ -62,22 +62,22 @@ class Group:
     )
 
     def __init__(self, data: list[Any], collect: Callable[[Group], None] | None = None) -> None:
-        self.data = data
+        self.data: list[Any] = data
         self.results: list[Any] = []
         self.log: Log = []
-        self.failed = False
-        self.finished = False
-        self.stop = False
+        self.failed: bool = False
+        self.finished: bool = False
+        self.stop: bool = False
         self.work: list[Any] | None = None
-        self.collect = collect
+        self.collect: Callable[[Group], None] | None = collect
         self.messages: Sequence[Message] = ()  # these five: only for an operation or component with state
         self.operation: Any = None
         self.state: Any = None
         self.fed: frozenset[str] = frozenset()
-        self.port = ""
+        self.port: str = ""
         self.variables: Variables = None  # context variables that its calls are to see
         self.clock: Clock | None = None  # where the engine itself performs: it stops at `until`
-        self.until = 0.0
+        self.until: float = 0.0
 
     def work_on(self, items: list[Any]) -> Iterable[Any]:
         """Return the items to go through. Asked to stop, that list is emptied, which ends a loop over it: a flag looked at per item, at no cost."""
@@ -126,9 +126,9 @@ class FunctionBody:
     __slots__ = ("calls", "function", "looked_at")
 
     def __init__(self, function: Callable[[Any], Any], *, looked_at: bool | None = None) -> None:
-        self.function = function
-        self.calls = makes_calls(function)
-        self.looked_at = self.calls if looked_at is None else looked_at
+        self.function: Callable[[Any], Any] = function
+        self.calls: bool = makes_calls(function)
+        self.looked_at: bool = self.calls if looked_at is None else looked_at
 
     def perform(self, group: Group) -> None:
         data, clock = group.data, group.clock
@@ -184,8 +184,8 @@ class ActionBody:
     __slots__ = ("function", "ports")
 
     def __init__(self, function: Callable[..., Any], ports: tuple[str, ...]) -> None:
-        self.function = function
-        self.ports = ports
+        self.function: Callable[..., Any] = function
+        self.ports: tuple[str, ...] = ports
 
     def perform(self, group: Group) -> None:
         function, ports, log = self.function, self.ports, group.log
@@ -216,7 +216,7 @@ class GeneratorBody:
     __slots__ = ("function",)
 
     def __init__(self, function: Callable[[Any], Iterable[Any]]) -> None:
-        self.function = function
+        self.function: Callable[[Any], Iterable[Any]] = function
 
     def perform(self, group: Group) -> None:
         function = self.function
@@ -254,10 +254,10 @@ class Pull(Group):
 
     def __init__(self, iterator: Iterator[Any], quota: int) -> None:
         super().__init__([])
-        self.iterator = iterator
-        self.quota = quota
-        self.closes = False
-        self.exhausted = False
+        self.iterator: Iterator[Any] = iterator
+        self.quota: int = quota
+        self.closes: bool = False
+        self.exhausted: bool = False
         self.failure: Failure | None = None
 
     def perform(self) -> None:

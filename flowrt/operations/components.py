@@ -40,8 +40,8 @@ class OutPort:
     """An out-port of a component, as its class declares it. On an instance it is a function that emits."""
 
     def __init__(self, name: str | None) -> None:
-        self.name = "" if name is None else checked_port(name)
-        self.attribute = ""
+        self.name: str = "" if name is None else checked_port(name)
+        self.attribute: str = ""
         self._named = name is not None
 
     def __set_name__(self, owner: type, attribute: str) -> None:
@@ -140,7 +140,7 @@ class ComponentBody:
     __slots__ = ("methods",)
 
     def __init__(self, methods: Mapping[str, tuple[str, bool]]) -> None:
-        self.methods = methods
+        self.methods: Mapping[str, tuple[str, bool]] = methods
 
     def perform(self, group: Group) -> None:
         component = group.state
@@ -208,12 +208,12 @@ class Component:
             )
         if faults:
             raise FlowBuildError(*faults)
-        self.instance = None if made else given
+        self.instance: Any = None if made else given
         self.factory: Callable[[], Any] | None = given if made else None  # makes an instance per place
-        self.in_ports = tuple(in_ports.values())
-        self.out_ports = tuple(port for _, port in out_ports.values())
+        self.in_ports: tuple[str, ...] = tuple(in_ports.values())
+        self.out_ports: tuple[str, ...] = tuple(port for _, port in out_ports.values())
         self.modes = modes  # of the methods that say one, by folded in-port
-        self.body = ComponentBody(methods)
+        self.body: ComponentBody = ComponentBody(methods)
 
     def make(self) -> Any:
         """Return the object of a place."""

@@ -45,8 +45,21 @@ class Emit:
     data: Any = None
 
 
-Act = enum.Enum("Act", "HOLD MERGE RELEASE SCATTER GATHER GIVE_UP SURPLUS PUSH POP FAIL WAKE OWE")
-"""What an operation asks for besides emitting; entries of a group's log."""
+class Act(enum.Enum):
+    """What an operation asks for besides emitting; entries of a group's log."""
+
+    HOLD = 1
+    MERGE = 2
+    RELEASE = 3
+    SCATTER = 4
+    GATHER = 5
+    GIVE_UP = 6
+    SURPLUS = 7
+    PUSH = 8
+    POP = 9
+    FAIL = 10
+    WAKE = 11
+    OWE = 12
 
 
 LogEntry = tuple[int, Any, Any]

@@ -95,10 +95,10 @@ class Building:
     ) -> None:
         if flow is not None and not isinstance(flow, Flow):
             raise FlowBuildError(f"FlowRuntime takes a Flow, got {type(flow).__name__}. {_remedy(flow)}")
-        self.flow = Flow()
+        self.flow: Flow[Any] = Flow()
         if flow is not None:
             self.flow.reset(flow.contents())
-        self.changed = True
+        self.changed: bool = True
         self._built: Any = None
         self._names = FlowSite(
             Definition("")

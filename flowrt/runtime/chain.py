@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 from flowrt.errors import FlowError, FlowTimeoutError, counted
 from flowrt.flow.flow import Flow
 from flowrt.runtime.runtime import FlowRuntime
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-class ChainedFlow(Flow):
-    """A flow that leads from `.in` to `.out`, and may be run by itself."""
+    from typing_extensions import TypeVar  # in `typing` one has no default before Python 3.13
 
-    def run(self, data: Any = None, *, timeout: float | None = None, **options: Any) -> Any:
+    In = TypeVar("In", default=Any)
+    Out = TypeVar("Out", default=Any)
+    A = TypeVar("A")
+    B = TypeVar("B")
+    C = TypeVar("C")
+else:
+    from typing import TypeVar
+
+    In, Out = TypeVar("In"), TypeVar("Out")
+
+
+class ChainedFlow(Flow[Out], Generic[In, Out]):
+    """A flow that leads from `.in` to `.out`, and may be run by itself. Type checkers know what goes in and comes out of a chain of functions."""
+
+    def run(self, data: In = None, *, timeout: float | None = None, **options: Any) -> Out:  # type: ignore[assignment]
         """Run it on one input, in a runtime of its own; return the data of its result.
 
         Args:
@@ -43,7 +58,23 @@ class ChainedFlow(Flow):
             return values[0] if values else run.result().data
 
 
-def chain(*operations: Any) -> ChainedFlow:
+@overload
+def chain(first: Callable[[In], Out], /) -> ChainedFlow[In, Out]: ...
+@overload
+def chain(first: Callable[[In], A], second: Callable[[A], Out], /) -> ChainedFlow[In, Out]: ...
+@overload
+def chain(
+    first: Callable[[In], A], second: Callable[[A], B], third: Callable[[B], Out], /
+) -> ChainedFlow[In, Out]: ...
+@overload
+def chain(
+    first: Callable[[In], A], second: Callable[[A], B], third: Callable[[B], C], fourth: Callable[[C], Out], /
+) -> ChainedFlow[In, Out]: ...
+@overload
+def chain(first: Callable[[In], Any], /, *operations: Any) -> ChainedFlow[In, Any]: ...
+@overload
+def chain(*operations: Any) -> ChainedFlow[Any, Any]: ...
+def chain(*operations: Any) -> ChainedFlow[Any, Any]:
     """Make a flow of operations in a row, from `.in` to `.out`: `chain(find_files, Scatter(), parallel(count_words, 4), Gather(), total)`.
 
     What may stand there, and how it is named and connected, is as for `Flow.add_chain`.

@@ -42,12 +42,12 @@ class Pouch:
     __slots__ = ("called", "correlation_id", "first", "items", "port", "priority")
 
     def __init__(self, port: Port, correlation_id: object, priority: int, first: int) -> None:
-        self.port = port
-        self.correlation_id = correlation_id
-        self.priority = priority
-        self.first = first
+        self.port: Port = port
+        self.correlation_id: object = correlation_id
+        self.priority: int = priority
+        self.first: int = first
         self.items: list[Any] = []
-        self.called = False
+        self.called: bool = False
 
 
 class Input:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from flowrt.errors import FlowStoppedError, internal_error
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from flowrt.executors.seams import Seams
 
 
@@ -31,11 +33,11 @@ class Life:
         self.closing = False
         self.draining = False
         self.stopped = False
-        self.last_word = seams.rlock()
+        self.last_word: Any = seams.rlock()
         self.fatal: BaseException | None = None
-        self.fatal_seen = False
+        self.fatal_seen: bool = False
         self.forked_from: int | None = None
-        self.next_number = count(1).__next__  # of a run
+        self.next_number: Callable[[], int] = count(1).__next__  # of a run
         self._at_end: list[Callable[[], object]] = []
 
     def at_end(self, *steps: Callable[[], object]) -> None:

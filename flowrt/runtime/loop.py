@@ -14,6 +14,7 @@ from flowrt.errors import FlowError, FlowInternalError, FlowStoppedError, intern
 from flowrt.executors.seams import SIGNAL_SLICE
 
 if TYPE_CHECKING:
+    from flowrt.clock import Clock
     from flowrt.engine.contract import Executors
     from flowrt.engine.engine import Engine
     from flowrt.engine.runs import Sent
@@ -60,8 +61,8 @@ class Loop:
         self.waits = waits
         self.room = room
         self.engine = engine
-        self.executors = make_executors(inbox.post, self.crash)
-        self.clock = seams.clock
+        self.executors: Executors = make_executors(inbox.post, self.crash)
+        self.clock: Clock = seams.clock
         self._pause = seams.pause
         self._own_thread = own_thread
         self._look = FIRST_LOOK

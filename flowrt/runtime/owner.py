@@ -13,10 +13,15 @@ from flowrt.executors.seams import still_runs
 from flowrt.runtime.loop import LONGEST_LOOK
 
 if TYPE_CHECKING:
+    from flowrt.engine.engine import Engine
     from flowrt.engine.runs import RunHandle
     from flowrt.executors.seams import Seams, ThreadLike
+    from flowrt.runtime.inbox import Inbox
+    from flowrt.runtime.life import Life
     from flowrt.runtime.loop import Loop
-    from flowrt.runtime.waiting import Wakers
+    from flowrt.runtime.results import Results
+    from flowrt.runtime.room import Room
+    from flowrt.runtime.waiting import Waits, Wakers
 
 Answer = TypeVar("Answer")
 
@@ -40,15 +45,15 @@ class Owner:
     def __init__(self, loop: Loop, seams: Seams, *, own_thread: bool, attended: bool) -> None:
         self.loop = loop
         self.seams = seams
-        self.life = loop.life
-        self.inbox = loop.inbox
-        self.waits = loop.waits
-        self.room = loop.room
-        self.results = loop.room.results
-        self.engine = loop.engine
+        self.life: Life = loop.life
+        self.inbox: Inbox = loop.inbox
+        self.waits: Waits = loop.waits
+        self.room: Room = loop.room
+        self.results: Results = loop.room.results
+        self.engine: Engine = loop.engine
         self.threaded = own_thread
         self.attended = attended
-        self.begun = not own_thread
+        self.begun: bool = not own_thread
         self.fails_fast = False  # every run
         self.idlers = 0  # who wait until nothing is left to do: for them sources go on that wait for a reader
         self.helpers: list[ThreadLike] = []

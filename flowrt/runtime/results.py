@@ -26,10 +26,10 @@ class Arrived:
     __slots__ = ("chunk", "failure", "run", "start")
 
     def __init__(self, run: RunHandle, chunk: Chunk | None, failure: BaseException | None = None) -> None:
-        self.run = run
+        self.run: RunHandle = run
         self.chunk = chunk
-        self.failure = failure
-        self.start = 0
+        self.failure: BaseException | None = failure
+        self.start: int = 0
 
     def next_message(self) -> Message:
         """Hand the next result out; with the last the chunk is let go."""

@@ -69,11 +69,11 @@ class Room:
         self.capacity = capacity
         self.max_live = max_live
         self.max_results = max_results
-        self.least = min(capacity, max_live)
+        self.least: int = min(capacity, max_live)
         self.results = results
         self.taken = 0
         self.left_open: deque[RunHandle] = deque()
-        self.unentered = 0
+        self.unentered: int = 0
         self._life = life
         self._inbox = inbox
         self._engine = engine
@@ -81,7 +81,9 @@ class Room:
         self._posted: dict[int, int] = {}  # by thread; summing its values is one step for all other threads
         self._dropped: dict[int, int] = {}  # likewise
         self._overflow = overflow
-        self.waiting = WaitingRoom(self, life, inbox, engine, seams) if overflow == DROP_OLDEST else None
+        self.waiting: WaitingRoom | None = (
+            WaitingRoom(self, life, inbox, engine, seams) if overflow == DROP_OLDEST else None
+        )
 
     # -- how much there is
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import Context as ContextVariables
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from flowrt import users
 from flowrt.engine.chunks import Chunk, shown_message
@@ -18,11 +19,12 @@ from flowrt.errors import (
     check_seconds,
     counted,
 )
-from flowrt.messages import CHUNK_SIZE, Message, RunBooks
+from flowrt.messages import CHUNK_SIZE, Data, Message, RunBooks
 from flowrt.observe.figures import Ledger, ledger_of, whereabouts_of
 from flowrt.ports import Port, did_you_mean
 from flowrt.runtime.results import Arrived, check_handler
 from flowrt.runtime.waiting import Wakers
+from flowrt.shown import Shown
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -42,7 +44,7 @@ FAILURES_KEPT = 1_000  # per run; arbitrary. The ledger counts them all
 LEDGER_PATIENCE = 1.0  # seconds to wait for the engine between two of its calls, for a picture that is exact
 
 
-class Run:
+class Run(Shown, Generic[Data]):
     """Everything caused by one `process` or `process_many`.
 
     Its waits may be called on any thread but the engine's and the workers' (there they raise `FlowStalledError` at once), any
@@ -50,6 +52,20 @@ class Run:
     took, and of what was read singly up to ten thousand results. Past that they are let go as they are read, and reading the run
     from its start again raises `FlowError`. What the runtime's own readers took is gone from here.
     """
+
+    _inner: ClassVar[frozenset[str]] = frozenset(
+        {
+            "books",
+            "end_within",
+            "fails_fast",
+            "tell_arrived",
+            "tell_failed",
+            "tell_finished",
+            "tell_passed_on",
+            "variables",
+            "watch_deadline",
+        }
+    )
 
     # Most runs of one message need none of these: what is not written costs nothing.
     _mine: deque[Arrived] | None = None
@@ -82,7 +98,9 @@ class Run:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self.number: int = owner.life.next_number()
-        self.variables = copy_context() or None  # what its calls see; empty, it is nothing
+        self.variables: ContextVariables | None = (
+            copy_context() or None
+        )  # what its calls see; empty, it is nothing
 
     def __repr__(self) -> str:
         return f"<{self._title}>"
@@ -203,7 +221,7 @@ class Run:
         ):  # only now: between the two it may have come to its end, and whoever takes it out calls it
             self._call_back()
 
-    def future(self) -> Future[Any]:
+    def future(self) -> Future[Data]:
         """Return a `concurrent.futures.Future` of the data of its first result, or of the error that `result()` raises.
 
         It is done when the run is; `cancel()` cancels the run.
@@ -280,7 +298,7 @@ class Run:
             with lock:
                 self._awaited -= 1
 
-    def result(self, timeout: float | None = None, port: str | Port | None = None) -> Message:
+    def result(self, timeout: float | None = None, port: str | Port | None = None) -> Message[Data]:
         """Wait for its first result (of `port`, if one is named), and take it; the same one however often it is called.
 
         Raises as `wait` does if it failed without a result, `FlowError` if it is done without one or has let it go, and
@@ -316,7 +334,9 @@ class Run:
 
         self._wait_for(ready, timeout, "for a result")
 
-    def results(self, timeout: float | None = None, port: str | Port | None = None) -> Iterator[Message]:
+    def results(
+        self, timeout: float | None = None, port: str | Port | None = None
+    ) -> Iterator[Message[Data]]:
         """Iterate over its results until it is done, from the first, also what was read before; then raise as `wait` does.
 
         While somebody does, its sources (generators, scattered lists, an iterable that another thread sends) are held back where a thousand
@@ -328,7 +348,7 @@ class Run:
         """
         return self._reading(timeout, None if port is None else self._result_port(port), raises=True)
 
-    def values(self, timeout: float | None = None, port: str | Port | None = None) -> list[Any]:
+    def values(self, timeout: float | None = None, port: str | Port | None = None) -> list[Data]:
         """Wait until it is done and return the data of all its results, those that were read before first; raises as `wait` does.
 
         Otherwise they are in order of arrival, and the same list each time.

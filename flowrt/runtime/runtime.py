@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import count
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from flowrt import users
 from flowrt.errors import (
@@ -17,7 +17,7 @@ from flowrt.errors import (
 )
 from flowrt.executors.seams import Seams
 from flowrt.flow.flow import Flow
-from flowrt.messages import Message
+from flowrt.messages import Data, Message
 from flowrt.observe.figures import MeterRow, row_of
 from flowrt.ports import UNNAMED, Port
 from flowrt.runtime.closing import DEADLINE, DRAIN, CloseReport, end_in_time
@@ -27,6 +27,7 @@ from flowrt.runtime.run import Run
 from flowrt.runtime.streams import streamed
 from flowrt.runtime.watching import explain
 from flowrt.runtime.wiring import wired
+from flowrt.shown import Shown
 
 if TYPE_CHECKING:
     from types import ModuleType, TracebackType
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 _numbers = count(1)
 
 
-class FlowRuntime:
+class FlowRuntime(Shown, Generic[Data]):
     """Executes one flow on one engine. A context manager: leaving it drains and closes.
 
     Args:
@@ -68,7 +69,7 @@ class FlowRuntime:
 
     def __init__(
         self,
-        flow: Flow | None = None,
+        flow: Flow[Data] | None = None,
         *,
         name: str | None = None,
         schedule: ScheduleName | Callable[[], Schedule] = "breadth_first",
@@ -82,7 +83,7 @@ class FlowRuntime:
         stall_after: float | None = None,
         seams: Seams | None = None,
     ) -> None:
-        self.name = name or f"flow-{next(_numbers)}"
+        self.name: str = name or f"flow-{next(_numbers)}"
         self._parts = wired(
             self.name,
             flow,
@@ -190,7 +191,7 @@ class FlowRuntime:
         timeout: float | None = None,
         deadline: float | None = None,
         fail_fast: bool = False,
-    ) -> Run:
+    ) -> Run[Data]:
         """Send one message into the flow; it starts a run.
 
         From outside it waits while `capacity` messages are live; on the engine's thread, on a worker, in a handler or tap it never
@@ -237,7 +238,7 @@ class FlowRuntime:
         timeout: float | None = None,
         deadline: float | None = None,
         fail_fast: bool = False,
-    ) -> Run:
+    ) -> Run[Data]:
         """Have data leave an operation as if that had emitted it, as a run of its own: it goes where the streams of the port go.
 
         Args:
@@ -266,10 +267,10 @@ class FlowRuntime:
         deadline: float | None,
         *,
         fail_fast: bool,
-    ) -> Run:
+    ) -> Run[Data]:
         if self._owner.waits.dispatching.dispatchers:
             self._refuse_blocking()
-        run = Run(self._owner)
+        run: Run[Data] = Run(self._owner)
         if fail_fast:
             run.fails_fast = True
         if deadline is not None:
@@ -293,7 +294,7 @@ class FlowRuntime:
         timeout: float | None = None,
         deadline: float | None = None,
         fail_fast: bool = False,
-    ) -> Run:
+    ) -> Run[Data]:
         """Send the items of an iterable into the flow, as one run; return when the last is accepted.
 
         The iterable is pulled on the calling thread, as there is room, and each item is sent before the next is pulled (under the "sync" schedule:
@@ -309,7 +310,7 @@ class FlowRuntime:
             self._building.find_way_in(where, "process_many")
         if self._owner.waits.dispatching.dispatchers:
             self._refuse_blocking()
-        run = Run(self._owner)
+        run: Run[Data] = Run(self._owner)
         run.fails_fast = bool(fail_fast)
         if deadline is not None:
             deadline = run.end_within(deadline)
@@ -331,7 +332,7 @@ class FlowRuntime:
         timeout: float | None = None,
         deadline: float | None = None,
         fail_fast: bool = False,
-    ) -> Generator[Message, None, None]:
+    ) -> Generator[Message[Data], None, None]:
         """Send the items of an iterable, as one run, and yield its results as they come.
 
         The iterable is pulled on the thread that reads, as results are read: at most about a thousand items are under way and as many results
@@ -362,7 +363,7 @@ class FlowRuntime:
             self._building.find_way_in(where, "stream")
         if deadline is not None:
             deadline = check_seconds("stream", "deadline", deadline, endless=True)
-        run = Run(self._owner)
+        run: Run[Data] = Run(self._owner)
         run.fails_fast = bool(fail_fast)
         way_in = self._parts.input
         return streamed(self, self._owner, way_in, run, where, iterable, label, timeout, deadline)
@@ -389,7 +390,7 @@ class FlowRuntime:
 
     # -- results
 
-    def wait_for_result(self, timeout: float | None = None) -> Message:
+    def wait_for_result(self, timeout: float | None = None) -> Message[Data]:
         """Wait for the next result of any run, and take it; the next unhandled failure is raised instead.
 
         Raises:
@@ -402,7 +403,7 @@ class FlowRuntime:
             raise FlowTimeoutError(f'runtime "{self.name}": no result came within {timeout} s.')
         return found
 
-    def results(self, timeout: float | None = None) -> Iterator[Message]:
+    def results(self, timeout: float | None = None) -> Iterator[Message[Data]]:
         """Iterate over the results of all runs, taking them, until nothing is left to do; failures are raised.
 
         Args:

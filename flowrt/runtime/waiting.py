@@ -84,7 +84,7 @@ class Dispatching:
     """
 
     def __init__(self, seams: Seams) -> None:
-        self.handed = Wakers(seams)
+        self.handed: Wakers = Wakers(seams)
         self._executors: tuple[Executor, ...] = ()
         self.dispatchers: tuple[tuple[Any, str], ...] = ()
 
@@ -155,11 +155,11 @@ class Waits:
     """
 
     def __init__(self, life: Life, seams: Seams) -> None:
-        self.changed = Wakers(seams)
-        self.room = Wakers(seams)
-        self.ended = Wakers(seams)
-        self.wakes = self.changed.wake, self.room.wake, self.ended.wake
-        self.dispatching = Dispatching(seams)
+        self.changed: Wakers = Wakers(seams)
+        self.room: Wakers = Wakers(seams)
+        self.ended: Wakers = Wakers(seams)
+        self.wakes: tuple[Callable[[], None], ...] = self.changed.wake, self.room.wake, self.ended.wake
+        self.dispatching: Dispatching = Dispatching(seams)
         self._life = life
         self._clock = seams.clock
         self._idle: list[Callable[[], None]] = []

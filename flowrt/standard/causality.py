@@ -20,7 +20,7 @@ class PushCausality(Operation):
     Source: NPantaRhei's PushCausality, after the causalities of Microsoft's CCR.
     """
 
-    out_ports = ("", "exception")
+    out_ports: tuple[str, ...] | None = ("", "exception")
 
     def handle_many(self, _state: Any, _batch: MessageBatch, emit: Emitter) -> None:
         emit.push()

@@ -30,12 +30,12 @@ class Filter(Operation):
     Runs on: the engine thread; so does the predicate.
     """
 
-    out_ports = ("", "rejected")
-    optional_ports = ("rejected",)
+    out_ports: tuple[str, ...] | None = ("", "rejected")
+    optional_ports: tuple[str, ...] = ("rejected",)
 
     def __init__(self, name: str, predicate: Callable[[Any], Any]) -> None:
         super().__init__(name)
-        self.predicate = check_function(f'Filter "{name}"', "predicate", predicate)
+        self.predicate: Callable[..., Any] = check_function(f'Filter "{name}"', "predicate", predicate)
 
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
         emit(message.data, "" if self.predicate(message.data) else "rejected")
@@ -62,7 +62,7 @@ class Switch(Operation):
 
     def __init__(self, name: str, choose: Callable[[Any], str], ports: Sequence[str] | None = None) -> None:
         super().__init__(name)
-        self.choose = check_function(f'Switch "{name}"', "choose", choose)
+        self.choose: Callable[..., Any] = check_function(f'Switch "{name}"', "choose", choose)
         if ports is None:
             return
         if isinstance(ports, str) or not isinstance(ports, Sequence) or not ports:
@@ -114,8 +114,10 @@ class Distinct(Keeper):
         max_open: int = MAX_OPEN,
     ) -> None:
         super().__init__(name, by, max_open)
-        self.key = None if key is None else check_function(self._owner, "key", key)
-        self.max_keys = None if max_keys is None else check_count(self._owner, "max_keys", max_keys)
+        self.key: Callable[..., Any] | None = None if key is None else check_function(self._owner, "key", key)
+        self.max_keys: int | None = (
+            None if max_keys is None else check_count(self._owner, "max_keys", max_keys)
+        )
 
     def make_kept(self) -> dict[Any, None]:
         return {}

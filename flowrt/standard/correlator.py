@@ -37,8 +37,8 @@ class Correlator(Operation):
     Source: NPantaRhei's Correlator, also for flows inside flows.
     """
 
-    in_ports = ("encode", "decode")
-    out_ports = ("encoded", "decoded")
+    in_ports: tuple[str, ...] | None = ("encode", "decode")
+    out_ports: tuple[str, ...] | None = ("encoded", "decoded")
 
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
         if message.port.key[3] == "decode":

@@ -43,7 +43,7 @@ class _Folding(Keeper):
         max_open: int = MAX_OPEN,
     ) -> None:
         super().__init__(name, by, max_open)
-        self.f = check_function(self._owner, "f", f)
+        self.f: Callable[..., Any] = check_function(self._owner, "f", f)
         try:
             deepcopy(initial)
         except Exception as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import define
@@ -59,8 +59,9 @@ class _Joining(Holder):
         self, name: str | None, ports: tuple[str, ...], by: Any, max_open: int, max_waiting: int
     ) -> None:
         super().__init__(name, by, max_open)
-        self.in_ports = self._joined = ports
-        self.max_waiting = check_count(self._owner, "max_waiting", max_waiting)
+        self._joined: tuple[str, ...] = ports
+        self.in_ports: tuple[str, ...] | None = ports
+        self.max_waiting: int = check_count(self._owner, "max_waiting", max_waiting)
         self._index = index_of(ports)
 
     def make_kept(self) -> _Queues:
@@ -154,7 +155,7 @@ class Latest(Keeper):
 
     def __init__(self, name: str, ports: Sequence[str], *, by: By = "all", max_open: int = MAX_OPEN) -> None:
         super().__init__(name, by, max_open)
-        self.in_ports = check_in_ports(self._owner, ports)
+        self.in_ports: tuple[str, ...] | None = check_in_ports(self._owner, ports)
         self._index = index_of(self.in_ports)
 
     def make_kept(self) -> dict[int, Any]:
@@ -181,10 +182,12 @@ _Buckets = Buckets[_JoinBucket]
 class _ResetJoin(_Joining):
     """What the joins by correlation id have in common."""
 
-    ways = ("correlation", "run")
+    ways: tuple[str, str] = ("correlation", "run")
     remedy: str
     more_ports: tuple[str, ...] = ()
-    position_of = staticmethod(first_position)  # where a position stands that is to be joined by run
+    position_of: Callable[[Any], Any] = staticmethod(
+        first_position
+    )  # where a position stands that is to be joined by run
 
     def __init__(
         self,
@@ -203,8 +206,8 @@ class _ResetJoin(_Joining):
             "in-ports",
         )
         super().__init__(name, tuple(f"in{index}" for index in range(number)), by, max_open, max_waiting)
-        self.in_ports = (*self._joined, *self.more_ports)
-        self.expire = None if expire is None else check_seconds(self._owner, "expire", expire)
+        self.in_ports: tuple[str, ...] | None = (*self._joined, *self.more_ports)
+        self.expire: float | None = None if expire is None else check_seconds(self._owner, "expire", expire)
 
     def create(self) -> _Buckets:
         make = lambda among, key: _JoinBucket(among, key, self.make_kept())  # noqa: E731
@@ -279,7 +282,7 @@ class AutoResetJoin(_ResetJoin):
     """
 
     remedy = "Send what they wait for, let it expire (expire=)"
-    position_of = staticmethod(branch_position)
+    position_of: Callable[[Any], Any] = staticmethod(branch_position)
 
     @property
     def by_position(self) -> bool:
@@ -343,7 +346,7 @@ class ManualResetJoin(_ResetJoin):
     Source: NPantaRhei's ManualResetJoin.
     """
 
-    more_ports = ("reset",)
+    more_ports: tuple[str, ...] = ("reset",)
     remedy = "Reset those that are done with (.reset), let them expire (expire=)"
 
     def handle(self, state: _Buckets, message: Message, emit: Emitter) -> None:

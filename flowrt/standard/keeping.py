@@ -88,7 +88,7 @@ class Keeper(Operation):
         if by not in self.ways:
             raise FlowBuildError(f'{self._owner}: by is {by!r}. Choose "{self.ways[0]}" or "{self.ways[1]}".')
         self.by: str = by
-        self.max_open = check_count(self._owner, "max_open", max_open)
+        self.max_open: int = check_count(self._owner, "max_open", max_open)
 
     def make_kept(self) -> Any:
         raise NotImplementedError

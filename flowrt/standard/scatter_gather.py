@@ -56,14 +56,14 @@ class Scatter(Operation):
     Runs on: the engine thread; so does the iterable.
     """
 
-    out_ports = ("stream", "count")
+    out_ports: tuple[str, ...] | None = ("stream", "count")
     bracket = 1
     way_out = "stream"
     across = "count"
 
     def __init__(self, name: str | None = None, *, window: int = 1024) -> None:
         super().__init__(name)
-        self.window = check_count(f'Scatter "{self.name}"', "window", window)
+        self.window: int = check_count(f'Scatter "{self.name}"', "window", window)
 
     def handle(self, _state: Any, message: Message, emit: Emitter) -> None:
         """Open a scope for the list; `FlowBuildError` as the cause if it is none."""
@@ -165,7 +165,7 @@ class Gather(Operation):
     max_open: int = field(default=10_000, kw_only=True)
     max_waiting: int = field(default=100_000, kw_only=True)
 
-    in_ports = ("stream", "count")
+    in_ports: tuple[str, ...] | None = ("stream", "count")
     bracket = -1
     way_in = "stream"
     across = "count"

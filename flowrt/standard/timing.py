@@ -44,7 +44,7 @@ class Debounce(Holder):
         self, name: str | None = None, seconds: float = 0.5, *, by: By = "all", max_open: int = MAX_OPEN
     ) -> None:
         super().__init__(name, by, max_open)
-        self.seconds = check_seconds(self._owner, "seconds", seconds)
+        self.seconds: float = check_seconds(self._owner, "seconds", seconds)
 
     def make_kept(self) -> Held:
         return Held()
@@ -96,12 +96,12 @@ class Ticker(Operation):
     Runs on: the engine thread, by the runtime's clock.
     """
 
-    in_ports = ()
-    out_ports = ("now",)
+    in_ports: tuple[str, ...] | None = ()
+    out_ports: tuple[str, ...] | None = ("now",)
 
     def __init__(self, name: str | None = None, period: float = 1.0) -> None:
         super().__init__(name)
-        self.period = check_seconds(f'Ticker "{self.name}"', "period", period)
+        self.period: float = check_seconds(f'Ticker "{self.name}"', "period", period)
 
     def create(self) -> _Grid:
         return _Grid()
@@ -151,9 +151,9 @@ class Metronome(Operation):
     ) -> None:
         super().__init__(name)
         owner = f'Metronome "{name}"'
-        self.seconds = check_seconds(owner, "seconds", seconds)
-        self.times = None if times is None else check_count(owner, "times", times)
-        self.max_open = check_count(owner, "max_open", max_open)
+        self.seconds: float = check_seconds(owner, "seconds", seconds)
+        self.times: int | None = None if times is None else check_count(owner, "times", times)
+        self.max_open: int = check_count(owner, "max_open", max_open)
 
     def create(self) -> dict[Scope, _Ticking]:
         return {}

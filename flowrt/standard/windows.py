@@ -46,8 +46,10 @@ class Batch(Holder):
         self, name: str, size: int, seconds: float | None = None, *, by: By = "all", max_open: int = MAX_OPEN
     ) -> None:
         super().__init__(name, by, max_open)
-        self.size = check_count(self._owner, "size", size)
-        self.seconds = None if seconds is None else check_seconds(self._owner, "seconds", seconds)
+        self.size: int = check_count(self._owner, "size", size)
+        self.seconds: float | None = (
+            None if seconds is None else check_seconds(self._owner, "seconds", seconds)
+        )
 
     def make_kept(self) -> Held:
         return Held()
@@ -251,11 +253,13 @@ class Window(Holder):
             raise FlowBuildError(
                 f"{self._owner}: give one of count=, seconds= and gap=; every= goes with count or seconds. Such as count=10, or seconds=10, every=2."
             )
-        self.count = None if count is None else check_count(self._owner, "count", count)
-        self.seconds = None if seconds is None else check_seconds(self._owner, "seconds", seconds)
-        self.gap = None if gap is None else check_seconds(self._owner, "gap", gap)
-        self.every = self._checked_every(every)
-        self.max_waiting = check_count(self._owner, "max_waiting", max_waiting)
+        self.count: int | None = None if count is None else check_count(self._owner, "count", count)
+        self.seconds: float | None = (
+            None if seconds is None else check_seconds(self._owner, "seconds", seconds)
+        )
+        self.gap: float | None = None if gap is None else check_seconds(self._owner, "gap", gap)
+        self.every: Any = self._checked_every(every)
+        self.max_waiting: int = check_count(self._owner, "max_waiting", max_waiting)
 
     def _checked_every(self, every: Any) -> Any:
         if every is None:

@@ -53,7 +53,7 @@ class Probe:
     _numbers = count(1)
 
     def __init__(self, runtime: FlowRuntime, port: str | Port) -> None:
-        self.port = Port.parse(port)
+        self.port: Port = Port.parse(port)
         self.messages: list[Message] = []
         self._runtime = runtime
         if not self.port.has_operation and is_target(runtime, self.port):
@@ -119,9 +119,9 @@ class Source:
     def __init__(self, items: Iterable[Any] = (), error: BaseException | None = None) -> None:
         self._items = iter(items)
         self._error = error
-        self.pulled = 0
-        self.exhausted = False
-        self.closed = False
+        self.pulled: int = 0
+        self.exhausted: bool = False
+        self.closed: bool = False
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "exhausted" if self.exhausted else "open"
@@ -175,7 +175,7 @@ class Failing:
         self._at = frozenset(numbers)
         self._error = error
         self._lock = Lock()
-        self.calls = 0
+        self.calls: int = 0
 
     def __call__(self, data: Any) -> Any:
         with self._lock:

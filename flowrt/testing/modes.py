@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SIMULATIONS = 10  # of modes whose order is open; arbitrary
 TO_CALLER = "dispatched"
 PARALLEL_CALLS = "parallel(4)"
-MODE_NAMED = {
+MODE_NAMED: dict[str, Mode | None] = {
     "as declared": None,
     "sync": SYNC,
     "async": Mode("async"),

@@ -310,7 +310,7 @@ class Simulation:
         self.calls: list[SimulatedCall] = []  # under way, oldest first
         self._numbers: Counter[str] = Counter()
         self.group = group
-        self.clock = SimulatedClock()
+        self.clock: SimulatedClock = SimulatedClock()
         self.trace: list[str] = []
         self.deviations: dict[int, int] = {}
         self.inputs: deque[Possibility] = deque()

@@ -185,7 +185,7 @@ def forked(slow: Callable[[int], int], max_waiting: int) -> Flow:
     return flow_of("", *chains, operations=operations)
 
 
-@pytest.mark.parametrize("schedule", ["breadth_first", "depth_first", "sync"])
+@pytest.mark.parametrize("schedule", effort.share(["breadth_first", "depth_first", "sync"], "branches"))
 def test_branches_of_unequal_speed_are_joined_within_the_window_of_their_source(schedule: Any) -> None:
     """The quick branch waits in the join, and the live messages of the slow one hold the source back."""
 

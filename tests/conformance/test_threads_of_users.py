@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar, copy_context
+from itertools import product
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from flowrt import (
     in_port,
     out_port,
 )
+from tests.kit import effort
 
 # Nothing closes what `create` made, until operations have resources; Python 3.13 warns of each connection left to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -50,9 +52,10 @@ class Counting(Operation):
         emit(state.execute("select sum(x) from seen").fetchone()[0])
 
 
-@pytest.mark.parametrize("parallelism", [True, False])
-@pytest.mark.parametrize("mode", ["sync", "async", "pool"])
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("schedule", "mode", "parallelism"),
+    effort.share(product(SCHEDULES, ["sync", "async", "pool"], [True, False]), "state"),
+)
 def test_state_is_made_by_the_thread_that_uses_it(schedule: Any, mode: str, parallelism: bool) -> None:
     operations = FlowOperationContainer().add_operation(Counting("count"))
     if mode != "sync":
@@ -185,9 +188,9 @@ KINDS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("schedule", "mode", "kind"), effort.share(product(SCHEDULES, MODES, KINDS), "what was set")
+)
 def test_a_call_sees_what_was_set_where_its_run_was_started(schedule: Any, mode: str, kind: str) -> None:
     if kind == "operation" and mode in ("parallel", "ordered"):
         pytest.skip("it keeps state")
@@ -276,9 +279,9 @@ def cursor(number: int) -> Any:
     return (x for (x,) in connection.execute("select x from numbers"))
 
 
-@pytest.mark.parametrize("function", [rows, cursor])
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("schedule", "mode", "function"), effort.share(product(SCHEDULES, MODES, [rows, cursor]), "steps")
+)
 def test_one_generator_is_stepped_by_one_thread(schedule: Any, mode: str, function: Any) -> None:
     operations = FlowOperationContainer()
     MODES[mode](operations.add_generator("rows", function, window=8))

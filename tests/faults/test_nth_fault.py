@@ -311,7 +311,7 @@ def assert_a_runtime_works() -> None:
         assert runtime.process(".gate", 3).values(SECONDS) == [3]
 
 
-@pytest.mark.parametrize(("point", "schedule", "persistent"), CASES)
+@pytest.mark.parametrize(("point", "schedule", "persistent"), effort.share(CASES, "faults"))
 def test_the_nth_fault_is_told_and_leaves_nothing(point: str, schedule: Any, persistent: bool) -> None:
     for nth in numbers(effort.of(20)):
         plan = Plan(nth, persistent=persistent)

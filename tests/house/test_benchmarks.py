@@ -34,6 +34,7 @@ from tests.benchmarks.work import (
     map_over_chunks,
     nested_calls,
 )
+from tests.kit import effort
 
 pytestmark = pytest.mark.no_cover
 
@@ -58,7 +59,7 @@ def a_row(*figures: float, limit: float | None = None, beside: str = "other", pe
     )
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", effort.share(ROWS, "rows"))
 def test_a_row_runs_and_judges_what_it_claims(name: str) -> None:
     row = ROWS[name](TINY)
 
@@ -78,7 +79,7 @@ def test_a_row_runs_and_judges_what_it_claims(name: str) -> None:
         assert (verdict.met is None) == (bool(absent) or verdict.claim.limit is None)
 
 
-@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("name", effort.share(CURVES, "curves"))
 def test_a_curve_runs_over_its_sizes(name: str) -> None:
     curve = CURVES[name](TINY)
 

@@ -12,7 +12,7 @@ from tests.house.source import ROOT, modules
 
 # Of the packages that decide, all but these must be pure: no thread, clock, queue, log, I/O or import system, so that a
 # whole runtime can be simulated. Flow text is read from files, packages are imported, a picture is written to a file.
-DECIDE = "users errors clock ports messages operations standard flow engine".split()
+DECIDE = "users shown errors clock ports messages operations standard flow engine".split()
 IMPURE = {"flow.text", "flow.packages", "flow.diagrams"}
 
 

@@ -121,3 +121,20 @@ def names() -> None:
         assert_type(position, int | None)
         assert_type(reason, str)
         assert_type(error, BaseException | None)
+
+
+def chains_of_functions() -> None:
+    flow = flowrt.chain(find_files, len)
+    assert_type(flow.run("."), int)
+    flow.run(3)  # type: ignore[arg-type]
+    with FlowRuntime(flow, schedule="sync") as runtime:
+        run = runtime.process(".in", ".")
+        assert_type(run, Run[int])
+        assert_type(run.result(), Message[int])
+        assert_type(run.result().data, int)
+        assert_type(run.values(), list[int])
+        assert_type([message.data for message in runtime.stream(".in", ["."])], list[int])
+    assert_type(flowrt.chain(find_files, Scatter(), parallel(count_words, 4), Gather(), sum).run("."), Any)
+    with FlowRuntime() as other:
+        assert_type(other.process(".in").result().data, Any)
+        assert_type(other.emit_from("sum", 3).values(), list[Any])

@@ -39,13 +39,16 @@ PASSING = (
     standard.Switch,
 )
 JOINS = (standard.AutoResetJoin, standard.Latest, standard.ManualResetJoin, standard.Zip)
-MADE = {
+MADE: dict[tuple[type, str], type] = {
     (standard.Correlator, "decoded"): standard.Envelope,
     (standard.Metronome, ""): int,
     (standard.Scatter, "count"): int,
     (standard.Ticker, "now"): datetime,
 }
-TAKEN = {(standard.Gather, "count"): int, (standard.Correlator, "encode"): standard.Envelope}
+TAKEN: dict[tuple[type, str], type] = {
+    (standard.Gather, "count"): int,
+    (standard.Correlator, "encode"): standard.Envelope,
+}
 MUTABLE = (list, dict, set, bytearray, deque, defaultdict, OrderedDict, Counter)
 READING = (abc.Iterable, abc.Collection, abc.Container, abc.Sized, abc.Reversible, abc.Hashable)
 UNCHANGING = (abc.Sequence, abc.Mapping, abc.Set, tuple, frozenset, str, bytes)

@@ -8,7 +8,12 @@ from collections import OrderedDict, abc, defaultdict, deque
 from typing import Any
 
 TYPES_DEEP = 6  # types inside types that are looked at; arbitrary
-PROMOTED = {int: (float, complex), float: (int, complex), complex: (int, float), bool: (float, complex)}
+PROMOTED: dict[type, tuple[type, ...]] = {
+    int: (float, complex),
+    float: (int, complex),
+    complex: (int, float),
+    bool: (float, complex),
+}
 BYTES = (bytes, bytearray, memoryview)
 TEXTS = (str, bytes, bytearray)
 FILES = (typing.IO, typing.TextIO, typing.BinaryIO)  # those of io count as these, without inheriting

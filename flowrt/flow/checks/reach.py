@@ -120,7 +120,7 @@ class Reach:
     """
 
     def __init__(self, root: Definition) -> None:
-        self.root = FlowSite(root)
+        self.root: FlowSite = FlowSite(root)
         self.pins: dict[tuple[int, SourceKey, Side], Pin] = {}
         self.places: dict[Site, Ports] = {}
         self.again: dict[Pin, list[Pin]] = {}

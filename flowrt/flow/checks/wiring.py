@@ -55,7 +55,7 @@ class Wiring:
             or folded(place.declaration.name) in self._meant
             or _has_faulty_port(place, ports)
         }
-        self.reached = self._reached()
+        self.reached: dict[Pin, None] = self._reached()
 
     def check(self, flows: Iterable[tuple[Flow, Definition]]) -> None:
         self._twice()

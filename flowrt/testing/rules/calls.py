@@ -26,13 +26,13 @@ class Calls:
 
     def __init__(self, at_once: int = 1, key: Callable[[Any], Any] | None = None) -> None:
         self.at_once = at_once
-        self.keyed = key is not None
+        self.keyed: bool = key is not None
         self.made: Counter[Any] = Counter()
-        self.most = 0
+        self.most: int = 0
         self.depths: list[int] = []
-        self.entered = threading.Event()
-        self.full = threading.Event()  # as many at once as there may be
-        self.crowded = threading.Event()  # one more
+        self.entered: threading.Event = threading.Event()
+        self.full: threading.Event = threading.Event()  # as many at once as there may be
+        self.crowded: threading.Event = threading.Event()  # one more
         self._key = key or (lambda _data: None)
         self._now: Counter[Any] = Counter()
         self._lock = threading.Lock()

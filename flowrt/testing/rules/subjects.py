@@ -67,7 +67,7 @@ class WatchedEmitter(Emitter):
     def __init__(self, emit: Emitter, loans: Loans) -> None:
         super().__init__(*emit.made_of())
         self._loans = loans
-        self.failed = 0
+        self.failed: int = 0
 
     def end(self) -> None:
         self._log = _TooLate(self._loans.note)  # type: ignore[assignment]

@@ -117,7 +117,7 @@ class Trial:
     def __init__(self, seams: Seams, patience: float) -> None:
         self.patience = patience
         self.simulation: Any = seams.simulation
-        self.closed = False  # set by `close`: nothing may come any more
+        self.closed: bool = False  # set by `close`: nothing may come any more
         self._make = seams.executors or thread_pools
         self._seams = evolve(seams, executors=self._executors)
         self._runtime: FlowRuntime | None = None
@@ -329,7 +329,7 @@ class Trials:
         self.seams = factory
         self.patience = patience
         self.can_block = True  # a call may wait for something: it runs on another thread than the engine
-        self.began = time.monotonic()  # the last trial
+        self.began: float = time.monotonic()  # the last trial
         self._last: Trial | None = None
 
     def new(self, seams: Seams | None = None) -> Trial:
