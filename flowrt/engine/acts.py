@@ -151,6 +151,7 @@ class Acts:
         elif action is Act.FAIL:
             self._fail(hand, hand.chunk, *argument)
         elif action is Act.PUSH:
+            self._traffic.uneven = True  # an error of what it leads to is more urgent than the rest
             self._send_on(hand, hand.chunk, self._pushed(place, hand.context))
         elif action is Act.POP:
             self._send_on(hand, hand.chunk, popped(hand.context))

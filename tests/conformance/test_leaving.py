@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowrt import Flow, FlowOperationContainer, FlowRuntime, FlowTimeoutError, Message, OperationError
+from flowrt.standard import PushCausality
 from flowrt.testing import simulated
 from tests.kit.flows import assert_ledger, by_queued_schedule, by_schedule
 from tests.kit.functions import SECONDS, Gate, arrived, increment, same
@@ -146,3 +147,23 @@ def test_an_on_result_handler_sees_results_of_one_priority_in_the_order_of_their
     assert odd == list(range(1, 2_000, 2))
     assert even == list(range(0, 2_000, 2))
     assert len(seen) == 2_000
+
+
+@by_schedule
+def test_what_was_emitted_before_an_error_waits_for_that_which_is_more_urgent(schedule: Any) -> None:
+    """Under a causality: it has priority 99."""
+
+    def work(number: int, emit: Callable[[int], None]) -> None:
+        emit(number)
+        raise ValueError(number)
+
+    seen: list[str] = []
+    operations = FlowOperationContainer().add_operation(PushCausality("push")).add_action("work", work)
+    with FlowRuntime(schedule=schedule) as runtime:
+        runtime.add_operations(operations).add_chain(".in", "push", "work", ".out")
+        runtime.add_stream("push.exception", ".failed")
+        runtime.on_result(lambda message: seen.append(message.port.name))
+        run = runtime.process(".in", 1)
+        run.wait(SECONDS)
+        assert_ledger(run, accepted=1, born=2, failed=1, delivered=2)
+    assert seen == ["failed", "out"]
