@@ -327,7 +327,6 @@ class Pouring:
         self._label = label if callable(label) else None
         self._pouch = Pouch(port, *((None, 0) if callable(label) else label), 0)
         self._sent = 0
-        self._posted, self._thread = way_in.owner.room.here()
         self._alone = not (way_in.owner.attended or way_in.owner.inside())
         self._quick = 0  # items in a row
         self._asked = 0.0  # when the iterable was asked for the next one
@@ -344,7 +343,8 @@ class Pouring:
             BaseException: what the iterator raises, or the function that labels.
         """
         life, run, pouch, alone = self._life, self._run, self._pouch, self._alone
-        label, posted, thread = self._label, self._posted, self._thread
+        label = self._label
+        posted, thread = self._way_in.owner.room.here()  # another thread may go on with a stream
         sent = self._sent
         if alone:
             self._asked = self._way_in.owner.seams.clock.now()

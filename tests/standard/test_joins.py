@@ -415,9 +415,9 @@ def test_a_join_is_entered_by_one_thread_at_a_time(schedule: Any) -> None:
         "", ".in -> left -> join.in0", ".in -> right -> join.in1", "join -> .out", operations=operations
     )
     with FlowRuntime(flow, schedule=schedule) as runtime:
-        found = runtime.process_many(".in", range(5_000)).values(timeout=SECONDS)
+        found = runtime.process_many(".in", range(2_000)).values(timeout=SECONDS)
 
-    assert sorted(left for left, _ in found) == sorted(right for _, right in found) == list(range(5_000))
+    assert sorted(left for left, _ in found) == sorted(right for _, right in found) == list(range(2_000))
 
 
 @both
