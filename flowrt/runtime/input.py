@@ -161,8 +161,7 @@ class Input:
                 at += sent
                 if at < len(sequence):
                     self._begin(run)
-                self.check_open(run)
-                if run.done:  # it was cancelled, or failed past a bound: whoever waits for it is told
+                if self._is_over(run):
                     return
             else:
                 at += len(batch)
@@ -185,7 +184,7 @@ class Input:
             free = self._admit(run, port, 1, timeout)
             if free:
                 pouring.put(data)
-                if not pouring.take(items, min(free, BATCH) - 1) or run.done:
+                if not pouring.take(items, min(free, BATCH) - 1) or self._is_over(run):
                     return
 
     def _admit(self, run: Run, port: Port, messages: int, timeout: float | None) -> int:
@@ -218,6 +217,12 @@ class Input:
             if self._life.stopped:
                 self._inbox.take_back(run)
             raise self._life.stopped_error()
+
+    def _is_over(self, run: Run) -> bool:
+        """Say whether a run was cancelled, or failed past a bound: whoever waits for it is told. If closing has ended it, raise."""
+        over = run.done  # first: closing is seen before what it ends
+        self.check_open(run)
+        return over
 
     def end(self, run: Run) -> None:
         """Let such a run end when its inputs are worked off."""
@@ -356,9 +361,10 @@ class Pouring:
                 self._way_in.post(run, pouch)
             posted[thread] += 1
             self._sent += 1
+            over = run.done  # first: if closing has ended it, that is seen, too
             if life.closing or life.stopped:
                 self._way_in.check_open(run)
-            if run.done:
+            if over:
                 return True
             if alone:
                 self._catch_up()
