@@ -42,6 +42,7 @@ from flowrt.standard import (
     Window,
     Zip,
 )
+from tests.kit import effort
 from tests.kit.flows import Bench, few_modes, wire
 from tests.kit.functions import SECONDS, increment, same
 
@@ -521,7 +522,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 @few_modes
-@pytest.mark.parametrize("scenario", list(SCENARIOS))
+@pytest.mark.parametrize("scenario", list(SCENARIOS) if effort.full else list(SCENARIOS)[::2])
 def test_an_object_that_raises_harms_nobody_else(bench: Bench, scenario: str) -> None:
     """K1. Each of the modes and schedules takes a quarter of the methods, so that with all of them each is met several times."""
     first = crc32(f"{bench} {scenario}".encode()) % 4

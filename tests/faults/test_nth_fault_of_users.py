@@ -16,6 +16,7 @@ from flowrt import FlowOperationContainer, FlowRuntime, Gather, Message, Operati
 from flowrt.errors import FlowError, RunCancelledError
 from flowrt.messages import Part
 from flowrt.operations.contract import Emitter
+from tests.kit import effort
 from tests.kit.faulty import Injected, Plan, causes_of, numbers
 from tests.kit.flows import Bench, few_modes, wire
 from tests.kit.functions import SECONDS, increment, same
@@ -200,7 +201,7 @@ def look_at(run: Run | None, told: Told) -> None:
 
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "for good"])
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("hook", effort.share(HOOKS, "hooks"))
 @few_modes
 def test_what_the_nth_call_of_a_hook_raises_reaches_one_place(
     bench: Bench, hook: str, persistent: bool

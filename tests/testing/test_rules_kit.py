@@ -41,6 +41,7 @@ from flowrt.testing.rules.executors import (
     subscribers_may_raise,
 )
 from flowrt.testing.rules.trials import Trials
+from tests.kit import effort
 from tests.kit.programs import printed
 
 PATIENCE = 0.3  # seconds: as long as a broken executor that hangs holds the test up
@@ -402,7 +403,7 @@ def over() -> Iterator[threading.Event]:
     event.set()
 
 
-@pytest.mark.parametrize(("kind", "rule"), BROKEN_POOLS.items(), ids=[kind.__name__ for kind in BROKEN_POOLS])
+@pytest.mark.parametrize(("kind", "rule"), effort.share(BROKEN_POOLS.items(), "pools"))
 def test_a_broken_pool_of_threads_is_rejected_by_its_rule(
     kind: type[ThreadPool], rule: str, over: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
